@@ -1,0 +1,67 @@
+"""The state of one call, handed to every temporal layer; the layers themselves remember nothing.
+
+Shapes: b clips of one batch (a host's cond and uncond chunks are separate clips), f frames, (b f) frames fastest,
+n tokens, m text tokens, e features, c h w a latent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional
+
+from .errors import InvalidInputError
+
+AttentionFunction = Callable[..., Tensor]
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)); mask (n m) is added to the logits."""
+    q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
+    out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return rearrange(out, "b heads n d -> b n (heads d)")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What varies from call to call. `TemporalStack.prepare` fills `features` and `embedding`.
+
+    Raises:
+        InvalidInputError: no frames, or a frame rate that is not positive.
+    """
+
+    num_frames: int
+    fps: float | Tensor = 8.0  # frames per second, of all clips or of each (b,)
+    strength: float = 1.0  # 0 is the image model, 1 as trained
+    alphas: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by "input", "middle", "output" or "input.0" (level)
+    text: Tensor | None = None  # motion text (b m e), instead of the image's
+    known_latents: Tensor | None = None  # ((b f) c h w)
+    known_mask: Tensor | None = None  # ((b f),), 1 = given
+    positions: Tensor | None = None  # (f,) in frames, fractions allowed; default 0 .. f-1
+    max_distance: float | None = None  # frames further apart do not attend to each other
+    attention: AttentionFunction = sdpa
+    features: Mapping[int, Tensor] = field(default_factory=dict)  # of known frames, by UNet resolution level
+    embedding: Tensor | None = None  # of the frame rate, (b e) or (1 e)
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1:
+            raise InvalidInputError(f"A clip needs at least one frame, but num_frames is {self.num_frames}.")
+        if not bool((torch.as_tensor(self.fps) > 0).all()):
+            raise InvalidInputError(
+                f"The frame rate must be above 0 frames per second, but fps is {self.fps}."
+            )
+
+    def alpha(self, section: str, level: int) -> float | None:
+        """The override of alpha at this place of the UNet, the more specific key first."""
+        return self.alphas.get(f"{section}.{level}", self.alphas.get(section))
+
+    def centred_positions(self, device: torch.device) -> Tensor:
+        """Positions of the frames (f,) relative to the centre of the window, in frames."""
+        if self.positions is None:
+            return torch.arange(self.num_frames, device=device) - (self.num_frames - 1) / 2
+        positions = self.positions.to(device, torch.float32)
+        return positions - (positions.min() + positions.max()) / 2

@@ -1,0 +1,153 @@
+"""Files of weights, read without ever running what is in them and written in one step."""
+
+import json
+import os
+import pickle
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .errors import CheckpointFormatError
+
+SHOWN = 3  # how many names an error message lists
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The tensors of a file and the notes beside them. Tensors are mapped from disk where the format allows it."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """Open a safetensors or PyTorch file, whatever its name ends in.
+
+    Raises:
+        CheckpointFormatError: no such file, truncated, corrupt, neither format, or a pickle that would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointFormatError(f"There is no file at {path}.")
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        return WeightsFile(path, {}, _read_pickle(path))
+    if head[8:] == b"{":
+        return _read_safetensors(path, struct.unpack("<Q", head[:8])[0])
+    raise CheckpointFormatError(
+        f"{path.name} is not a file of weights: it is neither safetensors nor a PyTorch file. "
+        "It may be a web page or a pointer saved in place of the file; download it again."
+    )
+
+
+def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write safetensors beside the target and move it there, so that no half file is ever seen."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial, dict(metadata))
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def assign_weights(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    name: str,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> None:
+    """Give a module made on the meta device its weights, without a second copy.
+
+    Raises:
+        CheckpointFormatError: a key is missing or too many, a shape differs, or a weight is not a finite number.
+    """
+    expected = module.state_dict()
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        found = "; ".join(
+            f"{listed(keys)} {what}" for keys, what in ((missing, "missing"), (extra, "unknown")) if keys
+        )
+        raise CheckpointFormatError(
+            f"{name} does not hold the weights it describes: {found}. It may be damaged."
+        )
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key].shape:
+            raise CheckpointFormatError(
+                f"{name}: {key} has shape {tuple(tensor.shape)}, but {tuple(expected[key].shape)} was expected "
+                "from the file's own description. It may be damaged."
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointFormatError(
+                f"{name}: {key} is not finite (NaN or infinite). The training may have failed."
+            )
+    tensors = {key: tensor.to(device=device, dtype=dtype) for key, tensor in tensors.items()}
+    module.load_state_dict(tensors, assign=True)
+
+
+def listed(names: list[str]) -> str:
+    """The first few names and how many there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            return WeightsFile(path, file.metadata() or {}, tensors)
+    except (SafetensorError, OSError) as error:
+        what = "truncated" if _is_cut(path, header_size) else "corrupt"
+        raise CheckpointFormatError(f"{path.name} is {what}; download or copy it again. ({error})") from None
+
+
+def _is_cut(path: Path, header_size: int) -> bool:
+    """Whether a safetensors file ends before its header says it does."""
+    size = path.stat().st_size
+    if size < 8 + header_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(8)
+        try:
+            header = json.loads(file.read(header_size))
+            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            return False
+    return size < 8 + header_size + max(ends, default=0)
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        with path.open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+            raise CheckpointFormatError(
+                f"{path.name} is a pickle that would run code when opened, so it was not opened. "
+                "Use a safetensors file, or convert it where you trust it."
+            ) from None
+        raise CheckpointFormatError(f"{path.name} is corrupt; download or copy it again.") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointFormatError(
+            f"{path.name} is truncated or corrupt; download it again. ({error})"
+        ) from None
+    if isinstance(content, dict):
+        content = content.get("state_dict", content)
+    if not isinstance(content, dict):
+        raise CheckpointFormatError(
+            f"{path.name} holds a {type(content).__name__}, not a collection of weights."
+        )
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}

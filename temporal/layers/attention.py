@@ -1,0 +1,74 @@
+"""Attention of a clip: over its frames, and to its text.
+
+Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, d channels per head.
+"""
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..clip import AttentionFunction, Clip
+from .mixing import zero_init
+from .position import FramePositions
+
+MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that ends at 65535
+
+
+class FrameAttention(nn.Module):
+    """Self-attention over the frames at each place of the image; bidirectional, as in the paper."""
+
+    def __init__(self, channels: int, heads: int, ops: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.heads = heads
+        self.positions = FramePositions(channels, ops, **kwargs)
+        self.qkv = ops.Linear(channels, 3 * channels, bias=False, **kwargs)
+        self.out = zero_init(ops.Linear(channels, channels, **kwargs))
+
+    def forward(self, tokens: Tensor, clip: Clip) -> Tensor:
+        """Tokens ((b f) n c) to the same shape."""
+        positions = clip.centred_positions(tokens.device)
+        mask = (
+            None
+            if clip.max_distance is None
+            else distance_mask(positions, clip.max_distance).to(tokens.dtype)
+        )
+        frames = rearrange(tokens, "(b f) n c -> (b n) f c", f=clip.num_frames)
+        q, k, v = self.qkv(frames + self.positions(positions, tokens.dtype)).chunk(3, dim=-1)
+        out = self.out(_in_slices(clip.attention, q, k, v, self.heads, mask))
+        return rearrange(out, "(b n) f c -> (b f) n c", n=tokens.shape[1])
+
+
+class TextAttention(nn.Module):
+    """Cross-attention to the text. Keys and values are made once per clip: all its tokens are queries of one call."""
+
+    def __init__(self, channels: int, context_dim: int, heads: int, ops: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = ops.Linear(channels, channels, bias=False, **kwargs)
+        self.kv = ops.Linear(context_dim, 2 * channels, bias=False, **kwargs)
+        self.out = zero_init(ops.Linear(channels, channels, **kwargs))
+
+    def forward(self, tokens: Tensor, text: Tensor, clip: Clip) -> Tensor:
+        """Tokens ((b f) n c) and text (b m e), or (1 m e) for all clips, to the shape of the tokens."""
+        q = rearrange(self.q(tokens), "(b f) n c -> b (f n) c", f=clip.num_frames)
+        k, v = self.kv(text).expand(q.shape[0], -1, -1).chunk(2, dim=-1)
+        out = self.out(clip.attention(q, k, v, self.heads))
+        return rearrange(out, "b (f n) c -> (b f) n c", f=clip.num_frames)
+
+
+def distance_mask(positions: Tensor, max_distance: float) -> Tensor:
+    """Mask (f f) to add to attention logits: 0 up to `max_distance` frames apart, -inf beyond."""
+    distance = (positions[:, None] - positions[None, :]).abs()
+    return torch.zeros_like(distance).masked_fill(distance > max_distance, -torch.inf)
+
+
+def _in_slices(
+    attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None
+) -> Tensor:
+    """Attention with the batch of sequences cut to what GPU kernels accept."""
+    if len(q) <= MAX_SEQUENCES:
+        return attention(q, k, v, heads, mask=mask)
+    parts = zip(q.split(MAX_SEQUENCES), k.split(MAX_SEQUENCES), v.split(MAX_SEQUENCES), strict=True)
+    return torch.cat([attention(*part, heads, mask=mask) for part in parts])

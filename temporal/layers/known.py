@@ -1,0 +1,33 @@
+"""Known frames for the temporal layers: c_S = (mask * latent, mask) through a learned downsampling (paper, 3.2).
+
+Shapes: b clips, f frames, c channels of the latent, h w its size.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class KnownFrameEncoder(nn.Module):
+    """One convolution per UNet resolution, each after the first with stride 2. Unknown frames have no features."""
+
+    def __init__(self, latent_channels: int, channels: Sequence[int], ops: Any, **kwargs: Any) -> None:
+        super().__init__()
+        inputs = (latent_channels + 1, *channels[:-1])
+        self.levels = nn.ModuleList(
+            ops.Conv2d(c_in, c_out, 3, stride=1 if level == 0 else 2, padding=1, **kwargs)
+            for level, (c_in, c_out) in enumerate(zip(inputs, channels, strict=True))
+        )
+
+    def forward(self, latents: Tensor, mask: Tensor) -> dict[int, Tensor]:
+        """Latents ((b f) c h w) and mask ((b f),), 1 = given, to features by resolution level."""
+        mask = mask.to(latents)[:, None, None, None]
+        x = torch.cat([latents * mask, mask.expand_as(latents[:, :1])], dim=1)
+        features = {}
+        for level, conv in enumerate(self.levels):
+            x = functional.silu(conv(x))
+            features[level] = x * mask
+        return features

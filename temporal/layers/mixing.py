@@ -1,0 +1,35 @@
+"""The mix of the image model's path with the temporal path, and the zero start of new layers."""
+
+import torch
+from torch import Tensor, nn
+
+INITIAL_MIX_FACTOR = (
+    -2.0
+)  # alpha = 0.12: a new layer is heard, so it learns fast; it is silent by its zero output
+
+
+def new_mix_factor(device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Parameter:
+    """The logit of a new layer's alpha, (1,)."""
+    return nn.Parameter(torch.full((1,), INITIAL_MIX_FACTOR, device=device, dtype=dtype))
+
+
+def effective_alpha(mix_factor: Tensor, override: float | None, strength: float) -> Tensor | float:
+    """alpha = sigmoid(mix_factor), or the override, moved towards 1 (the image model) by a strength below 1."""
+    alpha = torch.sigmoid(mix_factor.float()) if override is None else override
+    return 1 - strength * (1 - alpha)
+
+
+def blend(spatial: Tensor, temporal: Tensor, alpha: Tensor | float) -> Tensor:
+    """alpha * spatial + (1 - alpha) * temporal, computed as spatial + (1 - alpha) * (temporal - spatial).
+
+    Exactly `spatial` where the two are equal or alpha is 1. Shapes of both are free; alpha is a number or (1,).
+    """
+    weight = 1 - alpha
+    return torch.lerp(spatial, temporal, weight.to(spatial) if isinstance(weight, Tensor) else weight)
+
+
+def zero_init(module: nn.Module) -> nn.Module:
+    """Set all weights to zero, so that a new residual branch adds nothing."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

@@ -1,0 +1,141 @@
+"""All temporal layers of one file, and what they were made for.
+
+Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .clip import Clip
+from .errors import CheckpointFormatError, IncompatibleModelError
+from .layers.conv import TemporalConv
+from .layers.known import KnownFrameEncoder
+from .layers.mixing import blend, effective_alpha
+from .layers.position import FrameRateEmbedding
+from .layers.transformer import TemporalTransformer
+from .plan import Placement, Site, UNetShape, plan
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """What a stack of temporal layers is: everything that is needed to build it and to check it against a model."""
+
+    unet: UNetShape
+    base: str  # "SD 1.x", "SD 2.x", "SDXL" or another image model's name
+    max_frames: int  # longest clip in training
+    known_frames: bool  # trained to continue, interpolate and repair
+    frame_rate: bool  # knows the frame rate
+    family: str = "video_ldm"
+    transformers: Placement = (
+        "all"  # temporal transformers after all blocks of a spatial transformer, or its last
+    )
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "StackConfig":
+        """The reverse of `to_json`.
+
+        Raises:
+            CheckpointFormatError: not JSON, or a field is unknown or missing.
+        """
+        try:
+            values = json.loads(text)
+            unet = {name: tuple(v) if isinstance(v, list) else v for name, v in values["unet"].items()}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointFormatError(
+                f"The description of the temporal layers cannot be read: {error!r}."
+            ) from None
+        check_fields(UNetShape, unet)
+        check_fields(cls, values)
+        return cls(**{**values, "unet": UNetShape(**unet)})
+
+
+def check_fields(of: type, values: dict[str, Any]) -> None:
+    """Refuse a description that does not have exactly the fields of a dataclass."""
+    expected = {field.name for field in fields(of)}
+    if expected != set(values):
+        missing, unknown = sorted(expected - set(values)), sorted(set(values) - expected)
+        raise CheckpointFormatError(
+            f"The description of the weights does not fit this version of the pack: missing {missing}, "
+            f"unknown {unknown}. Update the pack, or save the weights again with it."
+        )
+
+
+class TemporalStack(nn.Module):
+    """A temporal layer for every site of a UNet. A new stack changes nothing: it is the image model.
+
+    `ops` has Linear, Conv2d, GroupNorm and LayerNorm; a host passes its own to cast and offload weights.
+    """
+
+    def __init__(
+        self,
+        config: StackConfig,
+        ops: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.sites = plan(config.unet, config.transformers)
+        unet, kwargs = config.unet, {"dtype": dtype, "device": device}
+        known_channels = [unet.channels(level) // 2 for level in range(len(unet.channel_mult))]
+
+        def layer(site: Site) -> nn.Module:
+            if site.kind == "transformer":
+                return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
+            known = known_channels[site.level] if config.known_frames else None
+            return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
+
+        self.layers = nn.ModuleDict({site.name: layer(site) for site in self.sites})
+        self.known_frames = self.frame_rate = None
+        if config.known_frames:
+            self.known_frames = KnownFrameEncoder(unet.in_channels, known_channels, ops, **kwargs)
+        if config.frame_rate:
+            self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
+
+    def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
+        """Encode what is the same for all layers, once per call: known frames and frame rate.
+
+        `like` has the device and dtype to compute in; without it, those of the known latents or of the weights.
+
+        Raises:
+            IncompatibleModelError: known frames for layers that were not trained on them.
+        """
+        if like is None:
+            like = next(self.parameters()) if clip.known_latents is None else clip.known_latents
+        if clip.known_latents is not None and clip.known_mask is not None:
+            if self.known_frames is None:
+                raise IncompatibleModelError(
+                    "Known frames were given, but these temporal layers were not trained on known frames. "
+                    "Pin the frames instead, or load layers that were."
+                )
+            clip = replace(clip, features=self.known_frames(clip.known_latents.to(like), clip.known_mask))
+        if self.frame_rate is not None:
+            fps = torch.as_tensor(clip.fps, device=like.device).reshape(-1)
+            clip = replace(clip, embedding=self.frame_rate(fps, like.dtype))
+        return clip
+
+    def forward(
+        self, site: Site, hidden: Tensor, clip: Clip, emb: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """alpha * spatial + (1 - alpha) * temporal at one site, for a clip that went through `prepare`.
+
+        After a ResBlock: hidden ((b f) c h w) and time embedding ((b f) e).
+        After a transformer block: hidden ((b f) n c) and text ((b f) m e).
+        """
+        override = clip.alpha(site.section, site.level)
+        if clip.strength == 0 or override == 1:
+            return hidden
+        layer = self.layers[site.name]
+        if site.kind == "conv":
+            temporal = layer(hidden, emb, clip, clip.features.get(site.level))
+        else:
+            temporal = layer(hidden, context, clip)
+        return blend(hidden, temporal, effective_alpha(layer.mix_factor, override, clip.strength))
