@@ -39,10 +39,10 @@ def read_weights(path: str | Path) -> WeightsFile:
         raise CheckpointFormatError(f"There is no file at {path}.")
     with path.open("rb") as file:
         head = file.read(9)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
-        return WeightsFile(path, {}, _read_pickle(path))
     if head[8:] == b"{":
         return _read_safetensors(path, struct.unpack("<Q", head[:8])[0])
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        return WeightsFile(path, {}, _read_pickle(path, is_zip=head[:1] == b"P"))
     raise CheckpointFormatError(
         f"{path.name} is not a file of weights: it is neither safetensors nor a PyTorch file. "
         "It may be a web page or a pointer saved in place of the file; download it again."
@@ -128,10 +128,8 @@ def _is_cut(path: Path, header_size: int) -> bool:
     return size < 8 + header_size + max(ends, default=0)
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
     try:
-        with path.open("rb") as file:
-            is_zip = file.read(2) == b"PK"
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         if "Unsupported" in str(error) or "GLOBAL" in str(error):

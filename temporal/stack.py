@@ -3,15 +3,15 @@
 Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
 """
 
-import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from . import description
 from .clip import Clip
-from .errors import CheckpointFormatError, IncompatibleModelError
+from .errors import IncompatibleModelError
 from .layers.conv import TemporalConv
 from .layers.known import KnownFrameEncoder
 from .layers.mixing import blend, effective_alpha
@@ -35,37 +35,13 @@ class StackConfig:
     )
 
     def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(asdict(self))
+        """As one line of JSON, the description in a file."""
+        return description.to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "StackConfig":
-        """The reverse of `to_json`.
-
-        Raises:
-            CheckpointFormatError: not JSON, or a field is unknown or missing.
-        """
-        try:
-            values = json.loads(text)
-            unet = {name: tuple(v) if isinstance(v, list) else v for name, v in values["unet"].items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointFormatError(
-                f"The description of the temporal layers cannot be read: {error!r}."
-            ) from None
-        check_fields(UNetShape, unet)
-        check_fields(cls, values)
-        return cls(**{**values, "unet": UNetShape(**unet)})
-
-
-def check_fields(of: type, values: dict[str, Any]) -> None:
-    """Refuse a description that does not have exactly the fields of a dataclass."""
-    expected = {field.name for field in fields(of)}
-    if expected != set(values):
-        missing, unknown = sorted(expected - set(values)), sorted(set(values) - expected)
-        raise CheckpointFormatError(
-            f"The description of the weights does not fit this version of the pack: missing {missing}, "
-            f"unknown {unknown}. Update the pack, or save the weights again with it."
-        )
+        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another type."""
+        return description.from_json(cls, text)
 
 
 class TemporalStack(nn.Module):

@@ -1,10 +1,11 @@
-"""Our own file: safetensors, the stack's state dict, and its description as JSON in the metadata."""
+"""Our own file: safetensors, a module's state dict, and its description as JSON in the metadata."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, assign_weights, write_weights
@@ -12,9 +13,11 @@ from ..stack import StackConfig, TemporalStack
 
 FORMAT, VERSION = "video_ldm.temporal_layers", "1"
 
+Module = TypeVar("Module", bound=nn.Module)
+
 
 def recognise(file: WeightsFile) -> bool:
-    """Whether a file says it is ours."""
+    """Whether a file says it holds our temporal layers."""
     return file.metadata.get("format") == FORMAT
 
 
@@ -22,26 +25,41 @@ def load(
     file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
 ) -> TemporalStack:
     """Build the stack that the file describes and give it the file's weights."""
-    version = file.metadata.get("version")
-    if version != VERSION:
-        raise CheckpointFormatError(
-            f"{file.path.name} was written in version {version} of the format; this pack reads version {VERSION}. "
-            "Update the pack."
-        )
-    config = StackConfig.from_json(file.metadata.get("config", ""))
-    stack = TemporalStack(config, ops=ops, device="meta")
-    assign_weights(stack, file.tensors, file.path.name, dtype, device)
-    return stack
+
+    def build(config: str) -> TemporalStack:
+        return TemporalStack(StackConfig.from_json(config), ops=ops, device="meta")
+
+    return load_described(file, build, dtype, device)
 
 
 def save_stack(
     path: str | Path, stack: TemporalStack, extra_metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write a stack; `extra_metadata` (strings) is kept beside the description and means nothing to the loader."""
-    metadata = {
-        **(extra_metadata or {}),
-        "format": FORMAT,
-        "version": VERSION,
-        "config": stack.config.to_json(),
-    }
-    write_weights(path, stack.state_dict(), metadata)
+    save_described(path, stack, FORMAT, stack.config.to_json(), extra_metadata)
+
+
+def load_described(
+    file: WeightsFile,
+    build: Callable[[str], Module],
+    dtype: torch.dtype | None,
+    device: torch.device | str | None,
+) -> Module:
+    """Build a module on the meta device from a file's description and give it the file's weights."""
+    version = file.metadata.get("version")
+    if version != VERSION:
+        raise CheckpointFormatError(
+            f"{file.path.name} was written in version {version} of the format, but this pack reads version "
+            f"{VERSION}. Update the pack."
+        )
+    module = build(file.metadata.get("config", ""))
+    assign_weights(module, file.tensors, file.path.name, dtype, device)
+    return module
+
+
+def save_described(
+    path: str | Path, module: nn.Module, format: str, config: str, extra_metadata: Mapping[str, str] | None
+) -> None:
+    """Write a module's weights with its description."""
+    metadata = {**(extra_metadata or {}), "format": format, "version": VERSION, "config": config}
+    write_weights(path, module.state_dict(), metadata)

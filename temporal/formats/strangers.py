@@ -42,15 +42,17 @@ SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
 )
 
+OWN_FORMATS = {
+    "video_ldm.temporal_layers": "it holds temporal layers of a UNet; it belongs in models/temporal_layers.",
+    "video_ldm.temporal_decoder": "it is a temporal decoder; it belongs in models/temporal_decoders.",
+}
+
 
 def describe(file: WeightsFile) -> str:
     """One sentence on what a file is instead."""
-    if file.metadata.get("format") == "video_ldm.temporal_decoder":
-        return "it is a temporal decoder; load it where the VAE is made temporal."
-    return (
-        _kind(file.tensors)
-        or f"its weights are of no known kind ({listed(sorted(file.tensors)) or 'there are none'})."
-    )
+    own = OWN_FORMATS.get(file.metadata.get("format", ""))
+    nameless = f"its weights are of no known kind ({listed(sorted(file.tensors)) or 'there are none'})."
+    return own or _kind(file.tensors) or nameless
 
 
 def _kind(keys: Iterable[str]) -> str | None:

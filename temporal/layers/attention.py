@@ -36,6 +36,7 @@ class FrameAttention(nn.Module):
         )
         frames = rearrange(tokens, "(b f) n c -> (b n) f c", f=clip.num_frames)
         q, k, v = self.qkv(frames + self.positions(positions, tokens.dtype)).chunk(3, dim=-1)
+        mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)
         out = self.out(_in_slices(clip.attention, q, k, v, self.heads, mask))
         return rearrange(out, "(b n) f c -> (b f) n c", n=tokens.shape[1])
 

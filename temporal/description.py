@@ -1,0 +1,53 @@
+"""Descriptions of weights: frozen dataclasses that travel as JSON in the metadata of a file."""
+
+import json
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, TypeVar
+
+from .errors import CheckpointFormatError
+
+T = TypeVar("T")
+
+
+def to_json(description: Any) -> str:
+    """A dataclass as one line of JSON."""
+    return json.dumps(asdict(description))
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """The reverse of `to_json`. Every field must be there, with a value of its type, and no other.
+
+    Raises:
+        CheckpointFormatError: not JSON, or the fields are not those of `kind`.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise CheckpointFormatError(
+            f"The file's description of its weights cannot be read: {error}."
+        ) from None
+    return _build(kind, values)
+
+
+def _build(kind: type[T], values: Any) -> T:
+    expected = {field.name: field.type for field in fields(kind)}
+    given = values if isinstance(values, dict) else {}
+    if expected.keys() != given.keys():
+        missing, unknown = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+        raise CheckpointFormatError(
+            f"The file's description of its weights does not fit this version of the pack: {missing} missing, "
+            f"{unknown} unknown. Update the pack."
+        )
+    return kind(**{name: _value(name, expected[name], value) for name, value in given.items()})
+
+
+def _value(name: str, kind: Any, value: Any) -> Any:
+    if is_dataclass(kind):
+        return _build(kind, value)
+    if isinstance(value, list) and all(type(item) is int for item in value):
+        value = tuple(value)
+    if (kind is int or kind is bool or kind is str) and type(value) is not kind:
+        raise CheckpointFormatError(
+            f"The file's description of its weights says {name} = {value!r}, but {kind.__name__} was expected."
+        )
+    return value
