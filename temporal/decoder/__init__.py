@@ -1,0 +1,16 @@
+"""The temporal decoder: layers in time for the decoder of an autoencoder, against flicker."""
+
+from .decoder import DecoderConfig, TemporalDecoder
+from .formats import load_decoder, save_decoder
+from .plan import KL, TAESD, DecoderShape, DecoderSite
+
+__all__ = [
+    "KL",
+    "TAESD",
+    "DecoderConfig",
+    "DecoderShape",
+    "DecoderSite",
+    "TemporalDecoder",
+    "load_decoder",
+    "save_decoder",
+]

@@ -1,0 +1,57 @@
+"""All temporal layers of one decoder file, and what they were made for.
+
+Shapes: f frames of one clip, c channels, h w size.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import description
+from .layers import TemporalResBlock
+from .plan import DecoderShape, DecoderSite, plan_decoder
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """What the temporal layers of a decoder are."""
+
+    decoder: DecoderShape
+    base: str  # the image models whose latents it reads: "SD", "SDXL" or another name
+    family: str = "video_ldm"
+
+    def to_json(self) -> str:
+        """As one line of JSON, the description in a file."""
+        return description.to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> "DecoderConfig":
+        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another type."""
+        return description.from_json(cls, text)
+
+
+class TemporalDecoder(nn.Module):
+    """A temporal layer after every residual block of a decoder. A new one changes nothing.
+
+    `ops` has Conv2d and GroupNorm; a host passes its own to cast and offload weights.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        ops: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.sites = plan_decoder(config.decoder)
+        kwargs = {"dtype": dtype, "device": device}
+        layers = {site.name: TemporalResBlock(site.channels, ops, **kwargs) for site in self.sites}
+        self.layers = nn.ModuleDict(layers)
+
+    def forward(self, site: DecoderSite, hidden: Tensor) -> Tensor:
+        """Hidden (f c h w), all frames of one clip, after the residual block at a site, to the same shape."""
+        return self.layers[site.name](hidden)

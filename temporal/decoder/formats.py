@@ -1,0 +1,44 @@
+"""Files of temporal decoders: safetensors with a description, like the temporal layers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import CheckpointFormatError
+from ..files import read_weights
+from ..formats.native import load_described, save_described
+from ..formats.strangers import describe
+from .decoder import DecoderConfig, TemporalDecoder
+
+FORMAT = "video_ldm.temporal_decoder"
+
+
+def load_decoder(
+    path: str | Path,
+    ops: Any = nn,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> TemporalDecoder:
+    """Read a temporal decoder; `dtype` and `device` default to the file's and the CPU.
+
+    Raises:
+        CheckpointFormatError: not a temporal decoder (the message says what it is), or damaged.
+    """
+    file = read_weights(path)
+    if file.metadata.get("format") != FORMAT:
+        raise CheckpointFormatError(f"{file.path.name} holds no temporal decoder: {describe(file)}")
+
+    def build(config: str) -> TemporalDecoder:
+        return TemporalDecoder(DecoderConfig.from_json(config), ops=ops, device="meta")
+
+    return load_described(file, build, dtype, device)
+
+
+def save_decoder(
+    path: str | Path, decoder: TemporalDecoder, extra_metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a temporal decoder; `extra_metadata` (strings) means nothing to the loader."""
+    save_described(path, decoder, FORMAT, decoder.config.to_json(), extra_metadata)

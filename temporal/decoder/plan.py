@@ -1,0 +1,53 @@
+"""Where temporal layers go in the decoder of an autoencoder: data only.
+
+One layer follows every residual block of the decoder, as in the paper's fine-tuned decoder (section 3.1.1).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+TAESD_BLOCKS = (3, 4, 5, 8, 9, 10, 13, 14, 15, 18)  # places of the residual blocks in the host's sequence
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """The sizes of a decoder; the last two mean nothing for TAESD."""
+
+    kind: Literal["taesd", "kl"]
+    channels: int
+    channel_mult: tuple[int, ...]
+    num_res_blocks: int
+
+
+TAESD = DecoderShape("taesd", channels=64, channel_mult=(1,), num_res_blocks=0)
+KL = DecoderShape("kl", channels=128, channel_mult=(1, 2, 4, 4), num_res_blocks=2)
+
+
+@dataclass(frozen=True)
+class DecoderSite:
+    """One place for a temporal layer: after the host module at `path`, below its `first_stage_model`."""
+
+    path: str
+    channels: int
+
+    @property
+    def name(self) -> str:
+        """Key of the layer in the decoder's layers, and thereby in files."""
+        return self.path.replace(".", "_")
+
+
+def plan_decoder(shape: DecoderShape) -> tuple[DecoderSite, ...]:
+    """All sites of a decoder in order of execution."""
+    if shape.kind == "taesd":
+        return tuple(DecoderSite(f"taesd_decoder.{index}", shape.channels) for index in TAESD_BLOCKS)
+    return tuple(_kl_sites(shape))
+
+
+def _kl_sites(shape: DecoderShape) -> Iterator[DecoderSite]:
+    widths = [shape.channels * mult for mult in shape.channel_mult]
+    yield DecoderSite("decoder.mid.block_1", widths[-1])
+    yield DecoderSite("decoder.mid.block_2", widths[-1])
+    for level, width in reversed(list(enumerate(widths))):
+        for block in range(shape.num_res_blocks + 1):
+            yield DecoderSite(f"decoder.up.{level}.block.{block}", width)
