@@ -1,0 +1,24 @@
+"""What an artist sees: every node of the pack. Ids and input names are frozen, saved graphs depend on them."""
+
+from .decode import TemporalVAEDecode
+from .host import ComfyExtension, io
+from .host.files import register_folders
+from .load import LoadTemporalLayers
+from .prompt import MotionPromptEncode
+from .sample import VideoKSampler
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadTemporalLayers,
+    MotionPromptEncode,
+    VideoKSampler,
+    TemporalVAEDecode,
+)
+
+
+class VideoLDM(ComfyExtension):
+    """The pack as the host sees it."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node, in menu order; the model folders exist from here on."""
+        register_folders()
+        return list(NODES)

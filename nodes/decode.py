@@ -1,0 +1,44 @@
+"""Temporal VAE Decode: latents of a clip to frames."""
+
+from __future__ import annotations
+
+from .host import io
+from .host.decode import decode_clip
+
+
+class TemporalVAEDecode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_TemporalVAEDecode",
+            display_name="Temporal VAE Decode",
+            category="Video LDM/decode",
+            description="Decodes a clip in overlapping chunks, never frame by frame, so that temporal decoders see "
+            "their neighbours.",
+            inputs=[
+                io.Latent.Input("samples", tooltip="The clip to decode."),
+                io.Vae.Input("vae", tooltip="The checkpoint's VAE, or one with a temporal decoder."),
+                io.Int.Input(
+                    "chunk_length",
+                    default=16,
+                    min=2,
+                    max=1024,
+                    tooltip="Frames decoded together; more needs more memory. Halved when memory runs out.",
+                ),
+                io.Int.Input(
+                    "overlap",
+                    default=4,
+                    min=0,
+                    max=64,
+                    tooltip="Neighbours decoded along with each chunk on either side and then dropped; more hides the "
+                    "seams of decoders that look far along time.",
+                ),
+            ],
+            outputs=[io.Image.Output(tooltip="The frames; connect them to Create Video.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, samples: io.Latent.Type, vae: io.Vae.Type, chunk_length: int, overlap: int
+    ) -> io.NodeOutput:
+        return io.NodeOutput(decode_clip(vae, samples["samples"], chunk_length, overlap))

@@ -1,0 +1,41 @@
+"""Forward hooks that put temporal layers into the host's UNet for the length of one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor, nn
+
+from ...temporal.clip import Clip
+from ...temporal.plan import Site
+from ...temporal.stack import TemporalStack
+
+
+@contextmanager
+def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> Iterator[None]:
+    """Run the host's UNet with temporal layers after the blocks named by the stack's plan.
+
+    The hooks exist only inside the `with` statement: after success, an error or an interrupt the module
+    tree is the one it was. `clip` must have been through `stack.prepare`.
+    """
+    with ExitStack() as hooks:
+        for site in stack.sites:
+            block = diffusion_model.get_submodule(site.path)
+            handle = block.register_forward_hook(_hook(stack, site, clip), with_kwargs=True)
+            hooks.callback(handle.remove)
+        yield
+
+
+def _hook(stack: TemporalStack, site: Site, clip: Clip):
+    if site.kind == "conv":
+
+        def after_res_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+            return stack(site, output, clip, emb=kwargs.get("emb", args[1] if len(args) > 1 else None))
+
+        return after_res_block
+
+    def after_transformer_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack(site, output, clip, context=kwargs.get("context", args[1] if len(args) > 1 else None))
+
+    return after_transformer_block

@@ -1,0 +1,156 @@
+"""Temporal layers in a MODEL: an additional model of its patcher plus wrappers, nothing in the host's module tree.
+
+The stack lives in a ModelPatcher of its own, so that the host loads, counts and offloads its weights; hooks put it
+into the UNet for the length of one APPLY_MODEL call and take it out again, whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...temporal.clip import Clip
+from ...temporal.errors import IncompatibleModelError, InvalidInputError
+from ...temporal.stack import StackConfig, TemporalStack
+from .hooks import inserted
+from .shapes import base_name, unet_shape
+
+KEY = "video_ldm"
+CLIP_KEY = "video_ldm.clip"
+TEXT_COND = "video_ldm_text"
+# Peak activations of a UNet call with temporal layers over the same call without (measured in benchmarks/memory.py).
+ACTIVATION_FACTOR = 1.5
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """How one file of temporal layers is used: strength 0..1, alpha overrides by section of the UNet."""
+
+    strength: float = 1.0
+    alphas: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """What a sampler says of the clip it makes: frames per second."""
+
+    fps: float = 8.0
+
+
+def add_temporal_layers(model: Any, stack_patcher: Any, settings: LayerSettings) -> Any:
+    """Clone of a MODEL with one more stack of temporal layers.
+
+    Raises IncompatibleModelError when the layers were made for another UNet or the MODEL is compiled.
+    """
+    check_base(model, stack_patcher.model.config)
+    refuse_compiled(model)
+    patched = model.clone()
+    patched.set_additional_models(KEY, [*patched.get_additional_models_with_key(KEY), stack_patcher.clone()])
+    patched.set_attachments(KEY, (*(patched.get_attachment(KEY) or ()), settings))
+    if not model.get_additional_models_with_key(KEY):
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, check_before_sampling)
+        patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, count_activations)
+        patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_temporal_layers)
+        factor = patched.get_model_object("memory_usage_factor")
+        patched.add_object_patch("memory_usage_factor", factor * ACTIVATION_FACTOR)
+    return patched
+
+
+def set_clip(model: Any, settings: ClipSettings) -> Any:
+    """Clone of a MODEL that makes clips with these settings."""
+    patched = model.clone()
+    patched.set_attachments(CLIP_KEY, settings)
+    return patched
+
+
+def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
+    """The stacks inside a MODEL with their settings, in the order they were added."""
+    patchers = model.get_additional_models_with_key(KEY)
+    return [
+        (patcher.model, settings)
+        for patcher, settings in zip(patchers, model.get_attachment(KEY) or (), strict=True)
+    ]
+
+
+def check_base(model: Any, config: StackConfig) -> None:
+    """Refuse temporal layers that were made for another UNet than the MODEL's."""
+    shape = unet_shape(model)
+    if shape != config.unet:
+        raise IncompatibleModelError(
+            f"These temporal layers were made for {config.base} ({_describe(config.unet)}), the image model is "
+            f"{base_name(shape)} ({_describe(shape)}). Load a {config.base} checkpoint, or temporal layers made for "
+            f"{base_name(shape)}."
+        )
+
+
+def _describe(shape: Any) -> str:
+    return f"{shape.model_channels} channels x {shape.channel_mult}, text width {shape.context_dim}"
+
+
+def refuse_compiled(model: Any) -> None:
+    """Refuse a MODEL under torch.compile, which would keep the hooks of its first call for ever."""
+    if model.get_wrappers(WrappersMP.APPLY_MODEL, "torch.compile"):
+        raise IncompatibleModelError(
+            "The MODEL is compiled (TorchCompileModel) and temporal layers enter the image model while it runs, which "
+            "compiled code does not see. Remove or bypass the compile node."
+        )
+
+
+def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """OUTER_SAMPLE wrapper: refuse what cannot work before anything is loaded."""
+    model = executor.class_obj.model_patcher
+    refuse_compiled(model)
+    channels = model.get_model_object("latent_format").latent_channels
+    if noise.ndim != 4 or noise.shape[1] != channels:
+        raise InvalidInputError(
+            f"The latent has shape {tuple(noise.shape)}; the image model needs (frames, {channels}, height, width). "
+            "Use Empty Latent Image, or encode with this checkpoint's VAE."
+        )
+    window = getattr(model.model_options.get("context_handler"), "context_length", None)
+    frames = noise.shape[0] if window is None else min(noise.shape[0], window)
+    for stack, _ in stacks_of(model):
+        if frames > stack.config.max_frames:
+            raise InvalidInputError(
+                f"The clip has {frames} frames; these temporal layers were made for at most "
+                f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less."
+            )
+    return executor(noise, *args, **kwargs)
+
+
+def count_activations(
+    executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """PREPARE_SAMPLING wrapper: let the host's first estimate, made before our factor is patched in, count our part."""
+    wanted = model.get_model_object("memory_usage_factor") / model.model.memory_usage_factor
+    scaled = [round(noise_shape[0] * wanted), *noise_shape[1:]]
+    return executor(model, scaled, conds, *args, **kwargs)
+
+
+def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """APPLY_MODEL wrapper: one call of the UNet with every stack of the MODEL inside.
+
+    x ((b f) c h w): b chunks (uncond, cond...) of one clip each, frames fastest.
+    """
+    base_model = executor.class_obj
+    model = base_model.current_patcher
+    dtype = base_model.manual_cast_dtype or base_model.get_dtype()
+    text = kwargs.pop(TEXT_COND, None)
+    options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
+    num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
+    like = torch.empty(0, dtype=dtype, device=x.device)
+    base_clip = Clip(
+        num_frames=num_frames,
+        fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
+        text=None if text is None else text[::num_frames].to(like),
+    )
+    with ExitStack() as hooks:
+        for stack, settings in stacks_of(model):
+            clip = replace(base_clip, strength=settings.strength, alphas=settings.alphas)
+            hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
+        return executor(x, t, *args, **kwargs)

@@ -1,0 +1,128 @@
+"""Video KSampler: the host's KSampler for clips."""
+
+from __future__ import annotations
+
+from .host import io
+from .host.prompts import MotionPrompt
+from .host.sampling import SAMPLERS, SCHEDULERS, SamplerSettings, sample_clip
+from .prompt import MotionPromptType
+
+NOISE_TYPES = ["independent", "mixed", "progressive"]
+
+
+class VideoKSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_VideoKSampler",
+            display_name="Video KSampler",
+            category="Video LDM/sampling",
+            description="Denoises one clip: the frames are the batch of the latent.",
+            inputs=[*_host_inputs(), *_clip_inputs()],
+            outputs=[
+                io.Latent.Output(
+                    tooltip="The denoised clip with its frame rate; connect it to Temporal VAE Decode."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        positive: io.Conditioning.Type,
+        negative: io.Conditioning.Type,
+        latent_image: io.Latent.Type,
+        motion_prompt: MotionPrompt | None = None,
+        **settings: float | int | str,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            sample_clip(model, positive, negative, latent_image, SamplerSettings(**settings), motion_prompt)
+        )
+
+
+def _host_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="The model that denoises; with temporal layers it makes a video."),
+        io.Conditioning.Input("positive", tooltip="What should be seen."),
+        io.Conditioning.Input("negative", tooltip="What should not be seen."),
+        io.Latent.Input(
+            "latent_image", tooltip="The clip to denoise: Empty Latent Image with batch_size = frames."
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="Seed of the noise: the same seed makes the same clip.",
+        ),
+        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps; 20 to 30 are usual."),
+        io.Float.Input(
+            "cfg",
+            default=7.5,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            round=0.01,
+            tooltip="Guidance towards the prompt; 5 to 9 are usual, higher follows the prompt more closely.",
+        ),
+        io.Combo.Input(
+            "sampler_name", options=SAMPLERS, default="euler", tooltip="The host's sampling algorithms."
+        ),
+        io.Combo.Input(
+            "scheduler", options=SCHEDULERS, default="normal", tooltip="How noise is removed over steps."
+        ),
+        io.Float.Input(
+            "denoise",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Share of the noise schedule that is used; below 1 keeps the structure of the given clip.",
+        ),
+    ]
+
+
+def _clip_inputs() -> list[io.Input]:
+    return [
+        io.Float.Input(
+            "cfg_last_frame",
+            default=0.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            round=0.01,
+            tooltip="Guidance of the last frame; the frames between follow a straight line. 0 keeps cfg for all.",
+        ),
+        io.Combo.Input(
+            "noise_type",
+            options=NOISE_TYPES,
+            default="independent",
+            tooltip="How the noise of the frames is related: independent, mixed (one part shared by all frames) or "
+            "progressive (each frame's noise grows out of the one before).",
+        ),
+        io.Float.Input(
+            "noise_correlation",
+            default=0.5,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Strength of that relation: 0 is independent, 1 gives every frame the same noise.",
+        ),
+        io.Float.Input(
+            "fps",
+            default=8.0,
+            min=0.1,
+            max=240.0,
+            step=0.1,
+            round=0.001,
+            tooltip="Frames per second of the clip, which the temporal layers are told: lower means more motion "
+            "between frames. Give Create Video the same number.",
+        ),
+        MotionPromptType.Input(
+            "motion_prompt",
+            optional=True,
+            tooltip="Text that only the temporal layers read; without it they read the prompt.",
+        ),
+    ]
