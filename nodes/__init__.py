@@ -3,12 +3,13 @@
 from .decode import TemporalVAEDecode
 from .host import ComfyExtension, io
 from .host.files import register_folders
-from .load import LoadTemporalLayers
+from .load import LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadTemporalLayers,
+    LoadTemporalDecoder,
     MotionPromptEncode,
     VideoKSampler,
     TemporalVAEDecode,

@@ -1,10 +1,11 @@
-"""Load Temporal Layers: from image model to video model."""
+"""The loaders: from image model to video model, from image decoder to video decoder."""
 
 from __future__ import annotations
 
 from .host import io
-from .host.files import TEMPORAL_LAYERS, file_names, open_temporal_layers
+from .host.files import TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.insertion import LayerSettings, add_temporal_layers
+from .host.vae import open_temporal_decoder
 
 AS_TRAINED = -1.0
 
@@ -70,3 +71,29 @@ class LoadTemporalLayers(io.ComfyNode):
         alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
         settings = LayerSettings(strength=strength, alphas=alphas)
         return io.NodeOutput(add_temporal_layers(model, open_temporal_layers(file), settings))
+
+
+class LoadTemporalDecoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_LoadTemporalDecoder",
+            display_name="Load Temporal Decoder",
+            category="Video LDM/loaders",
+            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker.",
+            inputs=[
+                io.Vae.Input("vae", tooltip="The VAE of the checkpoint that makes the latents."),
+                io.Combo.Input(
+                    "file",
+                    options=file_names(TEMPORAL_DECODERS),
+                    tooltip="File in models/temporal_decoders, made for the same kind of VAE.",
+                ),
+            ],
+            outputs=[
+                io.Vae.Output(tooltip="The VAE with a temporal decoder; connect it to Temporal VAE Decode.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, vae: io.Vae.Type, file: str) -> io.NodeOutput:
+        return io.NodeOutput(open_temporal_decoder(vae, file))

@@ -10,6 +10,7 @@ import comfy.model_management as mm
 import comfy.ops
 import folder_paths
 
+from ...temporal.errors import InvalidInputError
 from ...temporal.formats import load_stack
 from .patcher import new_patcher
 
@@ -32,8 +33,23 @@ def file_names(folder: str) -> list[str]:
     return folder_paths.get_filename_list(folder)
 
 
+def full_path(folder: str, name: str) -> str:
+    """Path of a file in one of the pack's folders.
+
+    Raises InvalidInputError when it is gone, as in a graph made on another machine.
+    """
+    path = folder_paths.get_full_path(folder, name)
+    if path is None:
+        known = ", ".join(file_names(folder)[:5]) or "no files"
+        raise InvalidInputError(
+            f"There is no file {name!r} in models/{folder}, which holds {known}. Put the file there and refresh, or "
+            "pick another."
+        )
+    return path
+
+
 def open_temporal_layers(name: str) -> Any:
     """ModelPatcher around the stack of a file in `models/temporal_layers`; weights keep the file's precision."""
-    path = folder_paths.get_full_path_or_raise(TEMPORAL_LAYERS, name)
     device = mm.unet_offload_device()
-    return new_patcher(load_stack(path, ops=comfy.ops.manual_cast, device=device), device)
+    stack = load_stack(full_path(TEMPORAL_LAYERS, name), ops=comfy.ops.manual_cast, device=device)
+    return new_patcher(stack, device)

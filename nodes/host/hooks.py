@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
@@ -21,10 +21,14 @@ def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> It
     """
     with ExitStack() as hooks:
         for site in stack.sites:
-            block = diffusion_model.get_submodule(site.path)
-            handle = block.register_forward_hook(_hook(stack, site, clip), with_kwargs=True)
-            hooks.callback(handle.remove)
+            removed_at_exit(hooks, diffusion_model, site.path, _hook(stack, site, clip))
         yield
+
+
+def removed_at_exit(hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., Tensor]) -> None:
+    """Register a forward hook on the submodule at `path`, to be removed when `hooks` closes."""
+    handle = module.get_submodule(path).register_forward_hook(hook, with_kwargs=True)
+    hooks.callback(handle.remove)
 
 
 def _hook(stack: TemporalStack, site: Site, clip: Clip):

@@ -9,7 +9,8 @@ import comfy.model_patcher
 from torch import nn
 
 
-def new_patcher(module: nn.Module, offload_device: Any) -> Any:
+def new_patcher(module: nn.Module, offload_device: Any, load_device: Any = None) -> Any:
     """ModelPatcher that lets the host load, count and offload the weights of `module`."""
     patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher_class(module.eval(), load_device=mm.get_torch_device(), offload_device=offload_device)
+    load_device = load_device or mm.get_torch_device()
+    return patcher_class(module.eval(), load_device=load_device, offload_device=offload_device)

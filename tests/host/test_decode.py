@@ -1,0 +1,159 @@
+"""Temporal VAE Decode: overlapped chunks, never single frames, and temporal decoders in the host's VAE."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def rig(host):
+    from .rig import Rig
+
+    return Rig()
+
+
+@pytest.fixture(scope="module")
+def latent():
+    return torch.randn(7, 4, 5, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def temporal_vae(rig, tmp_path, monkeypatch):
+    """The toy VAE with a temporal decoder of random weights, read from a file."""
+    return make_temporal_vae(rig, tmp_path, monkeypatch, scale=0.02)
+
+
+def make_temporal_vae(rig, tmp_path, monkeypatch, scale):
+    import folder_paths
+    from torch import nn
+    from video_ldm.nodes.host.files import TEMPORAL_DECODERS, register_folders
+    from video_ldm.nodes.host.vae import open_temporal_decoder
+    from video_ldm.temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
+
+    torch.manual_seed(0)
+    decoder = TemporalDecoder(DecoderConfig(TAESD, "SD"))
+    if scale:
+        for parameter in decoder.parameters():
+            nn.init.normal_(parameter, std=scale)
+    save_decoder(tmp_path / "decoder.safetensors", decoder)
+    register_folders()
+    _, extensions = folder_paths.folder_names_and_paths[TEMPORAL_DECODERS]
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, TEMPORAL_DECODERS, ([str(tmp_path)], extensions))
+    return open_temporal_decoder(rig.vae, "decoder.safetensors")
+
+
+def decode(vae, latent, chunk_length=16, overlap=4):
+    from video_ldm.nodes.host.decode import decode_clip
+
+    with torch.inference_mode():
+        return decode_clip(vae, latent, chunk_length, overlap)
+
+
+def record_calls(vae, monkeypatch, fail_above=None):
+    """Frames given to each call of the decoder; more than `fail_above` frames run out of memory."""
+    import comfy.model_management as mm
+
+    calls, inner = [], vae.first_stage_model.decode
+
+    def recorded(z, **options):
+        calls.append(z.shape[0])
+        if fail_above is not None and z.shape[0] > fail_above:
+            raise mm.OOM_EXCEPTION("out of memory")
+        return inner(z, **options)
+
+    monkeypatch.setattr(vae.first_stage_model, "decode", recorded)
+    return calls
+
+
+def test_an_image_vae_decodes_as_in_the_host(rig, latent):
+    with torch.inference_mode():
+        expected = rig.vae.decode(latent)
+    torch.testing.assert_close(decode(rig.vae, latent, chunk_length=3, overlap=1), expected)
+
+
+@pytest.mark.parametrize("num_frames", [2, 3, 5, 9, 17])
+@pytest.mark.parametrize("chunk_length", [2, 3, 4, 16])
+def test_no_frame_is_ever_decoded_alone(rig, monkeypatch, num_frames, chunk_length):
+    calls = record_calls(rig.vae, monkeypatch)
+    frames = decode(rig.vae, torch.randn(num_frames, 4, 2, 3), chunk_length, overlap=0)
+    assert frames.shape == (num_frames, 16, 24, 3)
+    assert min(calls) >= 2
+
+
+def test_a_clip_of_one_frame_is_decoded(rig):
+    assert decode(rig.vae, torch.randn(1, 4, 5, 3)).shape == (1, 40, 24, 3)
+
+
+def test_fresh_temporal_decoder_is_exactly_the_image_decoder(rig, latent, tmp_path, monkeypatch):
+    fresh = make_temporal_vae(rig, tmp_path, monkeypatch, scale=0)
+    assert torch.equal(decode(fresh, latent), decode(rig.vae, latent))
+
+
+def test_temporal_decoder_works_in_the_hosts_own_decode(temporal_vae, rig, latent):
+    with torch.inference_mode():
+        host_frames = temporal_vae.decode(latent)
+    assert torch.equal(host_frames, decode(temporal_vae, latent))
+    assert not torch.equal(host_frames, decode(rig.vae, latent))
+
+
+def test_the_given_vae_stays_an_image_vae(rig, latent, temporal_vae):
+    before = decode(rig.vae, latent)
+    decode(temporal_vae, latent)
+    assert torch.equal(decode(rig.vae, latent), before)
+    assert sum(len(m._forward_hooks) for m in temporal_vae.first_stage_model.modules()) == 0
+
+
+def test_overlap_brings_chunks_close_to_the_whole(temporal_vae, latent):
+    whole = decode(temporal_vae, latent)
+    errors = [
+        (decode(temporal_vae, latent, chunk_length=3, overlap=overlap) - whole).abs().max().item()
+        for overlap in (0, 2, 6)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-5
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on(temporal_vae, latent, monkeypatch):
+    expected = decode(temporal_vae, latent, overlap=7)
+    calls = record_calls(temporal_vae, monkeypatch, fail_above=6)
+    frames = decode(temporal_vae, latent, overlap=1)
+    assert calls[0] == 7 and max(calls[1:]) <= 6
+    torch.testing.assert_close(frames, expected, atol=0.05, rtol=0)
+
+
+def test_no_memory_for_two_frames_is_an_error_not_single_frames(temporal_vae, latent, monkeypatch):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    calls = record_calls(temporal_vae, monkeypatch, fail_above=1)
+    with pytest.raises(InvalidInputError, match="not enough memory to decode 2 frames"):
+        decode(temporal_vae, latent, overlap=0)
+    assert min(calls) >= 2
+
+
+def test_an_interrupt_stops_between_chunks(rig, latent):
+    import comfy.model_management as mm
+
+    mm.interrupt_current_processing()
+    with pytest.raises(mm.InterruptProcessingException):
+        decode(rig.vae, latent)
+    assert decode(rig.vae, latent).shape[0] == 7
+
+
+def test_a_latent_of_another_space_is_refused(rig):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    with pytest.raises(InvalidInputError, match=r"shape \(3, 16, 4, 4\).*\(frames, 4, height, width\)"):
+        decode(rig.vae, torch.zeros(3, 16, 4, 4))
+
+
+def test_a_decoder_for_another_autoencoder_is_refused(rig):
+    from video_ldm.nodes.host.vae import check_autoencoder
+    from video_ldm.temporal.decoder import KL, DecoderConfig, TemporalDecoder
+    from video_ldm.temporal.errors import IncompatibleModelError
+
+    decoder = TemporalDecoder(DecoderConfig(KL, "SD"), device="meta")
+    with pytest.raises(
+        IncompatibleModelError, match=r"made for the KL autoencoder of SD.*no block of 512 channels"
+    ):
+        check_autoencoder(rig.vae, decoder)
