@@ -8,9 +8,11 @@ INITIAL_MIX_FACTOR = (
 )  # alpha = 0.12: a new layer is heard, so it learns fast; it is silent by its zero output
 
 
-def new_mix_factor(device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Parameter:
+def new_mix_factor(
+    dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> nn.Parameter:
     """The logit of a new layer's alpha, (1,)."""
-    return nn.Parameter(torch.full((1,), INITIAL_MIX_FACTOR, device=device, dtype=dtype))
+    return nn.Parameter(torch.full((1,), INITIAL_MIX_FACTOR, dtype=dtype, device=device))
 
 
 def effective_alpha(mix_factor: Tensor, override: float | None, strength: float) -> Tensor | float:
