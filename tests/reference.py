@@ -1,0 +1,151 @@
+"""Slow, obvious versions of the temporal layers, written from the paper (section 3.1 and appendix D).
+
+Loops over clips, frames and places instead of reshapes; weights by name from a layer's state dict.
+Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+
+
+def mixed(spatial: Tensor, temporal: Tensor, mix_factor: Tensor) -> Tensor:
+    """alpha * spatial + (1 - alpha) * temporal."""
+    alpha = 1 / (1 + math.exp(-mix_factor.item()))
+    return alpha * spatial + (1 - alpha) * temporal
+
+
+def temporal_conv(weights: Weights, hidden: Tensor, emb: Tensor, known: Tensor | None = None) -> Tensor:
+    """Temporal path of a convolution block: hidden (b f c h w), emb (b f e), known features (b f k h w)."""
+    x = _silu(_clip_group_norm(hidden, weights["norm_in.weight"], weights["norm_in.bias"]))
+    x = _frame_conv(x, weights["conv_in.weight"], weights["conv_in.bias"])
+    for b in range(hidden.shape[0]):
+        for f in range(hidden.shape[1]):
+            x[b, f] += _linear(weights, "time_embedding", _silu(emb[b, f]))[:, None, None]
+            if known is not None:
+                matrix = weights["known_frames.weight"][:, :, 0, 0]
+                x[b, f] += torch.einsum("ck,khw->chw", matrix, known[b, f])
+    x = _silu(_clip_group_norm(x, weights["norm_out.weight"], weights["norm_out.bias"]))
+    return hidden + _frame_conv(x, weights["conv_out.weight"], weights["conv_out.bias"])
+
+
+def temporal_transformer(
+    weights: Weights,
+    tokens: Tensor,
+    text: Tensor,
+    heads: int,
+    positions: list[float],
+    reach: float = math.inf,
+) -> Tensor:
+    """Temporal path of a transformer: tokens (b f n c), text (b m e), positions relative to the window's centre."""
+    x = tokens.clone()
+    for b in range(tokens.shape[0]):
+        for n in range(tokens.shape[2]):
+            sequence = x[b, :, n]
+            sequence = sequence + _feed_forward(weights, "ff_in", _layer_norm(weights, "norm_in", sequence))
+            normed = _layer_norm(weights, "norm_frames", sequence)
+            sequence = sequence + frame_attention(weights, normed, heads, positions, reach)
+            normed = _layer_norm(weights, "norm_text", sequence)
+            sequence = sequence + _text_attention(weights, normed, text[b], heads)
+            x[b, :, n] = sequence + _feed_forward(
+                weights, "ff_out", _layer_norm(weights, "norm_out", sequence)
+            )
+    return x
+
+
+def frame_attention(
+    weights: Weights, sequence: Tensor, heads: int, positions: list[float], reach: float = math.inf
+) -> Tensor:
+    """Self-attention of the frames (f c) at one place."""
+    table = torch.stack([_position(weights, position, sequence.shape[1]) for position in positions])
+    q, k, v = ((sequence + table.to(sequence)) @ weights["frame_attention.qkv.weight"].T).chunk(3, dim=-1)
+    allowed = [[abs(one - other) <= reach for other in positions] for one in positions]
+    return _linear(weights, "frame_attention.out", _attention(q, k, v, heads, allowed))
+
+
+def known_frame_features(weights: Weights, latents: Tensor, mask: list[float]) -> list[Tensor]:
+    """Features (f k h w) of known frames by level, from latents (f c h w): unknown frames have none."""
+    levels = len(weights) // 2
+    features: list[list[Tensor]] = [[] for _ in range(levels)]
+    for latent, given in zip(latents, mask, strict=True):
+        x = torch.cat([latent * given, torch.full_like(latent[:1], given)])
+        for level in range(levels):
+            weight, bias = weights[f"levels.{level}.weight"], weights[f"levels.{level}.bias"]
+            x = _silu(torch.nn.functional.conv2d(x[None], weight, bias, 1 if level == 0 else 2, 1)[0])
+            features[level].append(x * given)
+    return [torch.stack(frames) for frames in features]
+
+
+def _silu(x: Tensor) -> Tensor:
+    return x / (1 + torch.exp(-x))
+
+
+def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
+    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+
+def _clip_group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32) -> Tensor:
+    out = torch.empty_like(x)
+    size = x.shape[2] // groups
+    for b in range(x.shape[0]):
+        for group in range(groups):
+            channels = slice(group * size, (group + 1) * size)
+            values = x[b, :, channels]
+            mean = values.mean()
+            variance = ((values - mean) ** 2).mean()
+            normed = (values - mean) / torch.sqrt(variance + 1e-5)
+            out[b, :, channels] = normed * weight[channels, None, None] + bias[channels, None, None]
+    return out
+
+
+def _layer_norm(weights: Weights, name: str, x: Tensor) -> Tensor:
+    mean = x.mean(-1, keepdim=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + 1e-5) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def _frame_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    out = bias[:, None, None].expand_as(x[:, :, :1, :1, :1].expand(-1, -1, len(bias), *x.shape[3:])).clone()
+    num_frames = x.shape[1]
+    for frame in range(num_frames):
+        for tap in range(3):
+            if 0 <= frame + tap - 1 < num_frames:
+                out[:, frame] += torch.einsum("oc,bchw->bohw", weight[:, :, tap, 0], x[:, frame + tap - 1])
+    return out
+
+
+def _feed_forward(weights: Weights, name: str, x: Tensor) -> Tensor:
+    value, gate = _linear(weights, f"{name}.proj_in", x).chunk(2, dim=-1)
+    gelu = gate * (1 + torch.erf(gate / math.sqrt(2))) / 2
+    return _linear(weights, f"{name}.proj_out", value * gelu)
+
+
+def _text_attention(weights: Weights, sequence: Tensor, text: Tensor, heads: int) -> Tensor:
+    q = sequence @ weights["text_attention.q.weight"].T
+    k, v = (text @ weights["text_attention.kv.weight"].T).chunk(2, dim=-1)
+    allowed = [[True] * len(text)] * len(sequence)
+    return _linear(weights, "text_attention.out", _attention(q, k, v, heads, allowed))
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, heads: int, allowed: list[list[bool]]) -> Tensor:
+    out = torch.zeros_like(q)
+    size = q.shape[-1] // heads
+    for head in range(heads):
+        d = slice(head * size, (head + 1) * size)
+        for i in range(len(q)):
+            seen = [j for j in range(len(k)) if allowed[i][j]]
+            scores = [math.exp(float(q[i, d] @ k[j, d]) / math.sqrt(size)) for j in seen]
+            for score, j in zip(scores, seen, strict=True):
+                out[i, d] += score / sum(scores) * v[j, d]
+    return out
+
+
+def _position(weights: Weights, position: float, channels: int) -> Tensor:
+    half = channels // 2
+    angles = [position / 10000 ** (i / half) for i in range(half)]
+    wave = torch.tensor([*map(math.cos, angles), *map(math.sin, angles)]).to(weights["norm_in.weight"])
+    hidden = _silu(_linear(weights, "frame_attention.positions.linear_in", wave))
+    return wave + _linear(weights, "frame_attention.positions.linear_out", hidden)

@@ -1,0 +1,100 @@
+"""The temporal transformer against loops over places, frames and heads."""
+
+import math
+
+import pytest
+import torch
+from einops import rearrange, repeat
+from video_ldm.temporal.clip import Clip, sdpa
+from video_ldm.temporal.layers import attention
+from video_ldm.temporal.layers.attention import FrameAttention, distance_mask
+from video_ldm.temporal.layers.transformer import TemporalTransformer
+
+from ...reference import temporal_transformer
+from ..tiny import normal, sine_init
+
+CHANNELS, HEADS, CONTEXT = 32, 2, 10
+
+
+def new_transformer():
+    return sine_init(TemporalTransformer(CHANNELS, HEADS, CONTEXT, torch.nn)).double()
+
+
+def run(layer, clip, tokens, text):
+    context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames)
+    return layer(tokens, context, clip)
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 5])
+@pytest.mark.parametrize("reach", [None, 1])
+def test_equals_the_reference(num_frames, reach):
+    layer = new_transformer()
+    tokens, text = normal(2 * num_frames, 4, CHANNELS).double(), normal(2, 3, CONTEXT, seed=1).double()
+    out = run(layer, Clip(num_frames, max_distance=reach), tokens, text)
+    positions = [frame - (num_frames - 1) / 2 for frame in range(num_frames)]
+    apart = rearrange(tokens, "(b f) n c -> b f n c", f=num_frames)
+    expected = temporal_transformer(layer.state_dict(), apart, text, HEADS, positions, reach or math.inf)
+    torch.testing.assert_close(out, rearrange(expected, "b f n c -> (b f) n c"), rtol=1e-5, atol=1e-6)
+
+
+def test_positions_may_be_fractions_and_start_anywhere():
+    layer = new_transformer()
+    tokens, text = normal(3, 2, CHANNELS).double(), normal(1, 3, CONTEXT, seed=1).double()
+    out = run(layer, Clip(3, positions=torch.tensor([20.0, 20.5, 23.0])), tokens, text)
+    expected = temporal_transformer(layer.state_dict(), tokens[None], text, HEADS, [-1.5, -1.0, 1.5])
+    torch.testing.assert_close(out, expected[0], rtol=1e-5, atol=1e-6)
+
+
+def test_order_of_the_frames_matters():
+    layer = new_transformer()
+    tokens, text = normal(3, 2, CHANNELS).double(), normal(1, 3, CONTEXT, seed=1).double()
+    forward, backward = run(layer, Clip(3), tokens, text), run(layer, Clip(3), tokens.flip(0), text)
+    assert (forward - backward.flip(0)).abs().max() > 1e-3
+
+
+def test_motion_text_replaces_the_images_text():
+    layer = new_transformer()
+    tokens = normal(6, 2, CHANNELS).double()
+    spatial, motion = normal(2, 3, CONTEXT, seed=1).double(), normal(2, 5, CONTEXT, seed=2).double()
+    out = run(layer, Clip(3, text=motion), tokens, spatial)
+    assert torch.equal(out, run(layer, Clip(3), tokens, motion))
+    one_for_all = run(layer, Clip(3, text=motion[:1]), tokens, spatial)
+    torch.testing.assert_close(one_for_all[:3], out[:3])
+
+
+def test_text_keys_and_values_are_made_once_per_clip():
+    layer = new_transformer()
+    calls = []
+
+    def spy(q, k, v, heads, mask=None):
+        calls.append((tuple(q.shape), tuple(k.shape)))
+        return sdpa(q, k, v, heads, mask)
+
+    run(layer, Clip(3, attention=spy), normal(6, 4, CHANNELS).double(), normal(2, 5, CONTEXT).double())
+    over_frames, over_text = calls
+    assert over_frames == ((2 * 4, 3, CHANNELS), (2 * 4, 3, CHANNELS))
+    assert over_text == ((2, 3 * 4, CHANNELS), (2, 5, CHANNELS))
+
+
+def test_frames_beyond_the_distance_are_not_seen():
+    layer = sine_init(FrameAttention(CHANNELS, HEADS, torch.nn))
+    tokens = normal(5, 2, CHANNELS)
+    changed = tokens.clone()
+    changed[4] += 1
+    near = Clip(5, max_distance=2)
+    difference = (layer(changed, near) - layer(tokens, near)).abs().amax(dim=(1, 2))
+    assert (difference[:2] == 0).all()
+    assert (difference[2:] > 0).all()
+
+
+def test_distance_mask():
+    mask = distance_mask(torch.tensor([0.0, 0.5, 2.0]), 1)
+    assert mask.tolist() == [[0, 0, -math.inf], [0, 0, -math.inf], [-math.inf, -math.inf, 0]]
+
+
+def test_a_large_batch_of_places_is_cut_into_slices(monkeypatch):
+    layer = sine_init(FrameAttention(CHANNELS, HEADS, torch.nn))
+    tokens = normal(6, 7, CHANNELS)
+    whole = layer(tokens, Clip(3, max_distance=1))
+    monkeypatch.setattr(attention, "MAX_SEQUENCES", 5)
+    torch.testing.assert_close(layer(tokens, Clip(3, max_distance=1)), whole)

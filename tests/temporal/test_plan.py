@@ -1,0 +1,76 @@
+"""Where layers go. The expected paths were read off the host's own UNetModel, built on the meta device."""
+
+from collections import Counter
+from dataclasses import replace
+
+from video_ldm.temporal.plan import SD1, SD2, SDXL, UNetShape, plan
+
+from .tiny import SHAPE
+
+
+def paths(shape, kind, section, **settings):
+    return [s.path for s in plan(shape, **settings) if (s.kind, s.section) == (kind, section)]
+
+
+def test_sd1_has_a_conv_after_every_res_block():
+    assert paths(SD1, "conv", "input") == [f"input_blocks.{i}.0" for i in (1, 2, 4, 5, 7, 8, 10, 11)]
+    assert paths(SD1, "conv", "middle") == ["middle_block.0", "middle_block.2"]
+    assert paths(SD1, "conv", "output") == [f"output_blocks.{i}.0" for i in range(12)]
+
+
+def test_sd1_has_a_transformer_after_every_transformer_block():
+    block = "transformer_blocks.0"
+    assert paths(SD1, "transformer", "input") == [f"input_blocks.{i}.1.{block}" for i in (1, 2, 4, 5, 7, 8)]
+    assert paths(SD1, "transformer", "middle") == [f"middle_block.1.{block}"]
+    assert paths(SD1, "transformer", "output") == [f"output_blocks.{i}.1.{block}" for i in range(3, 12)]
+
+
+def test_heads_and_channels_are_those_of_the_spatial_transformer():
+    def at(shape):
+        return {(s.level, s.channels, s.heads) for s in plan(shape) if s.kind == "transformer"}
+
+    assert at(SD1) == {(0, 320, 8), (1, 640, 8), (2, 1280, 8), (3, 1280, 8)}
+    assert at(SD2) == {(0, 320, 5), (1, 640, 10), (2, 1280, 20), (3, 1280, 20)}
+
+
+def test_sdxl_follows_every_block_or_the_last_of_each_transformer():
+    assert Counter(site.kind for site in plan(SDXL)) == {"conv": 17, "transformer": 70}
+    last = plan(SDXL, transformers="last")
+    assert Counter(site.kind for site in last) == {"conv": 17, "transformer": 11}
+    assert "input_blocks.4.1.transformer_blocks.1" in {site.path for site in last}
+    assert "middle_block.1.transformer_blocks.9" in {site.path for site in last}
+
+
+def test_sites_come_in_order_of_execution():
+    assert [site.path for site in plan(SHAPE)][:5] == [
+        "input_blocks.1.0",
+        "input_blocks.1.1.transformer_blocks.0",
+        "input_blocks.3.0",
+        "input_blocks.3.1.transformer_blocks.0",
+        "middle_block.0",
+    ]
+    assert plan(SHAPE)[-1].path == "output_blocks.3.1.transformer_blocks.0"
+    assert plan(SHAPE)[-1].name == "output_blocks_3_1_transformer_blocks_0"
+
+
+def test_models_without_a_middle_transformer_or_middle_block():
+    assert paths(replace(SHAPE, transformer_depth_middle=-1), "conv", "middle") == ["middle_block.0"]
+    assert paths(replace(SHAPE, transformer_depth_middle=-2), "conv", "middle") == []
+
+
+def test_shape_is_read_from_the_hosts_config():
+    config = {
+        "model_channels": 64,
+        "channel_mult": [1, 2],
+        "num_res_blocks": [1, 1],
+        "transformer_depth": [1, 1],
+        "transformer_depth_output": [1, 1, 1, 1],
+        "transformer_depth_middle": 1,
+        "context_dim": 24,
+        "num_heads": 2,
+        "num_head_channels": -1,
+        "in_channels": 9,  # inpainting: latent, mask and masked latent
+        "out_channels": 4,
+        "use_linear_in_transformer": False,
+    }
+    assert UNetShape.from_config(config) == SHAPE
