@@ -1,0 +1,28 @@
+"""`python demo`: make a short clip with the bundled toy models in a real, headless ComfyUI."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Set up with whatever Python runs this, then go on inside the virtual environment."""
+    if __package__:
+        from .film import main as film
+
+        film(sys.argv[1:])
+        return
+    import os
+    import subprocess
+
+    import environment
+
+    environment.ensure_or_exit()
+    command = [str(environment.PYTHON), "-m", "video_ldm.demo", *sys.argv[1:]]
+    if os.name == "posix":
+        os.execv(command[0], command)
+    sys.exit(subprocess.call(command))
+
+
+if __name__ == "__main__":
+    main()
