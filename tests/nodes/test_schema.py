@@ -1,0 +1,55 @@
+"""What an artist's saved graph depends on: ids, names and order of everything a node takes and gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+FROZEN = json.loads((Path(__file__).parent / "frozen.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def schemas(host):
+    import nodes
+
+    return {name: node for name, node in nodes.NODE_CLASS_MAPPINGS.items() if name.startswith("VLDM_")}
+
+
+def description(node) -> dict:
+    """Names and types of a node's inputs and outputs, in order."""
+    schema = node.GET_SCHEMA()
+    return {
+        "inputs": [[i.id, i.get_io_type(), bool(i.optional)] for i in schema.inputs],
+        "outputs": [o.get_io_type() for o in schema.outputs],
+    }
+
+
+def test_saved_graphs_still_open(schemas):
+    """Only additions at the end are allowed; a new node or input is added to frozen.json when it lands."""
+    assert {name: description(node) for name, node in schemas.items()} == FROZEN
+
+
+def test_every_node_says_what_it_is(schemas):
+    for name, node in schemas.items():
+        schema = node.GET_SCHEMA()
+        assert schema.display_name and schema.description.endswith("."), name
+        assert schema.category.startswith("Video LDM/"), name
+
+
+def test_every_input_and_output_has_a_tooltip(schemas):
+    for name, node in schemas.items():
+        schema = node.GET_SCHEMA()
+        for part in (*schema.inputs, *schema.outputs):
+            assert part.tooltip and len(part.tooltip) > 10, (name, part.id)
+
+
+def test_numbers_have_limits_and_defaults(schemas):
+    for name, node in schemas.items():
+        for part in node.GET_SCHEMA().inputs:
+            if part.get_io_type() in ("INT", "FLOAT"):
+                assert part.min is not None and part.max is not None and part.default is not None, (
+                    name,
+                    part.id,
+                )
