@@ -30,6 +30,11 @@ def test_positions_are_relative_to_the_centre_of_the_window():
     [
         ({"num_frames": 0}, "at least one frame, but num_frames is 0"),
         ({"num_frames": 3, "fps": 0}, "above 0 frames per second, but fps is 0"),
+        ({"num_frames": 3, "known_mask": torch.ones(3)}, "need both: latents, and a mask"),
+        (
+            {"num_frames": 3, "alphas": {"down.1": 0}},
+            'alpha is set for "down.1", but the sections are input, ',
+        ),
     ],
 )
 def test_impossible_clips_are_refused(settings, message):
