@@ -29,7 +29,12 @@ def main() -> None:
     parser.add_argument(
         "--autoencoder", type=Path, required=True, help="a toy checkpoint or autoencoder file"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder to write; a cache that is not complete is gone on with",
+    )
     parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--seed", type=int, default=7)
@@ -40,10 +45,12 @@ def main() -> None:
     captions = [[world.caption(scene), world.caption(scene, with_motion=False)] for scene in scenes]
     (args.out / "captions.json").write_text(json.dumps(captions))
     autoencoder = load_autoencoder(args.autoencoder)
+    done, cache = args.out / "ready.json", args.out / "latents.npy"
+    first = json.loads(done.read_text())["clips"] if done.exists() else 0
     latents = np.lib.format.open_memmap(
-        args.out / "latents.npy", "w+", np.float16, (args.count, NUM_FRAMES, 4, 16, 16)
+        cache, "r+" if first else "w+", np.float16, (args.count, NUM_FRAMES, 4, 16, 16)
     )
-    for index, scene in enumerate(scenes):
+    for index, scene in enumerate(scenes[first:], first):
         frames = torch.from_numpy(world.render(scene, NUM_FRAMES, FPS))
         pictures = rearrange(frames, "f h w c -> f c h w").float() / 255
         latents[index] = encode(autoencoder, pictures).numpy()
