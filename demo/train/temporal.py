@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from ...temporal.training.cache import write_index
 from .. import world
-from ..temporal.training.cache import write_index
 from ..world import tracker
 from ..world.scene import DIRECTIONS
 from .common import ROOT, start_log
@@ -65,14 +65,14 @@ def train(args: argparse.Namespace, more: list[str]) -> None:
 @torch.no_grad()
 def look(args: argparse.Namespace) -> None:
     """Sample held-out prompts with DDIM, all in one batch, and read the clips back with the tracker."""
-    from ..nodes.commands.training.boot import start_host
+    from ...nodes.commands.training.boot import start_host
 
     start_host(None, [str(HOST_PACK)], cpu=True)
-    from ..nodes.host import training as host
-    from ..temporal.clip import Clip
-    from ..temporal.formats import load_stack
-    from ..temporal.training.report import contact_sheet
-    from ..temporal.training.sampling import ddim
+    from ...nodes.host import training as host
+    from ...temporal.clip import Clip
+    from ...temporal.formats import load_stack
+    from ...temporal.training.report import contact_sheet
+    from ...temporal.training.sampling import ddim
 
     rng, ways = np.random.default_rng(args.seed), tuple(DIRECTIONS)
     scenes = [world.sample(rng, "test", ways[index % len(ways)]) for index in range(args.prompts)]
