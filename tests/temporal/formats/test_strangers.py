@@ -22,7 +22,7 @@ UNET = "model.diffusion_model.input_blocks.1.0.in_layers.0.weight"
         (["decoder.conv_in.weight", "encoder.conv_in.weight"], "a VAE; load it with Load VAE"),
         (["taesd_decoder.1.weight"], "a TAESD autoencoder; load it with Load VAE"),
         (["control_model.zero_convs.0.0.weight"], "a ControlNet"),
-        (["down_blocks.0.motion_modules.0.temporal_transformer.norm.weight"], "of the AnimateDiff kind"),
+        (["motion_modules.0.norm.weight"], "of the AnimateDiff kind, in a spelling that is not known"),
         (["model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight", UNET], "whole video model"),
         (["text_model.encoder.layers.0.mlp.fc1.weight"], "a text encoder; load it with Load CLIP"),
         (["down_blocks.0.resnets.0.conv1.weight"], "a diffusion model on its own"),
