@@ -145,13 +145,10 @@ def _config(name: str, tensors: Mapping[str, Tensor], own: set[str], spelling: S
 
 def _check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> None:
     if missing or extra:
-        found = "; ".join(
-            f"{listed(sorted(keys))} {what}"
-            for keys, what in ((missing, "missing"), (extra, "unknown"))
-            if keys
-        )
+        kinds = (("missing", missing), ("unknown", extra))
+        found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
         raise CheckpointFormatError(
-            f"{name} looks like {family}, but is not quite that: {found}. It may be damaged, or another model built on it."
+            f"{name} looks like {family}, but is damaged or another model built on it. {found}."
         )
 
 

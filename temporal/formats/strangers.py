@@ -176,14 +176,9 @@ def relative(tensors: Mapping[str, Tensor]) -> str | None:
 def describe(file: WeightsFile) -> str:
     """One sentence on what a file is instead."""
     own = OWN_FORMATS.get(file.metadata.get("format", ""))
-<<<<<<< HEAD
-    nameless = f"its weights are of no known kind ({listed(sorted(file.tensors)) or 'there are none'})."
+    nameless = f"its weights are of no known kind ({listed(file.tensors) or 'there are none'})."
     known = _first((*RELATIVES, *VIDEO_MODELS, *OTHERS), file.tensors)
     return own or _unnamed(file.tensors) or known or nameless
-=======
-    nameless = f"its weights are of no known kind ({listed(file.tensors) or 'there are none'})."
-    return own or _kind(file.tensors) or nameless
->>>>>>> main
 
 
 def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None:

@@ -27,10 +27,6 @@ class FrameAttention(nn.Module):
 
     def forward(self, tokens: Tensor, clip: Clip) -> Tensor:
         """Tokens ((b f) n c) to the same shape."""
-<<<<<<< HEAD
-=======
-        positions = clip.centred_positions(tokens.device)
->>>>>>> main
         frames = rearrange(tokens, "(b f) n c -> (b n) f c", f=clip.num_frames)
         return rearrange(self.over_frames(frames, clip), "(b n) f c -> (b f) n c", n=tokens.shape[1])
 
