@@ -12,13 +12,14 @@ from ..files import WeightsFile, read_weights
 from ..stack import TemporalStack
 from . import native
 from .animatediff import ORIGINAL
+from .facts import Schedule
 from .hotshot import HOTSHOT
 from .motion_adapter import DIFFUSERS
 from .native import save_stack
 from .source import Source, report, schedule_of
 from .strangers import describe
 
-__all__ = ["Source", "load_stack", "open_stack", "report", "save_stack", "schedule_of"]
+__all__ = ["Schedule", "Source", "load_stack", "open_stack", "report", "save_stack", "schedule_of"]
 
 FAMILIES = (native, ORIGINAL, DIFFUSERS, HOTSHOT)  # the original spelling is also one of diffusers' names
 # what trainers and pipelines put before every key
@@ -47,14 +48,14 @@ def open_stack(
 ) -> tuple[TemporalStack, Source]:
     """As `load_stack`, with where the stack came from, for `report`."""
     file = read_weights(path)
-    bare = _without_prefixes(file)
+    named = bare(file)
     for family in FAMILIES:
-        if family.recognise(bare):
-            return family.load(bare, ops, dtype, device)
+        if family.recognise(named):
+            return family.load(named, ops, dtype, device)
     raise CheckpointFormatError(f"{file.path.name} holds no temporal layers: {describe(file)}")
 
 
-def _without_prefixes(file: WeightsFile) -> WeightsFile:
+def bare(file: WeightsFile) -> WeightsFile:
     """The same tensors under their bare names; the file itself where two would get the same name."""
     tensors = {_bare(key): tensor for key, tensor in file.tensors.items()}
     return replace(file, tensors=tensors) if len(tensors) == len(file.tensors) else file
