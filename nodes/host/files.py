@@ -44,6 +44,7 @@ def full_path(folder: str, name: str) -> str:
 
     Raises InvalidInputError when it is gone, as in a graph made on another machine.
     """
+    register_folders()
     path = folder_paths.get_full_path(folder, name)
     if path is None:
         known = ", ".join(file_names(folder)[:5]) or "no files"
