@@ -161,5 +161,9 @@ def test_every_package_is_installed():
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     folders = {module_name(path) for path in PACK if path.name == "__init__.py"}
-    assert set(project["tool"]["setuptools"]["packages"]) == {*folders, f"{PACKAGE}.training"}
+    assert set(project["tool"]["setuptools"]["packages"]) == {
+        *folders,
+        f"{PACKAGE}.formats",
+        f"{PACKAGE}.training",
+    }
     assert project["project"]["dependencies"] == (ROOT / "requirements.txt").read_text("utf-8").split()

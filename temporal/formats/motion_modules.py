@@ -23,6 +23,7 @@ from .source import Source
 from .strangers import relative
 
 BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the UNet
+FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
 TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 
 
@@ -76,7 +77,7 @@ class Spelling:
             CheckpointFormatError: a key is missing, unknown or of another shape, or a position table is not the fixed one.
         """
         name, own = file.path.name, set(self.keys_of(file))
-        config = _config(name, file.tensors, own, self)
+        config = _config(file, own, self)
         stack = TemporalStack(config, ops=ops, device="meta")
         keys = file_keys(stack, self)
         wanted = {key for parts in keys.values() for key in parts}
@@ -113,7 +114,8 @@ def modules(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int
             yield site.name, (block.get(section, "mid_block"), index)
 
 
-def _config(name: str, tensors: Mapping[str, Tensor], own: set[str], spelling: Spelling) -> StackConfig:
+def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig:
+    name, tensors = file.path.name, file.tensors
     levels = len({key.split(".")[1] for key in own if key.startswith("down_blocks.")})
     if levels not in BASES:
         raise CheckpointFormatError(
@@ -126,6 +128,8 @@ def _config(name: str, tensors: Mapping[str, Tensor], own: set[str], spelling: S
     }
     length = max(lengths, default=None)
     family = spelling.families.get((base, middle, length), spelling.families.get((base, middle, 32)))
+    written = file.metadata.get(FAMILY_KEY)
+    family = written if written in spelling.families.values() else family
     if family is None:
         raise CheckpointFormatError(
             f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which no published "
