@@ -34,10 +34,17 @@ def tree(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text("utf-8"))
 
 
+def package_name(folder: Path) -> str:
+    """`temporal/layers` -> `video_ldm.temporal.layers`."""
+    if folder.parent == Path("nodes/commands"):
+        return f"{PACKAGE}.{folder.name}"  # so that `python -m video_ldm.training` works, see pyproject.toml
+    return ".".join((PACKAGE, *folder.parts))
+
+
 def module_name(path: Path) -> str:
-    """`temporal/layers/__init__.py` -> `video_ldm.temporal.layers`."""
-    parts = path.with_suffix("").parts
-    return ".".join((PACKAGE, *(parts[:-1] if parts[-1] == "__init__" else parts)))
+    """`temporal/stack.py` -> `video_ldm.temporal.stack`."""
+    package = package_name(path.parent)
+    return package if path.name == "__init__.py" else f"{package}.{path.stem}"
 
 
 def targets(node: ast.AST, path: Path) -> list[str]:
@@ -48,7 +55,7 @@ def targets(node: ast.AST, path: Path) -> list[str]:
         return []
     base = node.module or ""
     if node.level:
-        package = (PACKAGE, *path.parent.parts)
+        package = package_name(path.parent).split(".")
         base = ".".join((*package[: len(package) - node.level + 1], *filter(None, [node.module])))
     return [base, *(f"{base}.{alias.name}" for alias in node.names)]
 
@@ -161,9 +168,5 @@ def test_every_package_is_installed():
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     folders = {module_name(path) for path in PACK if path.name == "__init__.py"}
-    assert set(project["tool"]["setuptools"]["packages"]) == {
-        *folders,
-        f"{PACKAGE}.formats",
-        f"{PACKAGE}.training",
-    }
+    assert set(project["tool"]["setuptools"]["packages"]) == folders
     assert project["project"]["dependencies"] == (ROOT / "requirements.txt").read_text("utf-8").split()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
 from PIL import Image
 from video_ldm.demo import comfy, film
+from video_ldm.demo.graphs import node_of_type, node_titled, to_api
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,18 @@ def test_the_contact_sheet_shows_every_frame_in_order(tmp_path):
     assert sheet.size == (4 * 32, 2 * 16)
     shades = [sheet.getpixel((32 * (n % 4) + 16, 16 * (n // 4) + 8)) for n in range(5)]
     assert shades == pytest.approx([20, 70, 120, 170, 220], abs=8)
+
+
+def test_options_reach_the_workflow(server):
+    graph = to_api(json.loads(film.WORKFLOW.read_text("utf-8")), server.object_info())
+    untouched = film.adapt(copy.deepcopy(graph), film.parse([]))
+    assert untouched == graph
+    words = ["--prompt", "a blue square", "--seed", "5", "--frames", "12", "--steps", "3"]
+    adapted = film.adapt(graph, film.parse(words))
+    assert node_titled(adapted, "Prompt")["text"] == "a blue square"
+    assert node_of_type(adapted, "EmptyLatentImage")["batch_size"] == 12
+    sampler = node_of_type(adapted, film.SAMPLER)
+    assert (sampler["seed"], sampler["steps"]) == (5, 3)
 
 
 @pytest.fixture
