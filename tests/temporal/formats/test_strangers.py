@@ -45,6 +45,19 @@ def test_state_dict_inside_a_training_checkpoint_is_looked_into(tmp_path):
         load_stack(tmp_path / "a.ckpt")
 
 
+@pytest.mark.parametrize("wrapper", ["module", "controlnet", "ema", "model"])
+def test_what_trainers_wrap_around_weights_is_opened(tmp_path, wrapper):
+    torch.save({wrapper: {"state_dict": {UNET: torch.zeros(1)}}, "opt": {}}, tmp_path / "a.ckpt")
+    with pytest.raises(CheckpointFormatError, match="checkpoint of an image model"):
+        load_stack(tmp_path / "a.ckpt")
+
+
+def test_a_list_of_matrices_is_a_lora_of_motiondirector(tmp_path):
+    torch.save([torch.zeros(8, 2), torch.zeros(2, 8)], tmp_path / "unet.pt")
+    with pytest.raises(CheckpointFormatError, match="a LoRA of MotionDirector"):
+        load_stack(tmp_path / "unet.pt")
+
+
 def test_temporal_decoder_is_named(tmp_path):
     save_decoder(tmp_path / "a.safetensors", TemporalDecoder(DecoderConfig(TAESD, base="SD")))
     with pytest.raises(
