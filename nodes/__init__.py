@@ -3,12 +3,13 @@
 from .decode import TemporalVAEDecode
 from .host import ComfyExtension, io
 from .host.files import register_folders
-from .load import LoadTemporalDecoder, LoadTemporalLayers
+from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadTemporalLayers,
+    LoadMotionLora,
     LoadTemporalDecoder,
     MotionPromptEncode,
     VideoKSampler,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from .host import io
-from .host.files import TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
+from .host import io, ui
+from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.insertion import LayerSettings, add_temporal_layers
+from .host.motion_lora import add_motion_lora
+from .host.schedule import AUTO, NAMES, with_schedule
 from .host.vae import open_temporal_decoder
 
 AS_TRAINED = -1.0
+REFUSE, SQUEEZE = "refuse", "squeeze"
 
 
 def _alpha_input(section: str, where: str) -> io.Input:
@@ -23,6 +26,18 @@ def _alpha_input(section: str, where: str) -> io.Input:
     )
 
 
+def _percent_input(name: str, default: float, what: str) -> io.Input:
+    return io.Float.Input(
+        name,
+        default=default,
+        min=0.0,
+        max=1.0,
+        step=0.001,
+        optional=True,
+        tooltip=f"Part of the sampling after which the temporal layers {what}; 0 is the first step, 1 the end.",
+    )
+
+
 class LoadTemporalLayers(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -30,7 +45,9 @@ class LoadTemporalLayers(io.ComfyNode):
             node_id="VLDM_LoadTemporalLayers",
             display_name="Load Temporal Layers",
             category="Video LDM/loaders",
-            description="Adds temporal layers to an image model, so that it makes frames that belong together.",
+            description="Adds temporal layers to an image model, so that it makes frames that belong together. Opens Video "
+            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM, AnimateDiff-Lightning, HotShot-XL and "
+            "diffusers motion adapters.",
             inputs=[
                 io.Model.Input(
                     "model", tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint, LoRA included."
@@ -51,9 +68,31 @@ class LoadTemporalLayers(io.ComfyNode):
                 _alpha_input("input", "the downward half of the UNet"),
                 _alpha_input("middle", "the middle of the UNet"),
                 _alpha_input("output", "the upward half of the UNet"),
+                io.Combo.Input(
+                    "schedule",
+                    options=list(NAMES),
+                    default=AUTO,
+                    optional=True,
+                    tooltip="Noise schedule: auto is the one that the layers were trained with, checkpoint that of the image "
+                    "model. The lcm ones also set consistency sampling.",
+                ),
+                _percent_input("start_percent", 0.0, "begin to act"),
+                _percent_input("end_percent", 1.0, "act no more"),
+                io.Combo.Input(
+                    "longer_clips",
+                    options=[REFUSE, SQUEEZE],
+                    default=REFUSE,
+                    optional=True,
+                    tooltip="Clips with more frames than the layers were trained for: refuse them, or squeeze the positions of "
+                    "their frames into the trained length, for slower motion.",
+                ),
             ],
             outputs=[
-                io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler.")
+                io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="What the file holds and how to sample with it: schedule, sampler, licence.",
+                ),
             ],
         )
 
@@ -66,11 +105,52 @@ class LoadTemporalLayers(io.ComfyNode):
         alpha_input: float = AS_TRAINED,
         alpha_middle: float = AS_TRAINED,
         alpha_output: float = AS_TRAINED,
+        schedule: str = AUTO,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
+        longer_clips: str = REFUSE,
     ) -> io.NodeOutput:
         given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
         alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
-        settings = LayerSettings(strength=strength, alphas=alphas)
-        return io.NodeOutput(add_temporal_layers(model, open_temporal_layers(file), settings))
+        squeeze = longer_clips == SQUEEZE
+        settings = LayerSettings(strength, alphas, start_percent, end_percent, squeeze)
+        opened = open_temporal_layers(file)
+        patched = add_temporal_layers(model, opened.patcher, settings)
+        patched = with_schedule(patched, schedule, opened.schedule)
+        return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))
+
+
+class LoadMotionLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_LoadMotionLoRA",
+            display_name="Load Motion LoRA",
+            category="Video LDM/loaders",
+            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance. Several can be "
+            "chained.",
+            inputs=[
+                io.Model.Input("model", tooltip="Model with AnimateDiff layers, from Load Temporal Layers."),
+                io.Combo.Input(
+                    "file",
+                    options=file_names(MOTION_LORA),
+                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="How much of the motion: 1 as trained, 0 none, below 0 the other way.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The model with the motion; connect it to Video KSampler.")],
+        )
+
+    @classmethod
+    def execute(cls, model: io.Model.Type, file: str, strength: float) -> io.NodeOutput:
+        return io.NodeOutput(add_motion_lora(model, file, strength))
 
 
 class LoadTemporalDecoder(io.ComfyNode):

@@ -1,8 +1,11 @@
-"""Descriptions of weights: frozen dataclasses that travel as JSON in the metadata of a file."""
+"""Descriptions of weights: frozen dataclasses that travel as JSON in the metadata of a file.
+
+A field whose default is None is left out where it is None: a new part of a description does not change old files.
+"""
 
 import json
 from dataclasses import asdict, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from .errors import CheckpointFormatError
 
@@ -11,11 +14,11 @@ T = TypeVar("T")
 
 def to_json(description: Any) -> str:
     """A dataclass as one line of JSON."""
-    return json.dumps(asdict(description))
+    return json.dumps({name: value for name, value in asdict(description).items() if value is not None})
 
 
 def from_json(kind: type[T], text: str) -> T:
-    """The reverse of `to_json`. Every field must be there, with a value of its type, and no other.
+    """The reverse of `to_json`. Every field without None as default must be there, and no other.
 
     Raises:
         CheckpointFormatError: not JSON, or the fields are not those of `kind`.
@@ -31,9 +34,10 @@ def from_json(kind: type[T], text: str) -> T:
 
 def _build(kind: type[T], values: Any) -> T:
     expected = {field.name: field.type for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is not None}
     given = values if isinstance(values, dict) else {}
-    if expected.keys() != given.keys():
-        missing, unknown = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+    missing, unknown = sorted(needed - given.keys()), sorted(given.keys() - expected.keys())
+    if missing or unknown:
         raise CheckpointFormatError(
             f"The file's description of its weights does not fit this version of the pack: {missing} missing, "
             f"{unknown} unknown. Update the pack."
@@ -42,6 +46,7 @@ def _build(kind: type[T], values: Any) -> T:
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:
+    kind = next((part for part in get_args(kind) if is_dataclass(part)), kind)
     if is_dataclass(kind):
         return _build(kind, value)
     if isinstance(value, list) and all(type(item) is int for item in value):

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from .errors import CheckpointFormatError
 
+WRAPPERS = ("state_dict", "module", "controlnet", "ema", "model")  # keys under which trainers keep weights
 SHOWN = 3  # how many names an error message lists
 
 
@@ -124,10 +126,18 @@ def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
         raise CheckpointFormatError(
             f"{path.name} is truncated or corrupt; download it again. ({error})"
         ) from None
-    if isinstance(content, dict):
-        content = content.get("state_dict", content)
+    return _collection(path, content)
+
+
+def _collection(path: Path, content: Any) -> dict[str, Tensor]:
+    """The weights by name, out of what a trainer wrapped around them. A list of weights has numbers for names."""
+    if isinstance(content, list) and content and all(isinstance(value, Tensor) for value in content):
+        content = dict(enumerate(content))
     if not isinstance(content, dict):
         raise CheckpointFormatError(
             f"{path.name} holds a {type(content).__name__}, not a collection of weights."
         )
+    for wrapper in WRAPPERS:
+        if isinstance(content.get(wrapper), dict):
+            return _collection(path, content[wrapper])
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}

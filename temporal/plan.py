@@ -6,11 +6,13 @@ counts them; in SDXL they hold two or ten, and `transformers="last"` keeps only 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Section = Literal["input", "middle", "output"]
 Placement = Literal["all", "last"]
+# after a ResBlock; after a transformer block, on its tokens; after a whole block; in the place of a norm
+Kind = Literal["conv", "transformer", "motion", "norm"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Site:
     """One place for a temporal layer: after the host module at `path`, below its `diffusion_model`."""
 
     path: str
-    kind: Literal["conv", "transformer"]
+    kind: Kind
     section: Section
     level: int
     channels: int
@@ -113,6 +115,33 @@ def plan(shape: UNetShape, transformers: Placement = "all") -> tuple[Site, ...]:
         return sites
     last = {site.path.rpartition(".")[0]: site for site in sites if site.kind == "transformer"}
     return tuple(site for site in sites if site.kind == "conv" or site in last.values())
+
+
+def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
+    """One site after every ResBlock with its spatial transformer, if it has one, before the Upsample.
+
+    `middle`: also after the spatial transformer of the middle block.
+    """
+    sites = plan(shape)
+    transformers = {site.path.partition(".transformer_blocks")[0] for site in sites}
+    found = []
+    for site in sites:
+        block, _, child = site.path.rpartition(".")
+        if site.kind == "conv" and child == "0" and (middle or site.section != "middle"):
+            path = f"{block}.1" if f"{block}.1" in transformers else site.path
+            found.append(replace(site, path=path, kind="motion"))
+    return tuple(found)
+
+
+def norm_plan(shape: UNetShape) -> tuple[Site, ...]:
+    """The norms of all ResBlocks and the last one of the UNet: where the image model treats a clip as one sample."""
+    blocks = [site for site in plan(shape) if site.kind == "conv"]
+    inside = [
+        replace(site, path=f"{site.path}.{layers}.0", kind="norm")
+        for site in blocks
+        for layers in ("in_layers", "out_layers")
+    ]
+    return (*inside, Site("out.0", "norm", "output", 0, shape.model_channels, 0))
 
 
 def _input_sites(shape: UNetShape) -> Iterator[Site]:

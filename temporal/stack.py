@@ -3,6 +3,7 @@
 Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from .errors import IncompatibleModelError
 from .layers.conv import TemporalConv
 from .layers.known import KnownFrameEncoder
 from .layers.mixing import blend, effective_alpha
+from .layers.motion import MotionConfig, MotionModule, over_clip
 from .layers.position import FrameRateEmbedding
 from .layers.transformer import TemporalTransformer
-from .plan import Placement, Site, UNetShape, plan
+from .plan import Placement, Site, UNetShape, motion_plan, norm_plan, plan
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class StackConfig:
     family: str = "video_ldm"
     prediction: str = "eps"  # what the image model predicts: "eps" or "v"
     transformers: Placement = "all"  # follow all blocks of a spatial transformer, or only its last
+    motion: MotionConfig | None = None  # motion modules, in the place of our own layers
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where in the UNet the stack acts."""
+        if self.motion is None:
+            return plan(self.unet, self.transformers)
+        norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
+        return (*motion_plan(self.unet, self.motion.middle), *norms)
 
     def to_json(self) -> str:
         """As one line of JSON, the description in a file."""
@@ -58,17 +69,19 @@ class TemporalStack(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.sites = plan(config.unet, config.transformers)
+        self.sites = config.sites
         unet, kwargs = config.unet, {"dtype": dtype, "device": device}
         known_channels = [unet.channels(level) // 2 for level in range(len(unet.channel_mult))]
 
         def layer(site: Site) -> nn.Module:
             if site.kind == "transformer":
                 return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
+            if site.kind == "motion":
+                return MotionModule(site.channels, config.motion.clip_norm, ops, **kwargs)
             known = known_channels[site.level] if config.known_frames else None
             return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
 
-        self.layers = nn.ModuleDict({site.name: layer(site) for site in self.sites})
+        self.layers = nn.ModuleDict({site.name: layer(site) for site in self.sites if site.kind != "norm"})
         self.known_frames = self.frame_rate = None
         if config.known_frames:
             self.known_frames = KnownFrameEncoder(unet.in_channels, known_channels, ops, **kwargs)
@@ -104,6 +117,7 @@ class TemporalStack(nn.Module):
 
         After a ResBlock: hidden ((b f) c h w) and time embedding ((b f) e).
         After a transformer block: hidden ((b f) n c) and text ((b f) m e).
+        After a whole block: hidden ((b f) c h w).
         """
         override = clip.alpha(site.section, site.level)
         if clip.strength == 0 or override == 1:
@@ -111,6 +125,18 @@ class TemporalStack(nn.Module):
         layer = self.layers[site.name]
         if site.kind == "conv":
             temporal = layer(hidden, emb, clip, clip.features.get(site.level))
-        else:
+        elif site.kind == "transformer":
             temporal = layer(hidden, context, clip)
+        else:
+            temporal = layer(hidden, clip)
         return blend(hidden, temporal, effective_alpha(layer.mix_factor, override, clip.strength))
+
+    def norm(
+        self, site: Site, norm: Callable[[Tensor], Tensor], hidden: Tensor, normed: Tensor, clip: Clip
+    ) -> Tensor:
+        """At the site of a norm of the image model: hidden to normed, both ((b f) c h w), with the clip as one sample."""
+        override = clip.alpha(site.section, site.level)
+        if clip.strength == 0 or override == 1:
+            return normed
+        temporal = over_clip(norm, hidden, clip.num_frames)
+        return blend(normed, temporal, effective_alpha(None, override, clip.strength))

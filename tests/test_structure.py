@@ -36,8 +36,8 @@ def tree(path: Path) -> ast.Module:
 
 def package_name(folder: Path) -> str:
     """`temporal/layers` -> `video_ldm.temporal.layers`."""
-    if folder == Path("nodes/commands/training"):
-        return f"{PACKAGE}.training"  # so that `python -m video_ldm.training` works, see pyproject.toml
+    if folder.parent == Path("nodes/commands"):
+        return f"{PACKAGE}.{folder.name}"  # so that `python -m video_ldm.training` works, see pyproject.toml
     return ".".join((PACKAGE, *folder.parts))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,21 @@ import comfy.ops
 import folder_paths
 
 from ...temporal.errors import InvalidInputError
-from ...temporal.formats import load_stack
+from ...temporal.formats import Schedule, open_stack, report, schedule_of
 from .patcher import new_patcher
+
+logger = logging.getLogger(__name__)
 
 TEMPORAL_LAYERS = "temporal_layers"
 TEMPORAL_DECODERS = "temporal_decoders"
+MOTION_LORA = "motion_lora"
+FOLDERS = (TEMPORAL_LAYERS, TEMPORAL_DECODERS, MOTION_LORA)
 
 
 @functools.cache
 def register_folders() -> None:
-    """Tell the host about `models/temporal_layers` and `models/temporal_decoders`, keeping paths users configured."""
-    for name in (TEMPORAL_LAYERS, TEMPORAL_DECODERS):
+    """Tell the host about the pack's folders in `models`, keeping paths users configured."""
+    for name in FOLDERS:
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
         paths, _ = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (paths, folder_paths.supported_pt_extensions)
@@ -38,6 +44,7 @@ def full_path(folder: str, name: str) -> str:
 
     Raises InvalidInputError when it is gone, as in a graph made on another machine.
     """
+    register_folders()
     path = folder_paths.get_full_path(folder, name)
     if path is None:
         known = ", ".join(file_names(folder)[:5]) or "no files"
@@ -48,8 +55,19 @@ def full_path(folder: str, name: str) -> str:
     return path
 
 
-def open_temporal_layers(name: str) -> Any:
-    """ModelPatcher around the stack of a file in `models/temporal_layers`; weights keep the file's precision."""
+@dataclass(frozen=True)
+class Opened:
+    """A file of temporal layers: ModelPatcher around its stack, the schedule it was trained with, and its report."""
+
+    patcher: Any
+    schedule: Schedule | None
+    report: str
+
+
+def open_temporal_layers(name: str) -> Opened:
+    """Open a file in `models/temporal_layers`; weights keep the file's precision. The report is also logged."""
     device = mm.unet_offload_device()
-    stack = load_stack(full_path(TEMPORAL_LAYERS, name), ops=comfy.ops.manual_cast, device=device)
-    return new_patcher(stack, device)
+    stack, source = open_stack(full_path(TEMPORAL_LAYERS, name), ops=comfy.ops.manual_cast, device=device)
+    text = report(stack, source)
+    logger.info("%s: %s", name, text)
+    return Opened(new_patcher(stack, device), schedule_of(stack), text)

@@ -31,15 +31,22 @@ def removed_at_exit(hooks: ExitStack, module: nn.Module, path: str, hook: Callab
     hooks.callback(handle.remove)
 
 
-def _hook(stack: TemporalStack, site: Site, clip: Clip):
-    if site.kind == "conv":
-
-        def after_res_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
-            return stack(site, output, clip, emb=kwargs.get("emb", args[1] if len(args) > 1 else None))
-
-        return after_res_block
+def _hook(stack: TemporalStack, site: Site, clip: Clip) -> Callable[..., Tensor]:
+    def after_res_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack(site, output, clip, emb=kwargs.get("emb", args[1] if len(args) > 1 else None))
 
     def after_transformer_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
         return stack(site, output, clip, context=kwargs.get("context", args[1] if len(args) > 1 else None))
 
-    return after_transformer_block
+    def after_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack(site, output, clip)
+
+    def after_norm(norm: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack.norm(site, norm.forward, args[0], output, clip)
+
+    return {
+        "conv": after_res_block,
+        "transformer": after_transformer_block,
+        "motion": after_block,
+        "norm": after_norm,
+    }[site.kind]

@@ -30,10 +30,27 @@ ACTIVATION_FACTOR = 1.5
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """How one file of temporal layers is used: strength 0..1, alpha overrides by section of the UNet."""
+    """How one file of temporal layers is used: strength 0..1, alpha overrides by section, part of the sampling.
+
+    `squeeze`: the positions of a longer clip are squeezed into the length of training.
+    """
 
     strength: float = 1.0
     alphas: Mapping[str, float] = field(default_factory=dict)
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    squeeze: bool = False
+
+    def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
+        """Positions of the frames (f,); None: counted."""
+        if not self.squeeze or num_frames <= max_frames:
+            return None
+        return torch.linspace(0, max_frames - 1, num_frames)
+
+    def acts_at(self, sigma: float, model_sampling: Any) -> bool:
+        """Whether the layers take part at a noise level."""
+        start = model_sampling.percent_to_sigma(self.start_percent)
+        return model_sampling.percent_to_sigma(self.end_percent) <= sigma <= start
 
 
 @dataclass(frozen=True)
@@ -114,11 +131,12 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
         )
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
-    for stack, _ in stacks_of(model):
-        if frames > stack.config.max_frames:
+    for stack, settings in stacks_of(model):
+        if frames > stack.config.max_frames and not settings.squeeze:
             raise InvalidInputError(
                 f"The clip has {frames} frames; these temporal layers were made for at most "
-                f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less."
+                f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "
+                "use context windows, or set longer_clips of Load Temporal Layers to squeeze."
             )
     return executor(noise, *args, **kwargs)
 
@@ -151,6 +169,13 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     )
     with ExitStack() as hooks:
         for stack, settings in stacks_of(model):
-            clip = replace(base_clip, strength=settings.strength, alphas=settings.alphas)
+            if not settings.acts_at(t.max().item(), base_model.model_sampling):
+                continue
+            clip = replace(
+                base_clip,
+                strength=settings.strength,
+                alphas=settings.alphas,
+                positions=settings.positions(num_frames, stack.config.max_frames),
+            )
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)

@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, assign_weights, write_weights
 from ..stack import StackConfig, TemporalStack
+from .source import Source
 
 FORMAT, VERSION = "video_ldm.temporal_layers", "1"
 
@@ -23,13 +24,14 @@ def recognise(file: WeightsFile) -> bool:
 
 def load(
     file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
-) -> TemporalStack:
+) -> tuple[TemporalStack, Source]:
     """Build the stack that the file describes and give it the file's weights."""
 
     def build(config: str) -> TemporalStack:
         return TemporalStack(StackConfig.from_json(config), ops=ops, device="meta")
 
-    return load_described(file, build, dtype, device)
+    stack = load_described(file, build, dtype, device)
+    return stack, Source("native", len(file.tensors))
 
 
 def save_stack(

@@ -1,63 +1,192 @@
-"""Files that are not temporal layers: what they are, and where they belong."""
+"""Files that are not temporal layers: what they are, and where they belong.
 
-from collections.abc import Iterable
+The first sign that fits counts: relatives of motion modules, then video models, then everything else an artist may have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
 
 from ..files import WeightsFile, listed
 
-# what a file is: any of these in any key. The first match counts: checkpoints hold autoencoders, adapters name UNets.
-SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (
-        ("lora_up", "lora_down", "lora_A.", "lora_B.", "hada_w1", "lokr_w1"),
-        "it is a LoRA; load it with a LoRA loader.",
+NOT_YET = "which this version does not read."
+WHOLE = "a whole video model: its image model was trained along, so its temporal layers fit no other"
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A sentence, and what tells: all of `parts` in keys, any of `either` in keys, a size of a tensor by end of its name."""
+
+    sentence: str
+    parts: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
+    size: tuple[str, int, int] | None = None  # end of the name, axis, length
+
+    def fits(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether tensors have the sign."""
+
+        def inside(part: str) -> bool:
+            return any(part in key for key in tensors)
+
+        named = all(map(inside, self.parts)) and (not self.either or any(map(inside, self.either)))
+        return named and self._has_size(tensors)
+
+    def _has_size(self, tensors: Mapping[str, Tensor]) -> bool:
+        if self.size is None:
+            return True
+        end, axis, length = self.size
+        return any(
+            key.endswith(end) and tensor.ndim > axis and tensor.shape[axis] == length
+            for key, tensor in tensors.items()
+        )
+
+
+LORA = ("_lora.", "lora_up", "lora_down", "lora_A.", "lora_B.", "hada_w1", "lokr_w1")
+
+# hold motion modules, but need something beside them
+RELATIVES = (
+    Sign(
+        "it is a motion LoRA; put it in models/motion_lora and load it with Load Motion LoRA.",
+        ("motion_modules.",),
+        LORA,
     ),
-    (
-        ("control_model.", "controlnet_", "zero_convs.", "input_hint_block."),
-        "it is a ControlNet; load it with Load ControlNet Model.",
+    Sign(
+        "it is SparseCtrl for RGB frames, a ControlNet with motion modules, " + NOT_YET,
+        ("controlnet_cond_embedding.weight", "motion_modules."),
     ),
-    (
-        ("motion_modules.", "temporal_transformer."),
-        "it is a motion module of the AnimateDiff kind, which this version does not read.",
+    Sign(
+        "it is SparseCtrl for scribbles, a ControlNet with motion modules, " + NOT_YET,
+        ("controlnet_cond_embedding", "motion_modules."),
     ),
-    (
-        (".time_stack.", "temporal_transformer_blocks."),
-        "it is a whole video model (Stable Video Diffusion); load it with Load Checkpoint.",
-    ),
-    (
-        ("model.diffusion_model.",),
-        "it is a checkpoint of an image model; load it with Load Checkpoint, and temporal layers beside it.",
-    ),
-    (("taesd_decoder.", "taesd_encoder."), "it is a TAESD autoencoder; load it with Load VAE."),
-    (
-        ("first_stage_model.", "decoder.conv_in.", "encoder.conv_in.", "decoder.mid."),
-        "it is a VAE; load it with Load VAE.",
-    ),
-    (("text_model.", "transformer.resblocks."), "it is a text encoder; load it with Load CLIP."),
-    (
-        ("input_blocks.", "down_blocks."),
-        "it is a diffusion model on its own; load it with Load Diffusion Model.",
-    ),
-    (
-        ("emb_params", "string_to_param", "clip_l", "clip_g"),
-        "it is a textual inversion; name it in the prompt.",
+    Sign("it is AnimateLCM for image to video, " + NOT_YET, ("motion_modules.", "img_encoder.conv_in.")),
+    Sign("it is FancyVideo, " + NOT_YET, ("motion_modules.", "fps_embedding.linear")),
+    Sign(
+        "it is PIA, motion modules that see the first image, " + NOT_YET,
+        ("motion_modules.",),
+        size=("conv_in.weight", 1, 9),
     ),
 )
-
+VIDEO_MODELS = (
+    Sign(
+        f"it is Stable Video Diffusion, {WHOLE}; load it with Load Checkpoint.",
+        ("input_blocks.", ".time_stack."),
+    ),
+    Sign(
+        f"it is Stable Video Diffusion in diffusers' spelling, {WHOLE}; load the original spelling with Load Checkpoint.",
+        ("temporal_transformer_blocks.",),
+    ),
+    Sign(
+        f"it is SEINE, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs"), size=("conv_in.weight", 1, 9)
+    ),
+    Sign(f"it is LaVie's base model, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs")),
+    Sign(
+        "it is LaVie's upscaler, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temporal_blocks.",)
+    ),
+    Sign("it is Upscale-A-Video, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temp_blocks.",)),
+    Sign(
+        f"it is LaVie's interpolation model, {WHOLE}, {NOT_YET}",
+        (".attn_temp.",),
+        size=("conv_in.weight", 1, 8),
+    ),
+    Sign(
+        f"it is a masked variant of LaVie's interpolation model, {WHOLE}, {NOT_YET}",
+        (".attn_temp.",),
+        size=("conv_in.weight", 1, 9),
+    ),
+    Sign("it is Tune-A-Video, one model per clip, " + NOT_YET, (".attn_temp.",)),
+    Sign(
+        f"it is DynamiCrafter for 256 x 256, {WHOLE}, {NOT_YET}",
+        ("init_attn.0.", "attn2.alpha"),
+        size=("input_blocks.0.0.weight", 1, 8),
+    ),
+    Sign(
+        f"it is DynamiCrafter or ToonCrafter, {WHOLE}, {NOT_YET}",
+        ("init_attn.0.",),
+        size=("input_blocks.0.0.weight", 1, 8),
+    ),
+    Sign(f"it is VideoCrafter1 for image to video, {WHOLE}, {NOT_YET}", ("init_attn.0.", "attn2.to_k_ip")),
+    Sign(f"it is VideoCrafter2, {WHOLE}, {NOT_YET}", ("init_attn.0.", "temopral_conv")),
+    Sign(f"it is VideoCrafter1 for 1024 x 576, {WHOLE}, {NOT_YET}", ("init_attn.0.", "fps_embedding")),
+    Sign(f"it is VideoCrafter1 for 512 x 320, {WHOLE}, {NOT_YET}", ("init_attn.0.",)),
+    Sign(
+        f"it is ModelScope or ZeroScope, {WHOLE}, {NOT_YET}",
+        ("temopral_conv", "input_blocks.0.1.proj_in.weight"),
+    ),
+    Sign(f"it is I2VGen-XL, {WHOLE}, {NOT_YET}", ("image_latents_proj_in.",)),
+    Sign(
+        f"it is ModelScope or ZeroScope in diffusers' spelling, {WHOLE}, {NOT_YET}",
+        (".temp_convs.", "transformer_in."),
+    ),
+    Sign("it is the decoder of ToonCrafter, " + NOT_YET, ("decoder.attn_refinement.",)),
+    Sign(
+        "it is the temporal decoder of Stable Video Diffusion; load it with Load VAE.",
+        ("decoder.mid.block_1.mix_factor",),
+    ),
+    Sign(
+        "it is the temporal decoder of Stable Video Diffusion in diffusers' spelling; load the original with Load VAE.",
+        ("decoder.time_conv_out.",),
+    ),
+    Sign("it is the video VAE of Upscale-A-Video, " + NOT_YET, ("decoder.condition_fuse.",)),
+    Sign(
+        "it is the domain adapter of AnimateDiff v3, a LoRA of the image model; load it with a LoRA loader.",
+        ("attn1.processor.to_q_lora.", "attn2.processor.to_q_lora."),
+    ),
+)
+OTHERS = (
+    Sign("it is a LoRA; load it with a LoRA loader.", either=LORA),
+    Sign(
+        "it is a ControlNet; load it with Load ControlNet Model.",
+        either=("control_model.", "controlnet_", "zero_convs.", "input_hint_block."),
+    ),
+    Sign(
+        "it is a motion module of the AnimateDiff kind, in a spelling that is not known.",
+        either=("motion_modules.", "temporal_transformer."),
+    ),
+    Sign(
+        "it is a checkpoint of an image model; load it with Load Checkpoint, and temporal layers beside it.",
+        either=("model.diffusion_model.",),
+    ),
+    Sign("it is a TAESD autoencoder; load it with Load VAE.", either=("taesd_decoder.", "taesd_encoder.")),
+    Sign(
+        "it is a VAE; load it with Load VAE.",
+        either=("first_stage_model.", "decoder.conv_in.", "encoder.conv_in.", "decoder.mid."),
+    ),
+    Sign("it is a text encoder; load it with Load CLIP.", either=("text_model.", "transformer.resblocks.")),
+    Sign(
+        "it is a diffusion model on its own; load it with Load Diffusion Model.",
+        either=("input_blocks.", "down_blocks."),
+    ),
+    Sign(
+        "it is a textual inversion; name it in the prompt.",
+        either=("emb_params", "string_to_param", "clip_l", "clip_g"),
+    ),
+)
 OWN_FORMATS = {
     "video_ldm.temporal_layers": "it holds temporal layers of a UNet; it belongs in models/temporal_layers.",
     "video_ldm.temporal_decoder": "it is a temporal decoder; it belongs in models/temporal_decoders.",
 }
 
 
+def relative(tensors: Mapping[str, Tensor]) -> str | None:
+    """One sentence on a file that holds motion modules but is more, or less, than them."""
+    return _first(RELATIVES, tensors)
+
+
 def describe(file: WeightsFile) -> str:
     """One sentence on what a file is instead."""
     own = OWN_FORMATS.get(file.metadata.get("format", ""))
     nameless = f"its weights are of no known kind ({listed(file.tensors) or 'there are none'})."
-    return own or _kind(file.tensors) or nameless
+    known = _first((*RELATIVES, *VIDEO_MODELS, *OTHERS), file.tensors)
+    return own or _unnamed(file.tensors) or known or nameless
 
 
-def _kind(keys: Iterable[str]) -> str | None:
-    keys = list(keys)
-    for signs, sentence in SIGNS:
-        if any(sign in key for key in keys for sign in signs):
-            return sentence
+def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None:
+    return next((sign.sentence for sign in signs if sign.fits(tensors)), None)
+
+
+def _unnamed(tensors: Mapping[str, Tensor]) -> str | None:
+    """A list of matrices has numbers for names."""
+    if tensors and all(key.isdigit() and tensor.ndim == 2 for key, tensor in tensors.items()):
+        return "it is a LoRA of MotionDirector for ModelScope or ZeroScope, " + NOT_YET
     return None

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..clip import AttentionFunction, Clip
 from .mixing import zero_init
-from .position import FramePositions
 
 MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that ends at 65535
 
@@ -19,21 +18,24 @@ MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that
 class FrameAttention(nn.Module):
     """Self-attention over the frames at each place of the image; bidirectional, as in the paper."""
 
-    def __init__(self, channels: int, heads: int, ops: Any, **kwargs: Any) -> None:
+    def __init__(self, channels: int, heads: int, positions: nn.Module, ops: Any, **kwargs: Any) -> None:
         super().__init__()
         self.heads = heads
-        self.positions = FramePositions(channels, ops, **kwargs)
+        self.positions = positions  # of (f,) and a dtype: (f c), added to what attention sees
         self.qkv = ops.Linear(channels, 3 * channels, bias=False, **kwargs)
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 
     def forward(self, tokens: Tensor, clip: Clip) -> Tensor:
         """Tokens ((b f) n c) to the same shape."""
-        positions = clip.centred_positions(tokens.device)
         frames = rearrange(tokens, "(b f) n c -> (b n) f c", f=clip.num_frames)
-        q, k, v = self.qkv(frames + self.positions(positions, tokens.dtype)).chunk(3, dim=-1)
+        return rearrange(self.over_frames(frames, clip), "(b n) f c -> (b f) n c", n=tokens.shape[1])
+
+    def over_frames(self, frames: Tensor, clip: Clip) -> Tensor:
+        """The same with frames side by side: ((b n) f c) to the same shape."""
+        positions = clip.centred_positions(frames.device)
+        q, k, v = self.qkv(frames + self.positions(positions, frames.dtype)).chunk(3, dim=-1)
         mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)
-        out = self.out(_in_slices(clip.attention, q, k, v, self.heads, mask))
-        return rearrange(out, "(b n) f c -> (b f) n c", n=tokens.shape[1])
+        return self.out(_in_slices(clip.attention, q, k, v, self.heads, mask))
 
 
 class TextAttention(nn.Module):

@@ -14,10 +14,13 @@ def new_mix_factor(
     return nn.Parameter(torch.full((1,), INITIAL_MIX_FACTOR, dtype=dtype, device=device))
 
 
-def effective_alpha(mix_factor: Tensor, override: float | None, strength: float) -> Tensor | float:
-    """alpha = sigmoid(mix_factor), or the override, moved towards 1 (the image model) by a strength below 1."""
-    alpha = torch.sigmoid(mix_factor.float()) if override is None else override
-    return 1 - strength * (1 - alpha)
+def effective_alpha(mix_factor: Tensor | None, override: float | None, strength: float) -> Tensor | float:
+    """alpha = sigmoid(mix_factor), or the override, moved towards 1 (the image model) by a strength below 1.
+
+    Without a mix factor alpha is 0: the layer was trained to have its full say.
+    """
+    trained = 0.0 if mix_factor is None else torch.sigmoid(mix_factor.float())
+    return 1 - strength * (1 - (trained if override is None else override))
 
 
 def blend(spatial: Tensor, temporal: Tensor, alpha: Tensor | float) -> Tensor:
@@ -25,6 +28,8 @@ def blend(spatial: Tensor, temporal: Tensor, alpha: Tensor | float) -> Tensor:
 
     Exactly `spatial` where the two are equal or alpha is 1. Both have the same shape; alpha is a number or (1,).
     """
+    if not isinstance(alpha, Tensor) and alpha == 0:
+        return temporal
     weight = 1 - alpha
     return torch.lerp(spatial, temporal, weight.to(spatial) if isinstance(weight, Tensor) else weight)
 

@@ -34,6 +34,25 @@ class FramePositions(nn.Module):
         return table + self.linear_out(functional.silu(self.linear_in(table)))
 
 
+class FrameTable(nn.Module):
+    """The fixed table of the AnimateDiff family: sines and cosines in turn, counted from the first frame.
+
+    It has no weights. Between whole frames it is the same function, so a longer clip may be squeezed into its length.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, positions: Tensor, dtype: torch.dtype) -> Tensor:
+        """Positions (f,), possibly fractional, to (f c)."""
+        exponents = torch.arange(0, self.channels, 2, device=positions.device)
+        angles = (positions - positions.min())[:, None] * torch.exp(
+            exponents * (-math.log(10000.0) / self.channels)
+        )
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).to(dtype)
+
+
 class FrameRateEmbedding(nn.Module):
     """Embedding of log2(fps), added to the UNet's time embedding: the general form of the paper's two regimes."""
 

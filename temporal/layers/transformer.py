@@ -12,6 +12,7 @@ from torch.nn import functional
 from ..clip import Clip
 from .attention import FrameAttention, TextAttention
 from .mixing import new_mix_factor, zero_init
+from .position import FramePositions
 
 
 class FeedForward(nn.Module):
@@ -40,7 +41,8 @@ class TemporalTransformer(nn.Module):
         self.norm_in = ops.LayerNorm(channels, **kwargs)
         self.ff_in = FeedForward(channels, ops, **kwargs)
         self.norm_frames = ops.LayerNorm(channels, **kwargs)
-        self.frame_attention = FrameAttention(channels, heads, ops, **kwargs)
+        positions = FramePositions(channels, ops, **kwargs)
+        self.frame_attention = FrameAttention(channels, heads, positions, ops, **kwargs)
         self.norm_text = ops.LayerNorm(channels, **kwargs)
         self.text_attention = TextAttention(channels, context_dim, heads, ops, **kwargs)
         self.norm_out = ops.LayerNorm(channels, **kwargs)

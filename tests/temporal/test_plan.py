@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from video_ldm.temporal.plan import SD1, SD2, SDXL, UNetShape, plan
+from video_ldm.temporal.plan import SD1, SD2, SDXL, UNetShape, motion_plan, norm_plan, plan
 
 from .tiny import SHAPE
 
@@ -74,3 +74,25 @@ def test_shape_is_read_from_the_hosts_config():
         "use_linear_in_transformer": False,
     }
     assert UNetShape.from_config(config) == SHAPE
+
+
+def test_motion_modules_follow_whole_blocks():
+    """As AnimateDiff has them: after the spatial transformer or, where there is none, after the ResBlock."""
+    sites = {site.section: [] for site in motion_plan(SD1, middle=True)}
+    for site in motion_plan(SD1, middle=True):
+        sites[site.section].append(site.path)
+    transformers = [f"input_blocks.{i}.1" for i in (1, 2, 4, 5, 7, 8)]
+    assert sites["input"] == [*transformers, "input_blocks.10.0", "input_blocks.11.0"]
+    assert sites["middle"] == ["middle_block.1"]
+    bare = [f"output_blocks.{i}.0" for i in (0, 1, 2)]
+    assert sites["output"] == [*bare, *(f"output_blocks.{i}.1" for i in range(3, 12))]
+    assert len(motion_plan(SD1, middle=False)) == 20
+    assert [site.path for site in motion_plan(SDXL, middle=False)][:3] == [
+        *("input_blocks.1.0", "input_blocks.2.0", "input_blocks.4.1")
+    ]
+
+
+def test_norms_of_the_image_model_are_two_per_res_block_and_the_last():
+    paths = [site.path for site in norm_plan(SD1)]
+    assert len(paths) == 2 * 22 + 1 and paths[-1] == "out.0"
+    assert paths[:2] == ["input_blocks.1.0.in_layers.0", "input_blocks.1.0.out_layers.0"]

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.formats import load_stack, save_stack
+from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.plan import SDXL
 from video_ldm.temporal.stack import StackConfig
 
@@ -79,9 +80,21 @@ def fail(*args, **kwargs):
     raise OSError("disk full")
 
 
-@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, unet=SDXL, transformers="last")])
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        replace(CONFIG, unet=SDXL, transformers="last"),
+        replace(CONFIG, motion=MotionConfig(middle=True, clip_norm=False, clip_norm_image=True)),
+    ],
+)
 def test_config_round_trip(config):
     assert StackConfig.from_json(config.to_json()) == config
+
+
+def test_files_of_our_own_layers_do_not_speak_of_motion_modules():
+    """So that files written before motion modules were known stay what they are, and older packs read new ones."""
+    assert "motion" not in json.loads(CONFIG.to_json())
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ UNET = "model.diffusion_model.input_blocks.1.0.in_layers.0.weight"
         (["decoder.conv_in.weight", "encoder.conv_in.weight"], "a VAE; load it with Load VAE"),
         (["taesd_decoder.1.weight"], "a TAESD autoencoder; load it with Load VAE"),
         (["control_model.zero_convs.0.0.weight"], "a ControlNet"),
-        (["down_blocks.0.motion_modules.0.temporal_transformer.norm.weight"], "of the AnimateDiff kind"),
+        (["motion_modules.0.norm.weight"], "of the AnimateDiff kind, in a spelling that is not known"),
         (["model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight", UNET], "whole video model"),
         (["text_model.encoder.layers.0.mlp.fc1.weight"], "a text encoder; load it with Load CLIP"),
         (["down_blocks.0.resnets.0.conv1.weight"], "a diffusion model on its own"),
@@ -43,6 +43,19 @@ def test_state_dict_inside_a_training_checkpoint_is_looked_into(tmp_path):
     torch.save({"state_dict": {UNET: torch.zeros(1)}, "global_step": 3}, tmp_path / "a.ckpt")
     with pytest.raises(CheckpointFormatError, match="checkpoint of an image model"):
         load_stack(tmp_path / "a.ckpt")
+
+
+@pytest.mark.parametrize("wrapper", ["module", "controlnet", "ema", "model"])
+def test_what_trainers_wrap_around_weights_is_opened(tmp_path, wrapper):
+    torch.save({wrapper: {"state_dict": {UNET: torch.zeros(1)}}, "opt": {}}, tmp_path / "a.ckpt")
+    with pytest.raises(CheckpointFormatError, match="checkpoint of an image model"):
+        load_stack(tmp_path / "a.ckpt")
+
+
+def test_a_list_of_matrices_is_a_lora_of_motiondirector(tmp_path):
+    torch.save([torch.zeros(8, 2), torch.zeros(2, 8)], tmp_path / "unet.pt")
+    with pytest.raises(CheckpointFormatError, match="a LoRA of MotionDirector"):
+        load_stack(tmp_path / "unet.pt")
 
 
 def test_temporal_decoder_is_named(tmp_path):

@@ -8,6 +8,7 @@ from einops import rearrange, repeat
 from video_ldm.temporal.clip import Clip, sdpa
 from video_ldm.temporal.layers import attention
 from video_ldm.temporal.layers.attention import FrameAttention, distance_mask
+from video_ldm.temporal.layers.position import FramePositions
 from video_ldm.temporal.layers.transformer import TemporalTransformer
 
 from ...reference import temporal_transformer
@@ -77,7 +78,7 @@ def test_text_keys_and_values_are_made_once_per_clip():
 
 
 def test_frames_beyond_the_distance_are_not_seen():
-    layer = sine_init(FrameAttention(CHANNELS, HEADS, torch.nn))
+    layer = sine_init(FrameAttention(CHANNELS, HEADS, FramePositions(CHANNELS, torch.nn), torch.nn))
     tokens = normal(5, 2, CHANNELS)
     changed = tokens.clone()
     changed[4] += 1
@@ -93,7 +94,7 @@ def test_distance_mask():
 
 
 def test_a_large_batch_of_places_is_cut_into_slices(monkeypatch):
-    layer = sine_init(FrameAttention(CHANNELS, HEADS, torch.nn))
+    layer = sine_init(FrameAttention(CHANNELS, HEADS, FramePositions(CHANNELS, torch.nn), torch.nn))
     tokens = normal(6, 7, CHANNELS)
     whole = layer(tokens, Clip(3, max_distance=1))
     monkeypatch.setattr(attention, "MAX_SEQUENCES", 5)

@@ -1,0 +1,40 @@
+"""Motion LoRA on the temporal layers of a MODEL, through the host's own adapters: low-rank until the weights are loaded."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import comfy.lora
+
+from ...temporal.errors import IncompatibleModelError
+from ...temporal.files import read_weights
+from ...temporal.formats.motion_lora import read_motion_lora
+from .files import MOTION_LORA, full_path
+from .insertion import KEY
+
+logger = logging.getLogger(__name__)
+
+
+def add_motion_lora(model: Any, name: str, strength: float) -> Any:
+    """Clone of a MODEL whose motion modules are changed by a file in `models/motion_lora`.
+
+    Raises IncompatibleModelError when the MODEL has no motion modules.
+    """
+    patchers = model.get_additional_models_with_key(KEY)
+    if not patchers:
+        raise IncompatibleModelError(
+            "The MODEL has no temporal layers for a motion LoRA to change. Put Load Temporal Layers with an AnimateDiff file "
+            "before this node."
+        )
+    file = read_weights(full_path(MOTION_LORA, name))
+    changed = [patcher.clone() for patcher in patchers]
+    for patcher in changed:
+        if patcher.model.config.motion is not None or len(changed) == 1:
+            lora = read_motion_lora(file, patcher.model)
+            patches = comfy.lora.load_lora(dict(lora.factors), dict(lora.targets))
+            patcher.add_patches(patches, strength)
+            logger.info("%s: changes %d layers, %d keys not used", name, len(patches), len(lora.skipped))
+    patched = model.clone()
+    patched.set_additional_models(KEY, changed)
+    return patched

@@ -1,0 +1,52 @@
+"""Write a stack in another spelling: native, or that of any code that has motion modules. No weight is changed."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from ..errors import InvalidInputError
+from ..files import write_weights
+from ..stack import TemporalStack
+from .animatediff import ORIGINAL
+from .hotshot import HOTSHOT
+from .motion_adapter import DIFFUSERS
+from .motion_modules import FAMILY_KEY, Spelling, file_keys, position_table
+from .native import save_stack
+
+NATIVE = "native"
+SPELLINGS: Mapping[str, Spelling] = {
+    spelling.name.lower(): spelling for spelling in (ORIGINAL, DIFFUSERS, HOTSHOT)
+}
+WITHOUT_TABLES = "AnimateLCM"  # in the original spelling, where their absence tells the family
+
+
+def write(path: str | Path, stack: TemporalStack, spelling: str) -> None:
+    """Save a stack as safetensors in one of the spellings, "native" or a key of `SPELLINGS`.
+
+    Raises:
+        InvalidInputError: the spelling has no names for these layers.
+    """
+    if spelling == NATIVE:
+        save_stack(path, stack)
+        return
+    chosen = SPELLINGS[spelling]
+    if stack.config.motion is None or stack.config.family not in chosen.families.values():
+        raise InvalidInputError(
+            f"The {chosen.name} spelling has no names for {stack.config.family} layers; write them as {NATIVE}."
+        )
+    metadata = {"format": "pt", FAMILY_KEY: stack.config.family}
+    write_weights(path, dict(_spelled(stack, chosen)), metadata)
+
+
+def _spelled(stack: TemporalStack, spelling: Spelling) -> Iterator[tuple[str, Tensor]]:
+    weights = stack.state_dict()
+    first, tables = f"{spelling.norms[0]}.weight", spelling.tables
+    if stack.config.family == WITHOUT_TABLES and spelling is ORIGINAL:
+        tables = ()
+    for own, parts in file_keys(stack, spelling).items():
+        weight = weights[own]
+        yield from zip(parts, (part.clone() for part in weight.chunk(len(parts))), strict=True)
+        if parts[0].endswith(first):  # once per module
+            table = position_table(stack.config.max_frames, len(weight)).to(weight.dtype)
+            yield from ((parts[0].removesuffix(first) + name, table.clone()) for name in tables)

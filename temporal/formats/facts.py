@@ -1,0 +1,71 @@
+"""What is known of each published family beside its weights: statistics of norms, schedule, advice, licence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A noise schedule. Names as in the host: "linear" is linear in sqrt(beta), which diffusers calls scaled_linear."""
+
+    betas: Literal["linear", "sqrt_linear"]
+    start: float = 0.00085
+    end: float = 0.012
+    lcm_steps: int | None = None  # distilled for a latent consistency sampler from so many steps
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One family, under the name that its stacks carry in `StackConfig.family`."""
+
+    trained_frames: int
+    schedule: Schedule
+    advice: str
+    licence: str
+    clip_norm: bool = False  # as in `MotionConfig`
+    clip_norm_image: bool = False
+
+
+ANIMATEDIFF = Schedule("sqrt_linear")
+ANIMATEDIFF_LICENCE = "Apache-2.0 (code; its README says released for academic use)"
+
+FACTS: Mapping[str, Facts] = {
+    "AnimateDiff v1": Facts(
+        16, ANIMATEDIFF, "Any sampler, CFG 7.5 to 8.5.", ANIMATEDIFF_LICENCE, clip_norm_image=True
+    ),
+    "AnimateDiff v2": Facts(
+        16,
+        ANIMATEDIFF,
+        "Any sampler, CFG 7.5 to 8.5. AnimateDiff-Lightning has the same layout: Euler, sgm_uniform, CFG 1 and the "
+        "number of steps in its name.",
+        f"{ANIMATEDIFF_LICENCE}; Lightning: CreativeML OpenRAIL-M",
+    ),
+    "AnimateDiff v3": Facts(
+        16,
+        ANIMATEDIFF,
+        "Any sampler, CFG 7.5 to 8.5; its domain adapter is a LoRA of the image model and optional.",
+        ANIMATEDIFF_LICENCE,
+    ),
+    "AnimateDiff Long": Facts(64, ANIMATEDIFF, "Any sampler, CFG 7.5 to 8.5.", "not known"),
+    "AnimateLCM": Facts(
+        16,
+        Schedule("sqrt_linear", lcm_steps=100),
+        "Sampler lcm, scheduler sgm_uniform, 4 to 8 steps, CFG 1 to 2, with AnimateLCM's own LoRA on the image model.",
+        "MIT",
+    ),
+    "AnimateDiff SDXL beta": Facts(
+        16,
+        Schedule("linear", end=0.020),
+        "About 100 steps, CFG 7.5 to 8.5, 1024 x 1024.",
+        ANIMATEDIFF_LICENCE,
+        clip_norm=True,
+    ),
+    "HotShot-XL": Facts(
+        8,
+        Schedule("linear"),
+        "Euler ancestral, about 512 x 512 with an SDXL model finetuned for that size, 8 frames at 8 fps.",
+        "code Apache-2.0, weights CreativeML OpenRAIL++-M",
+        clip_norm_image=True,
+    ),
+}

@@ -1,0 +1,98 @@
+"""Motion LoRA: low-rank changes of motion modules. Several spellings of keys become one, that of the host's LoRA code.
+
+A spelling is <module>.<attention>.processor.to_q_lora.down.weight and its relatives, below the names that a motion module has
+in AnimateDiff's or diffusers' files.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..errors import CheckpointFormatError, IncompatibleModelError
+from ..files import WeightsFile, listed
+from ..stack import TemporalStack
+from .animatediff import ORIGINAL
+from .motion_adapter import DIFFUSERS
+from .motion_modules import file_keys
+
+# what trainers write before the leaf, and where the changed weight really is
+ENDS = {
+    r"\.processor\.(to_[qkv])_lora\.(down|up)\.weight": r".\1",
+    r"\.processor\.to_out_lora\.(?:0\.)?(down|up)\.weight": ".to_out.0",
+    r"\.to_out\.processor\.0_lora\.(down|up)\.weight": ".to_out.0",
+    r"\.ff\.net\.0\.processor\.proj_lora\.(down|up)\.weight": ".ff.net.0.proj",
+    r"\.ff\.net\.processor\.2_lora\.(down|up)\.weight": ".ff.net.2",
+    r"\.lora_(down|up|A|B)(?:\.default)?\.weight": "",
+    r"\.lora\.(down|up)\.weight": "",
+    r"\.alpha": "",
+}
+LEAVES = {"A": "lora_down.weight", "B": "lora_up.weight", "down": "lora_down.weight", "up": "lora_up.weight"}
+
+
+@dataclass(frozen=True)
+class MotionLora:
+    """Factors of every changed weight, named `<module>.lora_up.weight`, `.lora_down.weight`, `.alpha`.
+
+    `targets`: per module, our weight and, where it is a part of several stacked ones, (axis, start, length) of that part.
+    `skipped`: keys for modules that the stack does not have.
+    """
+
+    factors: Mapping[str, Tensor]
+    targets: Mapping[str, str | tuple[str, tuple[int, int, int]]]
+    skipped: tuple[str, ...]
+
+
+def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
+    """Fit a motion LoRA to a stack of motion modules. Modules in the middle block may be missing in the stack.
+
+    Raises:
+        IncompatibleModelError: the stack has no motion modules, or none of them is changed.
+        CheckpointFormatError: a key that is not understood.
+    """
+    if stack.config.motion is None:
+        raise IncompatibleModelError(
+            f"{file.path.name} is for motion modules of the AnimateDiff kind, but the MODEL has layers of another kind. "
+            "Load an AnimateDiff file with Load Temporal Layers."
+        )
+    known = dict(_targets(stack))
+    factors, targets, skipped, unknown = {}, {}, [], []
+    for key, tensor in file.tensors.items():
+        found = _split(key)
+        if found is None:
+            unknown.append(key)
+        elif found[0] in known:
+            module, leaf = found
+            factors[f"{module}.{leaf}"], targets[module] = tensor, known[module]
+        elif found[0].startswith("mid_block."):
+            skipped.append(key)
+        else:
+            unknown.append(key)
+    if unknown:
+        raise CheckpointFormatError(
+            f"{file.path.name} is not a motion LoRA for {stack.config.family}. Unknown: {listed(unknown)}."
+        )
+    return MotionLora(factors, targets, tuple(skipped))
+
+
+def _targets(stack: TemporalStack) -> Iterator[tuple[str, str | tuple[str, tuple[int, int, int]]]]:
+    """Every linear layer of the motion modules as files name it, and our weight or the part of it."""
+    for spelling in (ORIGINAL, DIFFUSERS):
+        for own, parts in file_keys(stack, spelling).items():
+            rows = stack.get_parameter(own).shape[0] // len(parts)
+            for index, part in enumerate(parts):
+                if part.endswith(".weight"):
+                    target = own if len(parts) == 1 else (own, (0, index * rows, rows))
+                    yield part.removesuffix(".weight"), target
+
+
+def _split(key: str) -> tuple[str, str] | None:
+    """The changed layer of a key, as files of motion modules name it, and which factor it is."""
+    key = key.removeprefix("unet.")
+    for end, layer in ENDS.items():
+        match = re.search(end + "$", key)
+        if match:
+            module = key[: match.start()] + match.expand(layer)
+            return module, LEAVES.get(match.groups()[-1] if match.groups() else "", "alpha")
+    return None

@@ -1,0 +1,192 @@
+"""Motion modules of the AnimateDiff kind: one network, published in several spellings of its keys.
+
+Shapes: f frames of the position table, c channels.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointFormatError
+from ..files import WeightsFile, assign_weights, listed
+from ..layers.motion import MotionConfig
+from ..layers.position import FrameTable
+from ..plan import SD1, SDXL, UNetShape, motion_plan
+from ..stack import StackConfig, TemporalStack
+from .facts import FACTS
+from .source import Source
+from .strangers import relative
+
+BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the UNet
+FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
+TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """Names of the parts of a motion module in files, below `module`, which has {block} and {index}.
+
+    `families` by base, module in the middle block, and length of the position table (None: without tables).
+    """
+
+    name: str
+    families: Mapping[tuple[str, bool, int | None], str]
+    module: str
+    attentions: tuple[str, ...]
+    norms: tuple[str, ...]
+    norm_out: str
+    tables: tuple[str, ...]  # position tables, all alike
+
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Our name of each part and the names in files of what is stacked into it."""
+        names = {
+            "norm": ("norm",),
+            "proj_in": ("proj_in",),
+            "norm_out": (self.norm_out,),
+            "ff.proj_in": ("transformer_blocks.0.ff.net.0.proj",),
+            "ff.proj_out": ("transformer_blocks.0.ff.net.2",),
+            "proj_out": ("proj_out",),
+        }
+        for i, (attention, norm) in enumerate(zip(self.attentions, self.norms, strict=True)):
+            names[f"norms.{i}"] = (norm,)
+            names[f"attentions.{i}.qkv"] = tuple(f"{attention}.to_{x}" for x in "qkv")
+            names[f"attentions.{i}.out"] = (f"{attention}.to_out.0",)
+        return names
+
+    def keys_of(self, file: WeightsFile) -> list[str]:
+        """The keys of a file that are inside motion modules of this spelling."""
+        module = re.escape(self.module).replace(r"\{block\}", r"(down_blocks\.\d+|up_blocks\.\d+|mid_block)")
+        pattern = re.compile(module.replace(r"\{index\}", r"\d+") + r"\.")
+        return [key for key in file.tensors if pattern.match(key)]
+
+    def recognise(self, file: WeightsFile) -> bool:
+        """Whether a file holds motion modules so spelled, and is none of the relatives that need something else."""
+        return bool(self.keys_of(file)) and relative(file.tensors) is None
+
+    def load(
+        self, file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
+    ) -> tuple[TemporalStack, Source]:
+        """A stack with the weights of a file.
+
+        Raises:
+            CheckpointFormatError: a key is missing, unknown or of another shape, or a position table is not the fixed one.
+        """
+        name, own = file.path.name, set(self.keys_of(file))
+        config = _config(file, own, self)
+        stack = TemporalStack(config, ops=ops, device="meta")
+        keys = file_keys(stack, self)
+        wanted = {key for parts in keys.values() for key in parts}
+        tables = {key for key in own if key.endswith(self.tables)}
+        others = file.tensors.keys() - own
+        image = others if any(".resnets." in key for key in others) else set()
+        _check_keys(name, config.family, wanted - own, file.tensors.keys() - wanted - tables - image)
+        _check_tables(name, file.tensors, tables)
+        assign_weights(stack, dict(_joined(name, file.tensors, keys, stack)), name, dtype, device)
+        unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
+        return stack, Source(self.name, len(wanted), unused)
+
+
+def file_keys(stack: TemporalStack, spelling: Spelling) -> dict[str, tuple[str, ...]]:
+    """Our key of every weight of a stack and the keys in files of what is stacked into it."""
+    parts, names = spelling.parts(), dict(modules(stack.config.unet, stack.config.motion.middle))
+    found = {}
+    for site, layer in stack.layers.items():
+        module = spelling.module.format(block=names[site][0], index=names[site][1])
+        for key in layer.state_dict():
+            part, _, leaf = key.rpartition(".")
+            found[f"layers.{site}.{key}"] = tuple(f"{module}.{name}.{leaf}" for name in parts[part])
+    return found
+
+
+def modules(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Name of each site, and block and index of its module in files ("down_blocks.0", 1)."""
+    levels = len(unet.channel_mult)
+    for (section, level), sites in groupby(
+        motion_plan(unet, middle), lambda site: (site.section, site.level)
+    ):
+        block = {"input": f"down_blocks.{level}", "output": f"up_blocks.{levels - 1 - level}"}
+        for index, site in enumerate(sites):
+            yield site.name, (block.get(section, "mid_block"), index)
+
+
+def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig:
+    name, tensors = file.path.name, file.tensors
+    levels = len({key.split(".")[1] for key in own if key.startswith("down_blocks.")})
+    if levels not in BASES:
+        raise CheckpointFormatError(
+            f"{name} has motion modules for a UNet of {levels} resolutions; SD 1.x has 4 and SDXL 3. It may be damaged."
+        )
+    base, unet = BASES[levels]
+    middle = any(key.startswith("mid_block.") for key in own)
+    lengths = {
+        tensors[key].shape[1] for key in own if key.endswith(spelling.tables) and tensors[key].ndim == 3
+    }
+    length = max(lengths, default=None)
+    family = spelling.families.get((base, middle, length), spelling.families.get((base, middle, 32)))
+    written = file.metadata.get(FAMILY_KEY)
+    family = written if written in spelling.families.values() else family
+    if family is None:
+        raise CheckpointFormatError(
+            f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which no published "
+            f"family in the {spelling.name} spelling has. It may be damaged, or another model built on one of them."
+        )
+    facts = FACTS[family]
+    return StackConfig(
+        unet=unet,
+        base=base,
+        max_frames=length or (64 if family == "AnimateLCM" else 32),
+        known_frames=False,
+        frame_rate=False,
+        family=family,
+        motion=MotionConfig(middle, facts.clip_norm, facts.clip_norm_image),
+    )
+
+
+def _check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> None:
+    if missing or extra:
+        kinds = (("missing", missing), ("unknown", extra))
+        found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
+        raise CheckpointFormatError(
+            f"{name} looks like {family}, but is damaged or another model built on it. {found}."
+        )
+
+
+def _check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> None:
+    expected: dict[torch.Size, Tensor] = {}
+    for key in sorted(tables):
+        table = tensors[key]
+        if table.shape not in expected and table.ndim == 3:
+            expected[table.shape] = position_table(*table.shape[1:])
+        right = expected.get(table.shape)
+        if right is None or not bool(((table.float() - right).abs() < TABLE_TOLERANCE).all()):
+            raise CheckpointFormatError(
+                f"{name}: {key} is not the fixed position table of the AnimateDiff family. It may be damaged, or another "
+                "model built on it."
+            )
+
+
+def position_table(frames: int, channels: int) -> Tensor:
+    """The fixed table as files hold it, (1 f c)."""
+    return FrameTable(channels)(torch.arange(frames), torch.float32)[None]
+
+
+def _joined(
+    name: str, tensors: Mapping[str, Tensor], keys: Mapping[str, tuple[str, ...]], stack: TemporalStack
+) -> Iterator[tuple[str, Tensor]]:
+    """Our tensors from those of the file: the same memory, or several stacked into one."""
+    shapes = {key: weight.shape for key, weight in stack.state_dict().items()}
+    for key, parts in keys.items():
+        first, *rest = shapes[key]
+        expected = torch.Size([first // len(parts), *rest])
+        for part in parts:
+            if tensors[part].shape != expected:
+                raise CheckpointFormatError(
+                    f"{name}: {part} has shape {tuple(tensors[part].shape)}, but {stack.config.family} has "
+                    f"{tuple(expected)}. It may be damaged, or made for another image model."
+                )
+        yield key, tensors[parts[0]] if len(parts) == 1 else torch.cat([tensors[part] for part in parts])

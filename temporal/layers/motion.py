@@ -1,0 +1,65 @@
+"""The motion module of the AnimateDiff family, one after each of the image model's blocks.
+
+Shapes: b clips, f frames, c channels, h w size.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..clip import Clip
+from .attention import FrameAttention
+from .mixing import zero_init
+from .position import FrameTable
+from .transformer import FeedForward
+
+HEADS, ATTENTIONS = 8, 2  # in every published file
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """What the weights do not tell of motion modules. A norm takes statistics over each frame, or over the clip."""
+
+    middle: bool  # one in the middle block too
+    clip_norm: bool  # the module's own norm: over the clip
+    clip_norm_image: bool  # the norms of the image model's ResBlocks and its last one: over the clip
+
+
+class MotionModule(nn.Module):
+    """Norm, projection, self-attentions over frames, feed-forward, projection; all residual (AnimateDiff, section 4.2).
+
+    One layout inside: the frames of a place side by side.
+    """
+
+    mix_factor = None
+
+    def __init__(self, channels: int, clip_norm: bool, ops: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.clip_norm = clip_norm
+        self.norm = ops.GroupNorm(32, channels, eps=1e-6, **kwargs)
+        self.proj_in = ops.Linear(channels, channels, **kwargs)
+        self.norms = nn.ModuleList(ops.LayerNorm(channels, **kwargs) for _ in range(ATTENTIONS))
+        self.attentions = nn.ModuleList(
+            FrameAttention(channels, HEADS, FrameTable(channels), ops, **kwargs) for _ in range(ATTENTIONS)
+        )
+        self.norm_out = ops.LayerNorm(channels, **kwargs)
+        self.ff = FeedForward(channels, ops, **kwargs)
+        self.proj_out = zero_init(ops.Linear(channels, channels, **kwargs))
+
+    def forward(self, hidden: Tensor, clip: Clip) -> Tensor:
+        """The temporal path: hidden ((b f) c h w) to the same shape."""
+        x = over_clip(self.norm, hidden, clip.num_frames) if self.clip_norm else self.norm(hidden)
+        x = self.proj_in(rearrange(x, "(b f) c h w -> (b h w) f c", f=clip.num_frames))
+        for norm, attention in zip(self.norms, self.attentions, strict=True):
+            x = x + attention.over_frames(norm(x), clip)
+        x = self.proj_out(x + self.ff(self.norm_out(x)))
+        h, w = hidden.shape[2:]
+        return hidden + rearrange(x, "(b h w) f c -> (b f) c h w", h=h, w=w)
+
+
+def over_clip(norm: Any, hidden: Tensor, num_frames: int) -> Tensor:
+    """A group norm of hidden ((b f) c h w) with statistics over (f h w): a clip is one sample."""
+    normed = norm(rearrange(hidden, "(b f) c h w -> b c f (h w)", f=num_frames))
+    return rearrange(normed, "b c f (h w) -> (b f) c h w", h=hidden.shape[2])

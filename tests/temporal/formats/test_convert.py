@@ -1,0 +1,113 @@
+"""Every spelling of motion modules into every other and back: the same keys, the same bits."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import video_ldm
+from safetensors.torch import load_file, save_file
+from video_ldm.temporal.errors import InvalidInputError
+from video_ldm.temporal.formats import load_stack, motion_modules, save_stack
+from video_ldm.temporal.formats.convert import write
+from video_ldm.temporal.formats.facts import FACTS
+from video_ldm.temporal.layers.motion import MotionConfig
+from video_ldm.temporal.plan import UNetShape
+from video_ldm.temporal.stack import StackConfig, TemporalStack
+
+from ..tiny import new_stack, sine_init
+
+SHAPES = {
+    levels: UNetShape(
+        model_channels=32,
+        channel_mult=(1,) * levels,
+        num_res_blocks=(1,) * levels,
+        transformer_depth=(1,) * levels,
+        transformer_depth_output=(1,) * (2 * levels),
+        transformer_depth_middle=1,
+        context_dim=8,
+        num_heads=2,
+    )
+    for levels in (3, 4)
+}
+CASES = {
+    ("AnimateDiff v1", "SD 1.x", False, 24): ("original", "diffusers"),
+    ("AnimateDiff v2", "SD 1.x", True, 32): ("original", "diffusers"),
+    ("AnimateDiff v3", "SD 1.x", False, 32): ("original", "diffusers"),
+    ("AnimateDiff Long", "SD 1.x", True, 64): ("original", "diffusers"),
+    ("AnimateLCM", "SD 1.x", True, 64): ("original",),
+    ("AnimateDiff SDXL beta", "SDXL", False, 32): ("original", "diffusers"),
+    ("HotShot-XL", "SDXL", False, 24): ("original", "diffusers", "hotshot"),
+}
+
+
+@pytest.fixture(autouse=True)
+def tiny_bases(monkeypatch):
+    monkeypatch.setattr(motion_modules, "BASES", {4: ("SD 1.x", SHAPES[4]), 3: ("SDXL", SHAPES[3])})
+
+
+def stack_of(family: str, base: str, middle: bool, max_frames: int) -> TemporalStack:
+    facts = FACTS[family]
+    config = StackConfig(
+        unet=SHAPES[4 if base == "SD 1.x" else 3],
+        base=base,
+        max_frames=max_frames,
+        known_frames=False,
+        frame_rate=False,
+        family=family,
+        motion=MotionConfig(middle, facts.clip_norm, facts.clip_norm_image),
+    )
+    return sine_init(TemporalStack(config)).half()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_round_trips_keep_every_bit(tmp_path, case):
+    stack, files = stack_of(*case), {}
+    for spelling in (*CASES[case], "native"):
+        files[spelling] = tmp_path / f"{spelling}.safetensors"
+        write(files[spelling], stack, spelling)
+    for file in files.values():
+        loaded = load_stack(file)
+        assert loaded.config == stack.config
+        for other, path in files.items():
+            write(tmp_path / "again.safetensors", loaded, other)
+            before, after = load_file(path), load_file(tmp_path / "again.safetensors")
+            assert before.keys() == after.keys()
+            assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_layers_without_a_name_in_a_spelling_are_refused(tmp_path):
+    for stack, spelling in ((new_stack(), "original"), (stack_of(*next(iter(CASES))), "hotshot")):
+        with pytest.raises(InvalidInputError, match=r"spelling has no names for .*; write them as native"):
+            write(tmp_path / "out.safetensors", stack, spelling)
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """`python -m video_ldm.formats`, found where pyproject.toml maps it to."""
+    folder = Path(next(iter(video_ldm.__path__))) / "nodes" / "commands" / "formats"
+    for name, path in (("", folder / "__init__.py"), (".__main__", folder / "__main__.py")):
+        spec = importlib.util.spec_from_file_location(f"video_ldm.formats{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+    return module.main
+
+
+def test_the_command_converts_and_inspects(tmp_path, command, capsys):
+    save_stack(tmp_path / "in.safetensors", stack_of("AnimateDiff v2", "SD 1.x", True, 32))
+    out = str(tmp_path / "out.safetensors")
+    assert command(["convert", str(tmp_path / "in.safetensors"), out, "--to", "diffusers"]) == 0
+    assert command(["inspect", out]) == 0
+    printed = capsys.readouterr().out
+    assert "AnimateDiff v2 (native file)" in printed and "AnimateDiff v2 (diffusers file)" in printed
+    assert "Noise schedule: sqrt_linear, 0.00085 to 0.012\n" in printed and "Licence: Apache-2.0" in printed
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path, command, capsys):
+    save_file({"weight": torch.zeros(1)}, tmp_path / "in.safetensors")
+    assert command(["inspect", str(tmp_path / "in.safetensors")]) == 2
+    assert capsys.readouterr().err.startswith("error: in.safetensors holds no temporal layers:")

@@ -1,0 +1,161 @@
+"""Every published layout is recognised by its keys and shapes: loaded with no key unexplained, or named in one sentence.
+
+`listings.json.xz` holds name and shape of every tensor of 43 published files. The tensors made from it take no memory; only
+position tables have the right values.
+"""
+
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from video_ldm.temporal import formats
+from video_ldm.temporal.errors import CheckpointFormatError
+from video_ldm.temporal.files import WeightsFile
+from video_ldm.temporal.formats import motion_modules
+from video_ldm.temporal.formats.motion_modules import position_table
+from video_ldm.temporal.formats.strangers import describe
+
+LISTINGS = json.loads(lzma.decompress((Path(__file__).parent / "listings.json.xz").read_bytes()))
+LOADED = {
+    "animatediff_v1": "AnimateDiff v1 (original",
+    "animatediff_v2": "AnimateDiff v2 (original",
+    "animatediff_v3": "AnimateDiff v3 (original",
+    "animatediff_long": "AnimateDiff Long (original",
+    "animatediff_sdxl_beta": "AnimateDiff SDXL beta (original",
+    "animatelcm_t2v": "AnimateLCM (original",
+    "hotshot_xl": "HotShot-XL (HotShot",
+    "diffusers_motion_adapter_v1": "AnimateDiff v1 (diffusers",
+    "diffusers_motion_adapter_v2": "AnimateDiff v2 (diffusers",
+    "diffusers_motion_adapter_v3": "AnimateDiff v3 (diffusers",
+    "diffusers_motion_adapter_sdxl": "AnimateDiff SDXL beta (diffusers",
+    "diffusers_unet_motion_model_sd15_v2": "AnimateDiff v2 (diffusers",
+}
+NAMED = {
+    "animatediff_motion_lora": "a motion LoRA; put it in models/motion_lora",
+    "diffusers_motion_lora": "a motion LoRA; put it in models/motion_lora",
+    "animatediff_v3_domain_adapter_lora": "domain adapter of AnimateDiff v3",
+    "animatelcm_i2v": "AnimateLCM for image to video",
+    "pia": "PIA",
+    "sparsectrl_rgb": "SparseCtrl for RGB frames",
+    "sparsectrl_scribble": "SparseCtrl for scribbles",
+    "motiondirector_lora": "LoRA of MotionDirector",
+    "svd_unet_original": "Stable Video Diffusion, a whole video model",
+    "svd_unet_diffusers": "Stable Video Diffusion in diffusers' spelling",
+    "svd_vae_original": "temporal decoder of Stable Video Diffusion; load it with Load VAE",
+    "svd_vae_diffusers": "temporal decoder of Stable Video Diffusion in diffusers' spelling",
+    "tooncrafter_vae": "decoder of ToonCrafter",
+    "tooncrafter_unet": "DynamiCrafter or ToonCrafter",
+    "dynamicrafter_256": "DynamiCrafter for 256",
+    "dynamicrafter_512": "DynamiCrafter or ToonCrafter",
+    "dynamicrafter_1024": "DynamiCrafter or ToonCrafter",
+    "videocrafter1_i2v": "VideoCrafter1 for image to video",
+    "videocrafter1_t2v_512": "VideoCrafter1 for 512",
+    "videocrafter1_t2v_1024": "VideoCrafter1 for 1024",
+    "videocrafter2_t2v": "VideoCrafter2",
+    "i2vgen_xl_diffusers": "I2VGen-XL",
+    "modelscope_t2v_original": "ModelScope or ZeroScope, a",
+    "modelscope_t2v_diffusers": "ModelScope or ZeroScope in diffusers' spelling",
+    "lavie_base": "LaVie's base model",
+    "lavie_interpolation": "LaVie's interpolation model",
+    "lavie_vsr": "LaVie's upscaler",
+    "seine": "SEINE",
+    "upscale_a_video_unet": "Upscale-A-Video, temporal layers",
+    "upscale_a_video_vae_video": "video VAE of Upscale-A-Video",
+    "upscale_a_video_vae_3d": "a VAE; load it with Load VAE",
+}
+
+
+def tensor(key: str, shape: list[int]) -> Tensor:
+    if key.endswith((".pe", ".positional_encoding")):
+        return position_table(*shape[1:]).half()
+    return torch.zeros((), dtype=torch.float16).expand(shape)
+
+
+def published(name: str) -> WeightsFile:
+    tensors = {key: tensor(key, shape) for key, shape in LISTINGS[name].items()}
+    return WeightsFile(Path(f"{name}.ckpt"), {}, tensors)
+
+
+def same_keys_and_shapes(stack, tensors, *_) -> None:
+    """In the place of reading half a billion zeros."""
+    expected = {key: weight.shape for key, weight in stack.state_dict().items()}
+    assert {key: weight.shape for key, weight in tensors.items()} == expected
+
+
+def opened(monkeypatch, file: WeightsFile):
+    monkeypatch.setattr(formats, "read_weights", lambda _: file)
+    return formats.open_stack("ignored")
+
+
+def test_every_listing_has_its_answer():
+    assert LISTINGS.keys() == {*LOADED, *NAMED}
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_it_is_loaded_with_every_key_explained(monkeypatch, name):
+    monkeypatch.setattr(motion_modules, "assign_weights", same_keys_and_shapes)
+    stack, source = opened(monkeypatch, published(name))
+    assert formats.report(stack, source).startswith(LOADED[name])
+    assert source.used + sum(source.unused.values()) == len(LISTINGS[name])
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_it_is_named_in_one_sentence(monkeypatch, name):
+    with pytest.raises(CheckpointFormatError) as error:
+        opened(monkeypatch, published(name))
+    assert NAMED[name] in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_forward_module.", "model.diffusion_model.", "unet."])
+def test_prefixes_of_trainers_are_looked_through(prefix):
+    file = published("animatediff_v2")
+    wrapped = {prefix + key: value for key, value in file.tensors.items()}
+    assert formats.bare(WeightsFile(file.path, {}, wrapped)).tensors.keys() == file.tensors.keys()
+
+
+def changed(**changes: object) -> WeightsFile:
+    """AnimateDiff v3 in fewer bytes than it has: only its key names and shapes, with changes (None: left out)."""
+    file = published("animatediff_v3")
+    tensors = {key: value for key, value in {**file.tensors, **changes}.items() if value is not None}
+    return WeightsFile(file.path, {}, tensors)
+
+
+MODULE = "down_blocks.0.motion_modules.0.temporal_transformer"
+ATTENTION = f"{MODULE}.transformer_blocks.0.attention_blocks.0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {f"{MODULE}.proj_in.bias": None, f"{MODULE}.surprise": torch.zeros(1)},
+            rf"looks like AnimateDiff v3, but .* missing: {MODULE}.proj_in.bias; unknown: {MODULE}.surprise\.",
+        ),
+        ({"surprise": torch.zeros(1)}, r"unknown: surprise\."),
+        (
+            {f"{ATTENTION}.to_k.weight": torch.zeros(320, 64)},
+            r"to_k.weight has shape \(320, 64\), but AnimateDiff v3 has \(320, 320\)",
+        ),
+        ({f"{ATTENTION}.pos_encoder.pe": torch.zeros(1, 32, 320)}, "is not the fixed position table"),
+        ({f"{ATTENTION}.pos_encoder.pe": torch.zeros(3)}, "is not the fixed position table"),
+        ({"down_blocks.7.motion_modules.0.temporal_transformer.x": torch.zeros(1)}, "of 5 resolutions"),
+        ({f"{MODULE}.proj_in.bias": torch.full((320,), torch.nan)}, "is not finite"),
+    ],
+)
+def test_an_almost_known_file_names_the_first_keys(monkeypatch, changes, message):
+    with pytest.raises(CheckpointFormatError, match=message):
+        opened(monkeypatch, changed(**changes))
+
+
+def test_a_middle_module_on_sdxl_is_of_no_published_family(monkeypatch):
+    file = published("animatediff_sdxl_beta")
+    extra = {"mid_block.motion_modules.0.temporal_transformer.norm.weight": torch.zeros(1280)}
+    with pytest.raises(CheckpointFormatError, match="which no published family"):
+        opened(monkeypatch, WeightsFile(file.path, {}, {**file.tensors, **extra}))
+
+
+def test_a_lora_named_by_its_own_file_is_not_mistaken():
+    assert "motion LoRA" in describe(published("animatediff_motion_lora"))
