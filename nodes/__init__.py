@@ -1,8 +1,10 @@
 """What an artist sees: every node of the pack. Ids and input names are frozen, saved graphs depend on them."""
 
 from .decode import TemporalVAEDecode
+from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
+from .known import KnownFramesNode
 from .load import LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
@@ -11,7 +13,9 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadTemporalLayers,
     LoadTemporalDecoder,
     MotionPromptEncode,
+    KnownFramesNode,
     VideoKSampler,
+    VideoGuiderNode,
     TemporalVAEDecode,
 )
 

@@ -36,7 +36,9 @@ def place(
     if pattern == "every N":
         return _every(given, num_frames, every)
     if given > num_frames:
-        raise InvalidInputError(f"{given} frames were given for a clip of {num_frames}; give fewer or make it longer.")
+        raise InvalidInputError(
+            f"{given} frames were given for a clip of {num_frames}; give fewer or make it longer."
+        )
     if pattern == "both" and given % 2:
         raise InvalidInputError(
             f"Pattern 'both' needs as many frames for the start as for the end, but {given} were given; give two."
@@ -67,7 +69,9 @@ def parse_indices(text: str, num_frames: int) -> tuple[int, ...]:
                 "make the clip longer."
             )
         if frame in frames:
-            raise InvalidInputError(f"Frame {frame} is listed twice in {text!r}; each frame can be given once.")
+            raise InvalidInputError(
+                f"Frame {frame} is listed twice in {text!r}; each frame can be given once."
+            )
         frames.append(frame)
     if not frames:
         raise InvalidInputError("The list of frames is empty; write frame numbers such as 0, 5, -1.")

@@ -24,6 +24,7 @@ from .shapes import base_name, unet_shape
 KEY = "video_ldm"
 CLIP_KEY = "video_ldm.clip"
 TEXT_COND = "video_ldm_text"
+KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sampler's scale, and the mask
 # Peak activations of a UNet call with temporal layers over the same call without (measured in benchmarks/memory.py).
 ACTIVATION_FACTOR = 1.5
 
@@ -76,6 +77,11 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
         (patcher.model, settings)
         for patcher, settings in zip(patchers, model.get_attachment(KEY) or (), strict=True)
     ]
+
+
+def layers_know_frames(model: Any) -> bool:
+    """Whether a MODEL has temporal layers that were trained on known frames."""
+    return any(stack.config.known_frames for stack, _ in stacks_of(model))
 
 
 def check_base(model: Any, config: StackConfig) -> None:
@@ -140,7 +146,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     base_model = executor.class_obj
     model = base_model.current_patcher
     dtype = base_model.manual_cast_dtype or base_model.get_dtype()
-    text = kwargs.pop(TEXT_COND, None)
+    text, known = kwargs.pop(TEXT_COND, None), kwargs.pop(KNOWN_COND, None)
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
@@ -152,5 +158,8 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     with ExitStack() as hooks:
         for stack, settings in stacks_of(model):
             clip = replace(base_clip, strength=settings.strength, alphas=settings.alphas)
+            if known is not None and stack.config.known_frames:
+                latents = known.to(like)
+                clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)
