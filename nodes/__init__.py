@@ -4,6 +4,7 @@ from .decode import TemporalVAEDecode
 from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
+from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
@@ -16,6 +17,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     KnownFramesNode,
     VideoKSampler,
     VideoGuiderNode,
+    LatentInterpolate,
     TemporalVAEDecode,
 )
 
