@@ -1,6 +1,7 @@
 """What an artist sees: every node of the pack. Ids and input names are frozen, saved graphs depend on them."""
 
 from .decode import TemporalVAEDecode
+from .extend import ExtendVideo
 from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
@@ -18,6 +19,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     VideoKSampler,
     VideoGuiderNode,
     LatentInterpolate,
+    ExtendVideo,
     TemporalVAEDecode,
 )
 
