@@ -10,11 +10,13 @@ from .known import KnownFramesNode
 from .load import LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
+from .schedule import PromptSchedule
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadTemporalLayers,
     LoadTemporalDecoder,
     MotionPromptEncode,
+    PromptSchedule,
     KnownFramesNode,
     VideoKSampler,
     VideoGuiderNode,
