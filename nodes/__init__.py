@@ -11,10 +11,12 @@ from .load import LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadTemporalLayers,
     LoadTemporalDecoder,
+    VideoWindows,
     MotionPromptEncode,
     PromptSchedule,
     KnownFramesNode,

@@ -124,7 +124,8 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
         if frames > stack.config.max_frames:
             raise InvalidInputError(
                 f"The clip has {frames} frames; these temporal layers were made for at most "
-                f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less."
+                f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "
+                "or add Video Windows to the model."
             )
     return executor(noise, *args, **kwargs)
 
