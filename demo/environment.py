@@ -129,7 +129,7 @@ def _download_host() -> None:
 def _install_packages() -> None:
     _say("Installing torch, ComfyUI's requirements, this pack and the test tools (some minutes)")
     requirements = str(host_path() / "requirements.txt")
-    _pip("packages", "install", *TORCH, "-r", requirements, *EXTRAS, "-e", f"{REPO}[test]")
+    _pip("packages", "install", *TORCH, "-r", requirements, *EXTRAS, "-e", f"{REPO}[demo,test]")
 
 
 def _pip(what: str, *arguments: str) -> None:
@@ -142,8 +142,9 @@ def _pip(what: str, *arguments: str) -> None:
             lines.append(line.strip())
             if lines[-1].startswith(("Downloading ", "Installing collected packages")):
                 _say(f"  {lines[-1].partition(':')[0]}")
+    (VENV / "pip.log").write_text("\n".join(lines), "utf-8")
     if pip.returncode:
-        raise SetupError(_explain(what, lines))
+        raise SetupError(f"{_explain(what, lines)} (pip's whole output: {VENV / 'pip.log'})")
 
 
 def _explain(what: str, lines: list[str]) -> str:
@@ -153,8 +154,8 @@ def _explain(what: str, lines: list[str]) -> str:
         return f"Installing the {what} failed: there is no space left on the disk."
     if any(sign in output for sign in NO_NETWORK):
         return f"Installing the {what} failed: the package index cannot be reached, is there a network?"
-    reason = next((line for line in reversed(lines) if line.startswith("ERROR")), "pip gave no reason")
-    return f"Installing the {what} failed: {reason}"
+    reasons = [line for line in lines if line.lower().startswith("error")]
+    return f"Installing the {what} failed: {reasons[-1] if reasons else 'pip gave no reason'}"
 
 
 def _works(*command: object) -> bool:

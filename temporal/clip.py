@@ -15,12 +15,17 @@ from torch.nn import functional
 from .errors import InvalidInputError
 
 AttentionFunction = Callable[..., Tensor]
+SECTIONS = ("input", "middle", "output")
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
     """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)); mask (n m) is added to the logits."""
     q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
-    out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    if q.is_cpu and q.dtype in (torch.bfloat16, torch.float16):  # where PyTorch's kernel takes twice as long
+        logits = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+        out = torch.softmax(logits if mask is None else logits + mask, dim=-1).to(v.dtype) @ v
+    else:
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return rearrange(out, "b heads n d -> b n (heads d)")
 
 
@@ -29,15 +34,13 @@ class Clip:
     """What varies from call to call. `TemporalStack.prepare` fills `features` and `embedding`.
 
     Raises:
-        InvalidInputError: no frames, or a frame rate that is not positive.
+        InvalidInputError: no frames, a frame rate of 0, known frames without mask, alpha of an unknown section.
     """
 
     num_frames: int
     fps: float | Tensor = 8.0  # frames per second, of all clips or of each (b,)
     strength: float = 1.0  # 0 is the image model, 1 as trained
-    alphas: Mapping[str, float] = field(
-        default_factory=dict
-    )  # by "input", "middle", "output" or "input.0" (level)
+    alphas: Mapping[str, float] = field(default_factory=dict)  # overrides, by "output" or "output.0" (level)
     text: Tensor | None = None  # motion text (b m e), instead of the image's
     known_latents: Tensor | None = None  # ((b f) c h w)
     known_mask: Tensor | None = None  # ((b f),), 1 = given
@@ -51,9 +54,14 @@ class Clip:
         if self.num_frames < 1:
             raise InvalidInputError(f"A clip needs at least one frame, but num_frames is {self.num_frames}.")
         if not bool((torch.as_tensor(self.fps) > 0).all()):
-            raise InvalidInputError(
-                f"The frame rate must be above 0 frames per second, but fps is {self.fps}."
-            )
+            raise InvalidInputError(f"A frame rate must be above 0 frames per second, but fps is {self.fps}.")
+        if (self.known_latents is None) != (self.known_mask is None):
+            raise InvalidInputError("Known frames need both: latents, and a mask that says which are given.")
+        for place in self.alphas:
+            if place.partition(".")[0] not in SECTIONS:
+                raise InvalidInputError(
+                    f'alpha is set for "{place}", but the sections are {", ".join(SECTIONS)}.'
+                )
 
     def alpha(self, section: str, level: int) -> float | None:
         """The override of alpha at this place of the UNet, the more specific key first."""

@@ -1,11 +1,9 @@
 """Files of weights, read without ever running what is in them and written in one step."""
 
-import json
 import os
 import pickle
 import struct
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +51,12 @@ def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
     """Write safetensors beside the target and move it there, so that no half file is ever seen."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial, dict(metadata))
-        Path(partial).replace(path)
+        partial.replace(path)
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def assign_weights(
@@ -75,13 +72,12 @@ def assign_weights(
         CheckpointFormatError: a key is missing or too many, a shape differs, or a weight is not a finite number.
     """
     expected = module.state_dict()
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or extra:
-        found = "; ".join(
-            f"{listed(keys)} {what}" for keys, what in ((missing, "missing"), (extra, "unknown")) if keys
-        )
+    missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    if missing or unknown:
+        kinds = (("missing", missing), ("unknown", unknown))
+        found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
         raise CheckpointFormatError(
-            f"{name} does not hold the weights it describes: {found}. It may be damaged."
+            f"{name} does not hold the weights it describes and may be damaged. {found}."
         )
     for key, tensor in tensors.items():
         if tensor.shape != expected[key].shape:
@@ -97,10 +93,10 @@ def assign_weights(
     module.load_state_dict(tensors, assign=True)
 
 
-def listed(names: list[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """The first few names and how many there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    names = sorted(names)
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
@@ -109,23 +105,9 @@ def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
             return WeightsFile(path, file.metadata() or {}, tensors)
     except (SafetensorError, OSError) as error:
-        what = "truncated" if _is_cut(path, header_size) else "corrupt"
+        is_cut = path.stat().st_size < 8 + header_size or "incomplete" in str(error).lower()
+        what = "truncated" if is_cut else "corrupt"
         raise CheckpointFormatError(f"{path.name} is {what}; download or copy it again. ({error})") from None
-
-
-def _is_cut(path: Path, header_size: int) -> bool:
-    """Whether a safetensors file ends before its header says it does."""
-    size = path.stat().st_size
-    if size < 8 + header_size:
-        return True
-    with path.open("rb") as file:
-        file.seek(8)
-        try:
-            header = json.loads(file.read(header_size))
-            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-            return False
-    return size < 8 + header_size + max(ends, default=0)
 
 
 def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:

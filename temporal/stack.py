@@ -30,9 +30,8 @@ class StackConfig:
     known_frames: bool  # trained to continue, interpolate and repair
     frame_rate: bool  # knows the frame rate
     family: str = "video_ldm"
-    transformers: Placement = (
-        "all"  # temporal transformers after all blocks of a spatial transformer, or its last
-    )
+    prediction: str = "eps"  # what the image model predicts: "eps" or "v"
+    transformers: Placement = "all"  # follow all blocks of a spatial transformer, or only its last
 
     def to_json(self) -> str:
         """As one line of JSON, the description in a file."""
@@ -86,7 +85,7 @@ class TemporalStack(nn.Module):
         """
         if like is None:
             like = next(self.parameters()) if clip.known_latents is None else clip.known_latents
-        if clip.known_latents is not None and clip.known_mask is not None:
+        if clip.known_latents is not None:
             if self.known_frames is None:
                 raise IncompatibleModelError(
                     "Known frames were given, but these temporal layers were not trained on known frames. "

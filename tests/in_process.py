@@ -138,7 +138,7 @@ def _undisturbed() -> Iterator[None]:
         root.handlers[:] = handlers
 
 
-def _wait(client: demo_comfy.Client, seconds: float = 30.0) -> None:
+def _wait(client: demo_comfy.Client, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not client.is_up():
         if time.monotonic() > deadline:

@@ -51,7 +51,7 @@ OWN_FORMATS = {
 def describe(file: WeightsFile) -> str:
     """One sentence on what a file is instead."""
     own = OWN_FORMATS.get(file.metadata.get("format", ""))
-    nameless = f"its weights are of no known kind ({listed(sorted(file.tensors)) or 'there are none'})."
+    nameless = f"its weights are of no known kind ({listed(file.tensors) or 'there are none'})."
     return own or _kind(file.tensors) or nameless
 
 

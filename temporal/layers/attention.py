@@ -29,11 +29,6 @@ class FrameAttention(nn.Module):
     def forward(self, tokens: Tensor, clip: Clip) -> Tensor:
         """Tokens ((b f) n c) to the same shape."""
         positions = clip.centred_positions(tokens.device)
-        mask = (
-            None
-            if clip.max_distance is None
-            else distance_mask(positions, clip.max_distance).to(tokens.dtype)
-        )
         frames = rearrange(tokens, "(b f) n c -> (b n) f c", f=clip.num_frames)
         q, k, v = self.qkv(frames + self.positions(positions, tokens.dtype)).chunk(3, dim=-1)
         mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)

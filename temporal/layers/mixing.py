@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-INITIAL_MIX_FACTOR = (
-    -2.0
-)  # alpha = 0.12: a new layer is heard, so it learns fast; it is silent by its zero output
+# alpha = 0.12. A new layer is silent because its output is zero, not because of alpha, so it learns at full rate.
+INITIAL_MIX_FACTOR = -2.0
 
 
 def new_mix_factor(
@@ -24,7 +23,7 @@ def effective_alpha(mix_factor: Tensor, override: float | None, strength: float)
 def blend(spatial: Tensor, temporal: Tensor, alpha: Tensor | float) -> Tensor:
     """alpha * spatial + (1 - alpha) * temporal, computed as spatial + (1 - alpha) * (temporal - spatial).
 
-    Exactly `spatial` where the two are equal or alpha is 1. Shapes of both are free; alpha is a number or (1,).
+    Exactly `spatial` where the two are equal or alpha is 1. Both have the same shape; alpha is a number or (1,).
     """
     weight = 1 - alpha
     return torch.lerp(spatial, temporal, weight.to(spatial) if isinstance(weight, Tensor) else weight)

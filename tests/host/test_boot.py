@@ -60,11 +60,12 @@ def test_a_failing_node_raises_with_its_message(request, way):
 
 
 def test_an_interrupt_ends_a_run(server):
-    graph = film(frames=2000)
-    graph["1"]["inputs"].update(width=512, height=512)
     graph = {
-        "0": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 1}}
-    } | graph
+        str(n): {"class_type": "ImageInvert", "inputs": {"image": [str(n - 1), 0]}} for n in range(1, 40)
+    }
+    image = {"width": 256, "height": 256, "batch_size": 16, "color": 0}
+    graph["0"] = {"class_type": "EmptyImage", "inputs": image}
+    graph["40"] = {"class_type": "PreviewImage", "inputs": {"images": ["39", 0]}}
 
     def stop_early(event, data):
         if event == "executing":

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from einops import rearrange
 from video_ldm.temporal.clip import Clip, sdpa
 from video_ldm.temporal.errors import InvalidInputError
 
@@ -29,6 +30,11 @@ def test_positions_are_relative_to_the_centre_of_the_window():
     [
         ({"num_frames": 0}, "at least one frame, but num_frames is 0"),
         ({"num_frames": 3, "fps": 0}, "above 0 frames per second, but fps is 0"),
+        ({"num_frames": 3, "known_mask": torch.ones(3)}, "need both: latents, and a mask"),
+        (
+            {"num_frames": 3, "alphas": {"down.1": 0}},
+            'alpha is set for "down.1", but the sections are input, ',
+        ),
     ],
 )
 def test_impossible_clips_are_refused(settings, message):
@@ -44,3 +50,12 @@ def test_default_attention_is_softmax_attention_per_head():
     for head in (slice(0, 3), slice(3, 6)):
         weights = torch.softmax(q[..., head] @ k[..., head].transpose(1, 2) / 3**0.5 + mask, dim=-1)
         torch.testing.assert_close(out[..., head], weights @ v[..., head])
+
+
+def test_default_attention_in_low_precision_is_as_good_as_pytorchs():
+    q, k, v = (normal(2, 5, 8, seed=seed) for seed in (1, 2, 3))
+    exact = sdpa(q, k, v, 2)
+    low = [x.bfloat16() for x in (q, k, v)]
+    heads = [rearrange(x, "b n (h d) -> b h n d", h=2) for x in low]
+    plain = rearrange(torch.nn.functional.scaled_dot_product_attention(*heads), "b h n d -> b n (h d)")
+    assert (sdpa(*low, 2) - exact).abs().max() <= 2 * (plain - exact).abs().max()

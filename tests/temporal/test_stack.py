@@ -9,7 +9,7 @@ from video_ldm.temporal.errors import IncompatibleModelError
 from video_ldm.temporal.plan import SD1, SD2, plan
 from video_ldm.temporal.stack import StackConfig, TemporalStack
 
-from .tiny import SHAPE, clip_with_known_frames, inputs, new_stack, normal, site_of, trained_stack
+from .tiny import SHAPE, clip_with_known_frames, descend, inputs, new_stack, normal, site_of, trained_stack
 
 SITES = plan(SHAPE)
 KINDS = [site_of("conv", 0), site_of("conv", 1), site_of("transformer", 0), site_of("transformer", 1)]
@@ -143,20 +143,17 @@ def test_a_new_stack_trains_from_the_first_step():
     """Zero outputs learn at once, what is behind them one step later, what is behind two of them after two."""
     stack = new_stack()
     prepared_from = clip_with_known_frames(3)
-    optimizer = torch.optim.SGD(stack.parameters(), lr=1.0)
-    names = dict(stack.named_parameters())
+    names = {name for name, _ in stack.named_parameters()}
 
     def learning():
-        optimizer.zero_grad()
         clip = stack.prepare(prepared_from)
         outs = [stack(site, clip=clip, **inputs(site, 3)) for site in SITES]
         sum((out * normal(*out.shape, seed=5)).mean() for out in outs).backward()
-        optimizer.step()
-        return {name for name, parameter in names.items() if parameter.grad.abs().max() > 0}
+        return descend(stack)
 
     assert learning() >= {name for name in names if re.search(r"\.(conv_out|proj_out|out)\.", name)}
     assert learning() >= {name for name in names if not name.startswith("known_frames")}
-    assert learning() == set(names)
+    assert learning() == names
 
 
 def test_known_frames_change_the_result_only_if_some_are_given():

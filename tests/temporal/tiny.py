@@ -44,6 +44,16 @@ def trained_stack(**changes: object) -> TemporalStack:
     return sine_init(new_stack(**changes))
 
 
+def descend(module: nn.Module) -> set[str]:
+    """One step down the gradient; the names of the parameters that had one."""
+    learned = {name for name, parameter in module.named_parameters() if parameter.grad.abs().max() > 0}
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter -= parameter.grad
+    module.zero_grad()
+    return learned
+
+
 def normal(*shape: int, seed: int = 0) -> Tensor:
     """Reproducible normal noise."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

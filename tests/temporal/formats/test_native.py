@@ -119,7 +119,7 @@ def test_missing_and_unknown_keys_are_refused_and_named(saved, tmp_path):
         for key in sorted(tensors)[:5]:
             tensors["old." + key] = tensors.pop(key)
 
-    message = r"and 2 more missing; old\.frame_rate\.linear_in\.bias, .* and 2 more unknown"
+    message = r"missing: .* and 2 more; unknown: old\.frame_rate\.linear_in\.bias, .* and 2 more\."
     refused(rewrite(saved, tmp_path / "a", change), message)
 
 

@@ -1,0 +1,133 @@
+"""The demo itself: workflows/text_to_video.json in a real ComfyUI, an mp4 and a contact sheet out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+from PIL import Image
+
+from . import environment
+from .comfy import Client, Graph, Host, HostError
+from .graphs import GraphError, node_of_type, node_titled, to_api
+
+WORKFLOW = environment.REPO / "workflows" / "text_to_video.json"
+SAMPLER = "VLDM_VideoKSampler"
+SHEET_COLUMNS = 4
+
+
+def main(arguments: list[str]) -> None:
+    """Command line of `python demo`."""
+    options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so ComfyUI is stopped too
+    try:
+        film = shoot(options)
+    except (HostError, GraphError, environment.SetupError) as error:
+        sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted.")
+    sheet = contact_sheet(film)
+    print(f"clip           {film}\ncontact sheet  {sheet}")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Options; what is not given stays as the workflow has it."""
+    parser = argparse.ArgumentParser("python demo", description=__doc__)
+    parser.add_argument("--prompt", help="what to film; the toy model knows the words of its toy world")
+    parser.add_argument("--seed", type=int, help="the same seed gives the same clip")
+    parser.add_argument("--frames", type=int, help="length of the clip")
+    parser.add_argument("--steps", type=int, help="sampling steps")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="a folder, or the name of an .mp4 file")
+    return parser.parse_args(arguments)
+
+
+def shoot(options: argparse.Namespace) -> Path:
+    """Run the workflow with the given options: path of the mp4. Raises HostError, GraphError."""
+    print("Starting ComfyUI (headless, CPU)", flush=True)
+    started = time.monotonic()
+    with Host() as client:
+        print(f"ComfyUI is up after {time.monotonic() - started:.0f} s", flush=True)
+        graph = adapt(to_api(json.loads(WORKFLOW.read_text("utf-8")), client.object_info()), options)
+        prompt, seed = node_titled(graph, "Prompt")["text"], node_of_type(graph, SAMPLER)["seed"]
+        print(f"Filming {prompt!r}, seed {seed}", flush=True)
+        content = client.view(run(client, graph))
+    path = film_path(options.out, prompt, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path.resolve()
+
+
+def adapt(graph: Graph, options: argparse.Namespace) -> Graph:
+    """The graph with the options put in. Raises GraphError when a node they belong to is missing."""
+    if options.prompt is not None:
+        node_titled(graph, "Prompt")["text"] = options.prompt
+    if options.frames is not None:
+        node_of_type(graph, "EmptyLatentImage")["batch_size"] = options.frames
+    for name in ("seed", "steps"):
+        if (value := getattr(options, name)) is not None:
+            node_of_type(graph, SAMPLER)[name] = value
+    return graph
+
+
+def run(client: Client, graph: Graph) -> dict[str, str]:
+    """Run a graph under a progress bar: the video file it reports. Raises HostError."""
+    shown = client.run(graph, ProgressBar(graph))
+    for output in shown.values():
+        for file in output.get("images", ()):
+            if file["filename"].endswith(".mp4"):
+                return file
+    raise HostError("The workflow ended without a video; does it end in Save Video?")
+
+
+def film_path(out: Path, prompt: str, seed: int) -> Path:
+    """Where the clip goes: the named file, or a name made of prompt and seed in the named folder."""
+    if out.suffix == ".mp4":
+        return out
+    words = re.sub(r"\W+", "_", prompt.lower()).strip("_")[:60]
+    return out / f"{words or 'clip'}_{seed}.mp4"
+
+
+def contact_sheet(film: Path) -> Path:
+    """All frames of a clip side by side in one PNG beside it: its path."""
+    reader = imageio_ffmpeg.read_frames(str(film), pix_fmt="rgb24")
+    width, height = next(reader)["size"]
+    frames = [Image.frombytes("RGB", (width, height), frame) for frame in reader]
+    rows = math.ceil(len(frames) / SHEET_COLUMNS)
+    sheet = Image.new("RGB", (width * min(len(frames), SHEET_COLUMNS), height * rows))
+    for index, frame in enumerate(frames):
+        sheet.paste(frame, (width * (index % SHEET_COLUMNS), height * (index // SHEET_COLUMNS)))
+    path = film.with_suffix(".png")
+    sheet.save(path)
+    return path
+
+
+class ProgressBar:
+    """Listens to the server: redraws one line on a terminal, prints a line per node elsewhere."""
+
+    WIDTH = 30
+
+    def __init__(self, graph: Graph) -> None:
+        self.titles = {key: node["_meta"]["title"] for key, node in graph.items()}
+        self.live = sys.stdout.isatty()
+
+    def __call__(self, event: str, data: dict[str, Any]) -> None:
+        title = self.titles.get(str(data.get("node")))
+        if event == "executing" and title and not self.live:
+            print(f"  {title}", flush=True)
+        if event == "progress" and title and self.live:
+            self._draw(title, data["value"], data["max"])
+        if event == "execution_success" and self.live:
+            print("\r\033[K", end="", flush=True)
+
+    def _draw(self, title: str, value: int, total: int) -> None:
+        filled = self.WIDTH * value // max(total, 1)
+        bar = "#" * filled + "." * (self.WIDTH - filled)
+        print(f"\r\033[K  [{bar}] {value}/{total} {title}", end="", flush=True)

@@ -1,0 +1,66 @@
+"""Render clips of the toy world and keep their latents and captions for training.
+
+    python -m video_ldm.demo.train.clips --autoencoder toy_sd.safetensors --out clips --count 6000
+
+Writes into --out: latents.npy, `(count 16 4 16 16)` float16 at the scale diffusion works in, 8 frames a second;
+captions.json, for each clip its sentence and the sentence without motion; ready.json, how many clips are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from .. import world
+from .common import start_log
+from .toy_models import encode, load_autoencoder
+
+NUM_FRAMES = 16
+FPS = 8.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--autoencoder", type=Path, required=True, help="a toy checkpoint or autoencoder file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder to write; a cache that is not complete is gone on with",
+    )
+    parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--split", choices=("train", "test"), default="train")
+    parser.add_argument("--seed", type=int, default=7)
+    args = parser.parse_args()
+    log = start_log()
+    args.out.mkdir(parents=True, exist_ok=True)
+    scenes = [world.sample(np.random.default_rng((args.seed, n)), args.split) for n in range(args.count)]
+    captions = [[world.caption(scene), world.caption(scene, with_motion=False)] for scene in scenes]
+    (args.out / "captions.json").write_text(json.dumps(captions))
+    autoencoder = load_autoencoder(args.autoencoder)
+    done, cache = args.out / "ready.json", args.out / "latents.npy"
+    first = json.loads(done.read_text())["clips"] if done.exists() else 0
+    latents = np.lib.format.open_memmap(
+        cache, "r+" if first else "w+", np.float16, (args.count, NUM_FRAMES, 4, 16, 16)
+    )
+    for index, scene in enumerate(scenes[first:], first):
+        frames = torch.from_numpy(world.render(scene, NUM_FRAMES, FPS))
+        pictures = rearrange(frames, "f h w c -> f c h w").float() / 255
+        latents[index] = encode(autoencoder, pictures).numpy()
+        if (index + 1) % 100 == 0 or index + 1 == args.count:
+            latents.flush()
+            (args.out / "ready.json").write_text(
+                json.dumps({"clips": index + 1, "of": args.count, "fps": FPS})
+            )
+            log.info("%d of %d clips", index + 1, args.count)
+
+
+if __name__ == "__main__":
+    main()

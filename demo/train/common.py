@@ -1,0 +1,103 @@
+"""What the training scripts of the toy models share: the host on the path, averages of weights, schedules, files."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import ctypes.util
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def use_host() -> None:
+    """Put ComfyUI (COMFYUI_PATH, else .host) on the import path, on the CPU; call before importing from it."""
+    path = os.environ.get("COMFYUI_PATH", str(ROOT / ".host"))
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+    comfy.cli_args.args.use_pytorch_cross_attention = True
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory: giving every activation back to the kernel costs half of the time on a CPU."""
+    libc = ctypes.CDLL(ctypes.util.find_library("c"))
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: never mmap
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: never trim
+
+
+def start_log() -> logging.Logger:
+    """A logger for one script's progress, with times; also sets the process up for a long run."""
+    keep_memory()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    return logging.getLogger("demo.train")
+
+
+def reset_parameters(module: nn.Module) -> None:
+    """Give every layer of a host module torch's own initial weights, which the host's layers skip."""
+    for part in module.modules():
+        for kind in (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm, nn.Embedding):
+            if isinstance(part, kind):
+                kind.reset_parameters(part)
+
+
+def cosine(step: int, steps: int, peak: float, warmup: int = 200, floor: float = 0.01) -> float:
+    """The learning rate of a step: a linear warm-up, then half a cosine down to floor * peak."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class Average:
+    """An exponential moving average of a module's weights, short-sighted at first."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(module).requires_grad_(False).eval()
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        mine, theirs = list(self.module.parameters()), [p.detach() for p in module.parameters()]
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def save_half(
+    path: Path, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]], metadata: dict[str, str]
+) -> None:
+    """Write tensors as float16 safetensors; the file is complete or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    halves = {
+        key: value.detach().to(torch.float16).contiguous().clone() for key, value in dict(tensors).items()
+    }
+    save_file(halves, partial, metadata=metadata)
+    partial.replace(path)
+
+
+def save_state(path: Path, state: dict) -> None:
+    """Write a state to resume from; the file is complete or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)

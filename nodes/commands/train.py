@@ -1,0 +1,168 @@
+"""Train temporal layers on a folder of clips: what `python -m video_ldm.training` does once the host has been started."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...temporal.clip import Clip
+from ...temporal.errors import InvalidInputError
+from ...temporal.formats import load_stack, save_stack
+from ...temporal.stack import StackConfig, TemporalStack
+from ...temporal.training import cache, checkpoint, report
+from ...temporal.training.batches import BatchSource
+from ...temporal.training.config import TrainingConfig
+from ...temporal.training.loop import Denoise, Trainer
+from ...temporal.training.sampling import ddim
+from ..host import training as host
+from ..host.shapes import base_name, unet_shape
+from .videos import find_videos, long_enough
+
+logger = logging.getLogger(__name__)
+SAMPLES = 4
+
+
+def run(args: argparse.Namespace, config: TrainingConfig) -> None:
+    """Prepare the clips, train, and write the averaged layers; raises VideoLDMError for what the user can change."""
+    out = Path(args.out)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    models = host.load_checkpoint(args.checkpoint)
+    clips = prepare_clips(Path(args.clips), models, config, args)
+    logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
+    batches = BatchSource(clips, config, host.noise_schedule(models.model))
+    precision = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    unet = host.frozen_unet(models.model, precision)
+    device = next(unet.parameters()).device
+    torch.manual_seed(config.seed)
+    stack = new_or_given_stack(models, config, args.init).to(device, memory_format=torch.channels_last)
+    if args.compile:
+        host.compile_blocks(unet, stack)
+    trainer = Trainer(stack, host.denoiser(unet), batches, device.type)
+    state = out.with_suffix(".state.pt")
+    if args.resume:
+        trainer.load_state_dict(checkpoint.load_state(state))
+        logger.info("resumed at step %d", trainer.step)
+    prompts = prompt_embeddings(models, args.prompt or list(clips.captions[1 : 1 + SAMPLES]))
+
+    def after_step(trainer: Trainer) -> None:
+        last = trainer.step == config.steps
+        if last or trainer.step % args.save_every == 0:
+            checkpoint.save_state(state, trainer.state_dict())
+            write_layers(out, trainer, args)
+            report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
+        if args.validate_every and (last or trainer.step % args.validate_every == 0):
+            sheet = out.with_name(f"{out.stem}.step-{trainer.step:06d}.png")
+            report.contact_sheet(sheet, sample_clips(trainer, models, prompts, args.guidance))
+
+    trainer.run(after_step=after_step)
+    logger.info("wrote %s", out)
+
+
+def prepare_clips(
+    folder: Path, models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace
+) -> cache.ClipCache:
+    """The clips as latents and text embeddings, from a cache where it is still good."""
+    encoder = host.fingerprint(models.clip.cond_stage_model)
+    if not (folder / cache.INDEX).is_file():
+        folder = _cache_of_videos(folder, models, config, args)
+    cache.encode_captions(folder, encoder, lambda captions: host.encode_captions(models.clip, captions))
+    return cache.open_cache(folder, encoder)
+
+
+def _cache_of_videos(
+    folder: Path, models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace
+) -> Path:
+    videos, size = find_videos(folder), parse_size(args.size)
+    needed = (config.num_frames - 1) * min(config.strides) + 1
+    stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption) for v in videos]
+    source = f"{host.fingerprint(models.vae.first_stage_model)} {size} {args.fps:g} {needed} {stamps}"
+    target = folder / "video_ldm_cache"
+    if cache.is_current(target, source):
+        return target
+
+    def encoded() -> Iterator[tuple[Tensor, str, float]]:
+        for number, (frames, video) in enumerate(long_enough(videos, args.fps, size, needed), start=1):
+            yield host.encode_frames(models.model, models.vae, frames), video.caption, args.fps
+            logger.info("encoded %d of %d videos", number, len(videos))
+
+    cache.write_cache(target, encoded(), source)
+    return target
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from `512x320`; raises InvalidInputError unless both are multiples of 8."""
+    width, _, height = text.partition("x")
+    if (
+        not (width.isdigit() and height.isdigit())
+        or int(width) % 8
+        or int(height) % 8
+        or not int(width) * int(height)
+    ):
+        raise InvalidInputError(f"--size is {text!r}; give WIDTHxHEIGHT in multiples of 8, e.g. 512x320.")
+    return int(width), int(height)
+
+
+def new_or_given_stack(models: host.Checkpoint, config: TrainingConfig, init: str | None) -> TemporalStack:
+    """New layers for the image model, or those of a file, in float32."""
+    shape = unet_shape(models.model)
+    if init is not None:
+        stack = load_stack(init, dtype=torch.float32)
+        if stack.config.unet != shape:
+            raise InvalidInputError(
+                f"The layers in {init} were made for {stack.config.base}, not for this checkpoint."
+            )
+        return stack
+    return TemporalStack(
+        StackConfig(
+            unet=shape,
+            base=base_name(shape),
+            max_frames=config.num_frames,
+            known_frames=set(config.patterns) != {"none"},
+            frame_rate=True,
+        )
+    )
+
+
+def write_layers(out: Path, trainer: Trainer, args: argparse.Namespace) -> None:
+    """The averaged layers in float16, with the settings of the run beside them."""
+    with trainer.average.applied_to(trainer.stack):
+        half = TemporalStack(trainer.stack.config, dtype=torch.float16)
+        half.load_state_dict(trainer.stack.state_dict())
+    notes = {
+        "training": trainer.config.to_json(),
+        "step": str(trainer.step),
+        "image_model": Path(args.checkpoint).name,
+    }
+    save_stack(out, half, notes)
+
+
+def prompt_embeddings(models: host.Checkpoint, prompts: list[str]) -> Tensor:
+    """The empty text and the prompts, (1 + prompts m e)."""
+    return host.encode_captions(models.clip, ["", *prompts])
+
+
+def sample_clips(trainer: Trainer, models: host.Checkpoint, prompts: Tensor, guidance: float) -> list[Tensor]:
+    """One clip per prompt from the averaged layers, frames (f h w 3)."""
+    stack, schedule, config = trainer.stack, trainer.batches.schedule, trainer.config
+    shape = (config.num_frames, *trainer.batches.cache.latents.shape[1:])
+    fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
+    prompts = prompts.to(trainer.device)
+    clips = []
+    with (
+        trainer.average.applied_to(stack),
+        torch.autocast(trainer.device, torch.bfloat16, enabled=config.precision == "bf16"),
+    ):
+        for number, text in enumerate(prompts[1:]):
+            generator = torch.Generator().manual_seed(number)
+            noise = torch.randn(shape, generator=generator).to(trainer.device)
+            clip = Clip(num_frames=config.num_frames, fps=fps)
+            denoise: Denoise = trainer.denoise
+            latents = ddim(denoise, stack, schedule, noise, text[None], prompts[:1], clip, guidance=guidance)
+            clips.append(host.decode_frames(models.model, models.vae, latents))
+    return clips

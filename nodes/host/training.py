@@ -1,0 +1,136 @@
+"""The host's image model, text encoder and autoencoder as training sees them: plain callables and numbers.
+
+Shapes: noisy ((b f) c h w); t ((b f),); text (b m e); frames (f h w 3) float 0..1; latents (f c h w).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as mm
+import comfy.sd
+import folder_paths
+import torch
+from comfy.ldm.modules.attention import BasicTransformerBlock
+from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
+from einops import repeat
+from torch import Tensor, nn
+
+from ...temporal.clip import Clip
+from ...temporal.errors import CheckpointFormatError, IncompatibleModelError
+from ...temporal.stack import TemporalStack
+from ...temporal.training.loop import Denoise
+from ...temporal.training.schedule import NoiseSchedule
+from .hooks import inserted
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the host's loader makes of a checkpoint file."""
+
+    model: Any
+    clip: Any
+    vae: Any
+
+
+def load_checkpoint(name: str) -> Checkpoint:
+    """A checkpoint by path, or by its name in the host's checkpoint folders.
+
+    Raises CheckpointFormatError when there is no such file, or the host does not know what it is.
+    """
+    path = name if Path(name).is_file() else folder_paths.get_full_path("checkpoints", name)
+    if path is None:
+        known = ", ".join(folder_paths.get_filename_list("checkpoints")[:5]) or "no files"
+        raise CheckpointFormatError(f"There is no checkpoint {name}; the host's folders hold {known}.")
+    try:
+        model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointFormatError(
+            f"The host cannot load the checkpoint {name} ({reason}); is a custom node missing that teaches it this model?"
+        ) from None
+    if model is None or clip is None or vae is None:
+        raise CheckpointFormatError(
+            f"The checkpoint {name} must hold an image model, a text encoder and a VAE; give a complete one."
+        )
+    return Checkpoint(model, clip, vae)
+
+
+def noise_schedule(model: Any) -> NoiseSchedule:
+    """The schedule and prediction target of a MODEL; refuses models whose conditioning training does not make."""
+    kind = model.model.model_type.name
+    if kind not in ("EPS", "V_PREDICTION") or model.model.adm_channels:
+        raise IncompatibleModelError(
+            f"Temporal layers train on SD 1.x and SD 2.x image models; this one is a {type(model.model).__name__} ({kind})."
+        )
+    sigmas = model.get_model_object("model_sampling").sigmas.float().cpu()
+    return NoiseSchedule(1 / (1 + sigmas**2), "eps" if kind == "EPS" else "v")
+
+
+def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
+    """The MODEL's UNet on its device, frozen, with weights that autograd accepts, optionally in another precision.
+
+    The host loads under `torch.inference_mode`, whose tensors cannot take part in a backward pass: those are copied.
+    """
+    mm.load_models_gpu([model], force_full_load=True)
+    unet = model.model.diffusion_model
+    with torch.inference_mode(False), torch.no_grad():
+        for module in unet.modules():
+            for name, parameter in list(module._parameters.items()):
+                if parameter is not None and (
+                    parameter.is_inference() or parameter.requires_grad or dtype is not None
+                ):
+                    value = parameter.detach().to(dtype) if dtype is not None else parameter.detach().clone()
+                    module._parameters[name] = nn.Parameter(value, requires_grad=False)
+        if dtype is not None:
+            unet.dtype = dtype
+    return unet.to(memory_format=torch.channels_last)
+
+
+def denoiser(unet: nn.Module) -> Denoise:
+    """The UNet with temporal layers as a function: `denoise(noisy, t, text, stack, clip) -> prediction`."""
+
+    def denoise(noisy: Tensor, t: Tensor, text: Tensor, stack: TemporalStack, clip: Clip) -> Tensor:
+        context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
+        noisy = noisy.to(unet.dtype, memory_format=torch.channels_last)
+        with inserted(unet, stack, clip):
+            return unet(noisy, t, context=context, transformer_options={})
+
+    return denoise
+
+
+def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
+    """Compile every block of a private UNet and every temporal layer on its own; the hooks between them stay live."""
+    blocks = [m for m in unet.modules() if isinstance(m, ResBlock | BasicTransformerBlock)]
+    for block in (*blocks, *stack.layers.values()):
+        block.forward = torch.compile(block.forward)
+
+
+@torch.inference_mode()
+def encode_captions(clip: Any, captions: list[str]) -> Tensor:
+    """Text embeddings of captions, (captions m e)."""
+    rows = [clip.encode_from_tokens(clip.tokenize(caption)).float().cpu() for caption in captions]
+    return torch.cat(rows).clone()
+
+
+@torch.inference_mode()
+def encode_frames(model: Any, vae: Any, frames: Tensor) -> Tensor:
+    """Latents of frames, scaled as the UNet sees them."""
+    return model.model.process_latent_in(vae.encode(frames[..., :3])).float().cpu().clone()
+
+
+@torch.inference_mode()
+def decode_frames(model: Any, vae: Any, latents: Tensor) -> Tensor:
+    """Frames of latents that are scaled as the UNet sees them."""
+    return vae.decode(model.model.process_latent_out(latents.float())).cpu()
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Short name of a module's weights: equal weights, equal name; used to tell whether a cache is still good."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.double().sum().item():.6e}".encode())
+    return digest.hexdigest()[:16]

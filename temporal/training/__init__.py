@@ -1,0 +1,1 @@
+"""Training of temporal layers: data, losses, the loop and its checkpoints."""

@@ -1,0 +1,116 @@
+"""Random training batches from a clip cache.
+
+Shapes: latents, noise, known_latents ((b f) c h w); t, known_mask ((b f),); text (b m e); fps (b,).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from ..errors import InvalidInputError
+from . import patterns
+from .cache import ClipCache
+from .config import TrainingConfig
+from .schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips with everything random about them already drawn."""
+
+    latents: Tensor
+    noise: Tensor
+    t: Tensor
+    text: Tensor
+    known_latents: Tensor
+    known_mask: Tensor
+    fps: Tensor
+
+
+class BatchSource:
+    """Draws the batch of a given step; the same seed and step always give the same batch, which is what makes a resumed
+    run continue bit for bit."""
+
+    def __init__(self, cache: ClipCache, config: TrainingConfig, schedule: NoiseSchedule) -> None:
+        self.cache, self.config, self.schedule = cache, config, schedule
+        self.clips = _long_enough(cache, config)
+
+    def draw(self, step: int, part: int = 0) -> Batch:
+        """Batch of an optimiser step; `part` counts the pieces of an accumulated one."""
+        config = self.config
+        generator = torch.Generator().manual_seed(_mix(config.seed, step, part))
+        latents, text, known, mask, rates = [], [], [], [], []
+        for index, stride in self._clips(generator):
+            name = patterns.draw(config.patterns, generator)
+            clip = self._frames(index, stride, name, generator)
+            latents.append(clip)
+            mask.append(patterns.known_mask(name, config.num_frames, generator))
+            known.append(self._augmented(clip, generator))
+            rates.append(float(self.cache.fps[index]) / stride)
+            dropped = torch.rand((), generator=generator).item() < config.text_dropout
+            text.append(0 if dropped else int(self.cache.caption_ids[index]))
+        x, mask = torch.cat(latents), torch.cat(mask)
+        return Batch(
+            latents=x,
+            noise=torch.randn(x.shape, generator=generator),
+            t=repeat(self._diffusion_steps(generator), "b -> (b f)", f=config.num_frames),
+            text=self.cache.embedding(text),
+            known_latents=torch.cat(known) * rearrange(mask, "n -> n 1 1 1"),
+            known_mask=mask,
+            fps=torch.tensor(rates),
+        )
+
+    def _clips(self, generator: torch.Generator) -> list[tuple[int, int]]:
+        """Clip and stride of each place of the batch: a stride, then a clip that is long enough for it."""
+        strides = torch.randint(len(self.clips), (self.config.batch,), generator=generator)
+        chosen = []
+        for stride, clips in (list(self.clips.items())[i] for i in strides.tolist()):
+            pick = torch.randint(len(clips), (1,), generator=generator).item()
+            chosen.append((int(clips[pick]), stride))
+        return chosen
+
+    def _frames(self, index: int, stride: int, pattern: str, generator: torch.Generator) -> Tensor:
+        f = self.config.num_frames
+        spare = int(self.cache.lengths()[index]) - ((f - 1) * stride + 1)
+        start = int(torch.randint(spare + 1, (1,), generator=generator))
+        frames = start + stride * np.arange(f)
+        if pattern == "loop":
+            frames = frames[patterns.there_and_back(f).numpy()]
+        return self.cache.clip(index, frames)
+
+    def _augmented(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        """Given latents with noise of a random small step, the same for all frames of the clip (paper section 3.3)."""
+        noise = torch.randn(clip.shape, generator=generator)
+        level = torch.randint(self.config.known_noise + 1, (1,), generator=generator)
+        if self.config.known_noise == 0:
+            return clip
+        return self.schedule.add_noise(clip, noise, level.expand(len(clip)))
+
+    def _diffusion_steps(self, generator: torch.Generator) -> Tensor:
+        """One step per clip (b,), spread evenly over the batch, with density (1 + p) t^p."""
+        b = self.config.batch
+        even = (torch.rand(b, generator=generator) + torch.arange(b)) / b
+        u = even[torch.randperm(b, generator=generator)] ** (1 / (1 + self.config.high_noise))
+        return (u * self.schedule.num_steps).long().clamp(max=self.schedule.num_steps - 1)
+
+
+def _long_enough(cache: ClipCache, config: TrainingConfig) -> dict[int, np.ndarray]:
+    """Clips with enough frames, by stride."""
+    clips = {s: np.flatnonzero(cache.lengths() >= (config.num_frames - 1) * s + 1) for s in config.strides}
+    clips = {stride: indices for stride, indices in clips.items() if len(indices)}
+    if not clips:
+        raise InvalidInputError(
+            f"The longest clip has {cache.lengths().max()} frames, but {config.num_frames} frames are asked for; "
+            "give longer clips, or fewer frames or smaller strides."
+        )
+    return clips
+
+
+def _mix(seed: int, step: int, part: int) -> int:
+    """Distinct generator seeds for neighbouring steps (numpy's SeedSequence)."""
+    return int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,68 @@
+"""Settings of one training run; they travel as JSON inside its checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import CheckpointFormatError, InvalidInputError
+from .patterns import normalised
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides what a run computes.
+
+    `strides`: every batch keeps each stride-th frame, which lowers its frame rate; one stride is drawn per batch.
+    `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps evenly, larger values prefer high
+    noise, where motion is decided (density (1 + p) t^p). `known_noise`: given frames get noise of a step drawn from
+    0 to this one. `text_dropout`: share of clips with the empty caption.
+    """
+
+    num_frames: int = 8
+    strides: tuple[int, ...] = (1,)
+    steps: int = 1000
+    batch: int = 4
+    accumulate: int = 1
+    learning_rate: float = 1e-4
+    final_learning_rate: float = 1e-5
+    warmup: int = 100
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    ema: float = 0.999
+    patterns: dict[str, float] = field(default_factory=lambda: {"none": 1.0})
+    text_dropout: float = 0.1
+    known_noise: int = 0
+    high_noise: float = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "steps", "batch", "accumulate"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        if not self.strides or min(self.strides) < 1:
+            raise InvalidInputError(f"strides are {self.strides}; give whole numbers of 1 or more, e.g. 1,2.")
+        if not 0 <= self.text_dropout <= 1 or not 0 <= self.ema < 1:
+            raise InvalidInputError("text_dropout must lie in 0..1 and ema in 0..1 (1 excluded).")
+        if self.precision not in ("fp32", "bf16"):
+            raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
+        object.__setattr__(self, "strides", tuple(self.strides))
+        object.__setattr__(self, "patterns", normalised(self.patterns))
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainingConfig:
+        """The inverse of `to_json`; raises CheckpointFormatError for settings this version does not know."""
+        values: dict[str, Any] = json.loads(text)
+        known = {f.name for f in dataclasses.fields(cls)}
+        if set(values) != known:
+            different = ", ".join(sorted(set(values) ^ known)[:5])
+            raise CheckpointFormatError(
+                f"The training state has other settings than this version ({different}); start a new run."
+            )
+        return cls(**values)

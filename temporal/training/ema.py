@@ -1,0 +1,49 @@
+"""Exponential moving average of trained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class ExponentialMovingAverage:
+    """Averages the parameters that train; the decay ramps up as (1 + n) / (10 + n) over the first updates n."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.average = {n: p.detach().clone() for n, p in module.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        current = dict(module.named_parameters())
+        torch._foreach_lerp_(list(self.average.values()), [current[n] for n in self.average], 1 - decay)
+
+    @contextmanager
+    def applied_to(self, module: nn.Module) -> Iterator[None]:
+        """The module with averaged weights inside the `with` statement, with its own again afterwards."""
+        current = {n: p for n, p in module.named_parameters() if n in self.average}
+        kept = {n: p.detach().clone() for n, p in current.items()}
+        try:
+            _copy(self.average, current)
+            yield
+        finally:
+            _copy(kept, current)
+
+    def state_dict(self) -> dict:
+        return {"updates": self.updates, "average": self.average}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        self.updates = state["updates"]
+        _copy(state["average"], self.average)
+
+
+@torch.no_grad()
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name])

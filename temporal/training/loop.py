@@ -1,0 +1,144 @@
+"""Training of temporal layers on a frozen image model (paper section 3.1).
+
+Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..clip import Clip
+from ..errors import IncompatibleModelError
+from ..stack import TemporalStack
+from .batches import Batch, BatchSource
+from .config import TrainingConfig
+from .ema import ExponentialMovingAverage
+from .loss import denoising_loss
+from .schedule import learning_rate
+
+logger = logging.getLogger(__name__)
+
+Denoise = Callable[[Tensor, Tensor, Tensor, TemporalStack, Clip], Tensor]
+
+
+class Trainer:
+    """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`, and the
+    optimiser is built from the stack's parameters alone, so nothing else can change."""
+
+    def __init__(
+        self, stack: TemporalStack, denoise: Denoise, batches: BatchSource, device: str = "cpu"
+    ) -> None:
+        self.stack, self.denoise, self.batches, self.device = stack, denoise, batches, device
+        self.config: TrainingConfig = batches.config
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(stack, self.config.weight_decay), self.config.learning_rate, fused=True
+        )
+        self.average = ExponentialMovingAverage(stack, self.config.ema)
+        self.step = 0
+        self.losses: list[float] = []
+
+    def run(self, until: int | None = None, after_step: Callable[[Trainer], None] | None = None) -> None:
+        """Train up to step `until` (default: all); `after_step` is called after each one."""
+        until = self.config.steps if until is None else min(until, self.config.steps)
+        begin, first = time.monotonic(), self.step
+        while self.step < until:
+            self.losses.append(self.train_step())
+            self.step += 1
+            if self.step % 50 == 0 or self.step == until:
+                self._log(time.monotonic() - begin, self.step - first)
+            if after_step is not None:
+                after_step(self)
+
+    def train_step(self) -> float:
+        """One optimiser step; returns the loss. Raises IncompatibleModelError when the loss is not a number."""
+        config = self.config
+        rate = learning_rate(
+            self.step, config.learning_rate, config.final_learning_rate, config.warmup, config.steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        total = 0.0
+        for part in range(config.accumulate):
+            loss = self.loss(self.batches.draw(self.step, part)) / config.accumulate
+            loss.backward()
+            total += loss.item()
+        if total != total:
+            raise IncompatibleModelError(
+                f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
+            )
+        nn.utils.clip_grad_norm_(self.stack.parameters(), config.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update(self.stack)
+        return total
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Denoising loss of a batch (scalar)."""
+        schedule = self.batches.schedule
+        x, noise, t = (v.to(self.device) for v in (batch.latents, batch.noise, batch.t))
+        text = batch.text.to(self.device)
+        known = self.stack.config.known_frames
+        clip = Clip(
+            num_frames=self.config.num_frames,
+            fps=batch.fps.to(self.device),
+            text=text,
+            known_latents=batch.known_latents.to(self.device) if known else None,
+            known_mask=batch.known_mask.to(self.device) if known else None,
+        )
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            prediction = self.denoise(
+                schedule.add_noise(x, noise, t), t, text, self.stack, self.stack.prepare(clip)
+            )
+        return denoising_loss(prediction, schedule.training_target(x, noise, t))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs to continue bit for bit (batches follow from seed and step)."""
+        return {
+            "format": "video_ldm.training_state",
+            "config": self.config.to_json(),
+            "stack_config": self.stack.config.to_json(),
+            "step": self.step,
+            "losses": self.losses,
+            "stack": self.stack.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved run; raises IncompatibleModelError when it trained other layers."""
+        if state.get("stack_config") != self.stack.config.to_json():
+            raise IncompatibleModelError(
+                "The training state belongs to temporal layers of another shape; resume with the same checkpoint and options."
+            )
+        self.stack.load_state_dict(state["stack"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load_state_dict(state["average"])
+        self.step, self.losses = state["step"], list(state["losses"])
+
+    def _log(self, seconds: float, done: int) -> None:
+        left = seconds / done * (self.config.steps - self.step)
+        recent = self.losses[-50:]
+        clips = done * self.config.batch * self.config.accumulate / seconds
+        logger.info(
+            "step %d of %d, loss %.4f, %.1f clips per second, %s left",
+            self.step,
+            self.config.steps,
+            sum(recent) / len(recent),
+            clips,
+            time.strftime("%H:%M:%S", time.gmtime(left)),
+        )
+
+
+def parameter_groups(stack: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices and kernels with weight decay; biases, norms and mix factors without."""
+    parameters = [p for p in stack.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,36 @@
+"""Pictures of a training run: its loss curve and contact sheets of clips.
+
+Shapes: frames (f h w 3) float 0..1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from einops import rearrange
+from torch import Tensor
+
+
+def loss_curve(path: str | os.PathLike, losses: Sequence[float]) -> None:
+    """Loss per step and its running mean as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(np.arange(1, len(losses) + 1), losses, linewidth=0.5, alpha=0.4)
+    width = max(1, len(losses) // 50)
+    mean = np.convolve(losses, np.ones(width) / width, mode="valid")
+    axes.plot(np.arange(len(mean)) + width, mean, linewidth=1.5)
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    figure.savefig(path, format="png", dpi=100)
+
+
+def contact_sheet(path: str | os.PathLike, clips: Sequence[Tensor]) -> None:
+    """One clip per row, its frames from left to right, as a PNG."""
+    from PIL import Image
+
+    rows = [rearrange(clip, "f h w c -> h (f w) c") for clip in clips]
+    sheet = np.concatenate([row.clamp(0, 1).cpu().numpy() for row in rows])
+    Image.fromarray((sheet * 255).round().astype(np.uint8)).save(path, format="PNG")

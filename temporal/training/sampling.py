@@ -1,0 +1,51 @@
+"""A few lines of DDIM, enough to look at a clip while training.
+
+Shapes: latents ((b f) c h w); text, empty (b m e).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import torch
+from einops import repeat
+from torch import Tensor
+
+from ..clip import Clip
+from ..stack import TemporalStack
+from .loop import Denoise
+from .schedule import NoiseSchedule
+
+
+@torch.no_grad()
+def ddim(
+    denoise: Denoise,
+    stack: TemporalStack,
+    schedule: NoiseSchedule,
+    noise: Tensor,
+    text: Tensor,
+    empty: Tensor,
+    clip: Clip,
+    steps: int = 20,
+    guidance: float = 4.0,
+) -> Tensor:
+    """Clean latents from noise with DDIM (eta 0) and text guidance; known frames come with `clip`."""
+    both = torch.cat([text, empty])
+    clip = stack.prepare(
+        dataclasses.replace(
+            clip,
+            text=both,
+            known_latents=None if clip.known_latents is None else torch.cat([clip.known_latents] * 2),
+            known_mask=None if clip.known_mask is None else torch.cat([clip.known_mask] * 2),
+        )
+    )
+    x = noise
+    times = torch.linspace(schedule.num_steps - 1, 0, steps + 1).round().long()
+    for now, after in pairwise(times):
+        t = repeat(now.to(x.device), "-> n", n=2 * len(x))
+        with_text, without = denoise(torch.cat([x, x]), t, both, stack, clip).float().chunk(2)
+        prediction = without + guidance * (with_text - without)
+        clean, direction = schedule.split(x, prediction, t[: len(x)])
+        x = schedule.add_noise(clean, direction, after.to(x.device).expand(len(x))) if after > 0 else clean
+    return x

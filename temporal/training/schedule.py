@@ -1,0 +1,70 @@
+"""Noise schedule of the image model and learning-rate schedule of the training.
+
+Shapes: x, noise, prediction ((b f) c h w); t ((b f),) integers; alphas (steps,).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Target = Literal["eps", "v"]
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """Variance-preserving forward process in discrete time (paper section 2).
+
+    `alphas_cumprod[t]` is the share of signal variance left at step t.
+    """
+
+    alphas_cumprod: Tensor
+    target: Target = "eps"
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.alphas_cumprod)
+
+    def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors alpha and sigma at t, each ((b f) 1 1 1) in the dtype and on the device of `like`."""
+        signal = self.alphas_cumprod.to(t.device)[t].view(-1, *(1,) * (like.ndim - 1))
+        return signal.sqrt().to(like), (1 - signal).sqrt().to(like)
+
+    def add_noise(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Noisy latents `alpha x + sigma noise`."""
+        alpha, sigma = self.signal_and_noise(t, x)
+        return alpha * x + sigma * noise
+
+    def training_target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """What the network has to predict: the noise, or v = alpha noise - sigma x."""
+        if self.target == "eps":
+            return noise
+        alpha, sigma = self.signal_and_noise(t, x)
+        return alpha * noise - sigma * x
+
+    def split(self, noisy: Tensor, prediction: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Clean latents and noise that a prediction stands for."""
+        alpha, sigma = self.signal_and_noise(t, noisy)
+        if self.target == "eps":
+            return (noisy - sigma * prediction) / alpha, prediction
+        return alpha * noisy - sigma * prediction, sigma * noisy + alpha * prediction
+
+
+def stable_diffusion_schedule(
+    target: Target = "eps", start: float = 0.00085, end: float = 0.012, num_steps: int = 1000
+) -> NoiseSchedule:
+    """The schedule of Stable Diffusion: linear in the square root of beta."""
+    betas = torch.linspace(math.sqrt(start), math.sqrt(end), num_steps, dtype=torch.float64) ** 2
+    return NoiseSchedule((1 - betas).cumprod(0).float(), target)
+
+
+def learning_rate(step: int, peak: float, final: float, warmup: int, total: int) -> float:
+    """Linear warm-up to `peak`, then a half cosine down to `final` at the last step."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,70 @@
+"""The demo's own parts: file names, contact sheet, a server that does not start."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+from PIL import Image
+from video_ldm.demo import comfy, film
+from video_ldm.demo.graphs import node_of_type, node_titled, to_api
+
+
+@pytest.mark.parametrize(
+    ("out", "path"),
+    [("out", "out/a_red_circle_3.mp4"), ("some/clip.mp4", "some/clip.mp4")],
+)
+def test_where_the_clip_goes(out, path):
+    assert film.film_path(Path(out), "A red, circle!", 3) == Path(path)
+
+
+def test_the_contact_sheet_shows_every_frame_in_order(tmp_path):
+    clip = tmp_path / "clip.mp4"
+    writer = imageio_ffmpeg.write_frames(str(clip), (32, 16), fps=8, macro_block_size=16)
+    writer.send(None)
+    for shade in (20, 70, 120, 170, 220):
+        writer.send(bytes([shade]) * (32 * 16 * 3))
+    writer.close()
+    sheet = Image.open(film.contact_sheet(clip)).convert("L")
+    assert sheet.size == (4 * 32, 2 * 16)
+    shades = [sheet.getpixel((32 * (n % 4) + 16, 16 * (n // 4) + 8)) for n in range(5)]
+    assert shades == pytest.approx([20, 70, 120, 170, 220], abs=8)
+
+
+def test_options_reach_the_workflow(server):
+    graph = to_api(json.loads(film.WORKFLOW.read_text("utf-8")), server.object_info())
+    untouched = film.adapt(copy.deepcopy(graph), film.parse([]))
+    assert untouched == graph
+    words = ["--prompt", "a blue square", "--seed", "5", "--frames", "12", "--steps", "3"]
+    adapted = film.adapt(graph, film.parse(words))
+    assert node_titled(adapted, "Prompt")["text"] == "a blue square"
+    assert node_of_type(adapted, "EmptyLatentImage")["batch_size"] == 12
+    sampler = node_of_type(adapted, film.SAMPLER)
+    assert (sampler["seed"], sampler["steps"]) == (5, 3)
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A folder that poses as ComfyUI; its main.py is up to the test."""
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    return tmp_path / "main.py"
+
+
+def test_a_server_that_dies_is_quoted_and_cleared_away(stand_in):
+    stand_in.write_text("raise SystemExit('a package is missing')")
+    server = comfy.Host()
+    with pytest.raises(comfy.HostError, match="a package is missing"), server:
+        pass
+    assert not server.base.exists()
+
+
+def test_a_server_that_hangs_is_stopped(stand_in):
+    stand_in.write_text("import time; print('thinking', flush=True); time.sleep(600)")
+    server = comfy.Host(patience=1)
+    with pytest.raises(comfy.HostError, match=r"did not start in 1 s[\s\S]*thinking"), server:
+        pass
+    assert server.process.poll() is not None
+    assert not server.base.exists()

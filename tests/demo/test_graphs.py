@@ -1,0 +1,96 @@
+"""Saved workflows to API graphs."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from video_ldm.demo.graphs import GraphError, node_of_type, node_titled, to_api
+
+INFO = {
+    "Sampler": {
+        "display_name": "The Sampler",
+        "input": {
+            "required": {
+                "model": ["MODEL", {}],
+                "seed": ["INT", {"default": 0}],
+                "name": [["euler", "ddim"], {}],
+                "mode": ["COMBO", {"options": ["a", "b"]}],
+            },
+            "optional": {
+                "strength": ["FLOAT", {}],
+                "image": ["IMAGE", {}],
+                "mask": ["FLOAT", {"forceInput": True}],
+            },
+        },
+    },
+    "Loader": {
+        "display_name": "Load",
+        "input": {"required": {"image": [["a.png"], {"image_upload": True}]}},
+    },
+}
+WORKFLOW = {
+    "nodes": [
+        {"id": 1, "type": "Loader", "inputs": [], "widgets_values": ["a.png", "image"], "title": "Source"},
+        {
+            "id": 2,
+            "type": "Sampler",
+            "mode": 0,
+            "inputs": [{"name": "model", "link": 5}, {"name": "image", "link": None}],
+            "widgets_values": [7, "randomize", "euler", "a", 0.5],
+        },
+        {"id": 3, "type": "MarkdownNote", "inputs": [], "widgets_values": ["read me"]},
+    ],
+    "links": [[5, 1, 0, 2, 0, "MODEL"]],
+}
+
+
+def test_links_widgets_and_titles():
+    assert to_api(WORKFLOW, INFO) == {
+        "1": {"class_type": "Loader", "inputs": {"image": "a.png"}, "_meta": {"title": "Source"}},
+        "2": {
+            "class_type": "Sampler",
+            "inputs": {"seed": 7, "name": "euler", "mode": "a", "strength": 0.5, "model": ["1", 0]},
+            "_meta": {"title": "The Sampler"},
+        },
+    }
+
+
+def test_a_link_wins_over_the_value_saved_under_it():
+    workflow = copy.deepcopy(WORKFLOW)
+    workflow["nodes"][1]["inputs"].append({"name": "seed", "link": 5, "widget": {"name": "seed"}})
+    inputs = to_api(workflow, INFO)["2"]["inputs"]
+    assert inputs["seed"] == ["1", 0]
+    assert inputs["name"] == "euler"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mode": 4}, "muted or bypassed"),
+        ({"mode": 2}, "muted or bypassed"),
+        ({"type": "Reroute"}, "not a node type"),
+        ({"widgets_values": [7, "euler", "a", 0.5]}, r"save it again"),
+        ({"widgets_values": {"seed": 7}}, r"save it again"),
+    ],
+)
+def test_what_it_does_not_know_it_refuses(change, message):
+    workflow = copy.deepcopy(WORKFLOW)
+    workflow["nodes"][1].update(change)
+    with pytest.raises(GraphError, match=message):
+        to_api(workflow, INFO)
+
+
+def test_subgraphs_are_refused():
+    with pytest.raises(GraphError, match="subgraphs"):
+        to_api(WORKFLOW | {"definitions": {"subgraphs": [{}]}}, INFO)
+
+
+def test_nodes_are_found_by_title_and_type():
+    graph = to_api(WORKFLOW, INFO)
+    assert node_titled(graph, "Sour") is graph["1"]["inputs"]
+    assert node_of_type(graph, "Sampler") is graph["2"]["inputs"]
+    with pytest.raises(GraphError, match="Prompt"):
+        node_titled(graph, "Prompt")
+    with pytest.raises(GraphError, match="KSampler"):
+        node_of_type(graph, "KSampler")

@@ -1,0 +1,172 @@
+"""What may import what, and how large things may grow. Reads the source, imports nothing."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "video_ldm"
+HOST = {
+    *("comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths"),
+    *("latent_preview", "node_helpers", "nodes", "server"),
+}
+CORE = {*sys.stdlib_module_names, "torch", "einops", "safetensors", "numpy", PACKAGE}
+STARTS_THE_HOST = Path("nodes/commands/training/boot.py")  # must run before nodes/host can be imported
+MAX_FILE = 400
+MAX_FUNCTION = 60
+
+
+def files(*folders: str) -> list[Path]:
+    """Python files below folders, relative to the root."""
+    return sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    """Syntax tree of a file."""
+    return ast.parse((ROOT / path).read_text("utf-8"))
+
+
+def package_name(folder: Path) -> str:
+    """`temporal/layers` -> `video_ldm.temporal.layers`."""
+    if folder == Path("nodes/commands/training"):
+        return f"{PACKAGE}.training"  # so that `python -m video_ldm.training` works, see pyproject.toml
+    return ".".join((PACKAGE, *folder.parts))
+
+
+def module_name(path: Path) -> str:
+    """`temporal/stack.py` -> `video_ldm.temporal.stack`."""
+    package = package_name(path.parent)
+    return package if path.name == "__init__.py" else f"{package}.{path.stem}"
+
+
+def targets(node: ast.AST, path: Path) -> list[str]:
+    """Absolute names a statement imports; for `from a import b` both `a` and `a.b`, as b may be a module."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = node.module or ""
+    if node.level:
+        package = package_name(path.parent).split(".")
+        base = ".".join((*package[: len(package) - node.level + 1], *filter(None, [node.module])))
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
+
+def imports(path: Path) -> set[str]:
+    """Everything a file imports, anywhere in it."""
+    return {name for node in ast.walk(tree(path)) for name in targets(node, path)}
+
+
+def imports_when_loaded(path: Path) -> set[str]:
+    """What a file imports as soon as it is imported itself."""
+    return {name for node in tree(path).body for name in targets(node, path)}
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    """All functions and methods of a file."""
+    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+TEMPORAL = files("temporal")
+PACK = [Path("__init__.py"), *files("nodes", "temporal")]
+EVERYTHING = [Path("__init__.py"), *files("benchmarks", "demo", "nodes", "temporal", "tests")]
+
+
+def packages(names: set[str]) -> set[str]:
+    """Top-level packages of imported names."""
+    return {name.partition(".")[0] for name in names}
+
+
+def found(paths: list[Path], what: Callable[[Path], object]) -> dict[str, object]:
+    """Files where `what` finds something, and what."""
+    return {path.as_posix(): finding for path in paths if (finding := what(path))}
+
+
+def test_temporal_knows_neither_nodes_nor_the_host():
+    assert not found(TEMPORAL, lambda path: packages(imports(path)) & HOST)
+    assert not found(
+        TEMPORAL, lambda path: {name for name in imports(path) if name.startswith(f"{PACKAGE}.nodes")}
+    )
+
+
+def test_temporal_loads_with_torch_einops_safetensors_and_numpy():
+    assert not found(TEMPORAL, lambda path: packages(imports_when_loaded(path)) - CORE)
+
+
+def test_only_nodes_host_imports_the_host():
+    outside = [path for path in PACK if path.parts[:2] != ("nodes", "host") and path != STARTS_THE_HOST]
+    assert not found(outside, lambda path: packages(imports(path)) & HOST)
+
+
+def test_the_pack_imports_itself_relatively():
+    def absolute(path: Path) -> set[str]:
+        statements = [node for node in ast.walk(tree(path)) if not getattr(node, "level", 0)]
+        return {name for node in statements for name in targets(node, path) if name.startswith(PACKAGE)}
+
+    assert not found(PACK, absolute)
+
+
+def test_no_cycles_inside_temporal():
+    known = {module_name(path) for path in TEMPORAL}
+    graph = {module_name(path): imports(path) & known - {module_name(path)} for path in TEMPORAL}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the cycle
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [("layers", "stack"), ("layers", "formats"), ("stack", "formats"), ("decoder", "stack")],
+)
+def test_layers_below_stack_below_formats(lower, upper):
+    paths = [path for path in TEMPORAL if path.with_suffix("").parts[1] == lower]
+    above = f"{PACKAGE}.temporal.{upper}"
+    assert paths
+    assert not found(paths, lambda path: {name for name in imports(path) if name.startswith(above)})
+
+
+def test_files_and_functions_stay_small():
+    assert not found(EVERYTHING, lambda path: (ROOT / path).read_text("utf-8").count("\n") > MAX_FILE)
+    assert not found(
+        EVERYTHING,
+        lambda path: [f.name for f in functions(path) if f.end_lineno - f.lineno >= MAX_FUNCTION],
+    )
+
+
+def test_users_mistakes_are_neither_asserted_nor_swallowed():
+    def loose(path: Path) -> list[int]:
+        nodes = list(ast.walk(tree(path)))
+        asserts = [node for node in nodes if isinstance(node, ast.Assert)]
+        broad = [node.type for node in nodes if isinstance(node, ast.ExceptHandler)]
+        raised = [getattr(node.exc, "func", node.exc) for node in nodes if isinstance(node, ast.Raise)]
+        named = [node for node in (*broad, *raised) if isinstance(node, ast.Name) and node.id == "Exception"]
+        return [node.lineno for node in (*asserts, *named)]
+
+    assert not found(PACK, loose)
+
+
+def test_temporal_is_annotated_and_documented():
+    def bare(path: Path) -> list[str]:
+        return [
+            node.name
+            for node in functions(path)
+            for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            if node.returns is None or (argument.annotation is None and argument.arg not in ("self", "cls"))
+        ]
+
+    assert not found(TEMPORAL, bare)
+    assert not found(EVERYTHING, lambda path: tree(path).body and not ast.get_docstring(tree(path)))
+
+
+def test_every_package_is_installed():
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    folders = {module_name(path) for path in PACK if path.name == "__init__.py"}
+    assert set(project["tool"]["setuptools"]["packages"]) == folders
+    assert project["project"]["dependencies"] == (ROOT / "requirements.txt").read_text("utf-8").split()

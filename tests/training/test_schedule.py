@@ -1,0 +1,53 @@
+"""Noise schedule against closed forms, learning rate at its corners."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from video_ldm.temporal.training.loss import denoising_loss
+from video_ldm.temporal.training.schedule import NoiseSchedule, learning_rate, stable_diffusion_schedule
+
+
+def test_betas_of_stable_diffusion():
+    alphas = stable_diffusion_schedule().alphas_cumprod
+    assert len(alphas) == 1000
+    assert alphas[0].item() == pytest.approx(1 - 0.00085)
+    middle = [(0.00085**0.5 + i / 999 * (0.012**0.5 - 0.00085**0.5)) ** 2 for i in range(500)]
+    assert alphas[499].item() == pytest.approx(math.prod(1 - beta for beta in middle), rel=1e-5)
+    assert alphas[-1].item() == pytest.approx(0.00466, rel=2e-3)  # sigma_max 14.6 of the SD samplers
+
+
+@pytest.mark.parametrize("target", ["eps", "v"])
+def test_noise_and_targets_follow_the_paper(target):
+    schedule = NoiseSchedule(torch.tensor([0.64, 0.36]), target)
+    x, noise = torch.randn(2, 4, 3, 5), torch.randn(2, 4, 3, 5)
+    t = torch.tensor([0, 1])
+    noisy = schedule.add_noise(x, noise, t)
+    for frame, (alpha, sigma) in enumerate([(0.8, 0.6), (0.6, 0.8)]):
+        torch.testing.assert_close(noisy[frame], alpha * x[frame] + sigma * noise[frame])
+        expected = noise[frame] if target == "eps" else alpha * noise[frame] - sigma * x[frame]
+        torch.testing.assert_close(schedule.training_target(x, noise, t)[frame], expected)
+    clean, direction = schedule.split(noisy, schedule.training_target(x, noise, t), t)
+    torch.testing.assert_close(clean, x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(direction, noise, rtol=1e-4, atol=1e-5)
+
+
+def test_loss_is_the_mean_square_over_all_frames():
+    prediction, target = torch.randn(3, 2, 2, 2), torch.randn(3, 2, 2, 2)
+    pairs = zip(prediction.flatten().tolist(), target.flatten().tolist(), strict=True)
+    expected = sum((p - q) ** 2 for p, q in pairs) / 24
+    assert denoising_loss(prediction, target).item() == pytest.approx(expected, rel=1e-5)
+    assert denoising_loss(prediction.bfloat16(), target.bfloat16()).dtype == torch.float32
+
+
+def test_learning_rate_warms_up_and_falls_as_a_cosine():
+    def rate(step):
+        return learning_rate(step, peak=1.0, final=0.1, warmup=4, total=104)
+
+    assert [rate(step) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert rate(4) == 1.0
+    assert rate(54) == pytest.approx(0.55)
+    assert rate(104) == pytest.approx(0.1)
+    assert rate(1000) == pytest.approx(0.1)
