@@ -11,7 +11,7 @@ from .host.graph import ancestors
 from .host.interpolate import VideoModel
 from .host.prompts import MotionPrompt
 from .host.sampling import SamplerSettings
-from .sample import context_guidance_input, fps_input, motion_prompt_input, sampler_inputs
+from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
 class ExtendVideo(io.ComfyNode):
@@ -58,7 +58,7 @@ class ExtendVideo(io.ComfyNode):
                     "start.",
                 ),
                 *sampler_inputs(seed=False),
-                fps_input(),
+                carried_fps_input(8.0),
                 io.String.Input(
                     "folder",
                     default="video_ldm/segments",

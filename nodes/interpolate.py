@@ -8,7 +8,7 @@ from .host import io
 from .host.interpolate import METHODS, Interpolation, VideoModel, interpolate
 from .host.prompts import MotionPrompt
 from .host.sampling import SamplerSettings
-from .sample import context_guidance_input, motion_prompt_input, sampler_inputs
+from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
 class LatentInterpolate(io.ComfyNode):
@@ -50,15 +50,7 @@ class LatentInterpolate(io.ComfyNode):
                     tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, about 1 "
                     "an unrelated one; 2 never cuts.",
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=2.0,
-                    min=0.1,
-                    max=240.0,
-                    step=0.1,
-                    round=0.001,
-                    tooltip="Frames per second of the keyframes, where the latent carries none; one from Video KSampler does.",
-                ),
+                carried_fps_input(2.0),
                 *sampler_inputs(),
                 io.Float.Input(
                     "pinned_denoise",

@@ -173,3 +173,16 @@ def motion_prompt_input() -> io.Input:
         optional=True,
         tooltip="Text that only the temporal layers read; without it they read the prompt.",
     )
+
+
+def carried_fps_input(default: float) -> io.Input:
+    """Frame rate of a given clip, for latents that were not made by this pack."""
+    return io.Float.Input(
+        "fps",
+        default=default,
+        min=0.1,
+        max=240.0,
+        step=0.1,
+        round=0.001,
+        tooltip="Frames per second of the given clip, where its latent carries none; one from Video KSampler does.",
+    )
