@@ -30,51 +30,10 @@ class ExtendVideo(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What should be seen."),
                 io.Conditioning.Input("negative", tooltip="What should not be seen."),
                 io.Latent.Input("samples", tooltip="The clip to go on from; one frame is enough."),
-                io.Int.Input(
-                    "segments",
-                    default=4,
-                    min=1,
-                    max=100000,
-                    tooltip="How many segments to add; more can be added later.",
-                ),
-                io.Int.Input(
-                    "segment_length",
-                    default=8,
-                    min=2,
-                    max=1024,
-                    tooltip="Frames sampled together, those of the context included: the length the layers were trained on.",
-                ),
-                io.Int.Input(
-                    "context_frames",
-                    default=2,
-                    min=1,
-                    max=64,
-                    tooltip="How many last frames each segment goes on from; two carry the direction of motion.",
-                ),
-                io.String.Input(
-                    "seeds",
-                    default="0",
-                    tooltip="Seed of the noise; several with commas between, such as 1, 2, 3, make as many futures of one "
-                    "start.",
-                ),
+                *_segment_inputs(),
                 *sampler_inputs(seed=False),
                 carried_fps_input(8.0),
-                io.String.Input(
-                    "folder",
-                    default="video_ldm/segments",
-                    tooltip="Where finished segments are kept: a folder below ComfyUI's output, or a full path.",
-                ),
-                io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
-                io.String.Input(
-                    "prompts",
-                    multiline=True,
-                    default="",
-                    optional=True,
-                    tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without any, all "
-                    "segments follow positive.",
-                ),
-                motion_prompt_input(),
-                context_guidance_input(),
+                *_prompt_inputs(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -106,7 +65,8 @@ class ExtendVideo(io.ComfyNode):
             segments, segment_length, context_frames, parse_seeds(seeds), output_folder(folder)
         )
         origin = json.dumps(
-            ancestors(cls.hidden.prompt, cls.hidden.unique_id, ("model", "positive")), sort_keys=True
+            ancestors(cls.hidden.prompt, cls.hidden.unique_id, ("model", "positive", "negative")),
+            sort_keys=True,
         )
         clips = extend(
             samples,
@@ -117,3 +77,58 @@ class ExtendVideo(io.ComfyNode):
             origin,
         )
         return io.NodeOutput(clips)
+
+
+def _segment_inputs() -> list[io.Input]:
+    """How long, in which steps, how many futures."""
+    return [
+        io.Int.Input(
+            "segments",
+            default=4,
+            min=1,
+            max=100000,
+            tooltip="How many segments to add; more can be added later.",
+        ),
+        io.Int.Input(
+            "segment_length",
+            default=8,
+            min=2,
+            max=1024,
+            tooltip="Frames sampled together, those of the context included: the length the layers were trained on.",
+        ),
+        io.Int.Input(
+            "context_frames",
+            default=2,
+            min=1,
+            max=64,
+            tooltip="How many last frames each segment goes on from; two carry the direction of motion.",
+        ),
+        io.String.Input(
+            "seeds",
+            default="0",
+            tooltip="Seed of the noise; several with commas between, such as 1, 2, 3, make as many futures of one "
+            "start.",
+        ),
+    ]
+
+
+def _prompt_inputs() -> list[io.Input]:
+    """Where segments are kept, and what may change from one to the next."""
+    return [
+        io.String.Input(
+            "folder",
+            default="video_ldm/segments",
+            tooltip="Where finished segments are kept: a folder below ComfyUI's output, or a full path.",
+        ),
+        io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
+        io.String.Input(
+            "prompts",
+            multiline=True,
+            default="",
+            optional=True,
+            tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without any, all "
+            "segments follow positive.",
+        ),
+        motion_prompt_input(),
+        context_guidance_input(),
+    ]

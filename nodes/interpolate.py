@@ -22,55 +22,9 @@ class LatentInterpolate(io.ComfyNode):
             "two passes. Given keyframes stay exactly as they are.",
             inputs=[
                 io.Latent.Input("samples", tooltip="The keyframes, such as a clip from Video KSampler."),
-                io.Combo.Input(
-                    "method",
-                    options=list(METHODS),
-                    default="learned",
-                    tooltip="learned: temporal layers trained on known frames; pinned: any motion module, starting from "
-                    "slerp with the keyframes held; slerp, linear: no model, only blended.",
-                ),
-                io.Int.Input(
-                    "passes",
-                    default=1,
-                    min=1,
-                    max=2,
-                    tooltip="1 makes 4 times as many frames, 2 makes 16 times as many.",
-                ),
-                io.Boolean.Input(
-                    "loop",
-                    default=False,
-                    tooltip="Also makes the frames from the last keyframe back to the first, so that the clip can repeat.",
-                ),
-                io.Float.Input(
-                    "cut_threshold",
-                    default=0.9,
-                    min=0.05,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, about 1 "
-                    "an unrelated one; 2 never cuts.",
-                ),
-                carried_fps_input(2.0),
+                *_interpolation_inputs(),
                 *sampler_inputs(),
-                io.Float.Input(
-                    "pinned_denoise",
-                    default=0.6,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="For method pinned: how far from the blended start the motion module may go; 0.5 to 0.7 are usual.",
-                ),
-                io.Model.Input(
-                    "model", optional=True, tooltip="The model with temporal layers, for learned and pinned."
-                ),
-                io.Conditioning.Input(
-                    "positive", optional=True, tooltip="What should be seen, for learned and pinned."
-                ),
-                io.Conditioning.Input(
-                    "negative", optional=True, tooltip="What should not be seen, for learned and pinned."
-                ),
-                motion_prompt_input(),
-                context_guidance_input(),
+                *_model_inputs(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -102,3 +56,63 @@ class LatentInterpolate(io.ComfyNode):
         video = VideoModel(model, positive, negative, motion_prompt)
         clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler))
         return io.NodeOutput(clip, clip["video_ldm_fps"])
+
+
+def _interpolation_inputs() -> list[io.Input]:
+    """How the frames between keyframes are made."""
+    return [
+        io.Combo.Input(
+            "method",
+            options=list(METHODS),
+            default="learned",
+            tooltip="learned: temporal layers trained on known frames; pinned: any motion module, starting from "
+            "slerp with the keyframes held; slerp, linear: no model, only blended.",
+        ),
+        io.Int.Input(
+            "passes",
+            default=1,
+            min=1,
+            max=2,
+            tooltip="1 makes 4 times as many frames, 2 makes 16 times as many.",
+        ),
+        io.Boolean.Input(
+            "loop",
+            default=False,
+            tooltip="Also makes the frames from the last keyframe back to the first, so that the clip can repeat.",
+        ),
+        io.Float.Input(
+            "cut_threshold",
+            default=1.0,
+            min=0.05,
+            max=2.0,
+            step=0.05,
+            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, about 1 "
+            "an unrelated one; 2 never cuts.",
+        ),
+        carried_fps_input(2.0),
+    ]
+
+
+def _model_inputs() -> list[io.Input]:
+    """What samples the frames in between."""
+    return [
+        io.Float.Input(
+            "pinned_denoise",
+            default=0.6,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="For method pinned: how far from the blended start the motion module may go; 0.5 to 0.7 are usual.",
+        ),
+        io.Model.Input(
+            "model", optional=True, tooltip="The model with temporal layers, for learned and pinned."
+        ),
+        io.Conditioning.Input(
+            "positive", optional=True, tooltip="What should be seen, for learned and pinned."
+        ),
+        io.Conditioning.Input(
+            "negative", optional=True, tooltip="What should not be seen, for learned and pinned."
+        ),
+        motion_prompt_input(),
+        context_guidance_input(),
+    ]

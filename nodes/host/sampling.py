@@ -12,6 +12,7 @@ import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
+from ...temporal.errors import InvalidInputError
 from ...temporal.noise import correlated_noise
 from .guider import VideoGuider
 from .insertion import ClipSettings, set_clip
@@ -102,8 +103,11 @@ def make_guider(
 
 
 def frame_rate(latent: Mapping[str, Any], otherwise: float) -> float:
-    """Frames per second that a LATENT carries, or another number when it carries none."""
-    return float(latent.get(FPS_KEY, otherwise))
+    """Frames per second that a LATENT carries, or another number when it carries none. Raises InvalidInputError for 0."""
+    fps = float(latent.get(FPS_KEY, otherwise))
+    if not fps > 0:
+        raise InvalidInputError(f"A frame rate must be above 0 frames per second, but fps is {fps}.")
+    return fps
 
 
 def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: SamplerSettings) -> Tensor:
