@@ -14,18 +14,25 @@ MIN_SPEED = 1.5
 _NAMES = tuple(COLORS)
 
 
-def colour_map(frames: np.ndarray) -> np.ndarray:
+def colour_map(frames: np.ndarray, threshold: float = 70.0) -> np.ndarray:
     """For every pixel the index of its colour among COLORS, or -1 on muted ground, `(f, h, w)`.
 
     Colours are told apart by hue alone: brightness and saturation are what soft edges and decoders change.
     """
+    chroma = _chroma(frames)
+    nearest = (chroma @ _palette().T).argmax(-1)
+    return np.where(np.linalg.norm(chroma, axis=-1) > threshold, nearest, -1)
+
+
+def _chroma(frames: np.ndarray) -> np.ndarray:
     pixels = frames.astype(np.float32)
-    chroma = pixels - pixels.mean(-1, keepdims=True)
-    palette = np.array([COLORS[name] for name in _NAMES], np.float32)
-    palette -= palette.mean(-1, keepdims=True)
-    palette /= np.linalg.norm(palette, axis=-1, keepdims=True)
-    nearest = (chroma @ palette.T).argmax(-1)
-    return np.where(np.linalg.norm(chroma, axis=-1) > 70, nearest, -1)
+    return pixels - pixels.mean(-1, keepdims=True)
+
+
+def _palette() -> np.ndarray:
+    """The hue of each colour as a unit vector, `(colours, 3)`."""
+    chroma = _chroma(np.array(list(COLORS.values())))
+    return chroma / np.linalg.norm(chroma, axis=-1, keepdims=True)
 
 
 def main_colour(frames: np.ndarray) -> str | None:
@@ -37,13 +44,17 @@ def main_colour(frames: np.ndarray) -> str | None:
 
 
 def track(frames: np.ndarray, color: str) -> np.ndarray:
-    """The centre of a colour's pixels in every frame, `(f, 2)`."""
-    mask = colour_map(frames) == _NAMES.index(color)
+    """The centre of a colour's pixels in every frame, `(f, 2)`; soft edges count in part, so it is finer than a pixel."""
+    index = _NAMES.index(color)
+    strength = _chroma(frames) @ _palette()[index]
+    weights = np.where(
+        colour_map(frames, 35.0) == index, np.minimum(strength, np.percentile(strength, 99.5)), 0
+    )
     path = np.full((len(frames), 2), np.nan)
-    for index, seen in enumerate(mask):
-        ys, xs = np.nonzero(seen)
-        if len(xs) >= MIN_AREA:
-            path[index] = xs.mean() + 0.5, ys.mean() + 0.5
+    for frame, seen in enumerate((colour_map(frames) == index).sum((1, 2)) >= MIN_AREA):
+        if seen:
+            ys, xs = np.indices(weights.shape[1:])
+            path[frame] = [np.average(axis + 0.5, weights=weights[frame]) for axis in (xs, ys)]
     return path
 
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     unet = host.frozen_unet(models.model, precision)
     device = next(unet.parameters()).device
     torch.manual_seed(config.seed)
-    stack = new_or_given_stack(models, config, args.init).to(device, memory_format=torch.channels_last)
+    stack = new_or_given_stack(models, config, args.init).to(device)
     if args.compile:
         host.compile_blocks(unet, stack)
     trainer = Trainer(stack, host.denoiser(unet), batches, device.type)

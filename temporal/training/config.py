@@ -17,7 +17,8 @@ class TrainingConfig:
 
     `strides`: every batch keeps each stride-th frame, which lowers its frame rate; one stride is drawn per batch.
     `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps evenly, larger values prefer high
-    noise, where motion is decided (density (1 + p) t^p). `known_noise`: given frames get noise of a step drawn from
+    noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1 is the plain loss, more weighs high noise up to it
+    (NoiseSchedule.weight). `known_noise`: given frames get noise of a step drawn from
     0 to this one. `text_dropout`: share of clips with the empty caption.
     """
 
@@ -36,11 +37,12 @@ class TrainingConfig:
     text_dropout: float = 0.1
     known_noise: int = 0
     high_noise: float = 0.0
+    weight_limit: float = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "steps", "batch", "accumulate"):
+        for name in ("num_frames", "steps", "batch", "accumulate", "weight_limit"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
         if not self.strides or min(self.strides) < 1:

@@ -95,7 +95,8 @@ class Trainer:
             prediction = self.denoise(
                 schedule.add_noise(x, noise, t), t, text, self.stack, self.stack.prepare(clip)
             )
-        return denoising_loss(prediction, schedule.training_target(x, noise, t))
+        weight = schedule.weight(t, self.config.weight_limit)
+        return denoising_loss(prediction, schedule.training_target(x, noise, t), weight)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue bit for bit (batches follow from seed and step)."""

@@ -46,6 +46,15 @@ class NoiseSchedule:
         alpha, sigma = self.signal_and_noise(t, x)
         return alpha * noise - sigma * x
 
+    def weight(self, t: Tensor, limit: float) -> Tensor:
+        """Loss weight ((b f),) that makes every noise level count alike: 1 / alpha^2 up to `limit`, mean 1 over all steps.
+
+        On the error of the noise this is the error of v (Salimans and Ho 2022): with plain noise prediction, the high
+        noise at which motion is decided has next to no share in the loss. A limit of 1 is the paper's plain loss.
+        """
+        all_steps = (1 / self.alphas_cumprod).clamp(max=limit)
+        return (all_steps / all_steps.mean()).to(t.device)[t]
+
     def split(self, noisy: Tensor, prediction: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Clean latents and noise that a prediction stands for."""
         alpha, sigma = self.signal_and_noise(t, noisy)

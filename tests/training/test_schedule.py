@@ -42,6 +42,26 @@ def test_loss_is_the_mean_square_over_all_frames():
     assert denoising_loss(prediction.bfloat16(), target.bfloat16()).dtype == torch.float32
 
 
+def test_weights_turn_the_error_of_the_noise_into_that_of_v():
+    schedule = NoiseSchedule(torch.tensor([0.64, 0.36, 0.0001]))
+    t = torch.tensor([0, 1, 2])
+    assert schedule.weight(t, limit=1.0).tolist() == [1, 1, 1]
+    weight = schedule.weight(t, limit=10.0)
+    assert weight.mean().item() == pytest.approx(1)
+    x, noise, guess = torch.randn(3, 2, 2, 2).unbind()
+    for alpha, sigma, row in ((0.8, 0.6, 0), (0.6, 0.8, 1)):
+        noisy = alpha * x + sigma * noise
+        v_error = alpha * (guess - noise) - sigma * ((noisy - sigma * guess) / alpha - x)
+        ratio = v_error.square().mean() / (guess - noise).square().mean()
+        assert weight[row] / weight[0] == pytest.approx(ratio.item() * 0.64, rel=1e-4)
+    assert weight[2] / weight[0] == pytest.approx(10 * 0.64)
+    predictions, targets = torch.randn(3, 2, 2, 2), torch.randn(3, 2, 2, 2)
+    by_hand = (
+        sum(w * (p - q).square().mean() for w, p, q in zip(weight, predictions, targets, strict=True)) / 3
+    )
+    torch.testing.assert_close(denoising_loss(predictions, targets, weight), by_hand)
+
+
 def test_learning_rate_warms_up_and_falls_as_a_cosine():
     def rate(step):
         return learning_rate(step, peak=1.0, final=0.1, warmup=4, total=104)

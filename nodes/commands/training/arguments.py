@@ -54,6 +54,7 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         text_dropout=args.text_dropout,
         known_noise=args.known_noise,
         high_noise=args.high_noise,
+        weight_limit=args.weight_limit,
         precision=args.precision,
         seed=args.seed,
     )
@@ -134,6 +135,12 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         type=float,
         default=defaults.high_noise,
         help="preference for high noise, where motion is decided; 0 for none (%(default)s)",
+    )
+    group.add_argument(
+        "--weight-limit",
+        type=float,
+        default=defaults.weight_limit,
+        help="let high noise count up to this much more in the loss; 1 is the paper's plain loss (%(default)s)",
     )
     group.add_argument(
         "--precision", choices=("fp32", "bf16"), default=defaults.precision, help="(%(default)s)"

@@ -1,0 +1,133 @@
+"""Train the bundled toy temporal layers with the pack's own command line, and see early whether they learn.
+
+    python -m video_ldm.demo.train.temporal train --clips clips --checkpoint toy_sd.safetensors --out toy_temporal.safetensors
+    python -m video_ldm.demo.train.temporal look --checkpoint toy_sd.safetensors --layers toy_temporal.safetensors
+
+Options after `--` go to `python -m video_ldm.training` as they are. Frames `(f h w 3)`, latents `((b f) 4 16 16)`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from ...temporal.training.cache import write_index
+from .. import world
+from ..world import tracker
+from ..world.scene import DIRECTIONS
+from .common import ROOT, start_log
+
+HOST_PACK = ROOT / "demo" / "host_pack"
+RECIPE = (
+    "--cpu --precision bf16 --frames 8 --strides 1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema 0.995 "
+    "--weight-limit 20 --known-noise 50 --seed 1 "
+    "--patterns none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
+)
+FRAMES, FPS = 8, 8.0
+
+
+def index_clips(folder: Path) -> None:
+    """Describe the clips of demo.train.clips in the words of the training's clip cache."""
+    captions = json.loads((folder / "captions.json").read_text("utf-8"))
+    made = json.loads((folder / "ready.json").read_text("utf-8"))
+    length = np.load(folder / "latents.npy", mmap_mode="r").shape[1]
+    count = made["clips"]
+    with_motion = [pair[0] for pair in captions[:count]]
+    write_index(
+        folder, with_motion, [length * i for i in range(count + 1)], [made["fps"]] * count, "toy world"
+    )
+
+
+def train(args: argparse.Namespace, more: list[str]) -> None:
+    """Run `python -m video_ldm.training` in this process with the toy recipe; later options win."""
+    index_clips(args.clips)
+    files = [
+        "--checkpoint",
+        args.checkpoint,
+        "--clips",
+        args.clips,
+        "--out",
+        args.out,
+        "--custom-node",
+        HOST_PACK,
+    ]
+    sys.argv = ["video_ldm.training", *map(str, files), *RECIPE.split(), *more]
+    runpy.run_module("video_ldm.training", run_name="__main__", alter_sys=True)
+
+
+@torch.no_grad()
+def look(args: argparse.Namespace) -> None:
+    """Sample held-out prompts with DDIM, all in one batch, and read the clips back with the tracker."""
+    from ...nodes.commands.training.boot import start_host
+
+    start_host(None, [str(HOST_PACK)], cpu=True)
+    from ...nodes.host import training as host
+    from ...temporal.clip import Clip
+    from ...temporal.formats import load_stack
+    from ...temporal.training.report import contact_sheet
+    from ...temporal.training.sampling import ddim
+
+    rng, ways = np.random.default_rng(args.seed), tuple(DIRECTIONS)
+    scenes = [world.sample(rng, "test", ways[index % len(ways)]) for index in range(args.prompts)]
+    models = host.load_checkpoint(str(args.checkpoint))
+    schedule, unet = host.noise_schedule(models.model), host.frozen_unet(models.model, torch.bfloat16)
+    stack = load_stack(args.layers, dtype=torch.float32)
+    text = host.encode_captions(models.clip, ["", *map(world.caption, scenes)])
+    noise = torch.randn(len(scenes) * FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(args.seed))
+    clip = Clip(num_frames=FRAMES, fps=FPS, strength=args.strength)
+    with torch.autocast("cpu", torch.bfloat16):
+        empty = text[:1].expand(len(scenes), -1, -1)
+        latents = ddim(
+            host.denoiser(unet), stack, schedule, noise, text[1:], empty, clip, args.steps, args.guidance
+        )
+    frames = rearrange(
+        host.decode_frames(models.model, models.vae, latents), "(b f) h w c -> b f h w c", f=FRAMES
+    )
+    pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    paths = [tracker.track(shown, scene.color) for shown, scene in zip(pictures, scenes, strict=True)]
+    pairs = list(zip(pictures, paths, scenes, strict=True))
+    start_log().info(
+        "prompts %d, colour %.2f, direction %.2f, seen %.2f, jitter %.2f px",
+        len(scenes),
+        np.mean([tracker.main_colour(shown) == scene.color for shown, _, scene in pairs]),
+        np.mean([tracker.direction(path) == scene.motion for _, path, scene in pairs]),
+        np.mean([~np.isnan(path[:, 0]) for path in paths]),
+        np.nanmedian([tracker.jitter(path) for path in paths]),
+    )
+    if args.sheet:
+        contact_sheet(args.sheet, list(frames[:16]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("train")
+    command.add_argument("--clips", type=Path, required=True, help="folder that demo.train.clips wrote")
+    command.add_argument("--checkpoint", type=Path, required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(run=lambda args: train(args, more))
+    command = commands.add_parser("look")
+    command.add_argument("--checkpoint", type=Path, required=True)
+    command.add_argument("--layers", type=Path, required=True)
+    command.add_argument("--prompts", type=int, default=24)
+    command.add_argument("--steps", type=int, default=12)
+    command.add_argument("--guidance", type=float, default=4.0)
+    command.add_argument("--strength", type=float, default=1.0)
+    command.add_argument("--seed", type=int, default=2027)
+    command.add_argument("--sheet", type=Path, help="also write a contact sheet of the first clips")
+    command.set_defaults(run=look)
+    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    more = sys.argv[split + 1 :]
+    args = parser.parse_args(sys.argv[1:split])
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
