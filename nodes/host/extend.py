@@ -146,29 +146,30 @@ def _predict(
     bar: tuple[int, int],
 ) -> None:
     """Make and write the segments that are not on disk; only frames of context stay in memory."""
-    context = start[-choice.context_frames :]
+    context, end = start[-choice.context_frames :], len(start)
     done, total = bar
     for segment in segments:
         new = rollout.load(segment.number, segment.key)
         if new is None:
             part = (done + segment.number - 1, total)
-            new = _continue(context, choice.segment_length, segment, video, sampler, part)
+            frames = range(end - len(context), end - len(context) + choice.segment_length)
+            new = _continue(context, frames, segment, video, sampler, part)
             rollout.save(segment.number, segment.key, new)
-        context = torch.cat([context, new])[-choice.context_frames :]
+        context, end = torch.cat([context, new])[-choice.context_frames :], end + len(new)
 
 
 def _continue(
     context: Tensor,
-    length: int,
+    frames: range,
     segment: Segment,
     video: VideoModel,
     sampler: SamplerSettings,
     part: tuple[int, int],
 ) -> Tensor:
-    """New frames (length-n c h w) after the context (n c h w)."""
+    """New frames (f-n c h w) after the context (n c h w), which is the first of the segment's f frames of the clip."""
     places = tuple((frame, frame) for frame in range(len(context)))
-    window = with_frames({"samples": context.new_zeros(length, *context.shape[1:])}, context, places)
+    window = with_frames({"samples": context.new_zeros(len(frames), *context.shape[1:])}, context, places)
     sampler = replace(sampler, seed=(sampler.seed + segment.number * 2**32) % SEEDS)
-    prompts = [at_frames(conds, range(length)) for conds in (segment.positive, video.negative)]
+    prompts = [at_frames(conds, frames) for conds in (segment.positive, video.negative)]
     made = sample_clip(video.model, *prompts, window, sampler, video.motion, *part)["samples"]
     return made[len(context) :].float().cpu()

@@ -161,6 +161,23 @@ def test_layers_that_do_not_know_frames_get_them_pinned(run, rig):
     assert torch.equal(clip["samples"][:2], start(2)["samples"])
 
 
+def test_a_prompt_schedule_goes_on_with_the_frames_of_the_clip(run, rig, monkeypatch):
+    from video_ldm.nodes.host import extend as module
+
+    seen = []
+    sample = module.sample_clip
+
+    def spy(video, positive, *args):
+        seen.append(positive[0][0][:, 0, 0].tolist())
+        return sample(video, positive, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    text = rig.positive[0][0].repeat(7, 1, 1)
+    text[:, 0, 0] = torch.arange(7)
+    run(start(3), prompts=[[[text, {}]]] * 2, segments=2)
+    assert seen == [[1, 2, 3, 4, 5], [4, 5, 6, 6, 6]]
+
+
 def test_prompts_are_encoded_once_and_last(rig):
     from video_ldm.nodes.host.extend import segment_prompts
 

@@ -83,6 +83,13 @@ def test_it_runs(host, files, path):
     assert bool(torch.isfinite(frames).all())
 
 
+def test_every_future_becomes_a_file(host):
+    path = WORKFLOWS[0].with_name("several_futures.json")
+    graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
+    save = next(key for key, node in graph.items() if node["class_type"] == "SaveVideo")
+    assert len(host.run(graph).shown[save]["images"]) == 3
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_it_can_be_read(path):
     """Titled groups from left to right, and a note that says which file goes where."""

@@ -1,6 +1,7 @@
 """Long clips on disk."""
 
 import errno
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,6 +37,24 @@ def test_changing_the_clip_in_memory_does_not_change_the_file(tmp_path):
     clip = Rollout(tmp_path)
     clip.join(frames(2), []).zero_()
     assert torch.equal(clip.join(frames(2), []), frames(2))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the process's memory from /proc")
+def test_a_long_clip_lies_on_disk_and_not_in_memory(tmp_path):
+    clip = Rollout(tmp_path)
+    keys = [(number, f"{number:064}") for number in range(1, 17)]
+    for number, key in keys:
+        clip.save(number, key, torch.ones(4, 4, 256, 256))
+    before = memory()
+    whole = clip.join(torch.zeros(2, 4, 256, 256), keys)
+    assert len(whole) == 66 and whole[2:].min() == 1
+    assert memory() - before < 16 * 2**20, "the clip has 66 MB"
+
+
+def memory() -> int:
+    """Bytes that belong to the process alone: not those of files."""
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("RssAnon")))
 
 
 def test_a_damaged_segment_counts_as_not_made(tmp_path):
