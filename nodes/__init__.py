@@ -1,18 +1,30 @@
 """What an artist sees: every node of the pack. Ids and input names are frozen, saved graphs depend on them."""
 
 from .decode import TemporalVAEDecode
+from .extend import ExtendVideo
+from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
+from .interpolate import LatentInterpolate
+from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
+from .schedule import PromptSchedule
+from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadTemporalLayers,
     LoadMotionLora,
     LoadTemporalDecoder,
+    VideoWindows,
     MotionPromptEncode,
+    PromptSchedule,
+    KnownFramesNode,
     VideoKSampler,
+    VideoGuiderNode,
+    LatentInterpolate,
+    ExtendVideo,
     TemporalVAEDecode,
 )
 

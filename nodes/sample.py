@@ -49,30 +49,7 @@ def _host_inputs() -> list[io.Input]:
         io.Latent.Input(
             "latent_image", tooltip="The clip to denoise: Empty Latent Image with batch_size = frames."
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="Seed of the noise: the same seed makes the same clip.",
-        ),
-        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps; 20 to 30 are usual."),
-        io.Float.Input(
-            "cfg",
-            default=7.5,
-            min=0.0,
-            max=100.0,
-            step=0.1,
-            round=0.01,
-            tooltip="Guidance towards the prompt; 5 to 9 are usual, higher follows the prompt more closely.",
-        ),
-        io.Combo.Input(
-            "sampler_name", options=SAMPLERS, default="euler", tooltip="The host's sampling algorithms."
-        ),
-        io.Combo.Input(
-            "scheduler", options=SCHEDULERS, default="normal", tooltip="How noise is removed over steps."
-        ),
+        *sampler_inputs(),
         io.Float.Input(
             "denoise",
             default=1.0,
@@ -86,15 +63,7 @@ def _host_inputs() -> list[io.Input]:
 
 def _clip_inputs() -> list[io.Input]:
     return [
-        io.Float.Input(
-            "cfg_last_frame",
-            default=0.0,
-            min=0.0,
-            max=100.0,
-            step=0.1,
-            round=0.01,
-            tooltip="Guidance of the last frame; the frames between follow a straight line. 0 keeps cfg for all.",
-        ),
+        cfg_last_frame_input(),
         io.Combo.Input(
             "noise_type",
             options=NOISE_TYPES,
@@ -110,19 +79,110 @@ def _clip_inputs() -> list[io.Input]:
             step=0.01,
             tooltip="Strength of that relation: 0 is independent, 1 gives every frame the same noise.",
         ),
-        io.Float.Input(
-            "fps",
-            default=8.0,
-            min=0.1,
-            max=240.0,
-            step=0.1,
-            round=0.001,
-            tooltip="Frames per second of the clip, which the temporal layers are told: lower means more motion "
-            "between frames. Give Create Video the same number.",
+        fps_input(),
+        motion_prompt_input(),
+        context_guidance_input(),
+    ]
+
+
+def context_guidance_input() -> io.Input:
+    """Guidance towards known frames, the same wherever a clip is sampled."""
+    return io.Float.Input(
+        "context_guidance",
+        default=1.0,
+        min=0.0,
+        max=20.0,
+        step=0.05,
+        round=0.001,
+        optional=True,
+        tooltip="Guidance towards known frames, for temporal layers trained on them: 1 is off, 1.25 to 2 are usual; it "
+        "costs half as much time again.",
+    )
+
+
+def cfg_input() -> io.Input:
+    """Guidance towards the prompt, the same wherever a clip is sampled."""
+    return io.Float.Input(
+        "cfg",
+        default=7.5,
+        min=0.0,
+        max=100.0,
+        step=0.1,
+        round=0.01,
+        tooltip="Guidance towards the prompt; 5 to 9 are usual, higher follows the prompt more closely.",
+    )
+
+
+def cfg_last_frame_input() -> io.Input:
+    """Guidance of the last frame."""
+    return io.Float.Input(
+        "cfg_last_frame",
+        default=0.0,
+        min=0.0,
+        max=100.0,
+        step=0.1,
+        round=0.01,
+        tooltip="Guidance of the last frame; the frames between follow a straight line. 0 keeps cfg for all.",
+    )
+
+
+def fps_input() -> io.Input:
+    """Frame rate that the temporal layers are told."""
+    return io.Float.Input(
+        "fps",
+        default=8.0,
+        min=0.1,
+        max=240.0,
+        step=0.1,
+        round=0.001,
+        tooltip="Frames per second of the clip, which the temporal layers are told: lower means more motion "
+        "between frames. Give Create Video the same number.",
+    )
+
+
+def sampler_inputs(seed: bool = True) -> list[io.Input]:
+    """What the host's samplers ask for, the same wherever a clip is sampled."""
+    return [
+        *([_seed_input()] if seed else []),
+        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps; 20 to 30 are usual."),
+        cfg_input(),
+        io.Combo.Input(
+            "sampler_name", options=SAMPLERS, default="euler", tooltip="The host's sampling algorithms."
         ),
-        MotionPromptType.Input(
-            "motion_prompt",
-            optional=True,
-            tooltip="Text that only the temporal layers read; without it they read the prompt.",
+        io.Combo.Input(
+            "scheduler", options=SCHEDULERS, default="normal", tooltip="How noise is removed over steps."
         ),
     ]
+
+
+def _seed_input() -> io.Input:
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        tooltip="Seed of the noise: the same seed makes the same clip.",
+    )
+
+
+def motion_prompt_input() -> io.Input:
+    """Text for the temporal layers alone."""
+    return MotionPromptType.Input(
+        "motion_prompt",
+        optional=True,
+        tooltip="Text that only the temporal layers read; without it they read the prompt.",
+    )
+
+
+def carried_fps_input(default: float) -> io.Input:
+    """Frame rate of a given clip, for latents that were not made by this pack."""
+    return io.Float.Input(
+        "fps",
+        default=default,
+        min=0.1,
+        max=240.0,
+        step=0.1,
+        round=0.001,
+        tooltip="Frames per second of the given clip, where its latent carries none; one from Video KSampler does.",
+    )

@@ -47,3 +47,18 @@ def correlated_noise(
             frames.append(strength * frames[-1] + sqrt(1 - strength**2) * noise)
         return torch.stack(frames)
     return own
+
+
+def repeat_noise(noise: Tensor, length: int, overlap: int) -> Tensor:
+    """Noise (f c h w) whose first `length` frames come again in another order for as long as the clip is (FreeNoise).
+
+    Each run of `length - overlap` frames after the first window is the run `length` frames before it, shuffled, so that
+    windows share their noise and distant frames stay related. The order is the same on every run.
+    """
+    generator = torch.Generator().manual_seed(SHARED_SEED % SEEDS)
+    repeated = noise.clone()
+    for start in range(length, len(noise), length - overlap):
+        run = min(length - overlap, len(noise) - start)
+        order = torch.randperm(length - overlap, generator=generator) + start - length
+        repeated[start : start + run] = repeated[order[:run].to(noise.device)]
+    return repeated

@@ -1,4 +1,4 @@
-"""Guidance of a clip: the host's CFG guider with a scale per frame."""
+"""Guidance of a clip: the host's CFG guider with a scale per frame, known frames and guidance towards them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,88 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ...temporal.errors import InvalidInputError
+from ...temporal.guidance import with_context
+from .insertion import layers_know_frames
+from .known import KnownFrames, with_known, without_known
+
 
 class VideoGuider(comfy.samplers.CFGGuider):
-    """Classifier-free guidance whose scale may differ between frames; with one scale it is the host's own guider."""
+    """Classifier-free guidance whose scale may differ between frames; with one scale it is the host's own guider.
 
-    def set_frame_scales(self, first: float, last: float, num_frames: int) -> None:
-        """Scales from the first to the last frame, linear in between."""
-        self.set_cfg(first)
-        self.frame_scales = None
-        if first != last:
-            self.frame_scales = torch.linspace(first, last, num_frames).reshape(num_frames, 1, 1, 1)
+    Known frames go through the temporal layers where these were trained on them; others get them pinned. Either way the
+    finished clip holds the given latents exactly.
+    """
+
+    def __init__(self, model: Any):
+        super().__init__(model)
+        self.last_cfg = self.cfg
+        self.context_scale = 1.0
+        self.known: KnownFrames | None = None
+        self.learned = False
+
+    def set_scales(self, cfg: float, last_cfg: float | None = None, context: float = 1.0) -> None:
+        """Scale of the prompt from the first to the last frame, linear in between, and of the known frames (1 = off)."""
+        self.set_cfg(cfg)
+        self.last_cfg = cfg if last_cfg is None else last_cfg
+        self.context_scale = context
+
+    def set_clip(self, positive: list, negative: list, known: KnownFrames | None) -> None:
+        """What is seen, what is not, and the frames that are given."""
+        self.known = known
+        self.learned = known is not None and layers_know_frames(self.model_patcher)
+        if not self.learned:
+            self.set_conds(positive, negative)
+            return
+        latent_format = self.model_patcher.get_model_object("latent_format")
+        if self.context_scale == 1.0:
+            self.set_conds(*(with_known(conds, known, latent_format) for conds in (positive, negative)))
+            return
+        self.inner_set_conds(
+            {
+                "positive": with_known(positive, known, latent_format),
+                "negative": without_known(negative, known),
+                "text": without_known(positive, known),
+            }
+        )
+
+    def sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        """As the host's; the given frames are in what comes out, unless it is still noisy."""
+        if self.known is None:
+            return super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+        if self.known.latents.shape != latent_image.shape:
+            raise InvalidInputError(
+                f"The known frames belong to a clip of shape {tuple(self.known.latents.shape)}, but one of shape "
+                f"{tuple(latent_image.shape)} is sampled. Connect the output of Known Frames to both."
+            )
+        latent_image = self.known.paste(latent_image)
+        denoise_mask = self.known.free(denoise_mask) if self.learned else self.known.pin(denoise_mask)
+        made = super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+        return self.known.paste(made) if len(sigmas) == 0 or sigmas[-1] == 0 else made
 
     def predict_noise(
         self, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed: int | None = None
     ):
-        """Denoised frames (f c h w) under the guidance."""
+        """Denoised frames (f c h w) under the guidance, from one batched evaluation."""
         options = model_options or {}
-        if self.frame_scales is None:
+        text = self.conds.get("text")
+        if text is None and self.last_cfg == self.cfg:
             return super().predict_noise(x, timestep, options, seed)
         conds = [self.conds.get("positive"), self.conds.get("negative")]
-        scales = self.frame_scales.to(x)
-        outputs = _evaluate(self.inner_model, conds, x, timestep, options)
+        scales = self._scales(x)
+        outputs = _evaluate(self.inner_model, conds if text is None else [*conds, text], x, timestep, options)
+        if text is not None:
+            positive, negative, text_only = outputs
+            outputs = list(with_context(positive, text_only, negative, self.context_scale))
         for edit in options.get("sampler_pre_cfg_function", []):
             outputs = edit(
                 {
@@ -45,6 +106,11 @@ class VideoGuider(comfy.samplers.CFGGuider):
         return comfy.samplers.cfg_function(
             self.inner_model, *outputs[:2], scales, x, timestep, options, cond=conds[0], uncond=conds[1]
         )
+
+    def _scales(self, x: Tensor) -> float | Tensor:
+        if self.last_cfg == self.cfg:
+            return self.cfg
+        return torch.linspace(self.cfg, self.last_cfg, len(x)).reshape(-1, 1, 1, 1).to(x)
 
 
 def _evaluate(model: Any, conds: list, x: Tensor, timestep: Tensor, options: dict) -> list[Tensor]:

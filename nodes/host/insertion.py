@@ -24,6 +24,7 @@ from .shapes import base_name, unet_shape
 KEY = "video_ldm"
 CLIP_KEY = "video_ldm.clip"
 TEXT_COND = "video_ldm_text"
+KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sampler's scale, and the mask
 # Peak activations of a UNet call with temporal layers over the same call without (measured in benchmarks/memory.py).
 ACTIVATION_FACTOR = 1.5
 
@@ -95,6 +96,11 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
     ]
 
 
+def layers_know_frames(model: Any) -> bool:
+    """Whether a MODEL has temporal layers that were trained on known frames."""
+    return any(stack.config.known_frames for stack, _ in stacks_of(model))
+
+
 def check_base(model: Any, config: StackConfig) -> None:
     """Refuse temporal layers that were made for another UNet than the MODEL's."""
     shape = unet_shape(model)
@@ -136,7 +142,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
             raise InvalidInputError(
                 f"The clip has {frames} frames; these temporal layers were made for at most "
                 f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "
-                "use context windows, or set longer_clips of Load Temporal Layers to squeeze."
+                "add Video Windows to the model, or set longer_clips of Load Temporal Layers to squeeze."
             )
     return executor(noise, *args, **kwargs)
 
@@ -158,7 +164,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     base_model = executor.class_obj
     model = base_model.current_patcher
     dtype = base_model.manual_cast_dtype or base_model.get_dtype()
-    text = kwargs.pop(TEXT_COND, None)
+    text, known = kwargs.pop(TEXT_COND, None), kwargs.pop(KNOWN_COND, None)
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
@@ -177,5 +183,8 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 alphas=settings.alphas,
                 positions=settings.positions(num_frames, stack.config.max_frames),
             )
+            if known is not None and stack.config.known_frames:
+                latents = known.to(like)
+                clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)

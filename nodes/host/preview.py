@@ -30,17 +30,20 @@ class AnimatedStrip(Image.Image):
         )
 
 
-def preview_callback(model: Any, steps: int, fps: float) -> Callable[[int, Tensor, Tensor, int], None]:
+def preview_callback(
+    model: Any, steps: int, fps: float, part: int = 0, parts: int = 1
+) -> Callable[[int, Tensor, Tensor, int], None]:
     """A sampler callback that moves the host's progress bar and shows the clip so far.
 
+    A node that samples several clips moves one bar through all `parts`; this is number `part`.
     Honours the host's preview method (none, latent2rgb, taesd, auto) and raises the host's interrupt.
     """
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
-    progress = comfy.utils.ProgressBar(steps)
+    progress = comfy.utils.ProgressBar(parts * steps)
 
     def callback(step: int, x0: Tensor, _x: Tensor, total_steps: int) -> None:
         preview = None if previewer is None else ("PNG", _strip(previewer, x0, fps), None)
-        progress.update_absolute(step + 1, total_steps, preview)
+        progress.update_absolute(part * total_steps + step + 1, parts * total_steps, preview)
 
     return callback
 

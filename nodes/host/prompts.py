@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import comfy.conds
 from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
+from ...temporal.travel import Weight, travel
 from .insertion import TEXT_COND
 
 
@@ -40,3 +42,44 @@ def with_motion(conditioning: list, text: Tensor) -> list:
         [tensor, {**options, "model_conds": {**options.get("model_conds", {}), TEXT_COND: cond}}]
         for tensor, options in conditioning
     ]
+
+
+def encode_schedule(
+    clip: Any, keyframes: Sequence[tuple[int, str]], weights: Sequence[Weight], spherical: bool
+) -> list:
+    """CONDITIONING with a text for every frame (f m e); each keyframe's prompt is encoded once."""
+    if clip is None:
+        raise InvalidInputError(
+            "Prompt Schedule was given no text encoder: the checkpoint holds none. Connect a CLIP from Load CLIP or from a "
+            "checkpoint that has one."
+        )
+    encoded = {
+        text: clip.encode_from_tokens_scheduled(clip.tokenize(text))[0]
+        for text in {prompt for _, prompt in keyframes}
+    }
+    keys = [encoded[text] for _, text in keyframes]
+    options = dict(keys[0][1])
+    if all(options.get("pooled_output") is not None for _, options in keys):
+        options["pooled_output"] = travel(
+            [options["pooled_output"] for _, options in keys], weights, spherical
+        )
+    return [[travel([tensor for tensor, _ in keys], weights, spherical), options]]
+
+
+def at_frames(conditioning: list, frames: Sequence[int]) -> list:
+    """CONDITIONING of some frames of a clip: prompts that differ between frames keep to theirs, the last one goes on."""
+    return [
+        [_rows(tensor, frames), {**options, **_pooled_rows(options, frames)}]
+        for tensor, options in conditioning
+    ]
+
+
+def _rows(tensor: Tensor, frames: Sequence[int]) -> Tensor:
+    if tensor.shape[0] == 1:
+        return tensor
+    return tensor[[min(frame, tensor.shape[0] - 1) for frame in frames]]
+
+
+def _pooled_rows(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Tensor]:
+    pooled = options.get("pooled_output")
+    return {} if pooled is None else {"pooled_output": _rows(pooled, frames)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
+from ...temporal.errors import InvalidInputError
 from ...temporal.noise import correlated_noise
 from .guider import VideoGuider
 from .insertion import ClipSettings, set_clip
+from .known import known_of
 from .preview import preview_callback
 from .prompts import MotionPrompt, with_motion
 
@@ -29,13 +32,14 @@ class SamplerSettings:
     seed: int
     steps: int
     cfg: float
-    cfg_last_frame: float
     sampler_name: str
     scheduler: str
-    denoise: float
-    noise_type: str
-    noise_correlation: float
     fps: float
+    cfg_last_frame: float = 0.0
+    denoise: float = 1.0
+    noise_type: str = "independent"
+    noise_correlation: float = 0.5
+    context_guidance: float = 1.0
 
 
 def sample_clip(
@@ -45,18 +49,18 @@ def sample_clip(
     latent: dict,
     settings: SamplerSettings,
     motion: MotionPrompt | None,
+    part: int = 0,
+    parts: int = 1,
 ) -> dict:
-    """Denoise one clip; LATENT in, LATENT out with its frame rate.
+    """Denoise one clip, number `part` of `parts` that a node makes; LATENT in, LATENT out with its frame rate.
 
     latent["samples"] (f c h w). With no temporal layers, independent noise and one cfg it is the host's KSampler.
     """
-    model = set_clip(model, ClipSettings(fps=settings.fps))
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
-    guider = VideoGuider(model)
-    if motion is not None:
-        positive, negative = with_motion(positive, motion.positive), with_motion(negative, motion.negative)
-    guider.set_conds(positive, negative)
-    guider.set_frame_scales(settings.cfg, settings.cfg_last_frame or settings.cfg, samples.shape[0])
+    latent = {**latent, "samples": samples}
+    scales = (settings.cfg, settings.cfg_last_frame or settings.cfg, settings.context_guidance)
+    guider = make_guider(model, positive, negative, scales, settings.fps, latent, motion)
+    model = guider.model_patcher
     ksampler = comfy.samplers.KSampler(
         model,
         steps=settings.steps,
@@ -72,12 +76,38 @@ def sample_clip(
         comfy.samplers.sampler_object(settings.sampler_name),
         ksampler.sigmas,
         denoise_mask=latent.get("noise_mask"),
-        callback=preview_callback(model, ksampler.sigmas.shape[-1] - 1, settings.fps),
+        callback=preview_callback(model, ksampler.sigmas.shape[-1] - 1, settings.fps, part, parts),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=settings.seed,
     )
     device = comfy.model_management.intermediate_device()
     return {**latent, "samples": denoised.to(device), FPS_KEY: settings.fps}
+
+
+def make_guider(
+    model: Any,
+    positive: list,
+    negative: list,
+    scales: tuple[float, float, float],
+    fps: float,
+    latent: Mapping[str, Any] | None,
+    motion: MotionPrompt | None,
+) -> VideoGuider:
+    """Guider of one clip. `scales`: of the prompt at the first and last frame, of the known frames in `latent`."""
+    guider = VideoGuider(set_clip(model, ClipSettings(fps=fps)))
+    if motion is not None:
+        positive, negative = with_motion(positive, motion.positive), with_motion(negative, motion.negative)
+    guider.set_scales(*scales)
+    guider.set_clip(positive, negative, known_of(latent))
+    return guider
+
+
+def frame_rate(latent: Mapping[str, Any], otherwise: float) -> float:
+    """Frames per second that a LATENT carries, or another number when it carries none. Raises InvalidInputError for 0."""
+    fps = float(latent.get(FPS_KEY, otherwise))
+    if not fps > 0:
+        raise InvalidInputError(f"A frame rate must be above 0 frames per second, but fps is {fps}.")
+    return fps
 
 
 def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: SamplerSettings) -> Tensor:

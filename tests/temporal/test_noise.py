@@ -3,7 +3,7 @@
 import pytest
 import torch
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.noise import correlated_noise
+from video_ldm.temporal.noise import correlated_noise, repeat_noise
 
 FRAME = (4, 32, 32)
 MODES = ("independent", "mixed", "progressive")
@@ -72,3 +72,14 @@ def test_wrong_values_are_refused():
         correlated_noise((2, *FRAME), 0, "mixed", 1.5)
     with pytest.raises(InvalidInputError, match="'brown' is unknown"):
         correlated_noise((2, *FRAME), 0, "brown", 0.5)
+
+
+@pytest.mark.parametrize(("num_frames", "length", "overlap"), [(13, 4, 2), (12, 8, 0), (5, 8, 4), (9, 4, 3)])
+def test_repeated_noise_is_the_first_window_again(num_frames, length, overlap):
+    noise = torch.arange(num_frames).float().reshape(-1, 1, 1, 1)
+    repeated = repeat_noise(noise, length, overlap).flatten().tolist()
+    assert repeated[:length] == noise.flatten().tolist()[:length]
+    assert set(repeated) <= set(range(length))
+    step = length - overlap
+    for start in range(length, num_frames - step + 1, step):
+        assert sorted(repeated[start : start + step]) == sorted(repeated[start - length : start - overlap])

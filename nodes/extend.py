@@ -1,0 +1,134 @@
+"""Extend Video: a clip of any length by prediction."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .host import io
+from .host.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
+from .host.graph import ancestors
+from .host.interpolate import VideoModel
+from .host.prompts import MotionPrompt
+from .host.sampling import SamplerSettings
+from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
+
+
+class ExtendVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_ExtendVideo",
+            display_name="Extend Video",
+            category="Video LDM/sampling",
+            description="Goes on from the last frames of a clip, segment by segment, for as long as you like. Every finished "
+            "segment is kept on disk: after a stop the same graph continues where it was.",
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The model with temporal layers, best with ones trained on known frames."
+                ),
+                io.Conditioning.Input("positive", tooltip="What should be seen."),
+                io.Conditioning.Input("negative", tooltip="What should not be seen."),
+                io.Latent.Input("samples", tooltip="The clip to go on from; one frame is enough."),
+                *_segment_inputs(),
+                *sampler_inputs(seed=False),
+                carried_fps_input(8.0),
+                *_prompt_inputs(),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    is_output_list=True,
+                    tooltip="The whole clip, start included; one for each seed, and what follows runs for each.",
+                )
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        positive: io.Conditioning.Type,
+        negative: io.Conditioning.Type,
+        samples: io.Latent.Type,
+        segments: int,
+        segment_length: int,
+        context_frames: int,
+        seeds: str,
+        folder: str,
+        clip: io.Clip.Type | None = None,
+        prompts: str = "",
+        motion_prompt: MotionPrompt | None = None,
+        **sampler: Any,
+    ) -> io.NodeOutput:
+        choice = Extension(
+            segments, segment_length, context_frames, parse_seeds(seeds), output_folder(folder)
+        )
+        origin = json.dumps(
+            ancestors(cls.hidden.prompt, cls.hidden.unique_id, ("model", "positive", "negative")),
+            sort_keys=True,
+        )
+        clips = extend(
+            samples,
+            choice,
+            VideoModel(model, positive, negative, motion_prompt),
+            SamplerSettings(seed=0, **sampler),
+            segment_prompts(clip, positive, prompts, segments),
+            origin,
+        )
+        return io.NodeOutput(clips)
+
+
+def _segment_inputs() -> list[io.Input]:
+    """How long, in which steps, how many futures."""
+    return [
+        io.Int.Input(
+            "segments",
+            default=4,
+            min=1,
+            max=100000,
+            tooltip="How many segments to add; more can be added later.",
+        ),
+        io.Int.Input(
+            "segment_length",
+            default=8,
+            min=2,
+            max=1024,
+            tooltip="Frames sampled together, those of the context included: the length the layers were trained on.",
+        ),
+        io.Int.Input(
+            "context_frames",
+            default=2,
+            min=1,
+            max=64,
+            tooltip="How many last frames each segment goes on from; two carry the direction of motion.",
+        ),
+        io.String.Input(
+            "seeds",
+            default="0",
+            tooltip="Seed of the noise; several with commas between, such as 1, 2, 3, make as many futures of one "
+            "start.",
+        ),
+    ]
+
+
+def _prompt_inputs() -> list[io.Input]:
+    """Where segments are kept, and what may change from one to the next."""
+    return [
+        io.String.Input(
+            "folder",
+            default="video_ldm/segments",
+            tooltip="Where finished segments are kept: a folder below ComfyUI's output, or a full path.",
+        ),
+        io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
+        io.String.Input(
+            "prompts",
+            multiline=True,
+            default="",
+            optional=True,
+            tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without any, all "
+            "segments follow positive.",
+        ),
+        motion_prompt_input(),
+        context_guidance_input(),
+    ]

@@ -1,0 +1,124 @@
+"""In-between frames of a clip, pair by pair, so that memory does not grow with the clip.
+
+Shapes: f keyframes, c h w a latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...temporal.errors import IncompatibleModelError, InvalidInputError
+from ...temporal.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
+from .insertion import layers_know_frames
+from .known import with_frames
+from .prompts import MotionPrompt, at_frames
+from .sampling import FPS_KEY, SamplerSettings, frame_rate, sample_clip
+
+METHODS = ("learned", "pinned", "slerp", "linear")
+SEEDS = 2**64
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """What an artist sets on Latent Interpolate, beside the sampler."""
+
+    method: str
+    passes: int
+    loop: bool
+    cut_threshold: float
+    pinned_denoise: float
+
+
+@dataclass(frozen=True)
+class VideoModel:
+    """What samples the frames in between."""
+
+    model: Any
+    positive: list
+    negative: list
+    motion: MotionPrompt | None
+
+
+def interpolate(
+    latent: Mapping[str, Any], choice: Interpolation, video: VideoModel, sampler: SamplerSettings
+) -> dict[str, Any]:
+    """LATENT of keyframes (f c h w) with the frames in between: ((f-1)*4+1 c h w) for each pass, at its frame rate.
+
+    Raises InvalidInputError or IncompatibleModelError for a method that needs what is not there.
+    """
+    _check(choice.method, video)
+    frames, fps = latent["samples"], frame_rate(latent, sampler.fps)
+    counts = _pair_counts(len(frames), choice)
+    for number in range(choice.passes):
+        fps *= STRIDE
+        settings = replace(sampler, fps=fps, seed=(sampler.seed + number * 2**32) % SEEDS)
+        done = sum(counts[:number])
+        fill = _fill(choice, video, settings, STRIDE**number, done, sum(counts))
+        frames = refine(frames, fill, choice.loop, choice.cut_threshold)
+    return {"samples": frames, FPS_KEY: fps}
+
+
+def _check(method: str, video: VideoModel) -> None:
+    if method not in METHODS:
+        raise InvalidInputError(f"Unknown method {method!r}; choose from {', '.join(METHODS)}.")
+    if method in ("slerp", "linear"):
+        return
+    if video.model is None or video.positive is None or video.negative is None:
+        raise InvalidInputError(
+            f"Method {method} samples the frames in between: connect model, positive and negative, or choose slerp or linear."
+        )
+    if method == "learned" and not layers_know_frames(video.model):
+        raise IncompatibleModelError(
+            "Method learned needs temporal layers that were trained on known frames, and this MODEL has none; load such "
+            "layers or choose pinned."
+        )
+
+
+def _pair_counts(frames: int, choice: Interpolation) -> list[int]:
+    """Pairs of neighbours in each pass."""
+    counts = []
+    for _ in range(choice.passes):
+        counts.append(frames if choice.loop else frames - 1)
+        frames = STRIDE * counts[-1] + (not choice.loop)
+    return counts
+
+
+def _fill(
+    choice: Interpolation, video: VideoModel, settings: SamplerSettings, density: int, done: int, total: int
+) -> Fill:
+    """How the frames between two keyframes are made in one pass, whose keyframes are `density` times the given ones."""
+    if choice.method == "linear":
+        return lambda _number, start, end: lerp(start, end, WEIGHTS)
+    if choice.method == "slerp":
+        return lambda _number, start, end: slerp_frames(start, end)
+
+    def sampled(number: int, start: Tensor, end: Tensor) -> Tensor:
+        """Frames (3 c h w) from the middle of a clip of five whose ends are given."""
+        window = _window(choice.method, start, end)
+        denoise = choice.pinned_denoise if choice.method == "pinned" else settings.denoise
+        own = replace(settings, seed=(settings.seed + number) % SEEDS, denoise=denoise)
+        prompts = [
+            at_frames(conds, [number // density] * len(window["samples"]))
+            for conds in (video.positive, video.negative)
+        ]
+        made = sample_clip(video.model, *prompts, window, own, video.motion, done + number, total)
+        return made["samples"][1:-1].to(start)
+
+    return sampled
+
+
+def _window(method: str, start: Tensor, end: Tensor) -> dict[str, Any]:
+    """LATENT of five frames between and with two keyframes (c h w)."""
+    ends = torch.stack([start, end])
+    places = ((0, 0), (STRIDE, 1))
+    if method == "learned":
+        return with_frames({"samples": start.new_zeros(STRIDE + 1, *start.shape)}, ends, places)
+    samples = torch.cat([ends[:1], slerp_frames(start, end), ends[1:]])
+    noise_mask = start.new_ones(STRIDE + 1, 1, *start.shape[1:])
+    noise_mask[[0, STRIDE]] = 0
+    return {"samples": samples, "noise_mask": noise_mask}

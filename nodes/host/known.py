@@ -1,0 +1,136 @@
+"""Known frames in a LATENT, and their way to the temporal layers.
+
+A LATENT with known frames holds them in `samples`, and beside it `video_ldm_known` (f,), 1 = given. Its `noise_mask`
+is 0 there, so that the host's own samplers pin the frames.
+
+Shapes: f frames, c h w a latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.conds
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ...temporal.errors import InvalidInputError
+from .insertion import KNOWN_COND
+
+KNOWN_KEY = "video_ldm_known"
+
+
+@dataclass(frozen=True, eq=False)
+class KnownFrames:
+    """Latents of a clip (f c h w) and which of its frames are given, mask (f,) of bool."""
+
+    latents: Tensor
+    mask: Tensor
+
+    def paste(self, samples: Tensor) -> Tensor:
+        """Samples (f c h w) with the given frames exactly as they were."""
+        pasted = samples.clone()
+        pasted[self.mask] = self.latents[self.mask].to(samples)
+        return pasted
+
+    def pin(self, denoise_mask: Tensor | None) -> Tensor:
+        """A host's mask (f 1 h w), 1 = denoise, under which the given frames stay."""
+        return self._masked(denoise_mask, 0.0)
+
+    def free(self, denoise_mask: Tensor | None) -> Tensor | None:
+        """The same mask where layers see the given frames and need no pins; None when nothing else is masked."""
+        if denoise_mask is None:
+            return None
+        freed = self._masked(denoise_mask, 1.0)
+        return None if bool((freed == 1).all()) else freed
+
+    def _masked(self, denoise_mask: Tensor | None, value: float) -> Tensor:
+        shape = (len(self.mask), 1, *self.latents.shape[2:])
+        mask = (
+            torch.ones(shape)
+            if denoise_mask is None
+            else comfy.utils.reshape_mask(denoise_mask.float(), shape)
+        )
+        mask = mask.clone()
+        mask[self.mask.to(mask.device)] = value
+        return mask
+
+
+def known_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
+    """The known frames of a LATENT, None when it has none.
+
+    Raises InvalidInputError when another node changed the number of frames since they were given.
+    """
+    mask = None if latent is None else latent.get(KNOWN_KEY)
+    if mask is None or not bool(mask.any()):
+        return None
+    samples = latent["samples"]
+    if len(mask) != len(samples):
+        raise InvalidInputError(
+            f"The clip has {len(samples)} frames, but its known frames were given for one of {len(mask)}. Put the node that "
+            "changes the number of frames before Known Frames."
+        )
+    return KnownFrames(samples, mask.bool())
+
+
+def with_frames(
+    latent: Mapping[str, Any], frames: Tensor, places: tuple[tuple[int, int], ...]
+) -> dict[str, Any]:
+    """LATENT in which `frames` (k c h w) are given at `places`: pairs (frame of the clip, number of the given one).
+
+    Raises InvalidInputError when sizes differ or a frame is given that was given before.
+    """
+    samples = latent["samples"]
+    if frames.shape[1:] != samples.shape[1:]:
+        raise InvalidInputError(
+            f"The given frames have latents of {_size(frames)}, the clip {_size(samples)}. Scale them to the size of the "
+            "clip, or make the clip in their size; channels differ where another model's VAE was used."
+        )
+    before = known_of(latent)
+    known = torch.zeros(len(samples), dtype=torch.bool) if before is None else before.mask.clone()
+    clashes = [frame for frame, _ in places if known[frame]]
+    if clashes:
+        raise InvalidInputError(
+            f"Frame {clashes[0]} was already given by an earlier Known Frames node; each frame can be given once."
+        )
+    samples = samples.clone()
+    for frame, number in places:
+        samples[frame] = frames[number].to(samples)
+        known[frame] = True
+    marked = KnownFrames(samples, known)
+    return {
+        **latent,
+        "samples": samples,
+        KNOWN_KEY: known.float(),
+        "noise_mask": marked.pin(latent.get("noise_mask")),
+    }
+
+
+def _size(latents: Tensor) -> str:
+    channels, height, width = latents.shape[1:]
+    return f"{width} x {height} with {channels} channels"
+
+
+def with_known(conditioning: list, known: KnownFrames, latent_format: Any) -> list:
+    """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents; the input stays as it was."""
+    mask = known.mask.to(known.latents)[:, None, None, None]
+    scaled = latent_format.process_in(known.latents)
+    both = torch.cat([scaled * mask, mask.expand_as(scaled[:, :1])], dim=1)
+    return _with_cond(conditioning, both)
+
+
+def without_known(conditioning: list, known: KnownFrames) -> list:
+    """The same CONDITIONING with no frame given, in a form that runs in one batch with the other."""
+    frames, channels, *size = known.latents.shape
+    return _with_cond(conditioning, known.latents.new_zeros(frames, channels + 1, *size))
+
+
+def _with_cond(conditioning: list, value: Tensor) -> list:
+    cond = comfy.conds.CONDNoiseShape(value)
+    return [
+        [tensor, {**options, "model_conds": {**options.get("model_conds", {}), KNOWN_COND: cond}}]
+        for tensor, options in conditioning
+    ]

@@ -1,0 +1,118 @@
+"""Latent Interpolate: keyframes to a clip four or sixteen times as dense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .host import io
+from .host.interpolate import METHODS, Interpolation, VideoModel, interpolate
+from .host.prompts import MotionPrompt
+from .host.sampling import SamplerSettings
+from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
+
+
+class LatentInterpolate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_LatentInterpolate",
+            display_name="Latent Interpolate",
+            category="Video LDM/latent",
+            description="Makes the frames between keyframes, three for each pair: 8 keyframes become 29 frames, and 113 in "
+            "two passes. Given keyframes stay exactly as they are.",
+            inputs=[
+                io.Latent.Input("samples", tooltip="The keyframes, such as a clip from Video KSampler."),
+                *_interpolation_inputs(),
+                *sampler_inputs(),
+                *_model_inputs(),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    tooltip="The dense clip with its frame rate; connect it to Temporal VAE Decode."
+                ),
+                io.Float.Output(
+                    display_name="fps", tooltip="Frames per second of the dense clip, for Create Video."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        samples: io.Latent.Type,
+        method: str,
+        passes: int,
+        loop: bool,
+        cut_threshold: float,
+        fps: float,
+        pinned_denoise: float,
+        model: io.Model.Type | None = None,
+        positive: io.Conditioning.Type | None = None,
+        negative: io.Conditioning.Type | None = None,
+        motion_prompt: MotionPrompt | None = None,
+        **sampler: Any,
+    ) -> io.NodeOutput:
+        choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
+        video = VideoModel(model, positive, negative, motion_prompt)
+        clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler))
+        return io.NodeOutput(clip, clip["video_ldm_fps"])
+
+
+def _interpolation_inputs() -> list[io.Input]:
+    """How the frames between keyframes are made."""
+    return [
+        io.Combo.Input(
+            "method",
+            options=list(METHODS),
+            default="learned",
+            tooltip="learned: temporal layers trained on known frames; pinned: any motion module, starting from "
+            "slerp with the keyframes held; slerp, linear: no model, only blended.",
+        ),
+        io.Int.Input(
+            "passes",
+            default=1,
+            min=1,
+            max=2,
+            tooltip="1 makes 4 times as many frames, 2 makes 16 times as many.",
+        ),
+        io.Boolean.Input(
+            "loop",
+            default=False,
+            tooltip="Also makes the frames from the last keyframe back to the first, so that the clip can repeat.",
+        ),
+        io.Float.Input(
+            "cut_threshold",
+            default=1.0,
+            min=0.05,
+            max=2.0,
+            step=0.05,
+            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, about 1 "
+            "an unrelated one; 2 never cuts.",
+        ),
+        carried_fps_input(2.0),
+    ]
+
+
+def _model_inputs() -> list[io.Input]:
+    """What samples the frames in between."""
+    return [
+        io.Float.Input(
+            "pinned_denoise",
+            default=0.6,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="For method pinned: how far from the blended start the motion module may go; 0.5 to 0.7 are usual.",
+        ),
+        io.Model.Input(
+            "model", optional=True, tooltip="The model with temporal layers, for learned and pinned."
+        ),
+        io.Conditioning.Input(
+            "positive", optional=True, tooltip="What should be seen, for learned and pinned."
+        ),
+        io.Conditioning.Input(
+            "negative", optional=True, tooltip="What should not be seen, for learned and pinned."
+        ),
+        motion_prompt_input(),
+        context_guidance_input(),
+    ]

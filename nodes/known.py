@@ -1,0 +1,88 @@
+"""Known Frames: frames that are given, at their place in a clip."""
+
+from __future__ import annotations
+
+from ..temporal.masks import PATTERNS
+from .host import io
+from .host.images import give_frames
+
+
+class KnownFramesNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_KnownFrames",
+            display_name="Known Frames",
+            category="Video LDM/latent",
+            description="Puts given images or latents at frames of a clip: image to video, continuing, filling in between, "
+            "storyboards, loops.",
+            inputs=[
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The clip to make, from Empty Latent Image with batch_size = frames; or the output of another "
+                    "Known Frames, to give more.",
+                ),
+                io.Combo.Input(
+                    "pattern",
+                    options=list(PATTERNS),
+                    default="first",
+                    tooltip="Where the frames go. first: the start, to continue from; last: the end; both: one half at "
+                    "either end; every N: frames 0, N, 2N ...; loop: one frame at the start and the end; indices: the list "
+                    "below.",
+                ),
+                io.Int.Input(
+                    "every",
+                    default=4,
+                    min=1,
+                    max=1024,
+                    tooltip="The N of pattern every N: a given frame at every N-th frame of the clip.",
+                ),
+                io.String.Input(
+                    "indices",
+                    default="0, -1",
+                    tooltip="For pattern indices: one frame number for each given frame, in their order, counted from 0; -1 "
+                    "is the last frame.",
+                ),
+                io.Vae.Input(
+                    "vae", optional=True, tooltip="The checkpoint's VAE; needed when images are given."
+                ),
+                *(_images_input(name) for name in ("images", "images_2", "images_3", "images_4")),
+                io.Latent.Input(
+                    "given_latents",
+                    optional=True,
+                    tooltip="Latents of given frames, after those of the images, such as frames of another clip.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    tooltip="The clip with its known frames; connect it to Video KSampler, or to Video Guider and the "
+                    "latent_image of SamplerCustomAdvanced."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        latent: io.Latent.Type,
+        pattern: str,
+        every: int,
+        indices: str,
+        vae: io.Vae.Type | None = None,
+        images: io.Image.Type | None = None,
+        images_2: io.Image.Type | None = None,
+        images_3: io.Image.Type | None = None,
+        images_4: io.Image.Type | None = None,
+        given_latents: io.Latent.Type | None = None,
+    ) -> io.NodeOutput:
+        given = [batch for batch in (images, images_2, images_3, images_4) if batch is not None]
+        return io.NodeOutput(give_frames(latent, vae, given, given_latents, pattern, every, indices))
+
+
+def _images_input(name: str) -> io.Input:
+    return io.Image.Input(
+        name,
+        optional=True,
+        tooltip="Given images, one or a batch, in the size of the clip; several inputs follow each other, so four images "
+        "make a storyboard in one node.",
+    )

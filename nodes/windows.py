@@ -1,0 +1,83 @@
+"""Video Windows: clips longer than the temporal layers were trained on."""
+
+from __future__ import annotations
+
+from .host import io
+from .host.windows import FUSE_METHODS, SCHEDULES, add_windows
+
+
+class VideoWindows(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_VideoWindows",
+            display_name="Video Windows",
+            category="Video LDM/sampling",
+            description="Denoises long clips in windows that overlap and are blended at every step; prompts, known frames "
+            "and ControlNet hints of each frame go along.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model with temporal layers."),
+                io.Int.Input(
+                    "context_length",
+                    default=16,
+                    min=2,
+                    max=1024,
+                    tooltip="Frames of a window: the length the temporal layers were trained on, usually 8 or 16.",
+                ),
+                io.Int.Input(
+                    "context_overlap",
+                    default=4,
+                    min=0,
+                    max=512,
+                    tooltip="Frames that neighbouring windows share; more is smoother and slower, a quarter to a half is usual.",
+                ),
+                io.Combo.Input(
+                    "context_schedule",
+                    options=list(SCHEDULES),
+                    default="standard_static",
+                    tooltip="Where windows lie: standard_static the same at every step, standard_uniform moving, "
+                    "looped_uniform moving past the end to the start, batched without overlap.",
+                ),
+                io.Combo.Input(
+                    "fuse_method",
+                    options=list(FUSE_METHODS),
+                    default="pyramid",
+                    tooltip="How windows are blended: pyramid trusts their middle most, flat all frames alike.",
+                ),
+                io.Boolean.Input(
+                    "closed_loop",
+                    default=False,
+                    tooltip="With looped_uniform: the end of the clip leads back to its start.",
+                ),
+                io.Boolean.Input(
+                    "repeated_noise",
+                    default=False,
+                    tooltip="All windows start from the noise of the first, shuffled (FreeNoise): long clips hold together "
+                    "better and vary less.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The model for long clips; connect it to Video KSampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        context_length: int,
+        context_overlap: int,
+        context_schedule: str,
+        fuse_method: str,
+        closed_loop: bool,
+        repeated_noise: bool,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            add_windows(
+                model,
+                context_length,
+                context_overlap,
+                context_schedule,
+                fuse_method,
+                closed_loop,
+                repeated_noise,
+            )
+        )
