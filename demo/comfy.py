@@ -10,10 +10,12 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -92,6 +94,13 @@ def _link(source: Path, target: Path) -> None:
             shutil.copy2(source, target)
 
 
+def _unwind_when_terminated() -> None:
+    """Let a polite kill end this program as an exception does, so that the server is not left behind."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 class Host:
     """A ComfyUI server process with this pack and the toy models, as a context manager. Raises HostError."""
 
@@ -104,6 +113,7 @@ class Host:
 
     def __enter__(self) -> Client:
         atexit.register(self.stop)
+        _unwind_when_terminated()
         try:
             return self._start()
         except BaseException:

@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import re
-import signal
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,6 @@ SHEET_COLUMNS = 4
 def main(arguments: list[str]) -> None:
     """Command line of `python demo`."""
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so ComfyUI is stopped too
     try:
         film = shoot(options)
     except (HostError, GraphError, environment.SetupError) as error:

@@ -62,6 +62,14 @@ def host(tmp_path_factory: pytest.TempPathFactory):
     booted.close()
 
 
+@pytest.fixture(autouse=True)
+def no_interrupt_is_left() -> Iterator[None]:
+    """An interrupt that came too late for its test must not stop the next one."""
+    yield
+    if management := sys.modules.get("comfy.model_management"):
+        management.interrupt_current_processing(False)
+
+
 @pytest.fixture(scope="session")
 def server(host):
     """HTTP client of the booted host."""

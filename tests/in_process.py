@@ -58,7 +58,9 @@ class InProcessHost:
             sys.argv = ["main.py", *demo_comfy.arguments(base, port)]
             sys.path.insert(0, str(environment.host_path()))
             main = _load_main(environment.host_path() / "main.py")
-            self._loop, _, serve = main.start_comfyui()
+            self._loop, server, serve = main.start_comfyui()
+        # The host sets it with the first prompt; tests move progress bars without one.
+        server.last_prompt_id = None
         self.nodes: dict[str, type] = sys.modules["nodes"].NODE_CLASS_MAPPINGS
         self._thread = threading.Thread(target=self._serve, args=(serve,), daemon=True)
         self._thread.start()

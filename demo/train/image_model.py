@@ -146,6 +146,10 @@ def train(args: argparse.Namespace) -> None:
         average.module.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         first = average.updates = state["step"]
+        torch.manual_seed(args.seed + first)
+    if args.freeze_text:
+        model.text.load_state_dict(average.module.text.state_dict())
+        model.text.requires_grad_(False)
     alphas = schedule()
     began, recent = time.monotonic(), []
     log.info(
@@ -154,7 +158,7 @@ def train(args: argparse.Namespace) -> None:
         len(frames.captions.tokens),
     )
     for step in range(first, args.steps):
-        if step % 20 == 0:
+        if step == first or step % 20 == 0:
             ready = frames.ready()
         batch = frames.draw(np.random.default_rng((args.seed, step)), args.batch, ready)
         set_rate(optimizer, cosine(step, args.steps, args.rate))
@@ -181,6 +185,9 @@ def main() -> None:
     parser.add_argument("--autoencoder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--state", type=Path, help="file to resume from; next to --out by default")
+    parser.add_argument(
+        "--freeze-text", action="store_true", help="train on with the averaged text encoder as it is"
+    )
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 
 from ...temporal.training.cache import write_index
 from .. import world
@@ -26,7 +25,7 @@ from .common import ROOT, start_log
 
 HOST_PACK = ROOT / "demo" / "host_pack"
 RECIPE = (
-    "--cpu --precision bf16 --frames 8 --strides 1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema 0.995 "
+    "--cpu --precision bf16 --frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema 0.995 "
     "--weight-limit 20 --known-noise 50 --seed 1 "
     "--patterns none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
 )
@@ -64,9 +63,10 @@ def train(args: argparse.Namespace, more: list[str]) -> None:
 
 @torch.no_grad()
 def look(args: argparse.Namespace) -> None:
-    """Sample held-out prompts with DDIM, all in one batch, and read the clips back with the tracker."""
-    from ...nodes.commands.training.boot import start_host
+    """Sample held-out prompts with DDIM, and read the clips back with the tracker."""
+    from ...training.boot import start_host
 
+    log = start_log()
     start_host(None, [str(HOST_PACK)], cpu=True)
     from ...nodes.host import training as host
     from ...temporal.clip import Clip
@@ -80,20 +80,28 @@ def look(args: argparse.Namespace) -> None:
     schedule, unet = host.noise_schedule(models.model), host.frozen_unet(models.model, torch.bfloat16)
     stack = load_stack(args.layers, dtype=torch.float32)
     text = host.encode_captions(models.clip, ["", *map(world.caption, scenes)])
-    noise = torch.randn(len(scenes) * FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(args.seed))
     clip = Clip(num_frames=FRAMES, fps=FPS, strength=args.strength)
-    with torch.autocast("cpu", torch.bfloat16):
-        empty = text[:1].expand(len(scenes), -1, -1)
-        latents = ddim(
-            host.denoiser(unet), stack, schedule, noise, text[1:], empty, clip, args.steps, args.guidance
-        )
-    frames = rearrange(
-        host.decode_frames(models.model, models.vae, latents), "(b f) h w c -> b f h w c", f=FRAMES
-    )
+    made = []
+    for number, prompt in enumerate(text[1:]):
+        noise = torch.randn(FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(args.seed + number))
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = ddim(
+                host.denoiser(unet),
+                stack,
+                schedule,
+                noise,
+                prompt[None],
+                text[:1],
+                clip,
+                args.steps,
+                args.guidance,
+            )
+        made.append(host.decode_frames(models.model, models.vae, latents))
+    frames = torch.stack(made)
     pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     paths = [tracker.track(shown, scene.color) for shown, scene in zip(pictures, scenes, strict=True)]
     pairs = list(zip(pictures, paths, scenes, strict=True))
-    start_log().info(
+    log.info(
         "prompts %d, colour %.2f, direction %.2f, seen %.2f, jitter %.2f px",
         len(scenes),
         np.mean([tracker.main_colour(shown) == scene.color for shown, _, scene in pairs]),

@@ -65,7 +65,12 @@ def name(model: Classifier, frames: np.ndarray) -> dict[str, str]:
 
 
 def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Frechet distance of two sets of features `(n d)` taken for Gaussians, as in FID (arXiv 1706.08500)."""
+    """Frechet distance of two sets of features `(n d)` taken for Gaussians, as in FID (arXiv 1706.08500).
+
+    Every feature is measured in standard deviations of theirs, so that the distance does not hang on its scale.
+    """
+    spread = theirs.std(0)
+    ours, theirs = (side[:, spread > 1e-3] / spread[spread > 1e-3] for side in (ours, theirs))
     mean_gap = ours.mean(0) - theirs.mean(0)
     ours_cov, theirs_cov = np.cov(ours, rowvar=False), np.cov(theirs, rowvar=False)
     values, vectors = np.linalg.eigh(ours_cov)

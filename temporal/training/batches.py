@@ -67,9 +67,9 @@ class BatchSource:
 
     def _clips(self, generator: torch.Generator) -> list[tuple[int, int]]:
         """Clip and stride of each place of the batch: a stride, then a clip that is long enough for it."""
-        strides = torch.randint(len(self.clips), (self.config.batch,), generator=generator)
         chosen = []
-        for stride, clips in (list(self.clips.items())[i] for i in strides.tolist()):
+        for group in torch.randint(len(self.clips), (self.config.batch,), generator=generator).tolist():
+            stride, clips = self.clips[group]
             pick = torch.randint(len(clips), (1,), generator=generator).item()
             chosen.append((int(clips[pick]), stride))
         return chosen
@@ -99,10 +99,11 @@ class BatchSource:
         return (u * self.schedule.num_steps).long().clamp(max=self.schedule.num_steps - 1)
 
 
-def _long_enough(cache: ClipCache, config: TrainingConfig) -> dict[int, np.ndarray]:
-    """Clips with enough frames, by stride."""
-    clips = {s: np.flatnonzero(cache.lengths() >= (config.num_frames - 1) * s + 1) for s in config.strides}
-    clips = {stride: indices for stride, indices in clips.items() if len(indices)}
+def _long_enough(cache: ClipCache, config: TrainingConfig) -> list[tuple[int, np.ndarray]]:
+    """For each stride of the settings, the clips with enough frames; strides without any are left out."""
+    lengths, needed = cache.lengths(), [(s, (config.num_frames - 1) * s + 1) for s in config.strides]
+    clips = [(stride, np.flatnonzero(lengths >= length)) for stride, length in needed]
+    clips = [(stride, indices) for stride, indices in clips if len(indices)]
     if not clips:
         raise InvalidInputError(
             f"The longest clip has {cache.lengths().max()} frames, but {config.num_frames} frames are asked for; "

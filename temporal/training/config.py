@@ -15,7 +15,8 @@ from .patterns import normalised
 class TrainingConfig:
     """Everything that decides what a run computes.
 
-    `strides`: every batch keeps each stride-th frame, which lowers its frame rate; one stride is drawn per batch.
+    `strides`: a clip keeps every stride-th frame, which lowers its frame rate; each clip draws one, and
+    naming one twice doubles its share.
     `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps evenly, larger values prefer high
     noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1 is the plain loss, more weighs high noise up to it
     (NoiseSchedule.weight). `known_noise`: given frames get noise of a step drawn from

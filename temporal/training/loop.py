@@ -24,6 +24,8 @@ from .schedule import learning_rate
 
 logger = logging.getLogger(__name__)
 
+LOG_SECONDS = 15.0
+
 Denoise = Callable[[Tensor, Tensor, Tensor, TemporalStack, Clip], Tensor]
 
 
@@ -47,11 +49,14 @@ class Trainer:
         """Train up to step `until` (default: all); `after_step` is called after each one."""
         until = self.config.steps if until is None else min(until, self.config.steps)
         begin, first = time.monotonic(), self.step
+        logged = begin
         while self.step < until:
             self.losses.append(self.train_step())
             self.step += 1
-            if self.step % 50 == 0 or self.step == until:
-                self._log(time.monotonic() - begin, self.step - first)
+            now = time.monotonic()
+            if now - logged > LOG_SECONDS or self.step == until:
+                self._log(now - begin, self.step - first)
+                logged = now
             if after_step is not None:
                 after_step(self)
 

@@ -67,9 +67,12 @@ def test_an_interrupt_ends_a_run(server):
     graph["0"] = {"class_type": "EmptyImage", "inputs": image}
     graph["40"] = {"class_type": "PreviewImage", "inputs": {"images": ["39", 0]}}
 
+    stop = threading.Thread(target=server.interrupt)
+
     def stop_early(event, data):
-        if event == "executing":
-            threading.Thread(target=server.interrupt).start()
+        if event == "executing" and stop.ident is None:
+            stop.start()
 
     with pytest.raises(Interrupted):
         server.run(graph, stop_early)
+    stop.join()
