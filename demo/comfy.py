@@ -219,7 +219,18 @@ class Client:
         Raises HostError with the failing node's message, Interrupted after `interrupt`.
         """
         prompt_id = asyncio.run(self._follow(graph, listen))
-        return self.get(f"/history/{prompt_id}")[prompt_id]["outputs"]
+        return self._shown(prompt_id)
+
+    def _shown(self, prompt_id: str, patience: float = 10.0) -> dict[str, Any]:
+        """What a finished graph's nodes showed. The server announces the end a moment before it writes its history."""
+        deadline = time.monotonic() + patience
+        while prompt_id not in (history := self.get(f"/history/{prompt_id}")):
+            if time.monotonic() > deadline:
+                raise HostError(
+                    f"ComfyUI at {self.url} forgot the graph {prompt_id} when it had finished it."
+                )
+            time.sleep(0.02)
+        return history[prompt_id]["outputs"]
 
     async def _follow(self, graph: Graph, listen: Listener) -> str:
         address = f"{self.url.replace('http', 'ws', 1)}/ws?clientId={self.id}"

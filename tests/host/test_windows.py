@@ -128,7 +128,7 @@ def test_the_limit_of_the_layers_is_that_of_a_window(rig):
     from video_ldm.temporal.errors import InvalidInputError
 
     model = rig.with_layers(patcher=rig.stack(max_frames=4))
-    with pytest.raises(InvalidInputError, match="or add Video Windows to the model"):
+    with pytest.raises(InvalidInputError, match="add Video Windows to the model"):
         rig.sample_video(model, latent=empty())
     with pytest.raises(InvalidInputError, match="has 5 frames"):
         rig.sample_video(windowed(model, length=5), latent=empty())
