@@ -16,6 +16,7 @@ import os
 import platform
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,25 @@ def graph(prompt: str, seed: int, strength: float, settings: dict[str, Any]) -> 
 def make_clip(
     client: comfy.Client, prompt: str, seed: int, strength: float, settings: dict[str, Any]
 ) -> np.ndarray:
-    """Queue one graph and fetch its frames."""
-    shown = client.run(graph(prompt, seed, strength, settings))["show"]["images"]
+    """Queue one graph, wait for its history and fetch its frames. Raises HostError."""
+    number = client.queue(graph(prompt, seed, strength, settings))
+    while not (history := client.get(f"/history/{number}")):
+        time.sleep(0.1)
+    status = history[number]["status"]
+    if not status["completed"]:
+        raise comfy.HostError(f"The graph for {prompt!r} failed: {status['messages'][-1]}")
+    shown = history[number]["outputs"]["show"]["images"]
     return np.stack([np.asarray(Image.open(io.BytesIO(client.view(file))).convert("RGB")) for file in shown])
+
+
+def make_clips(name: str, scenes: list[Scene], settings: dict[str, Any]) -> list[np.ndarray]:
+    """A clip per scene from a host of their own, with the layers "on" or "off"; the scene's place is the seed."""
+    clips = []
+    with comfy.Host() as client:
+        for index, scene in enumerate(scenes):
+            clips.append(make_clip(client, world.caption(scene), index, float(name == "on"), settings))
+            log.info("%s %d of %d", name, index + 1, len(scenes))
+    return clips
 
 
 def measure(scene: Scene, frames: np.ndarray, judge: classifier.Classifier) -> Measure:
@@ -119,20 +136,17 @@ def table(results: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def run(client: comfy.Client, scenes: list[Scene], settings: dict[str, Any]) -> dict[str, Any]:
-    """All scenes with the layers on and off, and rendered as the truth."""
+def run(scenes: list[Scene], settings: dict[str, Any]) -> dict[str, Any]:
+    """All scenes with the layers on and off at the same time, and rendered as the truth."""
     judge = classifier.load_classifier(settings["classifier"])
-    rendered = [world.render(scene, NUM_FRAMES, FPS) for scene in scenes]
     real = [world.render(scene, NUM_FRAMES, FPS) for scene in held_out_scenes(256, seed=1)]
     real_features = _features(judge, real)
-    clips = {"rendered": rendered}
-    for name, strength in (("on", 1.0), ("off", 0.0)):
-        clips[name] = []
-        for index, scene in enumerate(scenes):
-            clips[name].append(make_clip(client, world.caption(scene), index, strength, settings))
-            log.info("%s %d of %d", name, index + 1, len(scenes))
+    clips = {"rendered": [world.render(scene, NUM_FRAMES, FPS) for scene in scenes]}
+    with ThreadPoolExecutor() as pool:
+        made = pool.map(lambda name: make_clips(name, scenes, settings), ("on", "off"))
+        clips["on"], clips["off"] = made
     details = {
-        name: [measure(s, c, judge) for s, c in zip(scenes, made, strict=True)]
+        name: [measure(scene, clip, judge) for scene, clip in zip(scenes, made, strict=True)]
         for name, made in clips.items()
     }
     totals = {
@@ -172,8 +186,7 @@ def main() -> None:
     settings = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     began = time.monotonic()
-    with comfy.Host() as client:
-        found = run(client, held_out_scenes(settings["prompts"]), settings)
+    found = run(held_out_scenes(settings["prompts"]), settings)
     found["settings"] = {key: settings[key] for key in ("prompts", "steps", "cfg", "sampler", "file")}
     found["run"] = {
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": f"cpu, {os.cpu_count()} cores",
