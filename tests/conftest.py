@@ -54,7 +54,7 @@ def host(tmp_path_factory: pytest.TempPathFactory):
     from video_ldm.demo import environment
 
     if not environment.is_ready():
-        pytest.skip("ComfyUI is not set up; `python tests` does it")
+        pytest.fail("ComfyUI is not set up; `python tests` does it", pytrace=False)
     from video_ldm.tests.in_process import InProcessHost
 
     booted = InProcessHost(tmp_path_factory.mktemp("comfyui"))

@@ -16,9 +16,6 @@ from video_ldm.demo.world.scene import SHAPES, Scene
 
 MODELS = Path(toy_motion.MODELS)
 SETTINGS = {"file": "toy_temporal.safetensors", "steps": 16, "cfg": 4.0, "sampler": "euler"}
-needs_layers = pytest.mark.skipif(
-    not (MODELS / SETTINGS["file"]).is_file(), reason="the toy temporal layers are not bundled yet"
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +64,6 @@ def test_the_toy_pack_is_known_to_the_host_once(host):
     assert names.count("ToySD") == 1
 
 
-@needs_layers
 def test_temporal_layers_move_the_shape_as_the_prompt_says_and_steadily(host, judge):
     scenes = toy_motion.held_out_scenes(4)
     on, off = (

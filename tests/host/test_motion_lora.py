@@ -8,7 +8,6 @@ from safetensors.torch import save_file
 
 from . import motion_rig as rig
 
-pytest.importorskip("diffusers")
 RANK = 2
 LAYERS = ("attn1.to_q", "attn1.to_k", "attn2.to_v", "attn2.to_out.0", "ff.net.0.proj", "ff.net.2")
 

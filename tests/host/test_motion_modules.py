@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 
 from . import motion_rig as rig
 
-pytest.importorskip("diffusers")
 TOLERANCE = 1e-4
 # family: base, middle module, table length, spelling, (clip norm, clip norm of the image model) in the original code
 FAMILIES = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import diffusers
 import pytest
 import torch
 from video_ldm.temporal.formats.facts import FACTS
 
 from . import motion_rig as rig
 
-diffusers = pytest.importorskip("diffusers")
 NAMES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # of the host, and of diffusers
 PUBLISHED = {  # diffusers' names, as in each family's own settings
     "AnimateDiff v1": ("linear", 0.012),
