@@ -54,17 +54,17 @@ def read_frames(path: Path, fps: float, size: tuple[int, int]) -> Tensor:
 
     width, height = size
     scale = f"scale={width}:{height}:force_original_aspect_ratio=increase:flags=area,crop={width}:{height}"
-    reader = imageio_ffmpeg.read_frames(
-        str(path), size=size, pix_fmt="rgb24", output_params=["-vf", f"fps={fps},{scale}"]
-    )
+    filters = ["-vf", f"fps={fps},{scale}"]
+    reader = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24", output_params=filters)
     try:
-        next(reader)
+        next(reader)  # what ffmpeg says of the file
         frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
-    except (OSError, StopIteration):
+        pixels = np.stack(frames)
+    except (OSError, StopIteration, ValueError):
         raise InvalidInputError(f"{path} cannot be decoded as a video; remove or replace it.") from None
     finally:
         reader.close()
-    return torch.from_numpy(np.stack(frames)).float() / 255
+    return torch.from_numpy(pixels).float() / 255
 
 
 def _metadata(folder: Path) -> dict[str, str]:

@@ -91,6 +91,11 @@ def test_mistakes_are_told_in_one_sentence(host, clips, tmp_path):
         run(clips, out, "--frames", "8")
     with pytest.raises(InvalidInputError, match="multiples of 8"):
         run(clips, out, "--size", "60x60")
+    (clips / "c.mp4").write_bytes(b"no video")
+    (clips / "c.txt").write_text("nothing")
+    with pytest.raises(InvalidInputError, match=r"c\.mp4 cannot be decoded"):
+        run(clips, out)
+    (clips / "c.mp4").unlink()
     (clips / "a.txt").unlink()
     with pytest.raises(InvalidInputError, match=r"1 of 2 videos have no caption \(a\.mp4\)"):
         run(clips, out)
