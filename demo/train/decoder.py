@@ -73,7 +73,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=32, help="held-out clips to measure on")
     args = parser.parse_args()
     log = start_log()
+    # Never optimised, but its weights have gradients: PyTorch 2.11's convolutions crash on a CPU when only the
+    # gradient of their input is asked for.
     autoencoder = load_autoencoder(args.checkpoint).to(memory_format=torch.contiguous_format)
+    autoencoder.requires_grad_(True)
     torch.manual_seed(0)
     decoder = TemporalDecoder(DecoderConfig(TAESD, base="toy"))
     log.info("%d weights", sum(p.numel() for p in decoder.parameters()))
