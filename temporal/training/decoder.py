@@ -36,7 +36,7 @@ def train_decoder(
     decode: Decode,
     draw: Draw,
     steps: int,
-    peak: float = 2e-4,
+    peak: float = 2e-5,
     ema: float = 0.99,
 ) -> list[float]:
     """Train a temporal decoder in place and leave its averaged weights in it; returns the loss of every step.
