@@ -41,15 +41,16 @@ def train_decoder(
 ) -> list[float]:
     """Train a temporal decoder in place and leave its averaged weights in it; returns the loss of every step.
 
-    `decode` is the image model's frozen decoder with the temporal layers inside, `draw` gives the latents and frames of
-    a step. Only the temporal decoder's parameters are given to the optimiser.
+    `decode` is the image model's frozen decoder with the temporal layers inside, `draw` gives the latents and frames
+    of a step. Only the temporal decoder's parameters are given to the optimiser. A decoder is touchy: at ten times
+    the default rate it ends worse than without layers.
     """
-    optimizer = torch.optim.AdamW(decoder.parameters(), peak, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(decoder.parameters(), peak, betas=(0.9, 0.99), weight_decay=0.0)
     average = ExponentialMovingAverage(decoder, ema)
     losses = []
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, peak, peak / 20, warmup=min(50, steps // 4 + 1), total=steps)
+            group["lr"] = learning_rate(step, peak, peak / 20, warmup=min(100, steps // 4 + 1), total=steps)
         latents, frames = draw(step)
         loss = decoder_loss(decode(latents, decoder).float(), frames)
         optimizer.zero_grad(set_to_none=True)
