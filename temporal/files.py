@@ -16,7 +16,7 @@ from .pickles import read_pickle
 
 SHOWN = 3  # how many names an error message lists
 LONGEST_NAME, MOST_AXES = 120, 6  # of what an error message shows
-CHUNK = 2**22  # numbers looked at together
+CHUNK = 2**18  # numbers looked at together
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,19 @@ from .facts import Schedule
 from .hotshot import HOTSHOT
 from .motion_adapter import DIFFUSERS
 from .native import save_stack
-from .source import Source, report, schedule_of
+from .source import Source, report, schedule_of, trained_frames
 from .strangers import describe
 
-__all__ = ["Schedule", "Source", "load_stack", "open_stack", "report", "save_stack", "schedule_of"]
+__all__ = [
+    "Schedule",
+    "Source",
+    "load_stack",
+    "open_stack",
+    "report",
+    "save_stack",
+    "schedule_of",
+    "trained_frames",
+]
 
 FAMILIES = (native, ORIGINAL, DIFFUSERS, HOTSHOT)  # the original spelling is also one of diffusers' names
 # what trainers and pipelines put before every key
