@@ -20,7 +20,7 @@ from ...temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_deco
 from ...temporal.decoder.plan import plan_decoder
 from ...temporal.decoder.streaming import AtSite, Run
 from ...temporal.training.checkpoint import load_state, save_state
-from ...temporal.training.decoder import DecoderTrainer, flicker
+from ...temporal.training.decoder import DecoderTrainer, flicker, frozen_for_training
 from ...temporal.training.decoder_config import DecoderTrainingConfig
 from .. import world
 from .common import start_log
@@ -81,9 +81,9 @@ def image_only(_site: object, hidden: Tensor) -> Tensor:
 def main() -> None:
     args = _arguments()
     log = start_log()
-    # Never optimised, but its weights have gradients: see DecoderTrainer.
-    autoencoder = load_autoencoder(args.checkpoint).to(memory_format=torch.contiguous_format)
-    autoencoder.requires_grad_(True)
+    autoencoder = frozen_for_training(
+        load_autoencoder(args.checkpoint).to(memory_format=torch.contiguous_format)
+    )
     torch.manual_seed(0)
     decoder = TemporalDecoder(DecoderConfig(TAESD, base="toy"))
     log.info("%d weights", sum(p.numel() for p in decoder.parameters()))

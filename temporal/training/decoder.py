@@ -54,7 +54,9 @@ class DecoderTrainer:
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.99), weight_decay=0.0)
         self.average = ExponentialMovingAverage(self.trained, config.ema)
         device = next(decoder.parameters()).device
-        self.features = (features or random_features()).to(device) if config.perceptual else None
+        self.features = None
+        if config.perceptual:
+            self.features = frozen_for_training((features or random_features()).to(device))
         self.discriminator = self.adversary_optimizer = None
         if config.adversarial:
             self.discriminator = ClipDiscriminator(config.adversary_channels).to(device)
@@ -201,6 +203,26 @@ def reconstruction_loss(decoded: Tensor, frames: Tensor, steadiness: float) -> T
 def flicker(decoded: Tensor, frames: Tensor) -> Tensor:
     """Mean absolute change of the error from frame to frame: what flickers although the clip does not (scalar)."""
     return (decoded - frames).diff(dim=0).abs().mean()
+
+
+def frozen_for_training(module: nn.Module, apart: nn.Module | None = None) -> nn.Module:
+    """A module that is not trained, `apart` from a part of it, in a state that PyTorch can train through.
+
+    On a CPU the convolutions of PyTorch 2.11 crash where only the gradient of their input is wanted: there the weights
+    ask for theirs too, which is dropped as soon as it is there.
+    """
+    trained = set() if apart is None else set(map(id, apart.parameters()))
+    for parameter in module.parameters():
+        if id(parameter) in trained:
+            continue
+        parameter.requires_grad_(parameter.device.type == "cpu")
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(_drop)
+    return module
+
+
+def _drop(parameter: Tensor) -> None:
+    parameter.grad = None
 
 
 @torch.no_grad()
