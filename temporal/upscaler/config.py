@@ -52,7 +52,8 @@ class UpscalerConfig:
         last = len(self.channel_mult) - 1
         blocks = sum(4 * self.num_res_blocks * 2**level for level in range(last + 1))
         changes = sum(2**level + 2 ** (level + 1) for level in range(last))
-        return -(-(2 + blocks + changes) * self.patch // self.scale)
+        bicubic = 2 if self.patch < self.scale else 0
+        return -(-(2 + blocks + changes) * self.patch // self.scale) + bicubic
 
     def to_json(self) -> str:
         """As one line of JSON, the description in a file."""
