@@ -11,6 +11,7 @@ from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .upscale import LoadVideoUpscaler, VideoUpscale
 from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -26,6 +27,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LatentInterpolate,
     ExtendVideo,
     TemporalVAEDecode,
+    LoadVideoUpscaler,
+    VideoUpscale,
 )
 
 

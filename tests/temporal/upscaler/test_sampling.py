@@ -42,11 +42,11 @@ def test_chunks_make_no_difference():
         assert torch.equal(enlarge(frames, chunks=chunks), whole)
 
 
-@pytest.mark.parametrize("tile", [8, 20, 34])
+@pytest.mark.parametrize("tile", [19, 34])
 def test_tiles_make_no_difference(tile):
-    frames = moving_clip(5, 62, 47)
-    whole = enlarge(frames)
-    torch.testing.assert_close(enlarge(frames, replace(SETTINGS, tile=tile)), whole, atol=1e-4, rtol=0)
+    frames, settings = moving_clip(3, 62, 47), replace(SETTINGS, steps=2)
+    whole = enlarge(frames, settings)
+    torch.testing.assert_close(enlarge(frames, replace(settings, tile=tile)), whole, atol=1e-4, rtol=0)
 
 
 def test_a_frame_far_from_the_end_does_not_depend_on_it():
