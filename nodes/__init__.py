@@ -12,6 +12,7 @@ from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .upscale import LoadVideoUpscaler, VideoUpscale
+from .upscale_x4 import VideoUpscaleDiffusion
 from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -29,6 +30,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     TemporalVAEDecode,
     LoadVideoUpscaler,
     VideoUpscale,
+    VideoUpscaleDiffusion,
 )
 
 
