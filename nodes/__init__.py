@@ -13,9 +13,11 @@ from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
+from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadVideoModel,
     LoadTemporalLayers,
     LoadMotionLora,
     LoadTemporalDecoder,
