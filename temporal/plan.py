@@ -128,6 +128,17 @@ SDXL = UNetShape(
     num_head_channels=64,
 )
 
+SD_X4 = UNetShape(
+    model_channels=256,
+    channel_mult=(1, 2, 2, 4),
+    num_res_blocks=(2, 2, 2, 2),
+    transformer_depth=(0, 0, 1, 1, 1, 1, 1, 1),
+    transformer_depth_output=(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0),
+    transformer_depth_middle=1,
+    context_dim=1024,
+    num_heads=8,
+)
+
 
 @dataclass(frozen=True)
 class Site:
