@@ -15,22 +15,12 @@ TOLERANCE = 1e-4
 def tiny_sizes(host, monkeypatch):
     """The families in a size for tests, and the host told of it as of any other model."""
     import comfy.supported_models as supported
+    from video_ldm.temporal import plan
     from video_ldm.temporal.formats import lvdm, svd
 
-    sizes = {"context_dim": rig.TEXT, "model_channels": 32}
-    heads = {"num_heads": -1, "num_head_channels": rig.HEAD}
-    tiny = type(
-        "TinySD2",
-        (supported.SD20,),
-        {"unet_config": {**supported.SD20.unet_config, **sizes}, "unet_extra_config": heads},
-    )
-    svd_sizes = {**supported.SVD_img2vid.unet_config, **sizes}
-    tiny_svd = type(
-        "TinySVD", (supported.SVD_img2vid,), {"unet_config": svd_sizes, "unet_extra_config": heads}
-    )
-    monkeypatch.setattr(supported, "models", [*supported.models, tiny, tiny_svd])
-    monkeypatch.setattr(lvdm, "SHAPE", rig.TINY)
-    monkeypatch.setattr(svd, "SHAPE", rig.TINY)
+    monkeypatch.setattr(supported, "models", [*supported.models, *rig.tiny_kinds()])
+    monkeypatch.setattr(lvdm, "SHAPE", rig.tiny_shape(plan))
+    monkeypatch.setattr(svd, "SHAPE", rig.tiny_shape(plan))
 
 
 @pytest.fixture
