@@ -6,6 +6,7 @@ into the UNet for the length of one APPLY_MODEL call and take it out again, what
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ...temporal.clip import Clip
 from ...temporal.errors import IncompatibleModelError, InvalidInputError
+from ...temporal.known_channels import Condition, known_channels, nothing_known
 from ...temporal.stack import StackConfig, TemporalStack
 from .hooks import inserted
 from .shapes import base_name, unet_shape
@@ -45,7 +47,7 @@ class LayerSettings:
 
     def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
         """Positions of the frames (f,); None: counted."""
-        if not self.squeeze or num_frames <= max_frames:
+        if not self.squeeze or not max_frames or num_frames <= max_frames:
             return None
         return torch.linspace(0, max_frames - 1, num_frames)
 
@@ -98,8 +100,13 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
 
 
 def layers_know_frames(model: Any) -> bool:
-    """Whether a MODEL has temporal layers that were trained on known frames."""
-    return any(stack.config.known_frames for stack, _ in stacks_of(model))
+    """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with them."""
+    return any(stack.config.known_frames or stack.config.condition for stack, _ in stacks_of(model))
+
+
+def must_know_frames(model: Any) -> bool:
+    """Whether a MODEL only fills in between known frames."""
+    return any(stack.config.condition == "nearest" for stack, _ in stacks_of(model))
 
 
 def check_base(model: Any, config: StackConfig) -> None:
@@ -138,8 +145,14 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
         )
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
+    conds = itertools.chain.from_iterable(executor.class_obj.conds.values())
+    if must_know_frames(model) and not all(KNOWN_COND in cond.get("model_conds", {}) for cond in conds):
+        raise InvalidInputError(
+            "This model fills in between given frames, but none were given. Put Known Frames before the sampler, with "
+            "pattern every N."
+        )
     for stack, settings in stacks_of(model):
-        if frames > stack.config.max_frames and not settings.squeeze:
+        if 0 < stack.config.max_frames < frames and not settings.squeeze:
             raise InvalidInputError(
                 f"The clip has {frames} frames; these temporal layers were made for at most "
                 f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "
@@ -169,6 +182,9 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
+    for stack, _ in stacks_of(model):
+        if stack.config.condition is not None:  # in the place of what the host found
+            args = (_channels(stack.config.condition, known, x, num_frames), *args[1:])
     base_clip = Clip(
         num_frames=num_frames,
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
@@ -189,3 +205,10 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)
+
+
+def _channels(condition: Condition, known: Tensor | None, x: Tensor, num_frames: int) -> Tensor:
+    """Further input channels of the image model, from the known frames of this call if there are any."""
+    if known is None:
+        return nothing_known(condition, x)
+    return known_channels(condition, known.to(x), num_frames)

@@ -35,7 +35,7 @@ class FrameAttention(nn.Module):
         positions = clip.centred_positions(frames.device)
         q, k, v = self.qkv(frames + self.positions(positions, frames.dtype)).chunk(3, dim=-1)
         mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)
-        return self.out(_in_slices(clip.attention, q, k, v, self.heads, mask))
+        return self.out(in_slices(clip.attention, q, k, v, self.heads, mask))
 
 
 class TextAttention(nn.Module):
@@ -62,7 +62,7 @@ def distance_mask(positions: Tensor, max_distance: float) -> Tensor:
     return torch.zeros_like(distance).masked_fill(distance > max_distance, -torch.inf)
 
 
-def _in_slices(
+def in_slices(
     attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None
 ) -> Tensor:
     """Attention with the batch of sequences cut to what GPU kernels accept."""
