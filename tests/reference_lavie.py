@@ -22,37 +22,30 @@ def bucket(offset: int) -> int:
 
 
 def rotate(x: Tensor, position: float) -> Tensor:
-    """One head's query or key (d,): neighbouring channels turn as points of a plane."""
-    out = x.clone()
-    for pair in range(ROTATED // 2):
-        angle = position / THETA ** (2 * pair / ROTATED)
-        a, b = x[2 * pair], x[2 * pair + 1]
-        out[2 * pair] = a * math.cos(angle) - b * math.sin(angle)
-        out[2 * pair + 1] = b * math.cos(angle) + a * math.sin(angle)
-    return out
+    """A frame's queries or keys (... d) per head: pairs of neighbouring channels turn, as points of the complex plane."""
+    turning = torch.view_as_complex(x[..., :ROTATED].unflatten(-1, (-1, 2)).contiguous())
+    pairs = turning.shape[-1]
+    turns = torch.tensor([position / THETA ** (pair / pairs) for pair in range(pairs)])
+    turned = turning * torch.polar(torch.ones(pairs), turns).to(turning)
+    return torch.cat([torch.view_as_real(turned).flatten(-2), x[..., ROTATED:]], -1)
 
 
 def over_frames(w: Weights, name: str, tokens: Tensor, heads: int) -> Tensor:
     """Attention over the frames at each place, tokens (b f n c) already normed; positions where a bias is in the weights."""
-    q, k, v = (tokens @ w[f"{name}.to_{x}.weight"].T for x in "qkv")
+    q, k, v = (
+        (tokens @ w[f"{name}.to_{x}.weight"].T).unflatten(-1, (heads, -1)).unbind(1) for x in "qkv"
+    )  # by frame: (b n heads d)
     bias = w.get(f"{name}.time_rel_pos_bias.relative_attention_bias.weight")
-    clips, frames, places, channels = tokens.shape
-    size, out = channels // heads, torch.zeros_like(tokens)
-    for clip in range(clips):
-        for place in range(places):
-            for head in range(heads):
-                d = slice(head * size, (head + 1) * size)
-                for i in range(frames):
-                    scores = []
-                    for j in range(frames):
-                        query, key = q[clip, i, place, d], k[clip, j, place, d]
-                        if bias is not None:
-                            query, key = rotate(query, i), rotate(key, j)
-                        score = query @ key / math.sqrt(size)
-                        scores.append(score if bias is None else score + bias[bucket(j - i), head])
-                    weights = torch.stack(scores).softmax(0)
-                    out[clip, i, place, d] = sum(weights[j] * v[clip, j, place, d] for j in range(frames))
-    return out @ w[f"{name}.to_out.0.weight"].T + w[f"{name}.to_out.0.bias"]
+    out = []
+    for i, query in enumerate(q):
+        scores = []
+        for j, key in enumerate(k):
+            pair = (query, key) if bias is None else (rotate(query, i), rotate(key, j))
+            score = (pair[0] * pair[1]).sum(-1) / math.sqrt(query.shape[-1])
+            scores.append(score if bias is None else score + bias[bucket(j - i)])
+        weights = torch.stack(scores).softmax(0)
+        out.append(sum(weight[..., None] * value for weight, value in zip(weights, v, strict=True)))
+    return linear(w, f"{name}.to_out.0", torch.stack(out, 1).flatten(-2))
 
 
 def seen_by(frames: Tensor, index: int) -> Tensor:
