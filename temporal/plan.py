@@ -22,7 +22,11 @@ Kind = Literal[
     "volume",  # after a ResBlock, before its transformer
     "level_in",  # before the ResBlock that follows a level, on what does not go into the skip connection
     "level_out",  # after the last module of a level
+    "convs",  # of the LVDM line: after a ResBlock
+    "frames",  # of the LVDM line: after a spatial transformer or the first convolution
+    "rate",  # of the LVDM line: on the time embedding
 ]
+FIRST_HEADS = 8  # of the LVDM line's transformer over the first convolution's frames
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,22 @@ def _levels_out(shape: UNetShape) -> Iterator[Site]:
         child = (depths[block] > 0) + (level > 0)  # a transformer, an Upsample, both or neither
         path = f"output_blocks.{block}.{child}"
         yield Site(path, "level_out", "output", level, shape.channels(level), 0)
+
+
+def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool) -> tuple[Site, ...]:
+    """The LVDM line: a transformer over frames after the first convolution and after every spatial transformer.
+
+    `convs`: also convolutions after every ResBlock. `frame_rate`: also on the time embedding.
+    """
+    found = [Site("time_embed", "rate", "input", 0, shape.embedding_channels, 0)] if frame_rate else []
+    found.append(Site("input_blocks.0.0", "frames", "input", 0, shape.model_channels, FIRST_HEADS))
+    for site in plan(shape, "last"):
+        if site.kind == "transformer":
+            path = site.path.partition(".transformer_blocks")[0]
+            found.append(replace(site, path=path, kind="frames"))
+        elif convs:
+            found.append(replace(site, kind="convs"))
+    return tuple(found)
 
 
 def _input_sites(shape: UNetShape) -> Iterator[Site]:

@@ -17,12 +17,23 @@ from .known_channels import Condition
 from .layers.conv import TemporalConv
 from .layers.inside import InsideAttention, InsideConfig, first_and_previous
 from .layers.known import KnownFrameEncoder
+from .layers.lvdm import FrameRateInTime, LvdmConfig, TemporalConvs, frame_transformer
 from .layers.mixing import blend, effective_alpha
 from .layers.motion import MotionConfig, MotionModule, over_clip
 from .layers.position import FrameRateEmbedding
 from .layers.transformer import TemporalTransformer
 from .layers.volume import FramesBlock, LevelModule
-from .plan import Placement, Site, UNetShape, inside_plan, motion_plan, norm_plan, plan, volume_plan
+from .plan import (
+    Placement,
+    Site,
+    UNetShape,
+    inside_plan,
+    lvdm_plan,
+    motion_plan,
+    norm_plan,
+    plan,
+    volume_plan,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class StackConfig:
     prediction: str = "eps"  # what the image model predicts: "eps" or "v"
     transformers: Placement = "all"  # follow all blocks of a spatial transformer, or only its last
     motion: MotionConfig | None = None  # motion modules, in the place of our own layers
+    lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
     inside: InsideConfig | None = None  # layers inside its transformers, in the place of our own
     condition: Condition | None = None  # known frames as further input channels of the image model
 
@@ -51,6 +63,8 @@ class StackConfig:
                 *volume,
                 *norm_plan(self.unet),
             )
+        if self.lvdm is not None:
+            return lvdm_plan(self.unet, self.lvdm.convs, self.lvdm.frame_rate)
         if self.motion is None:
             return plan(self.unet, self.transformers)
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
@@ -90,12 +104,10 @@ class TemporalStack(nn.Module):
                 return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
             if site.kind == "motion":
                 return MotionModule(site.channels, config.motion.clip_norm, ops, **kwargs)
-            if site.kind in ("inside", "inside_last"):
-                return InsideAttention(site.channels, site.heads, config.inside.positions, ops, **kwargs)
-            if site.kind == "volume":
-                return FramesBlock(site.channels, None, (3, 3), ops, **kwargs)
-            if site.kind in ("level_in", "level_out"):
-                return LevelModule(site.channels, unet.embedding_channels, ops, **kwargs)
+            if config.lvdm is not None:
+                return _lvdm_layer(site, config, ops, **kwargs)
+            if config.inside is not None:
+                return _inside_layer(site, config, ops, **kwargs)
             known = known_channels[site.level] if config.known_frames else None
             return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
 
@@ -136,7 +148,7 @@ class TemporalStack(nn.Module):
 
         After a ResBlock, around a level: hidden ((b f) c h w) and time embedding ((b f) e).
         After a transformer block: hidden ((b f) n c) and text ((b f) m e); inside one: hidden alone.
-        After a whole block, before a transformer: hidden ((b f) c h w).
+        After a whole block, before a transformer: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
         """
         override = clip.alpha(site.section, site.level)
         if clip.strength == 0 or override == 1:
@@ -170,3 +182,20 @@ class TemporalStack(nn.Module):
         if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
             return tokens
         return first_and_previous(tokens, clip.num_frames)
+
+
+def _lvdm_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
+    if site.kind == "rate":
+        return FrameRateInTime(config.unet.model_channels, site.channels, ops, **kwargs)
+    if site.kind == "convs":
+        return TemporalConvs(site.channels, ops, **kwargs)
+    width = site.heads * config.unet.num_head_channels
+    return frame_transformer(site.channels, site.heads, width, config.lvdm.reach, ops, **kwargs)
+
+
+def _inside_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
+    if site.kind == "volume":
+        return FramesBlock(site.channels, None, (3, 3), ops, **kwargs)
+    if site.kind in ("level_in", "level_out"):
+        return LevelModule(site.channels, config.unet.embedding_channels, ops, **kwargs)
+    return InsideAttention(site.channels, site.heads, config.inside.positions, ops, **kwargs)

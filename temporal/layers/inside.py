@@ -11,9 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..clip import Clip
-from .attention import distance_mask, in_slices
-from .mixing import zero_init
+from ..clip import AttentionFunction, Clip
+from .attention import FrameAttention
 
 ROTATED = 32  # channels of each head that turn with the position of the frame
 BUCKETS, EXACT, FARTHEST = (
@@ -33,32 +32,45 @@ class InsideConfig:
     volume: bool  # convolutions over the clip before each transformer and after each resolution
 
 
+class TurningAttention(FrameAttention):
+    """Attention over frames with rotary positions and a bias for every head and distance (LaVie, section 3.1)."""
+
+    def __init__(self, channels: int, heads: int, ops: Any, **kwargs: Any) -> None:
+        super().__init__(channels, heads, None, ops, **kwargs)
+        self.bias = ops.Embedding(BUCKETS, heads, **kwargs)
+
+    def attend(
+        self,
+        attention: AttentionFunction,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+    ) -> Tensor:
+        """Attention of q, k and v, each ((b n) f c), under a mask (f f) to add; positions (f,) in frames."""
+        bias = rearrange(self.bias(buckets(positions)), "q k heads -> heads q k").to(q)
+        mask = bias if mask is None else bias + mask
+        q, k = rotated(q, positions, self.heads), rotated(k, positions, self.heads)
+        return super().attend(attention, q, k, v, mask, positions)
+
+
 class InsideAttention(nn.Module):
-    """Norm and self-attention over the frames at each place of the image, residual (LaVie, section 3.1)."""
+    """Norm and self-attention over the frames at each place of the image, residual."""
 
     mix_factor = None
 
     def __init__(self, channels: int, heads: int, positions: bool, ops: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.heads = heads
         self.norm = ops.LayerNorm(channels, **kwargs)
-        self.qkv = ops.Linear(channels, 3 * channels, bias=False, **kwargs)
-        self.bias = ops.Embedding(BUCKETS, heads, **kwargs) if positions else None
-        self.out = zero_init(ops.Linear(channels, channels, **kwargs))
+        if positions:
+            self.attention = TurningAttention(channels, heads, ops, **kwargs)
+        else:
+            self.attention = FrameAttention(channels, heads, None, ops, **kwargs)
 
     def forward(self, tokens: Tensor, clip: Clip) -> Tensor:
         """The temporal path: tokens ((b f) n c) to the same shape."""
-        frames = rearrange(self.norm(tokens), "(b f) n c -> (b n) f c", f=clip.num_frames)
-        q, k, v = self.qkv(frames).chunk(3, dim=-1)
-        positions, mask = clip.centred_positions(q.device).float(), None
-        if clip.max_distance is not None:
-            mask = distance_mask(positions, clip.max_distance).to(q)
-        if self.bias is not None:
-            bias = rearrange(self.bias(buckets(positions)), "q k heads -> heads q k").to(q)
-            mask = bias if mask is None else bias + mask
-            q, k = rotated(q, positions, self.heads), rotated(k, positions, self.heads)
-        out = self.out(in_slices(clip.attention, q, k, v, self.heads, mask))
-        return tokens + rearrange(out, "(b n) f c -> (b f) n c", n=tokens.shape[1])
+        return tokens + self.attention(self.norm(tokens), clip)
 
 
 def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
@@ -68,12 +80,16 @@ def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
     """
     x = rearrange(x, "b f (heads d) -> b f heads d", heads=heads)
     turning, still = x[..., :ROTATED], x[..., ROTATED:]
-    exponents = torch.arange(0, turning.shape[-1], 2, device=x.device) / turning.shape[-1]
-    angles = positions[:, None, None] * torch.exp(-math.log(10000) * exponents)
+    angles = positions[:, None, None] * turns(turning.shape[-1]).to(x.device)
     cos, sin = angles.cos().to(x), angles.sin().to(x)
     even, odd = turning[..., 0::2], turning[..., 1::2]
     turned = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
     return rearrange(torch.cat([turned, still], dim=-1), "b f heads d -> b f (heads d)")
+
+
+def turns(channels: int) -> Tensor:
+    """How far each pair of channels turns from frame to frame, in radians, (channels / 2,)."""
+    return torch.exp(-math.log(10000) * torch.arange(0, channels, 2) / channels)
 
 
 def buckets(positions: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from einops import rearrange
 from video_ldm.temporal.clip import Clip
-from video_ldm.temporal.layers.inside import InsideAttention, buckets, first_and_previous
+from video_ldm.temporal.layers.inside import InsideAttention, TurningAttention, buckets, first_and_previous
 
 from ...reference_lavie import bucket, layer_norm, over_frames, seen_by
 from ..tiny import normal, sine_init
@@ -17,12 +17,14 @@ def new_layer(positions: bool, channels: int = CHANNELS, heads: int = HEADS) -> 
 
 
 def as_published(layer: InsideAttention) -> dict[str, torch.Tensor]:
-    q, k, v = layer.qkv.weight.chunk(3)
+    q, k, v = layer.attention.qkv.weight.chunk(3)
     weights = {"attn_temp.to_q.weight": q, "attn_temp.to_k.weight": k, "attn_temp.to_v.weight": v}
-    weights |= {f"attn_temp.to_out.0.{leaf}": getattr(layer.out, leaf) for leaf in ("weight", "bias")}
+    weights |= {
+        f"attn_temp.to_out.0.{leaf}": getattr(layer.attention.out, leaf) for leaf in ("weight", "bias")
+    }
     weights |= {f"norm_temp.{leaf}": getattr(layer.norm, leaf) for leaf in ("weight", "bias")}
-    if layer.bias is not None:
-        weights["attn_temp.time_rel_pos_bias.relative_attention_bias.weight"] = layer.bias.weight
+    if isinstance(layer.attention, TurningAttention):
+        weights["attn_temp.time_rel_pos_bias.relative_attention_bias.weight"] = layer.attention.bias.weight
     return weights
 
 
