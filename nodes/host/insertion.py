@@ -99,14 +99,18 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
     ]
 
 
+def condition_of(model: Any) -> Condition | None:
+    """How known frames enter an image model that takes in more than the noisy latent; None: they do not."""
+    config = model.model.model_config.unet_config
+    if config["in_channels"] == config["out_channels"]:  # layers of such a model that were put on another one
+        return None
+    conditions = (stack.config.condition for stack, _ in stacks_of(model))
+    return next(filter(None, conditions), None)
+
+
 def layers_know_frames(model: Any) -> bool:
     """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with them."""
-    return any(stack.config.known_frames or stack.config.condition for stack, _ in stacks_of(model))
-
-
-def must_know_frames(model: Any) -> bool:
-    """Whether a MODEL only fills in between known frames."""
-    return any(stack.config.condition == "nearest" for stack, _ in stacks_of(model))
+    return condition_of(model) is not None or any(stack.config.known_frames for stack, _ in stacks_of(model))
 
 
 def check_base(model: Any, config: StackConfig) -> None:
@@ -146,7 +150,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
     conds = itertools.chain.from_iterable(executor.class_obj.conds.values())
-    if must_know_frames(model) and not all(KNOWN_COND in cond.get("model_conds", {}) for cond in conds):
+    if condition_of(model) == "nearest" and not all(KNOWN_COND in cond["model_conds"] for cond in conds):
         raise InvalidInputError(
             "This model fills in between given frames, but none were given. Put Known Frames before the sampler, with "
             "pattern every N."
@@ -182,9 +186,9 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
-    for stack, _ in stacks_of(model):
-        if stack.config.condition is not None:  # in the place of what the host found
-            args = (_channels(stack.config.condition, known, x, num_frames), *args[1:])
+    condition = condition_of(model)
+    if condition is not None:  # in the place of what the host found
+        args = (_channels(condition, known, x, num_frames), *args[1:])
     base_clip = Clip(
         num_frames=num_frames,
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,

@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, read_weights
 from ..stack import TemporalStack
-from . import modelscope, native, svd, videocrafter
+from . import lavie, modelscope, native, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
 from .facts import Schedule
 from .hotshot import HOTSHOT
@@ -33,7 +33,14 @@ __all__ = [
     "schedule_of",
 ]
 
-FAMILIES = (native, ORIGINAL, DIFFUSERS, HOTSHOT)  # the original spelling is also one of diffusers' names
+FAMILIES = (
+    native,
+    ORIGINAL,  # also one of diffusers' names
+    DIFFUSERS,
+    HOTSHOT,
+    lavie.UPSCALER,
+    upscale_a_video.UPSCALER,
+)
 # bring an image model that was trained along; their temporal layers can be taken out
 SEPARABLE = (
     videocrafter.VIDEOCRAFTER2,
@@ -41,6 +48,9 @@ SEPARABLE = (
     videocrafter.VIDEOCRAFTER1_512,
     modelscope.ORIGINAL,
     modelscope.DIFFUSERS,
+    lavie.BASE,
+    lavie.INTERPOLATION,
+    seine.SEINE,
 )
 VIDEO_MODELS = (svd.ORIGINAL, svd.DIFFUSERS, *SEPARABLE)
 # what trainers and pipelines put before every key

@@ -15,13 +15,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from video_ldm.temporal.plan import SD1, X4
-
-from ..reference_lavie_unet import Network, unet
+from video_ldm.tests.reference_lavie_unet import Network, unet
 
 LISTINGS = Path(__file__).parents[1] / "temporal" / "formats" / "listings.json.xz"
 SIZE, TEXT, HEADS = (9, 7), 24, 2
-TINY_SD1 = replace(SD1, model_channels=64, context_dim=TEXT, num_heads=HEADS)
-TINY_X4 = replace(X4, model_channels=64, context_dim=256, num_heads=HEADS)
+TINY_SD1 = replace(SD1, model_channels=32, context_dim=TEXT, num_heads=HEADS)
+TINY_X4 = replace(X4, model_channels=32, context_dim=128, num_heads=HEADS)
 PLAIN, CAUSAL = Network(HEADS), Network(HEADS, causal=True)
 UPSCALER = Network(HEADS, cross_levels=(0, 1, 2))
 
@@ -38,7 +37,7 @@ class Call:
 
 
 def tiny_weights(listing: str) -> dict[str, Tensor]:
-    """Random weights under the keys of a published file, a fifth (upscalers: a quarter) as wide, with two heads."""
+    """Random weights under the keys of a published file, a tenth (upscalers: an eighth) as wide, with two heads."""
     shapes = json.loads(lzma.decompress(LISTINGS.read_bytes()))[listing]
     upscaler = "class_embedding.weight" in shapes
     generator = torch.Generator().manual_seed(0)
@@ -46,7 +45,7 @@ def tiny_weights(listing: str) -> dict[str, Tensor]:
     def narrow(size: int) -> int:
         if size == 768 and not upscaler:
             return TEXT
-        return size // (4 if upscaler else 5) if size >= 256 and size != 1000 else size
+        return size // (8 if upscaler else 10) if size >= 256 and size != 1000 else size
 
     def weight(key: str, shape: list[int]) -> Tensor:
         if key.endswith("rotary_emb.freqs"):
@@ -65,7 +64,7 @@ def tell_host(monkeypatch: Any) -> None:
     from video_ldm.temporal import formats
 
     def tiny(kind: type, name: str, width: int, **extra: Any) -> type:
-        sizes = {**kind.unet_config, "context_dim": width, "model_channels": 64}
+        sizes = {**kind.unet_config, "context_dim": width, "model_channels": 32}
         return type(
             name, (kind,), {"unet_config": sizes, "unet_extra_config": {**kind.unet_extra_config, **extra}}
         )
@@ -76,12 +75,27 @@ def tell_host(monkeypatch: Any) -> None:
     ]
     monkeypatch.setattr(supported, "models", [*supported.models, *kinds])
     shapes = {SD1: TINY_SD1, X4: TINY_X4}
-    for name in ("FAMILIES", "VIDEO_MODELS"):
+    for name in ("FAMILIES", "SEPARABLE", "VIDEO_MODELS"):
         families = [
             replace(family, unet=shapes[family.unet]) if hasattr(family, "unet") else family
             for family in getattr(formats, name)
         ]
         monkeypatch.setattr(formats, name, tuple(families))
+
+
+def as_lavie(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of Upscale-A-Video under the names of LaVie's upscaler, which the reference knows."""
+    names = {
+        "temp_block": "temporal_block",
+        "resblocks_3d_temporal": "resblocks_3d_t",
+        "resblocks_3d_spatial": "resblocks_3d_s",
+    }
+    found = {}
+    for key, weight in weights.items():
+        for name, other in names.items():
+            key = key.replace(name, other)
+        found[key] = weight
+    return found
 
 
 def upscaler_model(weights: dict[str, Tensor]) -> Any:
