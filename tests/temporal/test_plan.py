@@ -10,6 +10,7 @@ from video_ldm.temporal.plan import (
     X4,
     UNetShape,
     inside_plan,
+    lvdm_plan,
     motion_plan,
     norm_plan,
     plan,
@@ -148,3 +149,17 @@ def test_levels_without_transformers_end_in_an_upsample_one_place_earlier():
     assert [site.path for site in volume_plan(SD1) if site.kind == "level_out"][1:] == [
         *("output_blocks.2.1", "output_blocks.5.2", "output_blocks.8.2", "output_blocks.11.1")
     ]
+
+
+def test_the_lvdm_line_follows_the_first_convolution_and_every_spatial_transformer():
+    sites = lvdm_plan(SD2, convs=True, frame_rate=True)
+    assert [(site.path, site.kind) for site in sites[:4]] == [
+        ("time_embed", "rate"),
+        ("input_blocks.0.0", "frames"),
+        ("input_blocks.1.0", "convs"),
+        ("input_blocks.1.1", "frames"),
+    ]
+    assert Counter(site.kind for site in sites) == {"rate": 1, "frames": 17, "convs": 22}
+    plain = lvdm_plan(SD2, convs=False, frame_rate=False)
+    assert [site.path for site in plain] == [site.path for site in sites if site.kind == "frames"]
+    assert {(site.channels, site.heads) for site in plain} == {(320, 8), (320, 5), (640, 10), (1280, 20)}
