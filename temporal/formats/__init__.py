@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import CheckpointFormatError, InvalidInputError
 from ..files import WeightsFile, read_weights, write_weights
 from ..stack import TemporalStack
-from . import lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
+from . import inside, lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
 from .facts import Schedule
 from .hotshot import HOTSHOT
@@ -115,7 +115,7 @@ def open_video_model(
     raise CheckpointFormatError(f"{name} is no video model that can be read: {describe(named)}")
 
 
-def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | None:
+def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.WholeFamily | None:
     """The family of whole video models that a file, under bare names, is of."""
     return next((family for family in VIDEO_MODELS if family.recognise(file)), None)
 

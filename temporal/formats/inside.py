@@ -24,6 +24,7 @@ from .unet_names import image_names, modules
 from .video_model import VideoModel
 
 TURNS = "rotary_emb.freqs"  # fixed numbers that files hold once per layer, and some once more
+SPELLING = "original"
 TOLERANCE = 0.01  # bfloat16 is 0.004 off
 IMAGE_BLOCK = {
     "norm_in": "norm1",
@@ -151,6 +152,15 @@ class InsideFamily:
 class WholeFamily(InsideFamily):
     """A family whose image model was trained along."""
 
+    @property
+    def label(self) -> tuple[str, str]:
+        """Family and spelling; there is one."""
+        return self.family, SPELLING
+
+    def respelled(self, tensors: Mapping[str, Tensor], _target: "WholeFamily") -> dict[str, Tensor]:
+        """The weights of a file, as they are."""
+        return dict(tensors)
+
     def load(
         self, file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
     ) -> VideoModel:
@@ -161,7 +171,7 @@ class WholeFamily(InsideFamily):
         """
         stack, own, unused = self._open(file, ops, dtype, device, whole=True)
         image = {host: file.tensors[key] for host, key in self.image_keys().items()}
-        source = Source("original", len(own) + len(image), unused)
+        source = Source(SPELLING, len(own) + len(image), unused)
         return VideoModel(self.family, image, source, stack, FACTS[self.family].schedule)
 
 
@@ -178,7 +188,7 @@ class LayersFamily(InsideFamily):
         """
         stack, own, unused = self._open(file, ops, dtype, device, whole=False)
         image = len(file.tensors.keys() & set(self.image_keys().values()))
-        return stack, Source("original", len(own), {**unused, "of an image model (not used)": image})
+        return stack, Source(SPELLING, len(own), {**unused, "of an image model (not used)": image})
 
 
 def _check_turns(name: str, tensors: Mapping[str, Tensor], keys: set[str]) -> None:
