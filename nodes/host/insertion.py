@@ -188,7 +188,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     like = torch.empty(0, dtype=dtype, device=x.device)
     condition = condition_of(model)
     if condition is not None:  # in the place of what the host found
-        args = (_channels(condition, known, x, num_frames), *args[1:])
+        args = (_channels(condition, known, x), *args[1:])
     base_clip = Clip(
         num_frames=num_frames,
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
@@ -211,8 +211,6 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
         return executor(x, t, *args, **kwargs)
 
 
-def _channels(condition: Condition, known: Tensor | None, x: Tensor, num_frames: int) -> Tensor:
+def _channels(condition: Condition, known: Tensor | None, x: Tensor) -> Tensor:
     """Further input channels of the image model, from the known frames of this call if there are any."""
-    if known is None:
-        return nothing_known(condition, x)
-    return known_channels(condition, known.to(x), num_frames)
+    return nothing_known(condition, x) if known is None else known_channels(condition, known.to(x))

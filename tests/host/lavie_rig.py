@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from video_ldm.temporal.plan import SD1, X4
+from video_ldm.temporal.plan import X4
 from video_ldm.tests.reference_lavie_unet import Network, unet
 
 LISTINGS = Path(__file__).parents[1] / "temporal" / "formats" / "listings.json.xz"
 SIZE, TEXT, HEADS = (9, 7), 24, 2
-TINY_SD1 = replace(SD1, model_channels=32, context_dim=TEXT, num_heads=HEADS)
 TINY_X4 = replace(X4, model_channels=32, context_dim=128, num_heads=HEADS)
 PLAIN, CAUSAL = Network(HEADS), Network(HEADS, causal=True)
 UPSCALER = Network(HEADS, cross_levels=(0, 1, 2))
@@ -36,7 +35,7 @@ class Call:
     out: Tensor
 
 
-def tiny_weights(listing: str) -> dict[str, Tensor]:
+def tiny_weights(listing: str, text: int = TEXT) -> dict[str, Tensor]:
     """Random weights under the keys of a published file, a tenth (upscalers: an eighth) as wide, with two heads."""
     shapes = json.loads(lzma.decompress(LISTINGS.read_bytes()))[listing]
     upscaler = "class_embedding.weight" in shapes
@@ -44,7 +43,7 @@ def tiny_weights(listing: str) -> dict[str, Tensor]:
 
     def narrow(size: int) -> int:
         if size == 768 and not upscaler:
-            return TEXT
+            return text
         return size // (8 if upscaler else 10) if size >= 256 and size != 1000 else size
 
     def weight(key: str, shape: list[int]) -> Tensor:
@@ -58,29 +57,29 @@ def tiny_weights(listing: str) -> dict[str, Tensor]:
     return {key: weight(key, shape) for key, shape in shapes.items()}
 
 
-def tell_host(monkeypatch: Any) -> None:
-    """The families in a size for tests, and the host told of it as of any other model."""
+def tell_host(monkeypatch: Any, formats: Any, text: int = TEXT) -> None:
+    """The families in a size for tests, in the pack's module of formats, and the host told of it as of any other model."""
     import comfy.supported_models as supported
-    from video_ldm.temporal import formats
 
-    def tiny(kind: type, name: str, width: int, **extra: Any) -> type:
+    def tiny(kind: type, name: str, width: int) -> type:
         sizes = {**kind.unet_config, "context_dim": width, "model_channels": 32}
-        return type(
-            name, (kind,), {"unet_config": sizes, "unet_extra_config": {**kind.unet_extra_config, **extra}}
-        )
+        extra = {**kind.unet_extra_config, "num_heads": HEADS}
+        return type(name, (kind,), {"unet_config": sizes, "unet_extra_config": extra})
 
     kinds = [
-        tiny(supported.SD15, "TinySD1", TEXT, num_heads=HEADS),
-        tiny(supported.SD_X4Upscaler, "TinyX4", TINY_X4.context_dim, num_heads=HEADS),
+        tiny(supported.SD15, "TinySD1", text),
+        tiny(supported.SD_X4Upscaler, "TinyX4", TINY_X4.context_dim),
     ]
     monkeypatch.setattr(supported, "models", [*supported.models, *kinds])
-    shapes = {SD1: TINY_SD1, X4: TINY_X4}
+
+    def narrow(family: Any) -> Any:
+        width = TINY_X4.context_dim if family.unet.model_channels == X4.model_channels else text
+        unet = replace(family.unet, model_channels=32, context_dim=width, num_heads=HEADS)
+        return replace(family, unet=unet)
+
     for name in ("FAMILIES", "SEPARABLE", "VIDEO_MODELS"):
-        families = [
-            replace(family, unet=shapes[family.unet]) if hasattr(family, "unet") else family
-            for family in getattr(formats, name)
-        ]
-        monkeypatch.setattr(formats, name, tuple(families))
+        families = getattr(formats, name)
+        monkeypatch.setattr(formats, name, tuple(narrow(f) if hasattr(f, "unet") else f for f in families))
 
 
 def as_lavie(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -141,6 +140,11 @@ def sample(model: Any, latent: dict, **settings: Any) -> Tensor:
 
 def one_call(model: Any, latent: dict, **settings: Any) -> Call:
     """Sample one step and keep what the UNet saw and gave, cond and uncond together."""
+    return calls(model, latent, **settings)[0]
+
+
+def calls(model: Any, latent: dict, **settings: Any) -> list[Call]:
+    """The same where a step takes several calls."""
     calls = []
 
     def keep(_unet: nn.Module, args: tuple, kwargs: dict, out: Tensor) -> None:
@@ -151,7 +155,7 @@ def one_call(model: Any, latent: dict, **settings: Any) -> Call:
         sample(model, latent, **settings)
     finally:
         handle.remove()
-    return calls[0]
+    return calls
 
 
 def reference_out(weights: dict[str, Tensor], net: Network, call: Call, frames: int) -> Tensor:

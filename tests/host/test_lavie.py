@@ -24,7 +24,9 @@ UPSCALERS = {"lavie_vsr": "LaVie VSR (original", "upscale_a_video_unet": "Upscal
 
 @pytest.fixture(autouse=True)
 def tiny_sizes(host, monkeypatch):
-    rig.tell_host(monkeypatch)
+    from video_ldm.temporal import formats
+
+    rig.tell_host(monkeypatch, formats)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,27 @@ def test_interpolation_sees_the_nearest_given_frame(load, weights):
     expected = 0.18215 * latent["samples"][[4 * ((frame + 1) // 4) for frame in range(9)]]
     torch.testing.assert_close(call.x[:9, 4:], expected)
     torch.testing.assert_close(call.x[9:, 4:], expected)
+
+
+def test_interpolation_in_windows_sees_given_frames_outside_of_the_window(load, weights):
+    from video_ldm.nodes.host.windows import add_windows
+
+    model = add_windows(
+        load(weights["lavie_interpolation"])[0], 4, 0, "standard_static", "pyramid", False, False
+    )
+    latent = rig.known_clip(8, (0,))
+    shown = [call.x[:4, 4:] for call in rig.calls(model, latent)]
+    expected = 0.18215 * latent["samples"][[0] * 4]
+    assert len(shown) == 2
+    for channels in shown:
+        torch.testing.assert_close(channels, expected)
+
+
+def test_half_precision_files_load(load, weights):
+    half = {key: weight.half() for key, weight in weights["lavie_base"].items()}
+    call = rig.one_call(load(half)[0], rig.known_clip(3, ()))
+    rounded = {key: weight.float() for key, weight in half.items()}
+    assert rig.error(call.out.float(), rig.reference_out(rounded, rig.PLAIN, call, 3)) < 100 * TOLERANCE
 
 
 def test_given_frames_come_out_bit_for_bit(load, weights):
