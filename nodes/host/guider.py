@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.guidance import with_context
-from .insertion import layers_know_frames
+from .insertion import condition_of, layers_know_frames
 from .known import KnownFrames, with_known, without_known
 
 
@@ -42,6 +42,13 @@ class VideoGuider(comfy.samplers.CFGGuider):
             self.set_conds(positive, negative)
             return
         latent_format = self.model_patcher.get_model_object("latent_format")
+        if condition_of(self.model_patcher) == "nearest":
+            if self.context_scale != 1.0:
+                raise InvalidInputError(
+                    "This model fills in between given frames and was never trained without them, so there is nothing to guide "
+                    "away from. Set context_guidance to 1."
+                )
+            known = known.spread()
         if self.context_scale == 1.0:
             self.set_conds(*(with_known(conds, known, latent_format) for conds in (positive, negative)))
             return

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
+from ...temporal.known_channels import nearest_given
 from .insertion import KNOWN_COND
 
 KNOWN_KEY = "video_ldm_known"
@@ -35,6 +36,11 @@ class KnownFrames:
         pasted = samples.clone()
         pasted[self.mask] = self.latents[self.mask].to(samples)
         return pasted
+
+    def spread(self) -> KnownFrames:
+        """The same clip with every frame given: those that are not, as the given one that is nearest."""
+        mask = self.mask.to(self.latents.device)
+        return KnownFrames(self.latents[nearest_given(mask)], torch.ones_like(mask))
 
     def pin(self, denoise_mask: Tensor | None) -> Tensor:
         """A host's mask (f 1 h w), 1 = denoise, under which the given frames stay."""

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, to_api
 
-from . import video_rig
+from . import lavie_rig, video_rig
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 SIDE = 64
@@ -22,11 +22,14 @@ FRAMES = {
     "custom_sampling": 8,
     "image_to_video": 8,
     "keyframes_to_113_frames": 33,
+    "lavie": 3,
+    "lavie_interpolation": 5,
     "long_video": 5 + 4 * 3,
     "longer_than_trained": 9,
     "personalised_model": 8,
     "prompt_travel": 8,
     "seamless_loop": 8,
+    "seine": 3,
     "several_futures": 5 + 3,
     "storyboard": 13,
     "text_to_video": 5,
@@ -45,8 +48,11 @@ SMALL = {
 }
 SHORT = {
     "keyframes_to_113_frames": 3,
+    "lavie": 3,
+    "lavie_interpolation": {16: 2, 61: 5},
     "longer_than_trained": 9,
     "long_video": 5,
+    "seine": 3,
     "several_futures": 5,
     "text_to_video": 5,
     "videocrafter": 3,
@@ -59,7 +65,8 @@ def small(graph: dict, name: str) -> dict:
     for node in graph.values():
         node["inputs"].update(SMALL.get(node["class_type"], {}))
         if node["class_type"] == "EmptyLatentImage" and name in SHORT:
-            node["inputs"]["batch_size"] = SHORT[name]
+            short, frames = SHORT[name], node["inputs"]["batch_size"]
+            node["inputs"]["batch_size"] = short[frames] if isinstance(short, dict) else short
     return graph
 
 
@@ -101,8 +108,22 @@ def video_models(host):
         yield
 
 
+@pytest.fixture(scope="module")
+def lavie_models(host, video_models):
+    """The same for LaVie and its relatives, which read text as SD 1.x does."""
+    models = host.base / "models"
+    toy = (models / "checkpoints" / "toy_sd.safetensors").resolve()
+    (models / "checkpoints" / "v1-5-pruned-emaonly.safetensors").symlink_to(toy)
+    for listing in ("lavie_base", "lavie_interpolation", "seine"):
+        weights = lavie_rig.tiny_weights(listing, text=TOY_TEXT)
+        torch.save({"ema": weights}, models / "diffusion_models" / f"{listing}.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        lavie_rig.tell_host(patch, host.pack("temporal.formats"), text=TOY_TEXT)
+        yield
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_it_runs(host, files, video_models, path):
+def test_it_runs(host, files, lavie_models, path):
     graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
     run = host.run(graph)
     decode = next(key for key, node in graph.items() if node["class_type"] == "VLDM_TemporalVAEDecode")
