@@ -5,6 +5,7 @@ from .extend import ExtendVideo
 from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
+from .image_motion import ImageMotion
 from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
@@ -21,6 +22,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     MotionPromptEncode,
     PromptSchedule,
     KnownFramesNode,
+    ImageMotion,
     VideoKSampler,
     VideoGuiderNode,
     LatentInterpolate,

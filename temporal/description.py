@@ -5,7 +5,7 @@ A field whose default is None is left out where it is None: a new part of a desc
 
 import json
 from dataclasses import asdict, fields, is_dataclass
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from .errors import CheckpointFormatError
 
@@ -14,7 +14,11 @@ T = TypeVar("T")
 
 def to_json(description: Any) -> str:
     """A dataclass as one line of JSON."""
-    return json.dumps({name: value for name, value in asdict(description).items() if value is not None})
+
+    def given(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if value is not None}
+
+    return json.dumps(asdict(description, dict_factory=given))
 
 
 def from_json(kind: type[T], text: str) -> T:
@@ -49,6 +53,12 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     kind = next((part for part in get_args(kind) if is_dataclass(part)), kind)
     if is_dataclass(kind):
         return _build(kind, value)
+    choices = [get_args(part) for part in (kind, *get_args(kind)) if get_origin(part) is Literal]
+    if choices and value not in choices[0]:
+        raise CheckpointFormatError(
+            f"The file's description of its weights says {name} = {value!r}, but this version of the pack knows "
+            f"{', '.join(choices[0])}. Update the pack."
+        )
     if isinstance(value, list) and all(type(item) is int for item in value):
         value = tuple(value)
     if (kind is int or kind is bool or kind is str) and type(value) is not kind:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 Section = Literal["input", "middle", "output"]
 Placement = Literal["all", "last"]
-# after a ResBlock; after a transformer block, on its tokens; after a whole block; in the place of a norm
-Kind = Literal["conv", "transformer", "motion", "norm"]
+# after a ResBlock; after a transformer block, on its tokens; after a whole block; in the place of a norm; where an image enters
+Kind = Literal["conv", "transformer", "motion", "norm", "image"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,14 @@ def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
             path = f"{block}.1" if f"{block}.1" in transformers else site.path
             found.append(replace(site, path=path, kind="motion"))
     return tuple(found)
+
+
+def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
+    """Where a given image enters: at the first convolution, or before the last motion module of every level on the way down."""
+    if on_input:
+        return (Site("input_blocks.0.0", "image", "input", 0, shape.model_channels, 0),)
+    last = {site.level: site for site in motion_plan(shape, middle=False) if site.section == "input"}
+    return tuple(replace(site, kind="image") for site in last.values())
 
 
 def norm_plan(shape: UNetShape) -> tuple[Site, ...]:

@@ -48,5 +48,6 @@ def _hook(stack: TemporalStack, site: Site, clip: Clip) -> Callable[..., Tensor]
         "conv": after_res_block,
         "transformer": after_transformer_block,
         "motion": after_block,
+        "image": after_block,
         "norm": after_norm,
     }[site.kind]

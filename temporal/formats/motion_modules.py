@@ -19,10 +19,15 @@ from ..layers.position import FrameTable
 from ..plan import SD1, SDXL, UNetShape, motion_plan
 from ..stack import StackConfig, TemporalStack
 from .facts import FACTS
+from .image_parts import ImagePart, image_part
 from .source import Source
 from .strangers import relative
 
 BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the UNet
+WITHOUT_TABLES = (
+    "AnimateLCM",
+    "AnimateLCM-I2V",
+)  # in the original spelling, where their absence tells the family
 FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
 TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 
@@ -76,17 +81,23 @@ class Spelling:
         Raises:
             CheckpointFormatError: a key is missing, unknown or of another shape, or a position table is not the fixed one.
         """
-        name, own = file.path.name, set(self.keys_of(file))
-        config = _config(file, own, self)
+        name, own, part = file.path.name, set(self.keys_of(file)), image_part(file.tensors)
+        config = _config(file, own, self, part)
         stack = TemporalStack(config, ops=ops, device="meta")
         keys = file_keys(stack, self)
-        wanted = {key for parts in keys.values() for key in parts}
+        given = {} if part is None else part.weights(file.tensors)
+        wanted = {key for parts in keys.values() for key in parts} | (
+            part.keys(file.tensors) if part else set()
+        )
         tables = {key for key in own if key.endswith(self.tables)}
-        others = file.tensors.keys() - own
+        others = file.tensors.keys() - own - wanted
         image = others if any(".resnets." in key for key in others) else set()
-        _check_keys(name, config.family, wanted - own, file.tensors.keys() - wanted - tables - image)
+        _check_keys(
+            name, config.family, wanted - file.tensors.keys(), file.tensors.keys() - wanted - tables - image
+        )
         _check_tables(name, file.tensors, tables)
-        assign_weights(stack, dict(_joined(name, file.tensors, keys, stack)), name, dtype, device)
+        weights = {**dict(_joined(name, file.tensors, keys, stack)), **given}
+        assign_weights(stack, weights, name, dtype, device)
         unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
         return stack, Source(self.name, len(wanted), unused)
 
@@ -114,7 +125,7 @@ def modules(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int
             yield site.name, (block.get(section, "mid_block"), index)
 
 
-def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig:
+def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePart | None) -> StackConfig:
     name, tensors = file.path.name, file.tensors
     levels = len({key.split(".")[1] for key in own if key.startswith("down_blocks.")})
     if levels not in BASES:
@@ -127,9 +138,10 @@ def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig
         tensors[key].shape[1] for key in own if key.endswith(spelling.tables) and tensors[key].ndim == 3
     }
     length = max(lengths, default=None)
-    family = spelling.families.get((base, middle, length), spelling.families.get((base, middle, 32)))
+    families = spelling.families if part is None else part.families
+    family = families.get((base, middle, length), families.get((base, middle, 32)))
     written = file.metadata.get(FAMILY_KEY)
-    family = written if written in spelling.families.values() else family
+    family = written if written in families.values() else family
     if family is None:
         raise CheckpointFormatError(
             f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which no published "
@@ -139,11 +151,12 @@ def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig
     return StackConfig(
         unet=unet,
         base=base,
-        max_frames=length or (64 if family == "AnimateLCM" else 32),
+        max_frames=length or (64 if family in WITHOUT_TABLES else 32),
         known_frames=False,
         frame_rate=False,
         family=family,
         motion=MotionConfig(middle, facts.clip_norm, facts.clip_norm_image),
+        image=None if part is None else part.kind,
     )
 
 

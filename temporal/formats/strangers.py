@@ -59,13 +59,7 @@ RELATIVES = (
         "it is SparseCtrl for scribbles, a ControlNet with motion modules, " + NOT_YET,
         ("controlnet_cond_embedding", "motion_modules."),
     ),
-    Sign("it is AnimateLCM for image to video, " + NOT_YET, ("motion_modules.", "img_encoder.conv_in.")),
     Sign("it is FancyVideo, " + NOT_YET, ("motion_modules.", "fps_embedding.linear")),
-    Sign(
-        "it is PIA, motion modules that see the first image, " + NOT_YET,
-        ("motion_modules.",),
-        size=("conv_in.weight", 1, 9),
-    ),
 )
 VIDEO_MODELS = (
     Sign(
