@@ -12,11 +12,13 @@ from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .sparse_control import LoadSparseControl
 from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadTemporalLayers,
     LoadMotionLora,
+    LoadSparseControl,
     LoadTemporalDecoder,
     VideoWindows,
     MotionPromptEncode,

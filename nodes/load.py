@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..temporal.levels import EXAMPLE, parse_alphas
 from .host import io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.insertion import LayerSettings, add_temporal_layers
@@ -46,8 +47,8 @@ class LoadTemporalLayers(io.ComfyNode):
             display_name="Load Temporal Layers",
             category="Video LDM/loaders",
             description="Adds temporal layers to an image model, so that it makes frames that belong together. Opens Video "
-            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM, AnimateDiff-Lightning, HotShot-XL and "
-            "diffusers motion adapters.",
+            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM and AnimateLCM-I2V, PIA, AnimateDiff-Lightning, "
+            "HotShot-XL and diffusers motion adapters.",
             inputs=[
                 io.Model.Input(
                     "model", tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint, LoRA included."
@@ -86,6 +87,14 @@ class LoadTemporalLayers(io.ComfyNode):
                     tooltip="Clips with more frames than the layers were trained for: refuse them, or squeeze the positions of "
                     "their frames into the trained length, for slower motion.",
                 ),
+                io.String.Input(
+                    "alpha_by_level",
+                    default="",
+                    optional=True,
+                    tooltip="Alpha for single resolutions of the UNet, 0 is the finest, such as "
+                    f"{EXAMPLE}; counts more than the alphas above. A number alone means all parts: 0: 1 switches the layers "
+                    "off at the finest resolution.",
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
@@ -109,12 +118,14 @@ class LoadTemporalLayers(io.ComfyNode):
         start_percent: float = 0.0,
         end_percent: float = 1.0,
         longer_clips: str = REFUSE,
+        alpha_by_level: str = "",
     ) -> io.NodeOutput:
+        opened = open_temporal_layers(file)
         given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
         alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
+        alphas |= parse_alphas(alpha_by_level, len(opened.patcher.model.config.unet.channel_mult))
         squeeze = longer_clips == SQUEEZE
         settings = LayerSettings(strength, alphas, start_percent, end_percent, squeeze)
-        opened = open_temporal_layers(file)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_schedule(patched, schedule, opened.schedule)
         return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))

@@ -50,7 +50,10 @@ class StackConfig:
             return plan(self.unet, self.transformers)
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
         image = image_plan(self.unet, self.image == "affinity") if self.image else ()
-        return (*image, *motion_plan(self.unet, self.motion.middle), *norms)
+        modules = motion_plan(self.unet, self.motion.middle)
+        if self.motion.control:
+            modules = tuple(site for site in modules if site.section == "input")
+        return (*image, *modules, *norms)
 
     def to_json(self) -> str:
         """As one line of JSON, the description in a file."""
@@ -86,7 +89,7 @@ class TemporalStack(nn.Module):
             if site.kind == "transformer":
                 return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
             if site.kind == "motion":
-                return MotionModule(site.channels, config.motion.clip_norm, ops, **kwargs)
+                return MotionModule(site.channels, config.motion, ops, **kwargs)
             known = known_channels[site.level] if config.known_frames else None
             return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
 

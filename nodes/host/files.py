@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 TEMPORAL_LAYERS = "temporal_layers"
 TEMPORAL_DECODERS = "temporal_decoders"
 MOTION_LORA = "motion_lora"
+CONTROL_NETS = "controlnet"  # the host's own
 FOLDERS = (TEMPORAL_LAYERS, TEMPORAL_DECODERS, MOTION_LORA)
 
 

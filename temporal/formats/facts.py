@@ -61,6 +61,12 @@ FACTS: Mapping[str, Facts] = {
         "Apache-2.0",
         clip_norm_image=True,
     ),
+    "SparseCtrl": Facts(
+        16,
+        ANIMATEDIFF,
+        "With AnimateDiff v3 layers on the model; strength 1, less for a looser likeness.",
+        "Apache-2.0",
+    ),
     "AnimateLCM-I2V": Facts(
         16,
         Schedule("sqrt_linear", end=0.014, lcm_steps=200),

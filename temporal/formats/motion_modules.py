@@ -92,11 +92,11 @@ class Spelling:
         tables = {key for key in own if key.endswith(self.tables)}
         others = file.tensors.keys() - own - wanted
         image = others if any(".resnets." in key for key in others) else set()
-        _check_keys(
+        check_keys(
             name, config.family, wanted - file.tensors.keys(), file.tensors.keys() - wanted - tables - image
         )
-        _check_tables(name, file.tensors, tables)
-        weights = {**dict(_joined(name, file.tensors, keys, stack)), **given}
+        check_tables(name, file.tensors, tables)
+        weights = {**dict(joined(name, file.tensors, keys, stack)), **given}
         assign_weights(stack, weights, name, dtype, device)
         unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
         return stack, Source(self.name, len(wanted), unused)
@@ -160,7 +160,8 @@ def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePar
     )
 
 
-def _check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> None:
+def check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> None:
+    """Refuse a file with keys too few or too many, in words of the family that it looks like."""
     if missing or extra:
         kinds = (("missing", missing), ("unknown", extra))
         found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
@@ -169,7 +170,8 @@ def _check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> N
         )
 
 
-def _check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> None:
+def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> None:
+    """Refuse a file whose position tables are not the fixed one, which is computed anew."""
     expected: dict[torch.Size, Tensor] = {}
     for key in sorted(tables):
         table = tensors[key]
@@ -188,7 +190,7 @@ def position_table(frames: int, channels: int) -> Tensor:
     return FrameTable(channels)(torch.arange(frames), torch.float32)[None]
 
 
-def _joined(
+def joined(
     name: str, tensors: Mapping[str, Tensor], keys: Mapping[str, tuple[str, ...]], stack: TemporalStack
 ) -> Iterator[tuple[str, Tensor]]:
     """Our tensors from those of the file: the same memory, or several stacked into one."""

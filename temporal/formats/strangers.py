@@ -52,11 +52,11 @@ RELATIVES = (
         LORA,
     ),
     Sign(
-        "it is SparseCtrl for RGB frames, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for RGB frames; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding.weight", "motion_modules."),
     ),
     Sign(
-        "it is SparseCtrl for scribbles, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for scribbles; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding", "motion_modules."),
     ),
     Sign("it is FancyVideo, " + NOT_YET, ("motion_modules.", "fps_embedding.linear")),

@@ -15,7 +15,7 @@ from .mixing import zero_init
 from .position import FrameTable
 from .transformer import FeedForward
 
-HEADS, ATTENTIONS = 8, 2  # in every published file
+HEADS = 8  # in every published file
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class MotionConfig:
     middle: bool  # one in the middle block too
     clip_norm: bool  # the module's own norm: over the clip
     clip_norm_image: bool  # the norms of the image model's ResBlocks and its last one: over the clip
+    control: bool | None = None  # of a control model: one attention each, only on the way down
 
 
 class MotionModule(nn.Module):
@@ -35,14 +36,14 @@ class MotionModule(nn.Module):
 
     mix_factor = None
 
-    def __init__(self, channels: int, clip_norm: bool, ops: Any, **kwargs: Any) -> None:
+    def __init__(self, channels: int, config: MotionConfig, ops: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.clip_norm = clip_norm
+        self.clip_norm, attentions = config.clip_norm, 1 if config.control else 2
         self.norm = ops.GroupNorm(32, channels, eps=1e-6, **kwargs)
         self.proj_in = ops.Linear(channels, channels, **kwargs)
-        self.norms = nn.ModuleList(ops.LayerNorm(channels, **kwargs) for _ in range(ATTENTIONS))
+        self.norms = nn.ModuleList(ops.LayerNorm(channels, **kwargs) for _ in range(attentions))
         self.attentions = nn.ModuleList(
-            FrameAttention(channels, HEADS, FrameTable(channels), ops, **kwargs) for _ in range(ATTENTIONS)
+            FrameAttention(channels, HEADS, FrameTable(channels), ops, **kwargs) for _ in range(attentions)
         )
         self.norm_out = ops.LayerNorm(channels, **kwargs)
         self.ff = FeedForward(channels, ops, **kwargs)
