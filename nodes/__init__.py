@@ -13,9 +13,11 @@ from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .sparse_control import LoadSparseControl
+from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadVideoModel,
     LoadTemporalLayers,
     LoadMotionLora,
     LoadSparseControl,

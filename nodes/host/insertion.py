@@ -50,7 +50,7 @@ class LayerSettings:
 
     def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
         """Positions of the frames (f,); None: counted."""
-        if not self.squeeze or num_frames <= max_frames:
+        if not self.squeeze or not max_frames or num_frames <= max_frames:
             return None
         return torch.linspace(0, max_frames - 1, num_frames)
 
@@ -167,7 +167,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
     for stack, settings in stacks_of(model):
-        if frames > stack.config.max_frames and not settings.squeeze:
+        if 0 < stack.config.max_frames < frames and not settings.squeeze:
             raise InvalidInputError(
                 f"The clip has {frames} frames; these temporal layers were made for at most "
                 f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "

@@ -24,7 +24,7 @@ from torch import Tensor
 from ...temporal.clip import Clip
 from ...temporal.errors import InvalidInputError
 from ...temporal.files import assign_weights
-from ...temporal.formats.motion_modules import check_keys
+from ...temporal.formats.keys import check_keys
 from ...temporal.formats.sparse_control import EMBEDDING, FAMILY, SparseControlFile, open_sparse_control
 from ...temporal.masks import place
 from ...temporal.plan import UNetShape

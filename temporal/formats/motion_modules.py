@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights, listed
+from ..files import WeightsFile, assign_weights
 from ..layers.motion import MotionConfig
 from ..layers.position import FrameTable
 from ..plan import SD1, SDXL, UNetShape, motion_plan
 from ..stack import StackConfig, TemporalStack
 from .facts import FACTS
 from .image_parts import ImagePart, image_part
+from .keys import check_keys, joined
 from .source import Source
 from .strangers import relative
 
@@ -160,16 +161,6 @@ def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePar
     )
 
 
-def check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> None:
-    """Refuse a file with keys too few or too many, in words of the family that it looks like."""
-    if missing or extra:
-        kinds = (("missing", missing), ("unknown", extra))
-        found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
-        raise CheckpointFormatError(
-            f"{name} looks like {family}, but is damaged or another model built on it. {found}."
-        )
-
-
 def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> None:
     """Refuse a file whose position tables are not the fixed one, which is computed anew."""
     expected: dict[torch.Size, Tensor] = {}
@@ -188,20 +179,3 @@ def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> 
 def position_table(frames: int, channels: int) -> Tensor:
     """The fixed table as files hold it, (1 f c)."""
     return FrameTable(channels)(torch.arange(frames), torch.float32)[None]
-
-
-def joined(
-    name: str, tensors: Mapping[str, Tensor], keys: Mapping[str, tuple[str, ...]], stack: TemporalStack
-) -> Iterator[tuple[str, Tensor]]:
-    """Our tensors from those of the file: the same memory, or several stacked into one."""
-    shapes = {key: weight.shape for key, weight in stack.state_dict().items()}
-    for key, parts in keys.items():
-        first, *rest = shapes[key]
-        expected = torch.Size([first // len(parts), *rest])
-        for part in parts:
-            if tensors[part].shape != expected:
-                raise CheckpointFormatError(
-                    f"{name}: {part} has shape {tuple(tensors[part].shape)}, but {stack.config.family} has "
-                    f"{tuple(expected)}. It may be damaged, or made for another image model."
-                )
-        yield key, tensors[parts[0]] if len(parts) == 1 else torch.cat([tensors[part] for part in parts])

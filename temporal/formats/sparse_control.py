@@ -18,8 +18,9 @@ from ..stack import StackConfig, TemporalStack
 from . import bare, motion_modules
 from .animatediff import ORIGINAL
 from .facts import FACTS
+from .keys import check_keys, joined
 from .motion_adapter import DIFFUSERS
-from .motion_modules import Spelling, check_keys, check_tables, file_keys, joined
+from .motion_modules import Spelling, check_tables, file_keys
 from .strangers import describe
 
 FAMILY = "SparseCtrl"
