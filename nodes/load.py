@@ -27,6 +27,16 @@ def _alpha_input(section: str, where: str) -> io.Input:
     )
 
 
+def _alpha_by_level_input() -> io.Input:
+    return io.String.Input(
+        "alpha_by_level",
+        default="",
+        optional=True,
+        tooltip=f"Alpha for single resolutions of the UNet, 0 is the finest, such as {EXAMPLE}; counts more than the alphas "
+        "above. A number alone means all parts: 0: 1 switches the layers off at the finest resolution.",
+    )
+
+
 def _percent_input(name: str, default: float, what: str) -> io.Input:
     return io.Float.Input(
         name,
@@ -87,14 +97,7 @@ class LoadTemporalLayers(io.ComfyNode):
                     tooltip="Clips with more frames than the layers were trained for: refuse them, or squeeze the positions of "
                     "their frames into the trained length, for slower motion.",
                 ),
-                io.String.Input(
-                    "alpha_by_level",
-                    default="",
-                    optional=True,
-                    tooltip="Alpha for single resolutions of the UNet, 0 is the finest, such as "
-                    f"{EXAMPLE}; counts more than the alphas above. A number alone means all parts: 0: 1 switches the layers "
-                    "off at the finest resolution.",
-                ),
+                _alpha_by_level_input(),
             ],
             outputs=[
                 io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
@@ -138,14 +141,18 @@ class LoadMotionLora(io.ComfyNode):
             node_id="VLDM_LoadMotionLoRA",
             display_name="Load Motion LoRA",
             category="Video LDM/loaders",
-            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance. Several can be "
-            "chained.",
+            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance; those of ModelScope "
+            "or ZeroScope one of MotionDirector. Several can be chained.",
             inputs=[
-                io.Model.Input("model", tooltip="Model with AnimateDiff layers, from Load Temporal Layers."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Model with AnimateDiff layers, from Load Temporal Layers; or ModelScope or ZeroScope, from Load Video "
+                    "Model.",
+                ),
                 io.Combo.Input(
                     "file",
                     options=file_names(MOTION_LORA),
-                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff.",
+                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff, or by MotionDirector.",
                 ),
                 io.Float.Input(
                     "strength",

@@ -170,8 +170,16 @@ def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None
     return next((sign.sentence for sign in signs if sign.fits(tensors)), None)
 
 
+def is_list(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are a list of matrices, as MotionDirector saves them: numbers for names."""
+    return bool(tensors) and all(key.isdigit() and tensor.ndim == 2 for key, tensor in tensors.items())
+
+
 def _unnamed(tensors: Mapping[str, Tensor]) -> str | None:
     """A list of matrices has numbers for names."""
-    if tensors and all(key.isdigit() and tensor.ndim == 2 for key, tensor in tensors.items()):
-        return "it is a LoRA of MotionDirector for ModelScope or ZeroScope, " + NOT_YET
+    if is_list(tensors):
+        return (
+            "it is a LoRA of MotionDirector for ModelScope or ZeroScope; put it in models/motion_lora and load it with Load "
+            "Motion LoRA."
+        )
     return None
