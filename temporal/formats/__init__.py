@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import CheckpointFormatError
-from ..files import WeightsFile, read_weights
+from ..errors import CheckpointFormatError, InvalidInputError
+from ..files import WeightsFile, read_weights, write_weights
 from ..stack import TemporalStack
-from . import modelscope, native, svd, videocrafter
+from . import lvdm, modelscope, native, svd, videocrafter
 from .animatediff import ORIGINAL
 from .facts import Schedule
 from .hotshot import HOTSHOT
@@ -29,8 +29,10 @@ __all__ = [
     "open_video_model",
     "report",
     "report_model",
+    "respell",
     "save_stack",
     "schedule_of",
+    "video_family",
 ]
 
 FAMILIES = (native, ORIGINAL, DIFFUSERS, HOTSHOT)  # the original spelling is also one of diffusers' names
@@ -90,17 +92,40 @@ def open_video_model(
     Raises:
         CheckpointFormatError: not a whole video model (the message says what it is and where it belongs), or damaged.
     """
-    file = read_weights(path)
-    named = bare(file)
-    for family in VIDEO_MODELS:
-        if family.recognise(named):
-            return family.load(named, ops, dtype, device)
+    named = bare(read_weights(path))
+    family = video_family(named)
+    if family is not None:
+        return family.load(named, ops, dtype, device)
+    name = named.path.name
     if any(family.recognise(named) for family in FAMILIES):
         raise CheckpointFormatError(
-            f"{file.path.name} is no whole video model: it holds temporal layers; put it in models/temporal_layers and load it "
+            f"{name} is no whole video model: it holds temporal layers; put it in models/temporal_layers and load it "
             "with Load Temporal Layers."
         )
-    raise CheckpointFormatError(f"{file.path.name} is no video model that can be read: {describe(file)}")
+    raise CheckpointFormatError(f"{name} is no video model that can be read: {describe(named)}")
+
+
+def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | None:
+    """The family of whole video models that a file, under bare names, is of."""
+    return next((family for family in VIDEO_MODELS if family.recognise(file)), None)
+
+
+def respell(path: str | Path, out: str | Path, spelling: str) -> None:
+    """Write the UNet of a whole video model in another spelling of its family, as safetensors. No weight is changed.
+
+    Raises:
+        CheckpointFormatError: not a whole video model, or damaged.
+        InvalidInputError: the family has no such spelling.
+    """
+    open_video_model(path)  # complete, or refused
+    file = bare(read_weights(path))
+    family = video_family(file)
+    name = family.label[0]
+    target = next((other for other in VIDEO_MODELS if other.label == (name, spelling)), None)
+    if target is None:
+        known = ", ".join(other.label[1] for other in VIDEO_MODELS if other.label[0] == name)
+        raise InvalidInputError(f"{name} has no {spelling} spelling; it is written as {known}.")
+    write_weights(out, family.respelled(file.tensors, target), {"format": "pt"})
 
 
 def bare(file: WeightsFile) -> WeightsFile:

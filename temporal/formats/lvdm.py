@@ -26,17 +26,20 @@ from .unet_names import image_names, modules
 from .video_model import VideoModel
 
 BASE, SHAPE = "SD 2.x", SD2
+PROJECTIONS = (".proj_in.weight", ".proj_out.weight")
 SCALES = "scale_arr"  # of x0 by time step, in checkpoints of VideoCrafter
 
 
 @dataclass(frozen=True)
 class Spelling:
     """How files name things: `image` from host's and diffusers' name of a weight of the image model, `module` from a site
-    of a temporal layer and the names of all blocks in diffusers."""
+    of a temporal layer and the names of all blocks in diffusers. `points`: temporal projections have a third axis, of length
+    one."""
 
     name: str
     image: Callable[[str, str], str]
     module: Callable[[Site, Mapping[str, str]], str]
+    points: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,24 @@ class LvdmFamily:
             schedule=_rescaled(FACTS[self.family].schedule, tensors, name),
             fps=self.fps,
         )
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Family and spelling."""
+        return self.family, self.spelling.name
+
+    def respelled(self, tensors: Mapping[str, Tensor], target: "LvdmFamily") -> dict[str, Tensor]:
+        """The weights of a file under the names of another spelling."""
+        names = target.image_keys()
+        found = {names[host]: tensors[key] for host, key in self.image_keys().items()}
+        stack = TemporalStack(self.stack_config(), device="meta")
+        temporal = target.temporal_keys(stack)
+        for own, keys in self.temporal_keys(stack).items():
+            for key, name in zip(keys, temporal[own], strict=True):
+                projection = key.endswith(PROJECTIONS)
+                weight = tensors[key].flatten(1) if projection else tensors[key]
+                found[name] = weight[..., None] if projection and target.spelling.points else weight
+        return found
 
     def stack_config(self) -> StackConfig:
         """The description of the temporal layers."""

@@ -15,7 +15,7 @@ def _image(host: str, diffusers: str) -> str:
 
 ORIGINAL = LvdmFamily(
     NAME,
-    Spelling("original", _image, original_module("input_blocks.0.1")),
+    Spelling("original", _image, original_module("input_blocks.0.1"), points=True),
     Sign("", ("temopral_conv", "input_blocks.0.1.proj_in.weight")),
     CONFIG,
 )

@@ -105,12 +105,9 @@ VIDEO_MODELS = (
     Sign(f"it is I2VGen-XL, {WHOLE}, {NOT_YET}", ("image_latents_proj_in.",)),
     Sign("it is the decoder of ToonCrafter, " + NOT_YET, ("decoder.attn_refinement.",)),
     Sign(
-        "it is the temporal decoder of Stable Video Diffusion; load it with Load VAE.",
-        ("decoder.mid.block_1.mix_factor",),
-    ),
-    Sign(
-        "it is the temporal decoder of Stable Video Diffusion in diffusers' spelling; load the original with Load VAE.",
-        ("decoder.time_conv_out.",),
+        "it is the temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders and load it with Load "
+        "Temporal Decoder.",
+        either=("decoder.mid.block_1.mix_factor", "decoder.time_conv_out."),
     ),
     Sign("it is the video VAE of Upscale-A-Video, " + NOT_YET, ("decoder.condition_fuse.",)),
     Sign(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..files import WeightsFile
 from ..plan import SD2
@@ -50,6 +51,16 @@ class SvdFamily:
         unused = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
         image = {host: tensors[key] for host, key in keys.items()}
         return VideoModel(NAME, image, Source(self.spelling, len(wanted), unused))
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Family and spelling."""
+        return NAME, self.spelling
+
+    def respelled(self, tensors: Mapping[str, Tensor], target: "SvdFamily") -> dict[str, Tensor]:
+        """The weights of a file under the names of another spelling."""
+        names = target.keys()
+        return {names[host]: tensors[key] for host, key in self.keys().items()}
 
     def keys(self) -> dict[str, str]:
         """The file's key of every weight, by the host's."""
