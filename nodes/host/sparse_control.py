@@ -116,6 +116,12 @@ class SparseControl(comfy.controlnet.ControlNet):
 
     def _hint(self, x: Tensor, num_frames: int) -> Tensor:
         """Condition and mask (f c+1 h w): zeros where no frame is given."""
+        longest = self.control_model.stack.config.max_frames
+        if num_frames > longest:
+            raise InvalidInputError(
+                f"The clip has {num_frames} frames; SparseCtrl was made for at most {longest}. Make it shorter, or add Video "
+                "Windows to the model."
+            )
         frames, total = self.window or (list(range(num_frames)), num_frames)
         size = tuple(x.shape[2:])
         if size not in self._given:
@@ -179,12 +185,13 @@ def _host_config(unet: UNetShape) -> dict[str, Any]:
 def _named_as_here(name: str, file: SparseControlFile, model: SparseControlModel) -> dict[str, Tensor]:
     """The weights of the ControlNet by the host's names. Raises CheckpointFormatError where names are missing or unknown."""
     own = model.state_dict().keys()
-    names = {theirs: ours for theirs, ours in _names(file).items() if ours in own}
+    names = {theirs: ours for theirs, ours in names_in_files(file).items() if ours in own}
     check_keys(name, FAMILY, names.keys() - file.weights.keys(), file.weights.keys() - names.keys())
     return {names[key]: tensor for key, tensor in file.weights.items()}
 
 
-def _names(file: SparseControlFile) -> dict[str, str]:
+def names_in_files(file: SparseControlFile) -> dict[str, str]:
+    """The host's name of every weight that a ControlNet of this shape may have, by its name in files."""
     unet = file.stack.config.unet
     pairs = {f"controlnet_down_blocks.{n}": f"zero_convs.{n}.0" for n in range(_input_blocks(unet))}
     pairs["controlnet_mid_block"] = "middle_block_out.0"

@@ -36,7 +36,7 @@ def write(path: str | Path, stack: TemporalStack, spelling: str) -> None:
             f"The {chosen.name} spelling has no names for {stack.config.family} layers; write them as {NATIVE}."
         )
     metadata = {"format": "pt", FAMILY_KEY: stack.config.family}
-    write_weights(path, dict(_spelled(stack, chosen)), metadata)
+    write_weights(path, dict(spelled(stack, chosen)), metadata)
 
 
 def _families(stack: TemporalStack, spelling: Spelling) -> Collection[str]:
@@ -46,7 +46,8 @@ def _families(stack: TemporalStack, spelling: Spelling) -> Collection[str]:
     return part.families.values() if spelling.name in part.spellings else ()
 
 
-def _spelled(stack: TemporalStack, spelling: Spelling) -> Iterator[tuple[str, Tensor]]:
+def spelled(stack: TemporalStack, spelling: Spelling) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of a file that holds a stack, in a spelling."""
     weights = stack.state_dict()
     first, tables = f"{spelling.norms[0]}.weight", spelling.tables
     if stack.config.family in WITHOUT_TABLES and spelling is ORIGINAL:

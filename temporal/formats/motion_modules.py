@@ -126,14 +126,19 @@ def modules(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int
             yield site.name, (block.get(section, "mid_block"), index)
 
 
-def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePart | None) -> StackConfig:
-    name, tensors = file.path.name, file.tensors
-    levels = len({key.split(".")[1] for key in own if key.startswith("down_blocks.")})
+def base_of(name: str, keys: set[str]) -> tuple[str, UNetShape]:
+    """The image model that motion modules were made for, by the number of its resolutions."""
+    levels = len({key.split(".")[1] for key in keys if key.startswith("down_blocks.")})
     if levels not in BASES:
         raise CheckpointFormatError(
             f"{name} has motion modules for a UNet of {levels} resolutions; SD 1.x has 4 and SDXL 3. It may be damaged."
         )
-    base, unet = BASES[levels]
+    return BASES[levels]
+
+
+def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePart | None) -> StackConfig:
+    name, tensors = file.path.name, file.tensors
+    base, unet = base_of(name, own)
     middle = any(key.startswith("mid_block.") for key in own)
     lengths = {
         tensors[key].shape[1] for key in own if key.endswith(spelling.tables) and tensors[key].ndim == 3

@@ -15,12 +15,12 @@ from ..errors import CheckpointFormatError
 from ..files import WeightsFile, assign_weights, read_weights
 from ..layers.motion import MotionConfig
 from ..stack import StackConfig, TemporalStack
-from . import bare, motion_modules
+from . import bare
 from .animatediff import ORIGINAL
 from .facts import FACTS
 from .keys import check_keys, joined
 from .motion_adapter import DIFFUSERS
-from .motion_modules import Spelling, check_tables, file_keys
+from .motion_modules import Spelling, base_of, check_tables, file_keys
 from .strangers import describe
 
 FAMILY = "SparseCtrl"
@@ -57,8 +57,10 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
     spelling = next(spelling for spelling in SPELLINGS if spelling.keys_of(file))
     own = set(spelling.keys_of(file))
     weights = {key: tensor for key, tensor in file.tensors.items() if key not in own}
-    report = "\n".join(_report(kind, spelling, file))
-    return SparseControlFile(kind, _stack(file, spelling, own, ops, dtype), weights, report)
+    stack = _stack(file, spelling, own, ops, dtype)
+    count = sum(tensor.numel() for tensor in (*weights.values(), *stack.parameters()))
+    report = "\n".join(_report(kind, spelling.name, count, stack.config.base))
+    return SparseControlFile(kind, stack, weights, report)
 
 
 def kind_of(file: WeightsFile) -> Literal["rgb", "scribble"] | None:
@@ -73,7 +75,7 @@ def kind_of(file: WeightsFile) -> Literal["rgb", "scribble"] | None:
 def _stack(
     file: WeightsFile, spelling: Spelling, own: set[str], ops: Any, dtype: torch.dtype | None
 ) -> TemporalStack:
-    base, unet = motion_modules.BASES[4]
+    base, unet = base_of(file.path.name, own)
     motion = MotionConfig(middle=False, clip_norm=False, clip_norm_image=False, control=True)
     config = StackConfig(unet, base, MAX_FRAMES, False, False, FAMILY, motion=motion)
     stack, name = TemporalStack(config, ops=ops, device="meta"), file.path.name
@@ -86,10 +88,9 @@ def _stack(
     return stack
 
 
-def _report(kind: str, spelling: Spelling, file: WeightsFile) -> Iterator[str]:
+def _report(kind: str, spelling: str, count: int, base: str) -> Iterator[str]:
     facts, what = FACTS[FAMILY], {"rgb": "RGB frames", "scribble": "scribbles"}[kind]
-    millions = sum(tensor.numel() for tensor in file.tensors.values()) / 1e6
-    yield f"{FAMILY} for {what} ({spelling.name} file), {millions:.1f} M weights, for {motion_modules.BASES[4][0]}"
+    yield f"{FAMILY} for {what} ({spelling} file), {count / 1e6:.1f} M weights, for {base}"
     yield f"Clip: {facts.trained_frames} frames in training, at most {MAX_FRAMES} frames"
     yield f"Sampling: {facts.advice}"
     yield f"Licence: {facts.licence}"

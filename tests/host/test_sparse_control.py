@@ -249,7 +249,7 @@ def test_nothing_is_left_behind(model, files):
     assert all(torch.equal(before[key], value) for key, value in control.control_model.state_dict().items())
 
 
-def test_what_cannot_work_is_refused(model, vae, files):
+def test_what_cannot_work_is_refused(model, image, unet, vae, files):
     from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
 
     weights = file_of(reference_control("rgb"), one_attention)
@@ -258,6 +258,13 @@ def test_what_cannot_work_is_refused(model, vae, files):
         sampled(model, applied(control, pictures(2), None))
     with pytest.raises(InvalidInputError, match="names 2 frames, but 3 were given"):
         sampled(model, applied(control, pictures(3), vae))
+    from video_ldm.nodes.load import LoadTemporalLayers
+
+    longer = LoadTemporalLayers.execute(
+        image, files("temporal_layers", rig.motion_weights(unet)), 1.0, longer_clips="squeeze"
+    ).result[0]
+    with pytest.raises(InvalidInputError, match=r"33 frames; SparseCtrl .* at most 32\. .*Video Windows"):
+        sampled(longer, applied(control, pictures(2), vae), 33)
     missing = {key: value for key, value in weights.items() if key != "controlnet_mid_block.bias"}
     cases = [
         (missing, r"looks like SparseCtrl, but .* missing: controlnet_mid_block\.bias\."),
