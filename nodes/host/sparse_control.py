@@ -22,7 +22,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequenti
 from torch import Tensor
 
 from ...temporal.clip import Clip
-from ...temporal.errors import InvalidInputError
+from ...temporal.errors import CheckpointFormatError, InvalidInputError
 from ...temporal.files import assign_weights
 from ...temporal.formats.keys import check_keys
 from ...temporal.formats.sparse_control import EMBEDDING, FAMILY, SparseControlFile, open_sparse_control
@@ -183,10 +183,17 @@ def _host_config(unet: UNetShape) -> dict[str, Any]:
 
 
 def _named_as_here(name: str, file: SparseControlFile, model: SparseControlModel) -> dict[str, Tensor]:
-    """The weights of the ControlNet by the host's names. Raises CheckpointFormatError where names are missing or unknown."""
-    own = model.state_dict().keys()
+    """The weights of the ControlNet by the host's names. Raises CheckpointFormatError where they do not fit."""
+    own = model.state_dict()
     names = {theirs: ours for theirs, ours in names_in_files(file).items() if ours in own}
     check_keys(name, FAMILY, names.keys() - file.weights.keys(), file.weights.keys() - names.keys())
+    for theirs, ours in names.items():
+        given, expected = file.weights[theirs].shape, own[ours].shape
+        if given != expected:
+            raise CheckpointFormatError(
+                f"{name}: {theirs} has shape {tuple(given)}, but {FAMILY} has {tuple(expected)}. It may be damaged, or made for "
+                "another image model."
+            )
     return {names[key]: tensor for key, tensor in file.weights.items()}
 
 

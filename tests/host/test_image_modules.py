@@ -121,6 +121,12 @@ def test_pia_is_diffusers_with_the_norms_of_the_original(load, pia, spell, place
     assert error(rig.reference_out(unet, call, beside=beside.flip(0)), call.out) > 0.01
 
 
+def test_a_whole_unet_of_diffusers_is_pia_without_its_image_model(load, pia):
+    unet, image = pia
+    _, report = load(image, {**unet.state_dict(), **pia_weights(unet, dict)})
+    assert report.startswith("PIA (diffusers file)") and "of an image model (not used)" in report
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 def test_pia_at_odd_sizes_and_numbers_of_frames(load, pia, frames):
     unet, image = pia

@@ -269,7 +269,10 @@ def test_what_cannot_work_is_refused(model, image, unet, vae, files):
     cases = [
         (missing, r"looks like SparseCtrl, but .* missing: controlnet_mid_block\.bias\."),
         ({**weights, "surprise": torch.zeros(1)}, r"unknown: surprise\."),
-        ({**weights, "conv_in.weight": torch.zeros(32, 8, 3, 3)}, r"has shape \(32, 8, 3, 3\)"),
+        (
+            {**weights, "conv_in.weight": torch.zeros(32, 8, 3, 3)},
+            r"conv_in.weight has shape \(32, 8, 3, 3\), but SparseCtrl",
+        ),
         ({**weights, "conv_in.bias": torch.full((32,), torch.nan)}, "is not finite"),
         (
             {"zero_convs.0.0.weight": torch.zeros(1)},
