@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ..temporal.errors import InvalidInputError
 from ..temporal.levels import EXAMPLE, parse_alphas
 from .host import io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
-from .host.insertion import LayerSettings, add_temporal_layers
+from .host.insertion import LONGER_CLIPS, REFUSE, LayerSettings, add_temporal_layers
 from .host.motion_lora import add_motion_lora
 from .host.schedule import AUTO, NAMES, with_schedule
 from .host.vae import open_temporal_decoder
 
 AS_TRAINED = -1.0
-REFUSE, SQUEEZE = "refuse", "squeeze"
 
 
 def _alpha_input(section: str, where: str) -> io.Input:
@@ -91,11 +91,12 @@ class LoadTemporalLayers(io.ComfyNode):
                 _percent_input("end_percent", 1.0, "act no more"),
                 io.Combo.Input(
                     "longer_clips",
-                    options=[REFUSE, SQUEEZE],
+                    options=list(LONGER_CLIPS),
                     default=REFUSE,
                     optional=True,
-                    tooltip="Clips with more frames than the layers were trained for: refuse them, or squeeze the positions of "
-                    "their frames into the trained length, for slower motion.",
+                    tooltip="Clips with more frames than the layers were trained for: refuse them; squeeze the positions of "
+                    "their frames into the trained length, for slower motion; or convolve, where each frame sees those near it "
+                    "in time, as many as in training.",
                 ),
                 _alpha_by_level_input(),
             ],
@@ -123,12 +124,15 @@ class LoadTemporalLayers(io.ComfyNode):
         longer_clips: str = REFUSE,
         alpha_by_level: str = "",
     ) -> io.NodeOutput:
+        if longer_clips not in LONGER_CLIPS:
+            raise InvalidInputError(
+                f"longer_clips is {longer_clips!r}; choose from {', '.join(LONGER_CLIPS)}."
+            )
         opened = open_temporal_layers(file)
         given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
         alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
         alphas |= parse_alphas(alpha_by_level, len(opened.patcher.model.config.unet.channel_mult))
-        squeeze = longer_clips == SQUEEZE
-        settings = LayerSettings(strength, alphas, start_percent, end_percent, squeeze)
+        settings = LayerSettings(strength, alphas, start_percent, end_percent, longer_clips)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_schedule(patched, schedule, opened.schedule)
         return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))

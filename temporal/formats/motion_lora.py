@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import CheckpointFormatError, IncompatibleModelError
-from ..files import WeightsFile, listed
+from ..files import WeightsFile, check_numbers, listed, shown, size
 from ..stack import TemporalStack
 from . import modelscope
 from .animatediff import ORIGINAL
@@ -94,6 +94,8 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
         raise CheckpointFormatError(
             f"{file.path.name} is not a motion LoRA for {stack.config.family}. Unknown: {listed(unknown)}."
         )
+    for module in targets:
+        _check_factors(file.path.name, module, factors, known[module], stack)
     return MotionLora(factors, targets, tuple(skipped))
 
 
@@ -113,13 +115,8 @@ def _listed(file: WeightsFile, stack: TemporalStack, known: Mapping[str, Target]
         )
     factors = {}
     for name, up, down in zip(names, matrices[::2], matrices[1::2], strict=True):
-        outputs, inputs = _size(stack, known[name])
-        if up.shape[1] != down.shape[0] or (up.shape[0], down.shape[1]) != (outputs, inputs):
-            raise CheckpointFormatError(
-                f"{file.path.name}: the matrices for {name} have shapes {tuple(up.shape)} and {tuple(down.shape)}, but "
-                f"({outputs}, rank) and (rank, {inputs}) were expected. It may be damaged, or made for another model."
-            )
         factors |= {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}
+        _check_factors(file.path.name, name, factors, known[name], stack)
     return MotionLora(factors, {name: known[name] for name in names})
 
 
@@ -132,11 +129,27 @@ def _names_in_order(stack: TemporalStack) -> Iterator[str]:
         yield from (f"{module}.transformer_blocks.0.{layer}" for layer in IN_ORDER)
 
 
-def _size(stack: TemporalStack, target: Target) -> tuple[int, int]:
-    """Channels out of and into a layer."""
-    own, part = (target, None) if isinstance(target, str) else target
-    rows, columns = stack.get_parameter(own).shape
-    return (rows if part is None else part[2]), columns
+def _check_factors(
+    name: str, module: str, factors: Mapping[str, Tensor], target: Target, stack: TemporalStack
+) -> None:
+    """Both factors of a change are there, finite, and of the sizes of what they change."""
+    pair = [factors.get(f"{module}.lora_{side}.weight") for side in ("up", "down")]
+    if any(factor is None for factor in pair):
+        raise CheckpointFormatError(
+            f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be damaged."
+        )
+    up, down = pair
+    weight = stack.get_parameter(target if isinstance(target, str) else target[0])
+    rows = len(weight) if isinstance(target, str) else target[1][2]
+    fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)
+    if not fits or (len(up), down.shape[1]) != (rows, weight.shape[1]):
+        raise CheckpointFormatError(
+            f"{name}: the factors of {shown(module)} have shapes {size(up)} and {size(down)}, but {stack.config.family} needs "
+            f"({rows}, rank) and (rank, {weight.shape[1]}). It may be damaged, or made for another version."
+        )
+    for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):
+        if f"{module}.{leaf}" in factors:
+            check_numbers(name, f"{module}.{leaf}", factors[f"{module}.{leaf}"])
 
 
 def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target]]:

@@ -169,7 +169,8 @@ def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None
 
 def is_list(tensors: Mapping[str, Tensor]) -> bool:
     """Whether tensors are a list of matrices, as MotionDirector saves them: numbers for names."""
-    return bool(tensors) and all(key.isdigit() and tensor.ndim == 2 for key, tensor in tensors.items())
+    numbered = tensors.keys() == {str(number) for number in range(len(tensors))}
+    return bool(tensors) and numbered and all(tensor.ndim == 2 for tensor in tensors.values())
 
 
 def _unnamed(tensors: Mapping[str, Tensor]) -> str | None:

@@ -85,7 +85,7 @@ def test_lists_that_do_not_fit_are_refused(load, file):
     swapped = [matrices[1], matrices[0], *matrices[2:]]
     cases = [
         (matrices[:20], r"is a list of 20 matrices; .* has 340\. It may be the spatial LoRA"),
-        (swapped, r"the matrices for transformer_in\.transformer_blocks\.0\.attn1\.to_q have shapes \(2, "),
+        (swapped, r"the factors of transformer_in\.transformer_blocks\.0\.attn1\.to_q have shapes \(2, "),
     ]
     for given, message in cases:
         with pytest.raises(CheckpointFormatError, match=message):
