@@ -11,6 +11,7 @@ import comfy.ops
 from torch import Tensor, nn
 
 from ...temporal.decoder import TemporalDecoder, load_decoder
+from ...temporal.decoder.streaming import AtSite
 from ...temporal.errors import IncompatibleModelError
 from .files import TEMPORAL_DECODERS, full_path
 from .hooks import removed_at_exit
@@ -34,10 +35,14 @@ class TemporalAutoencoder(nn.Module):
 
     def decode(self, latent: Tensor, **options: Any) -> Tensor:
         """Frames (f 3 h w) of one clip's latents (f c h w)."""
+        return self.run(latent, self.decoder, **options)
+
+    def run(self, latent: Tensor, at_site: AtSite, **options: Any) -> Tensor:
+        """Decode with the image decoder, what comes out of its residual blocks replaced by `at_site(site, hidden)`."""
         with ExitStack() as hooks:
             for site in self.decoder.sites:
                 removed_at_exit(
-                    hooks, self.autoencoder, site.path, lambda _b, _a, _k, out, s=site: self.decoder(s, out)
+                    hooks, self.autoencoder, site.path, lambda _b, _a, _k, out, s=site: at_site(s, out)
                 )
             return self.autoencoder.decode(latent, **options)
 
