@@ -9,6 +9,7 @@ from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
+from .render import RenderVideo, VideoFromLatents
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .windows import VideoWindows
@@ -26,6 +27,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LatentInterpolate,
     ExtendVideo,
     TemporalVAEDecode,
+    RenderVideo,
+    VideoFromLatents,
 )
 
 
