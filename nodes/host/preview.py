@@ -56,11 +56,10 @@ def _strip(previewer: Any, x0: Tensor, fps: float) -> AnimatedStrip:
     return AnimatedStrip(frames, fps / stride)
 
 
-def strip_of_frames(frames: Tensor, fps: float) -> AnimatedStrip:
-    """A small animation of frames (n h w 3) in 0..1: at most STRIP_FRAMES of them, their longest side STRIP_SIDE."""
-    stride = -(-frames.shape[0] // STRIP_FRAMES)
-    pixels = (255 * frames[::stride].clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
+def thumbnails(frames: Tensor) -> list[Image.Image]:
+    """Small pictures of frames (n h w 3) in 0..1; their longest side is at most STRIP_SIDE."""
+    pixels = (255 * frames[..., :3].clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
     pictures = [Image.fromarray(frame) for frame in pixels]
     for picture in pictures:
         picture.thumbnail((STRIP_SIDE, STRIP_SIDE))
-    return AnimatedStrip(pictures, fps / stride)
+    return pictures

@@ -6,14 +6,16 @@ Shapes: chunks of frames (n h w 3) float 0..1.
 from __future__ import annotations
 
 import time
+from collections import deque
 
 import comfy.utils
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy_execution.utils import get_executing_context
+from PIL import Image
 from server import PromptServer
 from torch import Tensor
 
-from .preview import strip_of_frames
+from .preview import STRIP_FRAMES, AnimatedStrip, thumbnails
 
 PAUSE = 1.0  # seconds between two previews
 
@@ -25,15 +27,19 @@ class FilmProgress:
         self.total, self.fps, self.done = num_frames, fps, 0
         self.bar = comfy.utils.ProgressBar(num_frames)
         self.started = self.shown = time.monotonic()
+        self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
+        self.latest: deque[Image.Image] = deque(maxlen=STRIP_FRAMES)
 
     def __call__(self, frames: Tensor) -> None:
         self.done += len(frames)
         now, preview = time.monotonic(), None
+        if self.has_preview:
+            self.latest.extend(thumbnails(frames[-STRIP_FRAMES:]))
         if now - self.shown > PAUSE:
             self.shown = now
             say(f"frame {self.done} of {self.total}, {self._left(now)} left")
-            if args.preview_method != LatentPreviewMethod.NoPreviews:
-                preview = ("PNG", strip_of_frames(frames, self.fps), None)
+            if self.latest:
+                preview = ("PNG", AnimatedStrip(list(self.latest), self.fps), None)
         self.bar.update_absolute(self.done, self.total, preview)
 
     def _left(self, now: float) -> str:

@@ -112,8 +112,8 @@ def test_the_node_says_what_it_needs_and_how_long_it_takes(host, monkeypatch):
     )
     monkeypatch.setattr(progress, "PAUSE", -1.0)
     monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.Latent2RGB)
-    inner = progress.strip_of_frames
-    monkeypatch.setattr(progress, "strip_of_frames", lambda *a: previews.append(inner(*a)) or previews[-1])
+    inner = progress.AnimatedStrip
+    monkeypatch.setattr(progress, "AnimatedStrip", lambda *a: previews.append(inner(*a)) or previews[-1])
     host.run(film_graph(chunk_length=2))
     assert {node for node, _ in said} == {"3"}
     texts = [text for _, text in said]
@@ -121,7 +121,8 @@ def test_the_node_says_what_it_needs_and_how_long_it_takes(host, monkeypatch):
     assert "free) and about" in texts[0] and "on disk" in texts[0]
     assert texts[1].startswith("frame 2 of 5, ") and texts[1].endswith(" s left")
     assert texts[-1].startswith("film_00001_.mp4: 5 frames")
-    assert sum(len(strip.frames) for strip in previews) == 5 and previews[0].size == (64, 64)
+    assert len(previews[0].frames) == 2 and len(previews[-1].frames) == 5
+    assert previews[0].size == (64, 64)
 
 
 @pytest.mark.parametrize(
