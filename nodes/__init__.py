@@ -10,6 +10,7 @@ from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
+from .render import RenderVideo, VideoFromLatents
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .sparse_control import LoadSparseControl
@@ -37,6 +38,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadVideoUpscaler,
     VideoUpscale,
     VideoUpscaleDiffusion,
+    RenderVideo,
+    VideoFromLatents,
 )
 
 
