@@ -117,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := set(names) - set(PICTURES):
         parser.error(f"there is no picture of {', '.join(sorted(unknown))}")
     IMAGES.mkdir(parents=True, exist_ok=True)
+    draw_icon(environment.REPO / "web" / "icon.png")
     with (host := Host()) as client:
         put_sources(host.base / "input")
         for name in names:
@@ -188,6 +189,17 @@ def _add_decoder(graph: Graph) -> None:
     inputs = {"vae": decode["inputs"]["vae"], "file": DECODER}
     graph["decoder"] = {"class_type": "VLDM_LoadTemporalDecoder", "inputs": inputs}
     decode["inputs"]["vae"] = ["decoder", 0]
+
+
+def draw_icon(path: Path, size: int = 400) -> None:
+    """The pack's icon: a star that zooms towards the viewer, four moments in one picture."""
+    frames = render(replace(STAR, camera="zoom in", speed=0.5), num_frames=4, fps=2)
+    half = scene.SIDE // 2
+    icon = Image.new("RGB", (scene.SIDE, scene.SIDE))
+    for index, frame in enumerate(frames):
+        part = Image.fromarray(frame).resize((half, half), Image.Resampling.LANCZOS)
+        icon.paste(part, (index % 2 * half, index // 2 * half))
+    icon.resize((size, size), Image.Resampling.LANCZOS).quantize(64).save(path, optimize=True)
 
 
 def captioned(frame: Image.Image, caption: str, given: bool) -> Image.Image:
