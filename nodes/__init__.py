@@ -11,9 +11,11 @@ from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
 NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadVideoModel,
     LoadTemporalLayers,
     LoadMotionLora,
     LoadTemporalDecoder,

@@ -13,8 +13,8 @@ class TemporalVAEDecode(io.ComfyNode):
             node_id="VLDM_TemporalVAEDecode",
             display_name="Temporal VAE Decode",
             category="Video LDM/decode",
-            description="Decodes a clip in overlapping chunks, never frame by frame, so that temporal decoders see "
-            "their neighbours.",
+            description="Decodes a clip of any length in bounded memory. Temporal decoders see every neighbour: frames do "
+            "not flicker, and there are no seams.",
             inputs=[
                 io.Latent.Input("samples", tooltip="The clip to decode."),
                 io.Vae.Input("vae", tooltip="The checkpoint's VAE, or one with a temporal decoder."),
@@ -23,15 +23,17 @@ class TemporalVAEDecode(io.ComfyNode):
                     default=16,
                     min=2,
                     max=1024,
-                    tooltip="Frames decoded together; more needs more memory. Halved when memory runs out.",
+                    tooltip="Frames decoded together; more needs more memory. Video LDM decoders and image VAEs give the same "
+                    "frames for every length, and halve it when memory runs out. SVD decoders look at all frames they get: "
+                    "more is steadier.",
                 ),
                 io.Int.Input(
                     "overlap",
                     default=4,
                     min=0,
                     max=64,
-                    tooltip="Neighbours decoded along with each chunk on either side and then dropped; more hides the "
-                    "seams of decoders that look far along time.",
+                    tooltip="For SVD and other decoders that look at all frames they get: neighbours decoded along with each "
+                    "chunk on either side and faded over. Video LDM decoders and image VAEs need none and ignore it.",
                 ),
             ],
             outputs=[io.Image.Output(tooltip="The frames; connect them to Create Video.")],

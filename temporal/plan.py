@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 Section = Literal["input", "middle", "output"]
 Placement = Literal["all", "last"]
-# after a ResBlock; after a transformer block, on its tokens; after a whole block; in the place of a norm
-Kind = Literal["conv", "transformer", "motion", "norm"]
+# after a ResBlock; after a transformer block, on its tokens; after a whole block; in the place of a norm;
+# of the LVDM line: after a ResBlock, after a spatial transformer or the first convolution, on the time embedding
+Kind = Literal["conv", "transformer", "motion", "norm", "convs", "frames", "rate"]
+FIRST_HEADS = 8  # of the LVDM line's transformer over the first convolution's frames
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,22 @@ def norm_plan(shape: UNetShape) -> tuple[Site, ...]:
         for layers in ("in_layers", "out_layers")
     ]
     return (*inside, Site("out.0", "norm", "output", 0, shape.model_channels, 0))
+
+
+def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool) -> tuple[Site, ...]:
+    """The LVDM line: a transformer over frames after the first convolution and after every spatial transformer.
+
+    `convs`: also convolutions after every ResBlock. `frame_rate`: also on the time embedding.
+    """
+    found = [Site("time_embed", "rate", "input", 0, shape.embedding_channels, 0)] if frame_rate else []
+    found.append(Site("input_blocks.0.0", "frames", "input", 0, shape.model_channels, FIRST_HEADS))
+    for site in plan(shape, "last"):
+        if site.kind == "transformer":
+            path = site.path.partition(".transformer_blocks")[0]
+            found.append(replace(site, path=path, kind="frames"))
+        elif convs:
+            found.append(replace(site, kind="convs"))
+    return tuple(found)
 
 
 def _input_sites(shape: UNetShape) -> Iterator[Site]:

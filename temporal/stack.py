@@ -15,11 +15,12 @@ from .clip import Clip
 from .errors import IncompatibleModelError
 from .layers.conv import TemporalConv
 from .layers.known import KnownFrameEncoder
+from .layers.lvdm import FrameRateInTime, LvdmConfig, TemporalConvs, frame_transformer
 from .layers.mixing import blend, effective_alpha
 from .layers.motion import MotionConfig, MotionModule, over_clip
 from .layers.position import FrameRateEmbedding
 from .layers.transformer import TemporalTransformer
-from .plan import Placement, Site, UNetShape, motion_plan, norm_plan, plan
+from .plan import Placement, Site, UNetShape, lvdm_plan, motion_plan, norm_plan, plan
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,20 @@ class StackConfig:
 
     unet: UNetShape
     base: str  # "SD 1.x", "SD 2.x", "SDXL" or another image model's name
-    max_frames: int  # longest clip in training
+    max_frames: int  # longest clip in training; 0: of any length, the layers have no positions that end
     known_frames: bool  # trained to continue, interpolate and repair
     frame_rate: bool  # knows the frame rate
     family: str = "video_ldm"
     prediction: str = "eps"  # what the image model predicts: "eps" or "v"
     transformers: Placement = "all"  # follow all blocks of a spatial transformer, or only its last
     motion: MotionConfig | None = None  # motion modules, in the place of our own layers
+    lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """Where in the UNet the stack acts."""
+        if self.lvdm is not None:
+            return lvdm_plan(self.unet, self.lvdm.convs, self.lvdm.frame_rate)
         if self.motion is None:
             return plan(self.unet, self.transformers)
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
@@ -78,6 +82,8 @@ class TemporalStack(nn.Module):
                 return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
             if site.kind == "motion":
                 return MotionModule(site.channels, config.motion.clip_norm, ops, **kwargs)
+            if config.lvdm is not None:
+                return _lvdm_layer(site, config, ops, **kwargs)
             known = known_channels[site.level] if config.known_frames else None
             return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
 
@@ -117,7 +123,7 @@ class TemporalStack(nn.Module):
 
         After a ResBlock: hidden ((b f) c h w) and time embedding ((b f) e).
         After a transformer block: hidden ((b f) n c) and text ((b f) m e).
-        After a whole block: hidden ((b f) c h w).
+        After a whole block: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
         """
         override = clip.alpha(site.section, site.level)
         if clip.strength == 0 or override == 1:
@@ -140,3 +146,12 @@ class TemporalStack(nn.Module):
             return normed
         temporal = over_clip(norm, hidden, clip.num_frames)
         return blend(normed, temporal, effective_alpha(None, override, clip.strength))
+
+
+def _lvdm_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
+    if site.kind == "rate":
+        return FrameRateInTime(config.unet.model_channels, site.channels, ops, **kwargs)
+    if site.kind == "convs":
+        return TemporalConvs(site.channels, ops, **kwargs)
+    width = site.heads * config.unet.num_head_channels
+    return frame_transformer(site.channels, site.heads, width, config.lvdm.reach, ops, **kwargs)

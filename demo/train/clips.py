@@ -2,7 +2,7 @@
 
     python -m video_ldm.demo.train.clips --autoencoder toy_sd.safetensors --out clips --count 6000
 
-Writes into --out: latents.npy, `(count 16 4 16 16)` float16 at the scale diffusion works in, 8 frames a second;
+Writes into --out: latents.npy, `(count 16 4 16 16)` float16 at the scale diffusion works in, 16 frames a second;
 captions.json, for each clip its sentence and the sentence without motion; ready.json, how many clips are done.
 """
 
@@ -21,7 +21,7 @@ from .common import start_log
 from .toy_models import encode, load_autoencoder
 
 NUM_FRAMES = 16
-FPS = 8.0
+FPS = 16.0
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .common import Average, cosine, save_state, set_rate, start_log, use_host
-from .toy_models import TextEncoder, load_autoencoder, new_unet, save_checkpoint
+from .toy_models import TextEncoder, load_autoencoder, load_parts, new_unet, save_checkpoint
 
 MOTION = re.compile(r"(moving|circling|panning|zooming|standing) (\w+)|(road)")
 
@@ -137,6 +137,8 @@ def train(args: argparse.Namespace) -> None:
     autoencoder = load_autoencoder(args.autoencoder)
     torch.set_grad_enabled(True)
     model = Model(frames.captions.tokens, int(frames.captions.motion.max()) + 1)
+    if args.init:
+        load_parts(args.init, model.unet, model.text)
     average = Average(model, args.decay)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.rate, betas=(0.9, 0.99), weight_decay=0.01)
     first = 0
@@ -161,7 +163,7 @@ def train(args: argparse.Namespace) -> None:
         if step == first or step % 20 == 0:
             ready = frames.ready()
         batch = frames.draw(np.random.default_rng((args.seed, step)), args.batch, ready)
-        set_rate(optimizer, cosine(step, args.steps, args.rate))
+        set_rate(optimizer, cosine(step, args.steps, args.rate, args.warmup))
         loss = loss_of(model, *batch, alphas)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -185,12 +187,14 @@ def main() -> None:
     parser.add_argument("--autoencoder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--state", type=Path, help="file to resume from; next to --out by default")
+    parser.add_argument("--init", type=Path, help="a toy checkpoint to start from")
     parser.add_argument(
         "--freeze-text", action="store_true", help="train on with the averaged text encoder as it is"
     )
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--warmup", type=int, default=200)
     parser.add_argument("--decay", type=float, default=0.998)
     parser.add_argument("--every", type=int, default=500, help="steps between files")
     parser.add_argument("--seed", type=int, default=2)

@@ -87,6 +87,11 @@ class TextEncoder(nn.Module):
             hidden = hidden + layer.mlp(layer.layer_norm2(hidden))
         return body.final_layer_norm(hidden)
 
+    def load_full_state(self, state: dict[str, Tensor]) -> None:
+        """The reverse of full_state: only the rows of our tokens are taken from the vocabulary."""
+        key = "text_model.embeddings.token_embedding.weight"
+        self.model.load_state_dict({**state, key: state[key][self.tokens]}, strict=False)
+
     def full_state(self) -> dict[str, Tensor]:
         """The weights under the host's names, with the whole vocabulary; tokens never seen are zero."""
         state = {key: value for key, value in self.model.state_dict().items() if "text_projection" not in key}
@@ -101,6 +106,13 @@ def save_checkpoint(path: Path, unet: nn.Module, text: TextEncoder, autoencoder:
     parts = {UNET: unet.state_dict(), TEXT: text.full_state(), AUTOENCODER: autoencoder.state_dict()}
     tensors = {prefix + key: value for prefix, state in parts.items() for key, value in state.items()}
     save_half(path, tensors, {"format": "pt", "modelspec.title": "Video LDM toy model"})
+
+
+def load_parts(path: Path, unet: nn.Module, text: TextEncoder) -> None:
+    """Fill a UNet and a text encoder with the weights of a toy checkpoint."""
+    state = {key: value.float() for key, value in load_file(path).items()}
+    unet.load_state_dict({k.removeprefix(UNET): v for k, v in state.items() if k.startswith(UNET)})
+    text.load_full_state({k.removeprefix(TEXT): v for k, v in state.items() if k.startswith(TEXT)})
 
 
 def load_autoencoder(path: Path) -> nn.Module:

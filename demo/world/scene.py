@@ -36,7 +36,7 @@ DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 TURNS = {"clockwise": 1, "counterclockwise": -1}
 CAMERAS = ("pan left", "pan right", "pan up", "pan down", "zoom in", "zoom out")
 ZOOM_RANGE = 1.6
-DURATION = 15 / 8
+DURATION = 15 / 16
 
 Split = Literal["train", "test"]
 
@@ -145,7 +145,7 @@ def _sample_shape(rng: np.random.Generator, kind: str) -> Scene:
     camera = _pick(rng, CAMERAS) if kind == "camera" else "still"
     motion = "still" if kind == "camera" else kind
     room = SIDE - 2 * (radius + 2)
-    speed = min(rng.uniform(32, 48), 0.98 * room / DURATION)
+    speed = min(rng.uniform(60, 80), 0.98 * room / DURATION)
     orbit = min(rng.uniform(18, 30), 0.49 * room)
     low = np.full(2, radius + 2)
     high = SIDE - low
@@ -173,7 +173,7 @@ def _sample_road(rng: np.random.Generator) -> Scene:
     directions = rng.permutation(["left", "right"])
     cars = []
     for color, direction in zip(colors, directions, strict=False):
-        speed = rng.uniform(32, 52)
+        speed = rng.uniform(60, 84)
         start = rng.uniform(14, SIDE - 14 - 0.6 * speed * DURATION)
         cars.append(
             Car(

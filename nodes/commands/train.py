@@ -57,8 +57,10 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
             write_layers(out, trainer, args)
             report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
         if args.validate_every and (last or trainer.step % args.validate_every == 0):
-            sheet = out.with_name(f"{out.stem}.step-{trainer.step:06d}.png")
-            report.contact_sheet(sheet, sample_clips(trainer, models, prompts, args.guidance))
+            made, fps = sample_clips(trainer, models, prompts, args.guidance)
+            name = f"{out.stem}.step-{trainer.step:06d}"
+            report.contact_sheet(out.with_name(f"{name}.png"), made)
+            report.video(out.with_name(f"{name}.mp4"), made, fps)
 
     trainer.run(after_step=after_step)
     logger.info("wrote %s", out)
@@ -147,8 +149,10 @@ def prompt_embeddings(models: host.Checkpoint, prompts: list[str]) -> Tensor:
     return host.encode_captions(models.clip, ["", *prompts])
 
 
-def sample_clips(trainer: Trainer, models: host.Checkpoint, prompts: Tensor, guidance: float) -> list[Tensor]:
-    """One clip per prompt from the averaged layers, frames (f h w 3)."""
+def sample_clips(
+    trainer: Trainer, models: host.Checkpoint, prompts: Tensor, guidance: float
+) -> tuple[list[Tensor], float]:
+    """One clip per prompt from the averaged layers, frames (f h w 3), and their frame rate."""
     stack, schedule, config = trainer.stack, trainer.batches.schedule, trainer.config
     shape = (config.num_frames, *trainer.batches.cache.latents.shape[1:])
     fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
@@ -165,4 +169,4 @@ def sample_clips(trainer: Trainer, models: host.Checkpoint, prompts: Tensor, gui
             denoise: Denoise = trainer.denoise
             latents = ddim(denoise, stack, schedule, noise, text[None], prompts[:1], clip, guidance=guidance)
             clips.append(host.decode_frames(models.model, models.vae, latents))
-    return clips
+    return clips, fps

@@ -1,72 +1,130 @@
-"""Decoding a clip in chunks that overlap, so that a decoder that looks along time never meets a bare cut."""
+"""Decoding a clip of any length in bounded memory, never frame by frame without its neighbours.
+
+Shapes: f frames of the clip, n of a piece, c channels, h w size.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import comfy.model_management as mm
 import comfy.utils
 import torch
+from comfy.ldm.models.autoencoder import AutoencodingEngine
+from comfy.taesd.taesd import TAESD
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
+from ...temporal.decoder.streaming import DecoderStream, LatentReader
+from ...temporal.decoder.windows import decode_windows
 from ...temporal.errors import InvalidInputError
+from .vae import TemporalAutoencoder
 
-MIN_CHUNK = 2
+TAIL_FRAMES = 2  # what a stream keeps between its pieces, as frames whose decode needs as much memory
+IMAGE_AUTOENCODERS = (AutoencodingEngine, TAESD)
+
+
+def stream_frames(
+    vae: Any, samples: Tensor | Iterator[Tensor], chunk_length: int = 16, overlap: int = 4
+) -> Iterator[Tensor]:
+    """Frames (n h w 3) in 0..1 of a clip's latents, in order, each once, as float32 on the CPU.
+
+    `samples` are latents (f c h w), or pieces of one clip that are read as they are needed. A decoder of ours goes
+    on from piece to piece, so that `chunk_length` decides only how much memory is used; an image decoder knows no
+    pieces. Other decoders that look along time get windows of `chunk_length` frames with `overlap` neighbours on
+    either side, cross-faded. Out of memory halves the pieces of the first two, with the same frames.
+    Raises InvalidInputError for latents the VAE cannot decode, and when memory does not suffice.
+    """
+    latents = LatentReader(samples)
+    _check_latents(vae, samples if isinstance(samples, Tensor) else latents.peek(1))
+    autoencoder = vae.first_stage_model
+    if isinstance(autoencoder, TemporalAutoencoder):
+        return _streamed(vae, DecoderStream(autoencoder.run, autoencoder.decoder), latents, chunk_length)
+    if is_image_decoder(autoencoder):
+        stream = DecoderStream(lambda piece, _: autoencoder.decode(piece))
+        return _streamed(vae, stream, latents, chunk_length)
+    return decode_windows(partial(_decode_window, vae), latents, chunk_length, overlap)
 
 
 def decode_clip(vae: Any, latent: Tensor, chunk_length: int, overlap: int) -> Tensor:
-    """Images (f h w 3) in 0..1 of a clip's latents (f c h w).
+    """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a progress bar."""
+    frames = stream_frames(vae, latent, chunk_length, overlap)
+    num_frames, done = latent.shape[0], 0
+    progress, images = comfy.utils.ProgressBar(num_frames), None
+    for piece in frames:
+        if images is None:
+            images = piece.new_empty(num_frames, *piece.shape[1:])
+        images[done : done + len(piece)] = piece
+        done += len(piece)
+        progress.update_absolute(done, num_frames)
+    return images
 
-    Each chunk of `chunk_length` new frames is decoded together with `overlap` neighbours on either side, which are
-    then dropped. Out of memory halves the chunk and goes on; frames are never decoded one by one.
-    Raises InvalidInputError for latents the VAE cannot decode, and when two frames do not fit in memory.
-    """
-    if latent.ndim != 4 or latent.shape[1] != vae.latent_channels:
-        raise InvalidInputError(
-            f"The latent has shape {tuple(latent.shape)}; this VAE decodes (frames, {vae.latent_channels}, height, "
-            "width). Connect the VAE of the checkpoint that made the latent."
-        )
-    num_frames = latent.shape[0]
-    progress = comfy.utils.ProgressBar(num_frames)
-    images: list[Tensor] = []
-    start = 0
-    while start < num_frames:
-        stop = chunk_stop(start, chunk_length, num_frames)
-        low, high = max(0, start - overlap), min(num_frames, stop + overlap)
-        frames = _decode(vae, latent[low:high])
+
+def is_image_decoder(autoencoder: nn.Module) -> bool:
+    """Whether an autoencoder of the host decodes every frame for itself; unknown ones may look along time."""
+    known = isinstance(autoencoder, IMAGE_AUTOENCODERS)
+    return known and not any(isinstance(module, nn.Conv3d) for module in autoencoder.modules())
+
+
+def _streamed(vae: Any, stream: DecoderStream, latents: LatentReader, length: int) -> Iterator[Tensor]:
+    """Frames piece by piece; in smaller pieces from where memory ran out."""
+    size = latents.peek(1).shape[1:]
+    while len(piece := latents.peek(length)) or not stream.finished:
+        is_whole = not stream.begun and len(latents.peek(length + 1)) <= length
+        push = partial(stream.whole if is_whole else stream.push, _on_device(vae, piece))
+        step = push if len(piece) else partial(stream.drain, length)
+        frames = _attempt(vae, (len(piece) or length, *size), step)
         if frames is None:
-            chunk_length = _smaller(stop - start)
+            length = _smaller(len(piece) or length)
             continue
-        images.append(frames[start - low : stop - low])
-        start = stop
-        progress.update_absolute(start, num_frames)
-    return torch.cat(images)
+        latents.take(len(piece))
+        if len(frames):
+            yield frames
 
 
-def chunk_stop(start: int, length: int, num_frames: int) -> int:
-    """End of the chunk that begins at `start`; a last single frame joins the chunk before it."""
-    stop = start + max(length, MIN_CHUNK)
-    return num_frames if stop >= num_frames - 1 else stop
+def _decode_window(vae: Any, window: Tensor) -> Tensor:
+    """Images (n h w 3) of a window's latents; never fewer at once, which would change them."""
+    frames = _attempt(vae, tuple(window.shape), lambda: vae.first_stage_model.decode(_on_device(vae, window)))
+    if frames is None:
+        mm.soft_empty_cache()
+        raise InvalidInputError(
+            f"There is not enough memory to decode {len(window)} frames together, and this decoder's frames depend on how "
+            "many it gets. Lower chunk_length or overlap on Temporal VAE Decode, or make the clip smaller."
+        )
+    return frames
 
 
-def _decode(vae: Any, latent: Tensor) -> Tensor | None:
-    """Images of a few frames decoded together, None when they did not fit in memory."""
+def _attempt(vae: Any, shape: tuple[int, ...], decode: Callable[[], Tensor]) -> Tensor | None:
+    """Images (n h w 3) of what `decode` makes of latents of a shape (f c h w); None when memory ran out."""
     mm.throw_exception_if_processing_interrupted()
-    needed = vae.memory_used_decode(tuple(latent.shape), vae.vae_dtype) * latent.shape[0]
+    needed = vae.memory_used_decode(shape, vae.vae_dtype) * (shape[0] + TAIL_FRAMES)
     try:
         mm.load_models_gpu([vae.patcher], memory_required=needed)
-        frames = vae.first_stage_model.decode(latent.to(vae.vae_dtype).to(vae.device))
-        return rearrange(vae.process_output(frames.to(vae.output_device).float()), "f c h w -> f h w c")
+        with torch.inference_mode():
+            frames = vae.process_output(decode().to(vae.output_device).float())
+            return rearrange(frames, "n c h w -> n h w c").cpu()
     except mm.OOM_EXCEPTION:
         return None
 
 
+def _on_device(vae: Any, latents: Tensor) -> Tensor:
+    return latents.to(vae.vae_dtype).to(vae.device)
+
+
 def _smaller(length: int) -> int:
-    if length <= MIN_CHUNK:
+    if length == 1:
         raise InvalidInputError(
-            f"There is not enough memory to decode {length} frames together at this size. Close other programs, or "
-            "make the clip smaller."
+            "There is not enough memory to decode a frame of this size. Close other programs, or make the clip smaller."
         )
     mm.soft_empty_cache()
-    return max(MIN_CHUNK, length // 2)
+    return length // 2
+
+
+def _check_latents(vae: Any, latents: Tensor) -> None:
+    if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
+        raise InvalidInputError(
+            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, {vae.latent_channels}, height, "
+            "width). Connect the VAE of the checkpoint that made the latent."
+        )

@@ -47,6 +47,5 @@ def _hook(stack: TemporalStack, site: Site, clip: Clip) -> Callable[..., Tensor]
     return {
         "conv": after_res_block,
         "transformer": after_transformer_block,
-        "motion": after_block,
         "norm": after_norm,
-    }[site.kind]
+    }.get(site.kind, after_block)

@@ -25,9 +25,9 @@ KEY = "video_ldm"
 CLIP_KEY = "video_ldm.clip"
 TEXT_COND = "video_ldm_text"
 KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sampler's scale, and the mask
-# Peak activations of a UNet call with temporal layers over the same call without: an estimate on the safe side. A temporal
-# layer's tensors are as wide as those of the spatial block before it, whose output stays alive beside them.
-ACTIVATION_FACTOR = 1.5
+# Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
+# benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
+ACTIVATION_FACTOR = 1.1
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LayerSettings:
 
     def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
         """Positions of the frames (f,); None: counted."""
-        if not self.squeeze or num_frames <= max_frames:
+        if not self.squeeze or not max_frames or num_frames <= max_frames:
             return None
         return torch.linspace(0, max_frames - 1, num_frames)
 
@@ -139,7 +139,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
     for stack, settings in stacks_of(model):
-        if frames > stack.config.max_frames and not settings.squeeze:
+        if 0 < stack.config.max_frames < frames and not settings.squeeze:
             raise InvalidInputError(
                 f"The clip has {frames} frames; these temporal layers were made for at most "
                 f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "

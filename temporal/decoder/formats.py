@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointFormatError
-from ..files import read_weights
+from ..files import WeightsFile, read_weights
 from ..formats.native import load_described, save_described
 from ..formats.strangers import describe
 from .decoder import DecoderConfig, TemporalDecoder
@@ -27,7 +27,16 @@ def load_decoder(
     Raises:
         CheckpointFormatError: not a temporal decoder (the message says what it is), or damaged.
     """
-    file = read_weights(path)
+    return decoder_of(read_weights(path), ops, dtype, device)
+
+
+def decoder_of(
+    file: WeightsFile,
+    ops: Any = nn,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> TemporalDecoder:
+    """The temporal decoder of a file that was read; otherwise as `load_decoder`."""
     if file.metadata.get("format") != FORMAT:
         raise CheckpointFormatError(f"{file.path.name} holds no temporal decoder: {describe(file)}")
 

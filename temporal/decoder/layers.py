@@ -3,6 +3,7 @@
 Shapes: f frames of one clip, c channels, h w size.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,11 +14,20 @@ from torch.nn import functional
 from ..layers.mixing import zero_init
 
 
+@dataclass(frozen=True)
+class LayerTail:
+    """What a layer keeps of a clip between two pieces of it; without values, no frame was seen yet."""
+
+    waiting: Tensor | None = None  # frames whose result needs later ones
+    seen_in: Tensor | None = None  # the last two frames that each convolution got
+    seen_out: Tensor | None = None
+
+
 class TemporalResBlock(nn.Module):
     """Residual block of two (3, 1, 1) convolutions along the frames; a new one is the identity.
 
     Norms look at one frame, (c h w), so a frame's result depends on its two neighbours on either side and on nothing
-    else: a clip can be decoded in chunks without seams by keeping those. One group per norm, not 32: the brightness
+    else: a clip can go through in pieces, without seams. One group per norm, not 32: the brightness
     of one channel against another, which is what flickers, has to pass. At the ends of a clip a frame is its own
     neighbour; so is a single frame.
     """
@@ -30,13 +40,34 @@ class TemporalResBlock(nn.Module):
         self.conv_out = zero_init(ops.Conv2d(channels, channels, (3, 1), **kwargs))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Hidden (f c h w) to the same shape."""
-        x = _along_frames(self.conv_in, functional.silu(self.norm_in(hidden)))
-        x = _along_frames(self.conv_out, functional.silu(self.norm_out(x)))
-        return hidden + x
+        """Hidden (f c h w), a whole clip, to the same shape."""
+        return self.advance(hidden, LayerTail(), ends=True)[0]
+
+    def advance(self, hidden: Tensor, tail: LayerTail, ends: bool) -> tuple[Tensor, LayerTail]:
+        """The next piece of a clip, hidden (f c h w) with f >= 0, to the frames that are ready now, and the new tail.
+
+        Frames come out two later than they went in; where the clip `ends`, those that waited come too.
+        """
+        x, seen_in = _along_frames(self.conv_in, _activated(self.norm_in, hidden), tail.seen_in, ends)
+        x, seen_out = _along_frames(self.conv_out, _activated(self.norm_out, x), tail.seen_out, ends)
+        waiting = hidden if tail.waiting is None else torch.cat([tail.waiting, hidden])
+        ready = len(x)
+        return waiting[:ready] + x, LayerTail(waiting[ready:].clone(), seen_in, seen_out)
 
 
-def _along_frames(conv: nn.Module, x: Tensor) -> Tensor:
+def _activated(norm: nn.Module, x: Tensor) -> Tensor:
+    return functional.silu(norm(x)) if len(x) else x
+
+
+def _along_frames(
+    conv: nn.Module, x: Tensor, seen: Tensor | None, ends: bool
+) -> tuple[Tensor, Tensor | None]:
     """Convolve (f c h w) over frames, seen as an image whose rows are frames and whose columns are places."""
-    rows = rearrange(torch.cat([x[:1], x, x[-1:]]), "f c h w -> 1 c f (h w)")
-    return rearrange(conv(rows), "1 c f (h w) -> f c h w", h=x.shape[2])
+    joined = torch.cat([x[:1] if seen is None else seen, x])
+    if ends:
+        joined = torch.cat([joined, joined[-1:]])
+    seen = joined[-2:].clone() if len(joined) else None
+    if len(joined) < 3:
+        return x[:0], seen
+    rows = rearrange(joined, "f c h w -> 1 c f (h w)")
+    return rearrange(conv(rows), "1 c f (h w) -> f c h w", h=x.shape[2]), seen

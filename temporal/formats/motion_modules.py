@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights, listed
+from ..files import WeightsFile, assign_weights
 from ..layers.motion import MotionConfig
 from ..layers.position import FrameTable
 from ..plan import SD1, SDXL, UNetShape, motion_plan
 from ..stack import StackConfig, TemporalStack
 from .facts import FACTS
+from .keys import check_keys, joined
 from .source import Source
 from .strangers import relative
 
@@ -84,9 +85,9 @@ class Spelling:
         tables = {key for key in own if key.endswith(self.tables)}
         others = file.tensors.keys() - own
         image = others if any(".resnets." in key for key in others) else set()
-        _check_keys(name, config.family, wanted - own, file.tensors.keys() - wanted - tables - image)
+        check_keys(name, config.family, wanted - own, file.tensors.keys() - wanted - tables - image)
         _check_tables(name, file.tensors, tables)
-        assign_weights(stack, dict(_joined(name, file.tensors, keys, stack)), name, dtype, device)
+        assign_weights(stack, dict(joined(name, file.tensors, keys, stack)), name, dtype, device)
         unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
         return stack, Source(self.name, len(wanted), unused)
 
@@ -147,15 +148,6 @@ def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig
     )
 
 
-def _check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> None:
-    if missing or extra:
-        kinds = (("missing", missing), ("unknown", extra))
-        found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
-        raise CheckpointFormatError(
-            f"{name} looks like {family}, but is damaged or another model built on it. {found}."
-        )
-
-
 def _check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> None:
     expected: dict[torch.Size, Tensor] = {}
     for key in sorted(tables):
@@ -173,20 +165,3 @@ def _check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) ->
 def position_table(frames: int, channels: int) -> Tensor:
     """The fixed table as files hold it, (1 f c)."""
     return FrameTable(channels)(torch.arange(frames), torch.float32)[None]
-
-
-def _joined(
-    name: str, tensors: Mapping[str, Tensor], keys: Mapping[str, tuple[str, ...]], stack: TemporalStack
-) -> Iterator[tuple[str, Tensor]]:
-    """Our tensors from those of the file: the same memory, or several stacked into one."""
-    shapes = {key: weight.shape for key, weight in stack.state_dict().items()}
-    for key, parts in keys.items():
-        first, *rest = shapes[key]
-        expected = torch.Size([first // len(parts), *rest])
-        for part in parts:
-            if tensors[part].shape != expected:
-                raise CheckpointFormatError(
-                    f"{name}: {part} has shape {tuple(tensors[part].shape)}, but {stack.config.family} has "
-                    f"{tuple(expected)}. It may be damaged, or made for another image model."
-                )
-        yield key, tensors[parts[0]] if len(parts) == 1 else torch.cat([tensors[part] for part in parts])

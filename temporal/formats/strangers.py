@@ -16,12 +16,14 @@ WHOLE = "a whole video model: its image model was trained along, so its temporal
 
 @dataclass(frozen=True)
 class Sign:
-    """A sentence, and what tells: all of `parts` in keys, any of `either` in keys, a size of a tensor by end of its name."""
+    """A sentence, and what tells: all of `parts` in keys, any of `either` in keys, none of `without` in keys, a size of a
+    tensor by end of its name."""
 
     sentence: str
     parts: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
     size: tuple[str, int, int] | None = None  # end of the name, axis, length
+    without: tuple[str, ...] = ()
 
     def fits(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether tensors have the sign."""
@@ -30,7 +32,7 @@ class Sign:
             return any(part in key for key in tensors)
 
         named = all(map(inside, self.parts)) and (not self.either or any(map(inside, self.either)))
-        return named and self._has_size(tensors)
+        return named and not any(map(inside, self.without)) and self._has_size(tensors)
 
     def _has_size(self, tensors: Mapping[str, Tensor]) -> bool:
         if self.size is None:
@@ -69,11 +71,11 @@ RELATIVES = (
 )
 VIDEO_MODELS = (
     Sign(
-        f"it is Stable Video Diffusion, {WHOLE}; load it with Load Checkpoint.",
+        f"it is Stable Video Diffusion, {WHOLE}; load it with Load Video Model.",
         ("input_blocks.", ".time_stack."),
     ),
     Sign(
-        f"it is Stable Video Diffusion in diffusers' spelling, {WHOLE}; load the original spelling with Load Checkpoint.",
+        f"it is Stable Video Diffusion in diffusers' spelling, {WHOLE}; load it with Load Video Model.",
         ("temporal_transformer_blocks.",),
     ),
     Sign(
@@ -106,26 +108,12 @@ VIDEO_MODELS = (
         size=("input_blocks.0.0.weight", 1, 8),
     ),
     Sign(f"it is VideoCrafter1 for image to video, {WHOLE}, {NOT_YET}", ("init_attn.0.", "attn2.to_k_ip")),
-    Sign(f"it is VideoCrafter2, {WHOLE}, {NOT_YET}", ("init_attn.0.", "temopral_conv")),
-    Sign(f"it is VideoCrafter1 for 1024 x 576, {WHOLE}, {NOT_YET}", ("init_attn.0.", "fps_embedding")),
-    Sign(f"it is VideoCrafter1 for 512 x 320, {WHOLE}, {NOT_YET}", ("init_attn.0.",)),
-    Sign(
-        f"it is ModelScope or ZeroScope, {WHOLE}, {NOT_YET}",
-        ("temopral_conv", "input_blocks.0.1.proj_in.weight"),
-    ),
     Sign(f"it is I2VGen-XL, {WHOLE}, {NOT_YET}", ("image_latents_proj_in.",)),
-    Sign(
-        f"it is ModelScope or ZeroScope in diffusers' spelling, {WHOLE}, {NOT_YET}",
-        (".temp_convs.", "transformer_in."),
-    ),
     Sign("it is the decoder of ToonCrafter, " + NOT_YET, ("decoder.attn_refinement.",)),
     Sign(
-        "it is the temporal decoder of Stable Video Diffusion; load it with Load VAE.",
-        ("decoder.mid.block_1.mix_factor",),
-    ),
-    Sign(
-        "it is the temporal decoder of Stable Video Diffusion in diffusers' spelling; load the original with Load VAE.",
-        ("decoder.time_conv_out.",),
+        "it is the temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders and load it with Load "
+        "Temporal Decoder.",
+        either=("decoder.mid.block_1.mix_factor", "decoder.time_conv_out."),
     ),
     Sign("it is the video VAE of Upscale-A-Video, " + NOT_YET, ("decoder.condition_fuse.",)),
     Sign(

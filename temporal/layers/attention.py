@@ -18,10 +18,14 @@ MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that
 class FrameAttention(nn.Module):
     """Self-attention over the frames at each place of the image; bidirectional, as in the paper."""
 
-    def __init__(self, channels: int, heads: int, positions: nn.Module, ops: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, channels: int, heads: int, positions: nn.Module | None, ops: Any, **kwargs: Any
+    ) -> None:
         super().__init__()
         self.heads = heads
-        self.positions = positions  # of (f,) and a dtype: (f c), added to what attention sees
+        self.positions = (
+            positions  # of (f,) and a dtype: (f c), added to what attention sees; None: without order
+        )
         self.qkv = ops.Linear(channels, 3 * channels, bias=False, **kwargs)
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 
@@ -33,9 +37,23 @@ class FrameAttention(nn.Module):
     def over_frames(self, frames: Tensor, clip: Clip) -> Tensor:
         """The same with frames side by side: ((b n) f c) to the same shape."""
         positions = clip.centred_positions(frames.device)
-        q, k, v = self.qkv(frames + self.positions(positions, frames.dtype)).chunk(3, dim=-1)
+        if self.positions is not None:
+            frames = frames + self.positions(positions, frames.dtype)
+        q, k, v = self.qkv(frames).chunk(3, dim=-1)
         mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)
-        return self.out(_in_slices(clip.attention, q, k, v, self.heads, mask))
+        return self.out(self.attend(clip.attention, q, k, v, mask, positions))
+
+    def attend(
+        self,
+        attention: AttentionFunction,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+    ) -> Tensor:
+        """Attention of q, k and v, each ((b n) f c), under a mask (f f) to add; positions (f,) in frames."""
+        return _in_slices(attention, q, k, v, self.heads, mask)
 
 
 class TextAttention(nn.Module):

@@ -1,4 +1,4 @@
-"""Pictures of a training run: its loss curve and contact sheets of clips.
+"""Pictures of a training run: its loss curve, and sample clips as a contact sheet and as a video.
 
 Shapes: frames (f h w 3) float 0..1.
 """
@@ -34,3 +34,17 @@ def contact_sheet(path: str | os.PathLike, clips: Sequence[Tensor]) -> None:
     rows = [rearrange(clip, "f h w c -> h (f w) c") for clip in clips]
     sheet = np.concatenate([row.clamp(0, 1).cpu().numpy() for row in rows])
     Image.fromarray((sheet * 255).round().astype(np.uint8)).save(path, format="PNG")
+
+
+def video(path: str | os.PathLike, clips: Sequence[Tensor], fps: float) -> None:
+    """Clips of one size side by side as an H.264 file."""
+    import imageio_ffmpeg
+
+    frames = rearrange(list(clips), "n f h w c -> f h (n w) c")
+    pixels = np.ascontiguousarray((frames.clamp(0, 1).cpu().numpy() * 255).round().astype(np.uint8))
+    height, width = pixels.shape[1:3]
+    writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=fps, macro_block_size=2)
+    writer.send(None)
+    for frame in pixels:
+        writer.send(frame)
+    writer.close()

@@ -1,4 +1,4 @@
-"""Temporal VAE Decode: overlapped chunks, never single frames, and temporal decoders in the host's VAE."""
+"""Temporal VAE Decode: streaming and windows, never seams, and temporal decoders in the host's VAE."""
 
 from __future__ import annotations
 
@@ -72,11 +72,20 @@ def test_an_image_vae_decodes_as_in_the_host(rig, latent):
     torch.testing.assert_close(decode(rig.vae, latent, chunk_length=3, overlap=1), expected)
 
 
-@pytest.mark.parametrize("num_frames", [2, 3, 5, 9, 17])
-@pytest.mark.parametrize("chunk_length", [2, 3, 4, 16])
-def test_no_frame_is_ever_decoded_alone(rig, monkeypatch, num_frames, chunk_length):
-    calls = record_calls(rig.vae, monkeypatch)
-    frames = decode(rig.vae, torch.randn(num_frames, 4, 2, 3), chunk_length, overlap=0)
+def looks_along_time(vae, monkeypatch):
+    """The VAE as if its decoder were of an unknown kind that needs its neighbours: decoded in windows."""
+    monkeypatch.setattr("video_ldm.nodes.host.decode.is_image_decoder", lambda _: False)
+    return vae
+
+
+@pytest.mark.parametrize("num_frames", [2, 3, 9, 17])
+@pytest.mark.parametrize("chunk_length", [2, 4, 16])
+def test_a_decoder_that_looks_along_time_never_gets_a_single_frame(
+    rig, monkeypatch, num_frames, chunk_length
+):
+    vae = looks_along_time(rig.vae, monkeypatch)
+    calls = record_calls(vae, monkeypatch)
+    frames = decode(vae, torch.randn(num_frames, 4, 2, 3), chunk_length, overlap=0)
     assert frames.shape == (num_frames, 16, 24, 3)
     assert min(calls) >= 2
 
@@ -104,31 +113,100 @@ def test_the_given_vae_stays_an_image_vae(rig, latent, temporal_vae):
     assert sum(len(m._forward_hooks) for m in temporal_vae.first_stage_model.modules()) == 0
 
 
-def test_overlap_brings_chunks_close_to_the_whole(temporal_vae, latent):
-    whole = decode(temporal_vae, latent)
-    errors = [
-        (decode(temporal_vae, latent, chunk_length=3, overlap=overlap) - whole).abs().max().item()
-        for overlap in (0, 2, 6)
-    ]
-    assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 1e-5
+def test_frames_are_the_same_for_every_chunk_length(temporal_vae, latent):
+    with torch.inference_mode():
+        whole = temporal_vae.decode(latent)
+    for chunk_length in (2, 3, 64):
+        torch.testing.assert_close(decode(temporal_vae, latent, chunk_length), whole, rtol=0, atol=1e-5)
 
 
-def test_out_of_memory_halves_the_chunk_and_goes_on(temporal_vae, latent, monkeypatch):
-    expected = decode(temporal_vae, latent, overlap=7)
-    calls = record_calls(temporal_vae, monkeypatch, fail_above=6)
-    frames = decode(temporal_vae, latent, overlap=1)
-    assert calls[0] == 7 and max(calls[1:]) <= 6
-    torch.testing.assert_close(frames, expected, atol=0.05, rtol=0)
+def test_frames_come_piece_by_piece_from_any_iterator(temporal_vae, latent):
+    from video_ldm.nodes.host.decode import stream_frames
+
+    taken = []
+
+    def pieces():
+        for piece in latent.split([1, 4, 2]):
+            taken.append(len(piece))
+            yield piece
+
+    frames = stream_frames(temporal_vae, pieces(), chunk_length=1)
+    first = next(frames)
+    assert sum(taken) < 7 or len(first) < 7
+    assert first.dtype == torch.float32 and first.device.type == "cpu"
+    frames = torch.cat([first, *frames])
+    torch.testing.assert_close(frames, decode(temporal_vae, latent), rtol=0, atol=1e-5)
 
 
-def test_no_memory_for_two_frames_is_an_error_not_single_frames(temporal_vae, latent, monkeypatch):
+def fail_above(vae, most):
+    """Run out of memory where more than `most` frames are in the image decoder's last block."""
+    import comfy.model_management as mm
+
+    sizes, autoencoder = [], vae.first_stage_model.autoencoder
+
+    def check(_module, args):
+        sizes.append(len(args[0]))
+        if len(args[0]) > most:
+            raise mm.OOM_EXCEPTION("out of memory")
+
+    handle = autoencoder.taesd_decoder[-1].register_forward_pre_hook(check)
+    return sizes, handle
+
+
+@pytest.mark.parametrize("most", [5, 2])
+def test_out_of_memory_halves_the_chunk_with_the_same_frames(temporal_vae, most):
+    latent = torch.randn(40, 4, 2, 3)
+    expected = decode(temporal_vae, latent)
+    sizes, handle = fail_above(temporal_vae, most)
+    frames = decode(temporal_vae, latent, chunk_length=16)
+    handle.remove()
+    assert max(sizes) > most
+    torch.testing.assert_close(frames, expected, atol=1e-5, rtol=0)
+    assert sum(len(m._forward_hooks) for m in temporal_vae.first_stage_model.modules()) == 0
+
+
+def test_out_of_memory_halves_the_pieces_of_an_image_decoder(rig, latent, monkeypatch):
+    expected = decode(rig.vae, latent)
+    calls = record_calls(rig.vae, monkeypatch, fail_above=2)
+    torch.testing.assert_close(decode(rig.vae, latent), expected)
+    assert calls == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_no_memory_for_one_frame_is_an_error(temporal_vae, latent):
     from video_ldm.temporal.errors import InvalidInputError
 
-    calls = record_calls(temporal_vae, monkeypatch, fail_above=1)
-    with pytest.raises(InvalidInputError, match="not enough memory to decode 2 frames"):
-        decode(temporal_vae, latent, overlap=0)
-    assert min(calls) >= 2
+    _, handle = fail_above(temporal_vae, 0)
+    with pytest.raises(InvalidInputError, match="not enough memory to decode a frame of this size"):
+        decode(temporal_vae, latent)
+    handle.remove()
+
+
+def test_windows_are_never_made_smaller(rig, latent, monkeypatch):
+    """Frames of such a decoder depend on the window: less memory must not change them in silence."""
+    from video_ldm.temporal.errors import InvalidInputError
+
+    vae = looks_along_time(rig.vae, monkeypatch)
+    calls = record_calls(vae, monkeypatch, fail_above=4)
+    with pytest.raises(InvalidInputError, match=r"decode 5 frames together.*Lower chunk_length or overlap"):
+        decode(vae, latent, chunk_length=4, overlap=1)
+    assert calls == [5]
+    assert decode(vae, latent, chunk_length=2, overlap=1).shape[0] == 7
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 2, 3])
+def test_an_interrupt_at_any_chunk_leaves_nothing_behind(temporal_vae, latent, chunk):
+    import comfy.model_management as mm
+    from video_ldm.nodes.host.decode import stream_frames
+
+    expected = decode(temporal_vae, latent)
+    frames = stream_frames(temporal_vae, latent, chunk_length=2)
+    for _ in range(chunk):
+        next(frames)
+    mm.interrupt_current_processing()
+    with pytest.raises(mm.InterruptProcessingException):
+        next(frames)
+    assert sum(len(m._forward_hooks) for m in temporal_vae.first_stage_model.modules()) == 0
+    torch.testing.assert_close(decode(temporal_vae, latent), expected, rtol=0, atol=1e-5)
 
 
 def test_an_interrupt_stops_between_chunks(rig, latent):

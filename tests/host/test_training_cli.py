@@ -77,6 +77,7 @@ def test_trains_on_a_prepared_cache_and_samples(host, clips, tmp_path):
     from PIL import Image
 
     assert Image.open(sheet).size == (4 * 64, 64)
+    assert sheet.with_suffix(".mp4").stat().st_size > 500
 
 
 def test_mistakes_are_told_in_one_sentence(host, clips, tmp_path):

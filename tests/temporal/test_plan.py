@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from video_ldm.temporal.plan import SD1, SD2, SDXL, UNetShape, motion_plan, norm_plan, plan
+from video_ldm.temporal.plan import SD1, SD2, SDXL, UNetShape, lvdm_plan, motion_plan, norm_plan, plan
 
 from .tiny import SHAPE
 
@@ -96,3 +96,17 @@ def test_norms_of_the_image_model_are_two_per_res_block_and_the_last():
     paths = [site.path for site in norm_plan(SD1)]
     assert len(paths) == 2 * 22 + 1 and paths[-1] == "out.0"
     assert paths[:2] == ["input_blocks.1.0.in_layers.0", "input_blocks.1.0.out_layers.0"]
+
+
+def test_the_lvdm_line_follows_the_first_convolution_and_every_spatial_transformer():
+    sites = lvdm_plan(SD2, convs=True, frame_rate=True)
+    assert [(site.path, site.kind) for site in sites[:4]] == [
+        ("time_embed", "rate"),
+        ("input_blocks.0.0", "frames"),
+        ("input_blocks.1.0", "convs"),
+        ("input_blocks.1.1", "frames"),
+    ]
+    assert Counter(site.kind for site in sites) == {"rate": 1, "frames": 17, "convs": 22}
+    plain = lvdm_plan(SD2, convs=False, frame_rate=False)
+    assert [site.path for site in plain] == [site.path for site in sites if site.kind == "frames"]
+    assert {(site.channels, site.heads) for site in plain} == {(320, 8), (320, 5), (640, 10), (1280, 20)}

@@ -151,3 +151,17 @@ def test_pictures_of_a_run_are_written(tmp_path):
 
     assert Image.open(tmp_path / "clips.png").size == (15, 12)
     assert (tmp_path / "loss.png").stat().st_size > 1000
+
+
+def test_sample_clips_are_written_as_a_video(tmp_path):
+    import imageio_ffmpeg
+
+    shades = torch.linspace(0.2, 0.8, 5).view(5, 1, 1, 1).expand(5, 32, 24, 3)
+    report.video(tmp_path / "clips.mp4", [shades, 1 - shades], 4.0)
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "clips.mp4"))
+    about = next(reader)
+    frames = [torch.frombuffer(bytearray(frame), dtype=torch.uint8).view(32, 48, 3) / 255 for frame in reader]
+    assert (about["size"], about["fps"], len(frames)) == ((48, 32), 4.0, 5)
+    for frame, shade in zip(frames, shades[:, 0, 0, 0].tolist(), strict=True):
+        assert frame[:, :20].mean().item() == pytest.approx(shade, abs=0.02)
+        assert frame[:, 28:].mean().item() == pytest.approx(1 - shade, abs=0.02)
