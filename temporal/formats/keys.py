@@ -51,6 +51,39 @@ def check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> No
         )
 
 
+def picked(
+    name: str,
+    family: str,
+    tensors: Mapping[str, Tensor],
+    keys: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, Tensor]:
+    """The weights of an image model by the host's names, from the file's `keys` by the host's; `shapes` as far as known.
+
+    Raises:
+        CheckpointFormatError: a weight has another shape, or is not a finite number.
+    """
+    found = {host: tensors[key] for host, key in keys.items()}
+    for host, tensor in found.items():
+        expected = shapes.get(host, tuple(tensor.shape))
+        if tuple(tensor.shape) != expected:
+            raise CheckpointFormatError(
+                f"{name}: {keys[host]} has shape {tuple(tensor.shape)}, but {family} has {expected}. It may be damaged, or "
+                "another model built on it."
+            )
+        if not is_finite(tensor):
+            raise CheckpointFormatError(
+                f"{name}: {keys[host]} holds something else than finite numbers. The file is damaged, or quantized; use it in "
+                "half or full precision."
+            )
+    return found
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether a tensor can be a weight: floating-point, and neither infinite nor no number."""
+    return tensor.is_floating_point() and bool(torch.isfinite(tensor).all())
+
+
 def joined(
     name: str, tensors: Mapping[str, Tensor], keys: Mapping[str, tuple[str, ...]], stack: TemporalStack
 ) -> Iterator[tuple[str, Tensor]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.formats import load_stack, lvdm, modelscope, motion_modules, save_stack, svd
 from video_ldm.temporal.formats.convert import write
 from video_ldm.temporal.formats.facts import FACTS
+from video_ldm.temporal.formats.unet_shapes import image_shapes
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import StackConfig, TemporalStack
@@ -122,16 +122,16 @@ def tiny_models(monkeypatch):
         monkeypatch.setattr(family, "SHAPE", shape)
 
 
-def random_weights(keys: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Weights under the names of Stable Video Diffusion, whose file is not looked into further."""
-    return {key: torch.randn(3, 2).half() for key in keys}
+def random_weights(keys: dict[str, str], shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Weights under the file's names by the host's; of a temporal layer in the host no shape is known."""
+    return {key: torch.randn(shapes.get(host, (3, 2))).half() for host, key in keys.items()}
 
 
 def modelscope_weights() -> dict[str, torch.Tensor]:
-    """Random weights in diffusers' spelling of ModelScope; those of the image model are not looked into further."""
+    """Random weights in diffusers' spelling of ModelScope."""
     family = modelscope.DIFFUSERS
     stack = sine_init(TemporalStack(family.stack_config())).half()
-    weights = random_weights(family.image_keys().values())
+    weights = random_weights(family.image_keys(), image_shapes(lvdm.SHAPE))
     for own, keys in family.temporal_keys(stack).items():
         parts = stack.state_dict()[own].chunk(len(keys))
         conv = own.partition("convs.")[2]  # (c c 3 1) here
@@ -146,8 +146,8 @@ def modelscope_weights() -> dict[str, torch.Tensor]:
 def test_whole_models_go_from_spelling_to_spelling_without_loss(
     tmp_path, tiny_models, command, capsys, family
 ):
-    names = svd.DIFFUSERS.keys().values()
-    weights = random_weights(names) if family == svd.NAME else modelscope_weights()
+    shapes = image_shapes(svd.SHAPE, svd.CHANNELS, label=svd.LABEL)
+    weights = random_weights(svd.DIFFUSERS.keys(), shapes) if family == svd.NAME else modelscope_weights()
     first, other, again = (str(tmp_path / f"{name}.safetensors") for name in ("first", "other", "again"))
     save_file(weights, first)
     assert command(["convert", first, other, "--to", "original"]) == 0
