@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import listed, shown, size
+from ..files import check_numbers, listed, shown, size
 from ..stack import TemporalStack
 
 # what checkpoints hold beside a UNet, by how its keys begin
@@ -61,27 +61,18 @@ def picked(
     """The weights of an image model by the host's names, from the file's `keys` by the host's; `shapes` as far as known.
 
     Raises:
-        CheckpointFormatError: a weight has another shape, or is not a finite number.
+        CheckpointFormatError: a weight has another shape, or is no finite floating-point number.
     """
     found = {host: tensors[key] for host, key in keys.items()}
     for host, tensor in found.items():
         expected = shapes.get(host, tuple(tensor.shape))
         if tuple(tensor.shape) != expected:
             raise CheckpointFormatError(
-                f"{name}: {keys[host]} has shape {tuple(tensor.shape)}, but {family} has {expected}. It may be damaged, or "
+                f"{name}: {keys[host]} has shape {size(tensor)}, but {family} has {expected}. It may be damaged, or "
                 "another model built on it."
             )
-        if not is_finite(tensor):
-            raise CheckpointFormatError(
-                f"{name}: {keys[host]} holds something else than finite numbers. The file is damaged, or quantized; use it in "
-                "half or full precision."
-            )
+        check_numbers(name, keys[host], tensor)
     return found
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Whether a tensor can be a weight: floating-point, and neither infinite nor no number."""
-    return tensor.is_floating_point() and bool(torch.isfinite(tensor).all())
 
 
 def joined(

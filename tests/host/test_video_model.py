@@ -233,7 +233,7 @@ def test_the_host_recognises_the_published_sizes(monkeypatch, name):
     monkeypatch.setattr(lvdm, "SHAPE", SD2)
     monkeypatch.setattr(svd, "SHAPE", SD2)
     monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
-    monkeypatch.setattr(keys, "is_finite", lambda tensor: True)
+    monkeypatch.setattr(keys, "check_numbers", lambda *_: None)
     monkeypatch.setattr(formats, "read_weights", lambda _: published(name))
     video = formats.open_video_model("ignored")
     config = model_config_from_unet(dict(video.image), "")
