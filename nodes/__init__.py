@@ -11,6 +11,8 @@ from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .upscale import LoadVideoUpscaler, VideoUpscale
+from .upscale_x4 import VideoUpscaleDiffusion
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -28,6 +30,9 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LatentInterpolate,
     ExtendVideo,
     TemporalVAEDecode,
+    LoadVideoUpscaler,
+    VideoUpscale,
+    VideoUpscaleDiffusion,
 )
 
 

@@ -28,7 +28,7 @@ def unet_shape(model: Any) -> UNetShape:
 
 
 def base_name(shape: UNetShape) -> str:
-    """The family of image models with this text width, as artists call it."""
+    """The family of image models with these sizes, as artists call it."""
     if (shape.context_dim, shape.model_channels) == (X4.context_dim, X4.model_channels):
         return "SD x4 upscaler"
     return BASE_BY_CONTEXT.get(shape.context_dim, f"a model with text width {shape.context_dim}")
