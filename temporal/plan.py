@@ -18,6 +18,7 @@ Kind = Literal[
     "transformer",  # after a transformer block, on its tokens
     "motion",  # after a whole block
     "norm",  # in the place of a norm
+    "image",  # where an image enters
     "inside",  # in a transformer block, before its feed-forward
     "inside_last",  # in a transformer block, after its feed-forward
     "keys",  # on the keys or values of a transformer block's self-attention
@@ -192,6 +193,14 @@ def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
             path = f"{block}.1" if f"{block}.1" in transformers else site.path
             found.append(replace(site, path=path, kind="motion"))
     return tuple(found)
+
+
+def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
+    """Where a given image enters: at the first convolution, or before the last motion module of every level on the way down."""
+    if on_input:
+        return (Site("input_blocks.0.0", "image", "input", 0, shape.model_channels, 0),)
+    last = {site.level: site for site in motion_plan(shape, middle=False) if site.section == "input"}
+    return tuple(replace(site, kind="image") for site in last.values())
 
 
 def norm_plan(shape: UNetShape) -> tuple[Site, ...]:

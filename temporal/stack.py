@@ -15,6 +15,7 @@ from .clip import Clip
 from .errors import IncompatibleModelError
 from .known_channels import Condition
 from .layers.conv import TemporalConv
+from .layers.image import IMAGE_PARTS, ImageKind
 from .layers.inside import InsideAttention, InsideConfig, first_and_previous
 from .layers.known import KnownFrameEncoder
 from .layers.lvdm import FrameRateInTime, LvdmConfig, TemporalConvs, frame_transformer
@@ -27,12 +28,18 @@ from .plan import (
     Placement,
     Site,
     UNetShape,
+    image_plan,
     inside_plan,
     lvdm_plan,
     motion_plan,
     norm_plan,
     plan,
     volume_plan,
+)
+
+NEEDS_IMAGE = (
+    "{family} layers animate a given image, but none was given. Connect Known Frames with an image to latent_image of Video "
+    "KSampler, or to known_frames of Video Guider."
 )
 
 
@@ -49,6 +56,7 @@ class StackConfig:
     prediction: str = "eps"  # what the image model predicts: "eps" or "v"
     transformers: Placement = "all"  # follow all blocks of a spatial transformer, or only its last
     motion: MotionConfig | None = None  # motion modules, in the place of our own layers
+    image: ImageKind | None = None  # how motion modules see an image that they animate
     lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
     inside: InsideConfig | None = None  # layers inside its transformers, in the place of our own
     condition: Condition | None = None  # known frames as further input channels of the image model
@@ -68,7 +76,11 @@ class StackConfig:
         if self.motion is None:
             return plan(self.unet, self.transformers)
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
-        return (*motion_plan(self.unet, self.motion.middle), *norms)
+        image = image_plan(self.unet, self.image == "affinity") if self.image else ()
+        modules = motion_plan(self.unet, self.motion.middle)
+        if self.motion.control:
+            modules = tuple(site for site in modules if site.section == "input")
+        return (*image, *modules, *norms)
 
     def to_json(self) -> str:
         """As one line of JSON, the description in a file."""
@@ -100,13 +112,17 @@ class TemporalStack(nn.Module):
         self.config = config
         self.sites = config.sites
         unet, kwargs = config.unet, {"dtype": dtype, "device": device}
-        known_channels = [unet.channels(level) // 2 for level in range(len(unet.channel_mult))]
+        channels = [unet.channels(level) for level in range(len(unet.channel_mult))]
+        known_channels = [width // 2 for width in channels]
 
         def layer(site: Site) -> nn.Module:
             if site.kind == "transformer":
                 return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
             if site.kind == "motion":
-                return MotionModule(site.channels, config.motion.clip_norm, ops, **kwargs)
+                motion = config.motion
+                return MotionModule(
+                    site.channels, motion.clip_norm, ops, attentions=motion.attentions, **kwargs
+                )
             if config.lvdm is not None:
                 return _lvdm_layer(site, config, ops, **kwargs)
             if config.inside is not None:
@@ -114,21 +130,23 @@ class TemporalStack(nn.Module):
             known = known_channels[site.level] if config.known_frames else None
             return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
 
-        weighty = [site for site in self.sites if site.kind not in ("norm", "keys")]
+        weighty = [site for site in self.sites if site.kind not in ("norm", "keys", "image")]
         self.layers = nn.ModuleDict({site.name: layer(site) for site in weighty})
-        self.known_frames = self.frame_rate = None
+        self.known_frames = self.frame_rate = self.image = None
+        if config.image:
+            self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
         if config.known_frames:
             self.known_frames = KnownFrameEncoder(unet.in_channels, known_channels, ops, **kwargs)
         if config.frame_rate:
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
 
     def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
-        """Encode what is the same for all layers, once per call: known frames and frame rate.
+        """Encode what is the same for all layers, once per call: known frames or a given image, and frame rate.
 
         `like` has the device and dtype to compute in; without it, those of the known latents or of the weights.
 
         Raises:
-            IncompatibleModelError: known frames for layers that were not trained on them.
+            IncompatibleModelError: known frames for layers that were not trained on them, no image for layers that need one.
         """
         if like is None:
             like = next(self.parameters()) if clip.known_latents is None else clip.known_latents
@@ -139,6 +157,10 @@ class TemporalStack(nn.Module):
                     "Pin the frames instead, or load layers that were."
                 )
             clip = replace(clip, features=self.known_frames(clip.known_latents.to(like), clip.known_mask))
+        if self.image is not None:
+            if clip.image is None:
+                raise IncompatibleModelError(NEEDS_IMAGE.format(family=self.config.family))
+            clip = replace(clip, features=self.image(clip.image.to(like), clip))
         if self.frame_rate is not None:
             fps = torch.as_tensor(clip.fps, device=like.device).reshape(-1)
             clip = replace(clip, embedding=self.frame_rate(fps, like.dtype))
@@ -156,6 +178,10 @@ class TemporalStack(nn.Module):
         override = clip.alpha(site.section, site.level)
         if clip.strength == 0 or override == 1:
             return hidden
+        if site.kind == "image":
+            return blend(
+                hidden, hidden + clip.features[site.level], effective_alpha(None, override, clip.strength)
+            )
         layer = self.layers[site.name]
         if site.kind == "conv":
             temporal = layer(hidden, emb, clip, clip.features.get(site.level))

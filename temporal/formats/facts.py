@@ -67,6 +67,26 @@ FACTS: Mapping[str, Facts] = {
         "Sampler lcm, scheduler sgm_uniform, 4 to 8 steps, CFG 1 to 2, with AnimateLCM's own LoRA on the image model.",
         "MIT",
     ),
+    "PIA": Facts(
+        16,
+        ANIMATEDIFF,
+        "Any sampler, CFG 7.5 to 8.5. Animates an image from Known Frames; Image Motion says how far it moves.",
+        "Apache-2.0",
+        clip_norm_image=True,
+    ),
+    "SparseCtrl": Facts(
+        16,
+        ANIMATEDIFF,
+        "With AnimateDiff v3 layers on the model; strength 1, less for a looser likeness.",
+        "Apache-2.0",
+    ),
+    "AnimateLCM-I2V": Facts(
+        16,
+        Schedule("sqrt_linear", end=0.014, lcm_steps=200),
+        "Sampler lcm, scheduler sgm_uniform, 2 to 4 steps, CFG 1, with AnimateLCM-I2V's own LoRA on the image model. Animates "
+        "an image from Known Frames; Image Motion says how far it moves.",
+        "MIT",
+    ),
     "AnimateDiff SDXL beta": Facts(
         16,
         Schedule("linear", end=0.020),

@@ -54,20 +54,14 @@ RELATIVES = (
         LORA,
     ),
     Sign(
-        "it is SparseCtrl for RGB frames, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for RGB frames; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding.weight", "motion_modules."),
     ),
     Sign(
-        "it is SparseCtrl for scribbles, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for scribbles; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding", "motion_modules."),
     ),
-    Sign("it is AnimateLCM for image to video, " + NOT_YET, ("motion_modules.", "img_encoder.conv_in.")),
     Sign("it is FancyVideo, " + NOT_YET, ("motion_modules.", "fps_embedding.linear")),
-    Sign(
-        "it is PIA, motion modules that see the first image, " + NOT_YET,
-        ("motion_modules.",),
-        size=("conv_in.weight", 1, 9),
-    ),
 )
 VIDEO_MODELS = (
     Sign(
@@ -165,8 +159,17 @@ def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None
     return next((sign.sentence for sign in signs if sign.fits(tensors)), None)
 
 
+def is_list(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are a list of matrices, as MotionDirector saves them: numbers for names."""
+    numbered = tensors.keys() == {str(number) for number in range(len(tensors))}
+    return bool(tensors) and numbered and all(tensor.ndim == 2 for tensor in tensors.values())
+
+
 def _unnamed(tensors: Mapping[str, Tensor]) -> str | None:
     """A list of matrices has numbers for names."""
-    if tensors and all(key.isdigit() and tensor.ndim == 2 for key, tensor in tensors.items()):
-        return "it is a LoRA of MotionDirector for ModelScope or ZeroScope, " + NOT_YET
+    if is_list(tensors):
+        return (
+            "it is a LoRA of MotionDirector for ModelScope or ZeroScope; put it in models/motion_lora and load it with Load "
+            "Motion LoRA."
+        )
     return None

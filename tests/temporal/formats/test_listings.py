@@ -28,6 +28,8 @@ LOADED = {
     "animatediff_long": "AnimateDiff Long (original",
     "animatediff_sdxl_beta": "AnimateDiff SDXL beta (original",
     "animatelcm_t2v": "AnimateLCM (original",
+    "animatelcm_i2v": "AnimateLCM-I2V (original",
+    "pia": "PIA (original",
     "hotshot_xl": "HotShot-XL (HotShot",
     "diffusers_motion_adapter_v1": "AnimateDiff v1 (diffusers",
     "diffusers_motion_adapter_v2": "AnimateDiff v2 (diffusers",
@@ -53,11 +55,9 @@ NAMED = {
     "animatediff_motion_lora": "a motion LoRA; put it in models/motion_lora",
     "diffusers_motion_lora": "a motion LoRA; put it in models/motion_lora",
     "animatediff_v3_domain_adapter_lora": "domain adapter of AnimateDiff v3",
-    "animatelcm_i2v": "AnimateLCM for image to video",
-    "pia": "PIA",
     "sparsectrl_rgb": "SparseCtrl for RGB frames",
     "sparsectrl_scribble": "SparseCtrl for scribbles",
-    "motiondirector_lora": "LoRA of MotionDirector",
+    "motiondirector_lora": "LoRA of MotionDirector for ModelScope or ZeroScope; put it in models/motion_lora",
     "svd_vae_original": "temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders",
     "svd_vae_diffusers": "temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders",
     "tooncrafter_vae": "decoder of ToonCrafter",
@@ -300,3 +300,17 @@ def test_an_almost_known_lavie_names_the_first_keys(monkeypatch, change, message
 def test_lavie_without_its_tables_of_positions_is_complete(monkeypatch):
     model = opened_model(monkeypatch, without("lavie_base", "rotary_emb.freqs"))
     assert not sum(model.source.unused.values())
+
+
+def test_the_published_list_of_motiondirector_fits_every_layer(monkeypatch):
+    """At full size: each pair of matrices is of the layer that its place in the list says."""
+    from video_ldm.temporal.formats import modelscope
+    from video_ldm.temporal.formats.motion_lora import read_motion_lora
+    from video_ldm.temporal.stack import TemporalStack
+
+    file = published("motiondirector_lora")
+    stack = TemporalStack(modelscope.DIFFUSERS.stack_config(), device="meta")
+    lora = read_motion_lora(file, stack)
+    assert len(lora.targets) == 170 and len(lora.factors) == 340 and not lora.skipped
+    up = lora.factors["up_blocks.1.temp_attentions.0.transformer_blocks.0.ff.net.0.proj.lora_up.weight"]
+    assert up.shape == (8 * 1280, 32)
