@@ -272,6 +272,62 @@ def test_weights_of_an_image_model_are_finite_numbers(monkeypatch, wrong):
         opened_model(monkeypatch, broken)
 
 
+def without(name: str, *parts: str) -> WeightsFile:
+    """A published file without the keys that have one of the parts in them."""
+    file = published(name)
+    kept = {key: value for key, value in file.tensors.items() if not any(part in key for part in parts)}
+    return replace(file, tensors=kept)
+
+
+def test_lavies_layers_without_their_image_model_are_named(monkeypatch):
+    file = without("lavie_base", "conv_in.", ".resnets.")
+    for open_file in (opened, opened_model):
+        with pytest.raises(CheckpointFormatError, match="without the image model that was trained along"):
+            open_file(monkeypatch, file)
+
+
+@pytest.mark.parametrize("name", ["lavie_vsr", "upscale_a_video_unet"])
+def test_layers_for_the_upscaler_may_come_alone(monkeypatch, name):
+    monkeypatch.setattr(inside, "assign_weights", same_keys_and_shapes)
+    temporal = ("temporal", "temp_block")
+    image = [key for key in LISTINGS[name] if not any(part in key for part in temporal)]
+    _, source = opened(monkeypatch, without(name, *image))
+    assert source.unused == {"tables of positions (computed anew)": 17, "of an image model (not used)": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"down_blocks.0.attentions.0.transformer_blocks.0.norm_temp.bias": None},
+            r"missing: down_blocks\.0\..*norm_temp",
+        ),
+        (
+            {"conv_in.bias": None, "odd.weight": torch.zeros(1)},
+            r"missing: conv_in\.bias; unknown: odd\.weight",
+        ),
+        (
+            {"mid_block.attentions.0.transformer_blocks.0.attn_temp.to_q.weight": torch.zeros(2, 3)},
+            r"to_q\.weight has shape \(2, 3\), but LaVie has \(1280, 1280\)",
+        ),
+        (
+            {"mid_block.attentions.0.transformer_blocks.0.attn_temp.rotary_emb.freqs": torch.ones(16)},
+            "does not hold the rotary positions",
+        ),
+    ],
+)
+def test_an_almost_known_lavie_names_the_first_keys(monkeypatch, change, message):
+    file = published("lavie_base")
+    tensors = {key: value for key, value in {**file.tensors, **change}.items() if value is not None}
+    with pytest.raises(CheckpointFormatError, match=message):
+        opened_model(monkeypatch, replace(file, tensors=tensors))
+
+
+def test_lavie_without_its_tables_of_positions_is_complete(monkeypatch):
+    model = opened_model(monkeypatch, without("lavie_base", "rotary_emb.freqs"))
+    assert not sum(model.source.unused.values())
+
+
 def test_the_published_list_of_motiondirector_fits_every_layer(monkeypatch):
     """At full size: each pair of matrices is of the layer that its place in the list says."""
     from video_ldm.temporal.formats import modelscope
