@@ -10,9 +10,12 @@ from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
+from .render import RenderVideo, VideoFromLatents
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .sparse_control import LoadSparseControl
+from .upscale import LoadVideoUpscaler, VideoUpscale
+from .upscale_x4 import VideoUpscaleDiffusion
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -32,6 +35,11 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LatentInterpolate,
     ExtendVideo,
     TemporalVAEDecode,
+    LoadVideoUpscaler,
+    VideoUpscale,
+    VideoUpscaleDiffusion,
+    RenderVideo,
+    VideoFromLatents,
 )
 
 

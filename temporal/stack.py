@@ -13,15 +13,29 @@ from torch import Tensor, nn
 from . import description
 from .clip import Clip
 from .errors import IncompatibleModelError
+from .known_channels import Condition
 from .layers.conv import TemporalConv
 from .layers.image import IMAGE_PARTS, ImageKind
+from .layers.inside import InsideAttention, InsideConfig, first_and_previous
 from .layers.known import KnownFrameEncoder
 from .layers.lvdm import FrameRateInTime, LvdmConfig, TemporalConvs, frame_transformer
 from .layers.mixing import blend, effective_alpha
 from .layers.motion import MotionConfig, MotionModule, over_clip
 from .layers.position import FrameRateEmbedding
 from .layers.transformer import TemporalTransformer
-from .plan import Placement, Site, UNetShape, image_plan, lvdm_plan, motion_plan, norm_plan, plan
+from .layers.volume import FramesBlock, LevelModule
+from .plan import (
+    Placement,
+    Site,
+    UNetShape,
+    image_plan,
+    inside_plan,
+    lvdm_plan,
+    motion_plan,
+    norm_plan,
+    plan,
+    volume_plan,
+)
 
 NEEDS_IMAGE = (
     "{family} layers animate a given image, but none was given. Connect Known Frames with an image to latent_image of Video "
@@ -44,10 +58,19 @@ class StackConfig:
     motion: MotionConfig | None = None  # motion modules, in the place of our own layers
     image: ImageKind | None = None  # how motion modules see an image that they animate
     lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
+    inside: InsideConfig | None = None  # layers inside its transformers, in the place of our own
+    condition: Condition | None = None  # known frames as further input channels of the image model
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """Where in the UNet the stack acts."""
+        if self.inside is not None:
+            volume = volume_plan(self.unet) if self.inside.volume else ()
+            return (
+                *inside_plan(self.unet, self.inside.last, self.inside.causal),
+                *volume,
+                *norm_plan(self.unet),
+            )
         if self.lvdm is not None:
             return lvdm_plan(self.unet, self.lvdm.convs, self.lvdm.frame_rate)
         if self.motion is None:
@@ -75,7 +98,7 @@ class StackConfig:
 class TemporalStack(nn.Module):
     """A temporal layer for every site of a UNet. A new stack changes nothing: it is the image model.
 
-    `ops` has Linear, Conv2d, GroupNorm and LayerNorm; a host passes its own to cast and offload weights.
+    `ops` has Linear, Conv2d, Embedding, GroupNorm and LayerNorm; a host passes its own to cast and offload weights.
     """
 
     def __init__(
@@ -102,11 +125,13 @@ class TemporalStack(nn.Module):
                 )
             if config.lvdm is not None:
                 return _lvdm_layer(site, config, ops, **kwargs)
+            if config.inside is not None:
+                return _inside_layer(site, config, ops, **kwargs)
             known = known_channels[site.level] if config.known_frames else None
             return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
 
-        own = [site for site in self.sites if site.kind not in ("norm", "image")]
-        self.layers = nn.ModuleDict({site.name: layer(site) for site in own})
+        weighty = [site for site in self.sites if site.kind not in ("norm", "keys", "image")]
+        self.layers = nn.ModuleDict({site.name: layer(site) for site in weighty})
         self.known_frames = self.frame_rate = self.image = None
         if config.image:
             self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
@@ -146,9 +171,9 @@ class TemporalStack(nn.Module):
     ) -> Tensor:
         """alpha * spatial + (1 - alpha) * temporal at one site, for a clip that went through `prepare`.
 
-        After a ResBlock: hidden ((b f) c h w) and time embedding ((b f) e).
-        After a transformer block: hidden ((b f) n c) and text ((b f) m e).
-        After a whole block: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
+        After a ResBlock, around a level: hidden ((b f) c h w) and time embedding ((b f) e).
+        After a transformer block: hidden ((b f) n c) and text ((b f) m e); inside one: hidden alone.
+        After a whole block, before a transformer: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
         """
         override = clip.alpha(site.section, site.level)
         if clip.strength == 0 or override == 1:
@@ -162,6 +187,8 @@ class TemporalStack(nn.Module):
             temporal = layer(hidden, emb, clip, clip.features.get(site.level))
         elif site.kind == "transformer":
             temporal = layer(hidden, context, clip)
+        elif site.kind in ("level_in", "level_out"):
+            temporal = layer(hidden, emb, clip)
         else:
             temporal = layer(hidden, clip)
         return blend(hidden, temporal, effective_alpha(layer.mix_factor, override, clip.strength))
@@ -176,6 +203,15 @@ class TemporalStack(nn.Module):
         temporal = over_clip(norm, hidden, clip.num_frames)
         return blend(normed, temporal, effective_alpha(None, override, clip.strength))
 
+    def keys(self, site: Site, tokens: Tensor, clip: Clip) -> Tensor:
+        """Keys or values of self-attention ((b f) n c) to those that each frame attends to ((b f) 2n c).
+
+        They cannot be mixed, so a strength between 0 and 1 has them whole.
+        """
+        if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
+            return tokens
+        return first_and_previous(tokens, clip.num_frames)
+
 
 def _lvdm_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
     if site.kind == "rate":
@@ -184,3 +220,11 @@ def _lvdm_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.
         return TemporalConvs(site.channels, ops, **kwargs)
     width = site.heads * config.unet.num_head_channels
     return frame_transformer(site.channels, site.heads, width, config.lvdm.reach, ops, **kwargs)
+
+
+def _inside_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
+    if site.kind == "volume":
+        return FramesBlock(site.channels, None, (3, 3), ops, **kwargs)
+    if site.kind in ("level_in", "level_out"):
+        return LevelModule(site.channels, config.unet.embedding_channels, ops, **kwargs)
+    return InsideAttention(site.channels, site.heads, config.inside.positions, ops, **kwargs)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.guidance import with_context
-from .insertion import animates_image, image_motion, layers_know_frames
+from .insertion import animates_image, condition_of, image_motion, layers_know_frames
 from .known import KnownFrames, with_known, without_known
 
 
@@ -44,6 +44,13 @@ class VideoGuider(comfy.samplers.CFGGuider):
         if not self.learned:
             self.set_conds(positive, negative)
             return
+        if condition_of(model) == "nearest":
+            if self.context_scale != 1.0:
+                raise InvalidInputError(
+                    "This model fills in between given frames and was never trained without them, so there is nothing to guide "
+                    "away from. Set context_guidance to 1."
+                )
+            known = known.spread()
         motion = image_motion(model)
         self.pasted = not animates or motion.keeps_image
         given = partial(

@@ -6,6 +6,7 @@ into the UNet for the length of one APPLY_MODEL call and take it out again, what
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from ...temporal.affinity import Motion
 from ...temporal.clip import Clip
 from ...temporal.errors import IncompatibleModelError, InvalidInputError
 from ...temporal.formats import trained_frames
+from ...temporal.known_channels import Condition, known_channels, nothing_known
 from ...temporal.stack import NEEDS_IMAGE, StackConfig, TemporalStack
 from .hooks import inserted
 from .shapes import base_name, unet_shape
@@ -104,9 +106,18 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
     ]
 
 
+def condition_of(model: Any) -> Condition | None:
+    """How known frames enter an image model that takes in more than the noisy latent; None: they do not."""
+    config = model.model.model_config.unet_config
+    if config["in_channels"] == config["out_channels"]:  # layers of such a model that were put on another one
+        return None
+    conditions = (stack.config.condition for stack, _ in stacks_of(model))
+    return next(filter(None, conditions), None)
+
+
 def layers_know_frames(model: Any) -> bool:
-    """Whether a MODEL has temporal layers that were trained on known frames."""
-    return any(stack.config.known_frames for stack, _ in stacks_of(model))
+    """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with them."""
+    return condition_of(model) is not None or any(stack.config.known_frames for stack, _ in stacks_of(model))
 
 
 def animates_image(model: Any) -> bool:
@@ -168,6 +179,12 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     check_image(model, executor.class_obj.conds)
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
+    conds = itertools.chain.from_iterable(executor.class_obj.conds.values())
+    if condition_of(model) == "nearest" and not all(KNOWN_COND in cond["model_conds"] for cond in conds):
+        raise InvalidInputError(
+            "This model fills in between given frames, but none were given. Put Known Frames before the sampler, with "
+            "pattern every N."
+        )
     for stack, settings in stacks_of(model):
         if 0 < stack.config.max_frames < frames and settings.longer_clips == REFUSE:
             raise InvalidInputError(
@@ -207,6 +224,9 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
+    condition = condition_of(model)
+    if condition is not None:  # in the place of what the host found
+        args = (_channels(condition, known, x), *args[1:])
     base_clip = Clip(
         num_frames=num_frames,
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
@@ -230,3 +250,8 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)
+
+
+def _channels(condition: Condition, known: Tensor | None, x: Tensor) -> Tensor:
+    """Further input channels of the image model, from the known frames of this call if there are any."""
+    return nothing_known(condition, x) if known is None else known_channels(condition, known.to(x))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...temporal.affinity import Motion, nearest
 from ...temporal.errors import InvalidInputError
+from ...temporal.known_channels import nearest_given
 from .insertion import IMAGE_COND, KNOWN_COND
 
 KNOWN_KEY = "video_ldm_known"
@@ -36,6 +37,11 @@ class KnownFrames:
         pasted = samples.clone()
         pasted[self.mask] = self.latents[self.mask].to(samples)
         return pasted
+
+    def spread(self) -> KnownFrames:
+        """The same clip with every frame given: those that are not, as the given one that is nearest."""
+        mask = self.mask.to(self.latents.device)
+        return KnownFrames(self.latents[nearest_given(mask)], torch.ones_like(mask))
 
     def pin(self, denoise_mask: Tensor | None) -> Tensor:
         """A host's mask (f 1 h w), 1 = denoise, under which the given frames stay."""

@@ -73,17 +73,8 @@ VIDEO_MODELS = (
         ("temporal_transformer_blocks.",),
     ),
     Sign(
-        f"it is SEINE, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs"), size=("conv_in.weight", 1, 9)
-    ),
-    Sign(f"it is LaVie's base model, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs")),
-    Sign(
-        "it is LaVie's upscaler, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temporal_blocks.",)
-    ),
-    Sign("it is Upscale-A-Video, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temp_blocks.",)),
-    Sign(
-        f"it is LaVie's interpolation model, {WHOLE}, {NOT_YET}",
-        (".attn_temp.",),
-        size=("conv_in.weight", 1, 8),
+        "it holds temporal layers of LaVie or SEINE without the image model that was trained along; load the whole file.",
+        (".attn_temp.", "time_rel_pos_bias."),
     ),
     Sign(
         f"it is a masked variant of LaVie's interpolation model, {WHOLE}, {NOT_YET}",
@@ -147,6 +138,7 @@ OTHERS = (
 OWN_FORMATS = {
     "video_ldm.temporal_layers": "it holds temporal layers of a UNet; it belongs in models/temporal_layers.",
     "video_ldm.temporal_decoder": "it is a temporal decoder; it belongs in models/temporal_decoders.",
+    "video_ldm.upscaler": "it is a video upscaler; it belongs in models/video_upscalers.",
 }
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from video_ldm.temporal import formats
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.files import WeightsFile
-from video_ldm.temporal.formats import lvdm, motion_modules
+from video_ldm.temporal.formats import inside, lvdm, motion_modules
 from video_ldm.temporal.formats.motion_modules import position_table
 from video_ldm.temporal.formats.strangers import describe
 
@@ -36,6 +36,8 @@ LOADED = {
     "diffusers_motion_adapter_v3": "AnimateDiff v3 (diffusers",
     "diffusers_motion_adapter_sdxl": "AnimateDiff SDXL beta (diffusers",
     "diffusers_unet_motion_model_sd15_v2": "AnimateDiff v2 (diffusers",
+    "lavie_vsr": "LaVie VSR (original",
+    "upscale_a_video_unet": "Upscale-A-Video (original",
 }
 MODELS = {
     "svd_unet_original": "Stable Video Diffusion (original",
@@ -45,6 +47,9 @@ MODELS = {
     "videocrafter1_t2v_512": "VideoCrafter1 for 512 x 320 (original",
     "videocrafter1_t2v_1024": "VideoCrafter1 for 1024 x 576 (original",
     "videocrafter2_t2v": "VideoCrafter2 (original",
+    "lavie_base": "LaVie (original",
+    "lavie_interpolation": "LaVie interpolation (original",
+    "seine": "SEINE (original",
 }
 NAMED = {
     "animatediff_motion_lora": "a motion LoRA; put it in models/motion_lora",
@@ -62,11 +67,6 @@ NAMED = {
     "dynamicrafter_1024": "DynamiCrafter or ToonCrafter",
     "videocrafter1_i2v": "VideoCrafter1 for image to video",
     "i2vgen_xl_diffusers": "I2VGen-XL",
-    "lavie_base": "LaVie's base model",
-    "lavie_interpolation": "LaVie's interpolation model",
-    "lavie_vsr": "LaVie's upscaler",
-    "seine": "SEINE",
-    "upscale_a_video_unet": "Upscale-A-Video, temporal layers",
     "upscale_a_video_vae_video": "video VAE of Upscale-A-Video",
     "upscale_a_video_vae_3d": "a VAE; load it with Load VAE",
 }
@@ -75,6 +75,8 @@ NAMED = {
 def tensor(key: str, shape: list[int]) -> Tensor:
     if key.endswith((".pe", ".positional_encoding")):
         return position_table(*shape[1:]).half()
+    if key.endswith("rotary_emb.freqs"):
+        return 10000 ** (-torch.arange(*shape) / 16)
     return torch.zeros((), dtype=torch.float16).expand(shape)
 
 
@@ -100,14 +102,16 @@ def test_every_listing_has_its_answer():
 
 @pytest.mark.parametrize("name", LOADED)
 def test_it_is_loaded_with_every_key_explained(monkeypatch, name):
-    monkeypatch.setattr(motion_modules, "assign_weights", same_keys_and_shapes)
+    for module in (motion_modules, inside):
+        monkeypatch.setattr(module, "assign_weights", same_keys_and_shapes)
     stack, source = opened(monkeypatch, published(name))
     assert formats.report(stack, source).startswith(LOADED[name])
     assert source.used + sum(source.unused.values()) == len(LISTINGS[name])
 
 
 def opened_model(monkeypatch, file: WeightsFile):
-    monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
+    for module in (lvdm, inside):
+        monkeypatch.setattr(module, "assign_weights", same_keys_and_shapes)
     monkeypatch.setattr(formats, "read_weights", lambda _: file)
     return formats.open_video_model("ignored")
 
@@ -116,10 +120,13 @@ def opened_model(monkeypatch, file: WeightsFile):
 def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, name):
     model = opened_model(monkeypatch, published(name))
     assert formats.report_model(model).startswith(MODELS[name])
-    assert model.source.used == len(LISTINGS[name]) and not model.source.unused
+    tables = [key for key in LISTINGS[name] if key.endswith("rotary_emb.freqs")]
+    assert model.source.used == len(LISTINGS[name]) - len(tables)
+    assert sum(model.source.unused.values()) == len(tables)
     temporal = 0 if model.stack is None else sum(p.numel() for p in model.stack.parameters())
     image = sum(tensor.numel() for tensor in model.image.values())
-    assert temporal + image == sum(math.prod(shape) for shape in LISTINGS[name].values())
+    listed = sum(math.prod(shape) for shape in LISTINGS[name].values())
+    assert temporal + image == listed - 16 * len(tables)
 
 
 def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch):
