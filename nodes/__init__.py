@@ -11,6 +11,7 @@ from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .train import TrainTemporalDecoder
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -28,6 +29,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LatentInterpolate,
     ExtendVideo,
     TemporalVAEDecode,
+    TrainTemporalDecoder,
 )
 
 
