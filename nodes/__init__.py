@@ -12,6 +12,8 @@ from .prompt import MotionPromptEncode
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .train import TrainTemporalDecoder
+from .upscale import LoadVideoUpscaler, VideoUpscale
+from .upscale_x4 import VideoUpscaleDiffusion
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -30,6 +32,9 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ExtendVideo,
     TemporalVAEDecode,
     TrainTemporalDecoder,
+    LoadVideoUpscaler,
+    VideoUpscale,
+    VideoUpscaleDiffusion,
 )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from ..temporal.errors import InvalidInputError
 from .host import io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
-from .host.insertion import LayerSettings, add_temporal_layers
+from .host.insertion import LONGER_CLIPS, REFUSE, LayerSettings, add_temporal_layers
 from .host.motion_lora import add_motion_lora
 from .host.schedule import AUTO, NAMES, with_schedule
 from .host.vae import open_temporal_decoder
 
 AS_TRAINED = -1.0
-REFUSE, SQUEEZE = "refuse", "squeeze"
 
 
 def _alpha_input(section: str, where: str) -> io.Input:
@@ -80,11 +80,12 @@ class LoadTemporalLayers(io.ComfyNode):
                 _percent_input("end_percent", 1.0, "act no more"),
                 io.Combo.Input(
                     "longer_clips",
-                    options=[REFUSE, SQUEEZE],
+                    options=list(LONGER_CLIPS),
                     default=REFUSE,
                     optional=True,
-                    tooltip="Clips with more frames than the layers were trained for: refuse them, or squeeze the positions of "
-                    "their frames into the trained length, for slower motion.",
+                    tooltip="Clips with more frames than the layers were trained for: refuse them; squeeze the positions of "
+                    "their frames into the trained length, for slower motion; or convolve, where each frame sees those near it "
+                    "in time, as many as in training.",
                 ),
             ],
             outputs=[
@@ -112,8 +113,11 @@ class LoadTemporalLayers(io.ComfyNode):
     ) -> io.NodeOutput:
         given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
         alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
-        squeeze = longer_clips == SQUEEZE
-        settings = LayerSettings(strength, alphas, start_percent, end_percent, squeeze)
+        if longer_clips not in LONGER_CLIPS:
+            raise InvalidInputError(
+                f"longer_clips is {longer_clips!r}; choose from {', '.join(LONGER_CLIPS)}."
+            )
+        settings = LayerSettings(strength, alphas, start_percent, end_percent, longer_clips)
         opened = open_temporal_layers(file)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_schedule(patched, schedule, opened.schedule)

@@ -46,6 +46,9 @@ class Clip:
     known_mask: Tensor | None = None  # ((b f),), 1 = given
     positions: Tensor | None = None  # (f,) in frames, fractions allowed; default 0 .. f-1
     max_distance: float | None = None  # frames further apart do not attend to each other
+    window: int | None = (
+        None  # a longer clip attends within runs of so many frames, each with positions of its own
+    )
     attention: AttentionFunction = sdpa
     features: Mapping[int, Tensor] = field(default_factory=dict)  # of known frames, by UNet resolution level
     embedding: Tensor | None = None  # of the frame rate, (b e) or (1 e)

@@ -5,9 +5,11 @@ it needs no projections of its own). In SD 1.x and 2.x each spatial transformer 
 counts them; in SDXL they hold two or ten, and `transformers="last"` keeps only the one after the last.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from .description import check_described
 
 Section = Literal["input", "middle", "output"]
 Placement = Literal["all", "last"]
@@ -43,6 +45,40 @@ class UNetShape:
             num_heads=config.get("num_heads", -1),
             num_head_channels=config.get("num_head_channels", -1),
             in_channels=config.get("out_channels", 4),
+        )
+
+    def check(self) -> None:
+        """Refuse sizes that no UNet has.
+
+        Raises:
+            CheckpointFormatError: the first thing that is wrong with them.
+        """
+        levels, blocks = len(self.channel_mult), self.num_res_blocks
+        depths = (*self.transformer_depth, *self.transformer_depth_output)
+        check_described(
+            {
+                "model_channels is a multiple of 32": 0 < self.model_channels <= 4096
+                and self.model_channels % 32 == 0,
+                "channel_mult has 1 to 8 levels": 1 <= levels <= 8 and _within(self.channel_mult, 1, 16),
+                "num_res_blocks has a number for each level": len(blocks) == levels
+                and _within(blocks, 1, 16),
+                "transformer_depth has a number for each block": len(self.transformer_depth) == sum(blocks),
+                "transformer_depth_output has a number for each block": len(self.transformer_depth_output)
+                == sum(blocks) + levels,
+                "a spatial transformer has at most 32 blocks": _within(depths, 0, 32)
+                and _within([self.transformer_depth_middle], -2, 32),
+                "context_dim and in_channels are sizes": _within(
+                    (self.context_dim, self.in_channels), 1, 2**16
+                ),
+            }
+        )
+        heads = [self.heads(level) if self.num_head_channels else 0 for level in range(levels)]
+        check_described(
+            {
+                "heads divide the channels": all(
+                    heads[level] > 0 and self.channels(level) % heads[level] == 0 for level in range(levels)
+                )
+            }
         )
 
     @property
@@ -90,6 +126,17 @@ SDXL = UNetShape(
     transformer_depth_middle=10,
     context_dim=2048,
     num_head_channels=64,
+)
+
+SD_X4 = UNetShape(
+    model_channels=256,
+    channel_mult=(1, 2, 2, 4),
+    num_res_blocks=(2, 2, 2, 2),
+    transformer_depth=(0, 0, 1, 1, 1, 1, 1, 1),
+    transformer_depth_output=(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0),
+    transformer_depth_middle=1,
+    context_dim=1024,
+    num_heads=8,
 )
 
 
@@ -160,6 +207,10 @@ def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool) -> tuple[Site, ..
         elif convs:
             found.append(replace(site, kind="convs"))
     return tuple(found)
+
+
+def _within(values: Iterable[int], least: int, most: int) -> bool:
+    return all(least <= value <= most for value in values)
 
 
 def _input_sites(shape: UNetShape) -> Iterator[Site]:

@@ -54,8 +54,11 @@ class StackConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "StackConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another type."""
-        return description.from_json(cls, text)
+        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be right."""
+        config = description.from_json(cls, text)
+        config.unet.check()
+        description.check_described({"max_frames is at least 0": config.max_frames >= 0})
+        return config
 
 
 class TemporalStack(nn.Module):

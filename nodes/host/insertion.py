@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...temporal.clip import Clip
 from ...temporal.errors import IncompatibleModelError, InvalidInputError
+from ...temporal.formats import trained_frames
 from ...temporal.stack import StackConfig, TemporalStack
 from .hooks import inserted
 from .shapes import base_name, unet_shape
@@ -28,24 +29,25 @@ KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sa
 # Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
 # benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
 ACTIVATION_FACTOR = 1.1
+LONGER_CLIPS = REFUSE, SQUEEZE, CONVOLVE = ("refuse", "squeeze", "convolve")
 
 
 @dataclass(frozen=True)
 class LayerSettings:
     """How one file of temporal layers is used: strength 0..1, alpha overrides by section, part of the sampling.
 
-    `squeeze`: the positions of a longer clip are squeezed into the length of training.
+    `longer_clips`: what becomes of clips with more frames than the layers were trained for, one of `LONGER_CLIPS`.
     """
 
     strength: float = 1.0
     alphas: Mapping[str, float] = field(default_factory=dict)
     start_percent: float = 0.0
     end_percent: float = 1.0
-    squeeze: bool = False
+    longer_clips: str = REFUSE
 
     def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
         """Positions of the frames (f,); None: counted."""
-        if not self.squeeze or not max_frames or num_frames <= max_frames:
+        if self.longer_clips != SQUEEZE or not max_frames or num_frames <= max_frames:
             return None
         return torch.linspace(0, max_frames - 1, num_frames)
 
@@ -139,11 +141,11 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
     for stack, settings in stacks_of(model):
-        if 0 < stack.config.max_frames < frames and not settings.squeeze:
+        if 0 < stack.config.max_frames < frames and settings.longer_clips == REFUSE:
             raise InvalidInputError(
                 f"The clip has {frames} frames; these temporal layers were made for at most "
                 f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "
-                "add Video Windows to the model, or set longer_clips of Load Temporal Layers to squeeze."
+                "add Video Windows to the model, or set longer_clips of Load Temporal Layers to squeeze or convolve."
             )
     return executor(noise, *args, **kwargs)
 
@@ -183,6 +185,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 strength=settings.strength,
                 alphas=settings.alphas,
                 positions=settings.positions(num_frames, stack.config.max_frames),
+                window=trained_frames(stack) if settings.longer_clips == CONVOLVE else None,
             )
             if known is not None and stack.config.known_frames:
                 latents = known.to(like)

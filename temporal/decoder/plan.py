@@ -10,6 +10,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from ..description import check_described
+
 TAESD_BLOCKS = (3, 4, 5, 8, 9, 10, 13, 14, 15, 18)  # places of the residual blocks in the host's sequence
 FIRST_LEVEL_BLOCK = re.compile(r"up\.0\.block\.\d+\.conv1\.weight")
 
@@ -22,6 +24,18 @@ class DecoderShape:
     channels: int
     channel_mult: tuple[int, ...]
     num_res_blocks: int
+
+    def check(self) -> None:
+        """Refuse sizes that no decoder has; `CheckpointFormatError` says the first thing that is wrong."""
+        mults = self.channel_mult
+        check_described(
+            {
+                "channels is from 1 to 4096": 0 < self.channels <= 4096,
+                "channel_mult has 1 to 8 levels": 0 < len(mults) <= 8
+                and all(0 < mult <= 16 for mult in mults),
+                "a level has at most 16 blocks": 0 <= self.num_res_blocks <= 16,
+            }
+        )
 
 
 TAESD = DecoderShape("taesd", channels=64, channel_mult=(1,), num_res_blocks=0)

@@ -16,7 +16,7 @@ from .facts import Schedule
 from .hotshot import HOTSHOT
 from .motion_adapter import DIFFUSERS
 from .native import save_stack
-from .source import Source, report, schedule_of
+from .source import Source, report, schedule_of, trained_frames
 from .strangers import describe
 from .video_model import VideoModel, report_model
 
@@ -32,6 +32,7 @@ __all__ = [
     "respell",
     "save_stack",
     "schedule_of",
+    "trained_frames",
     "video_family",
 ]
 

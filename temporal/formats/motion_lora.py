@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import CheckpointFormatError, IncompatibleModelError
-from ..files import WeightsFile, listed
+from ..files import WeightsFile, check_numbers, listed, shown, size
 from ..stack import TemporalStack
 from .animatediff import ORIGINAL
 from .motion_adapter import DIFFUSERS
@@ -28,6 +28,7 @@ ENDS = {
     r"\.lora\.(down|up)\.weight": "",
     r"\.alpha": "",
 }
+Target = str | tuple[str, tuple[int, int, int]]
 LEAVES = {"A": "lora_down.weight", "B": "lora_up.weight", "down": "lora_down.weight", "up": "lora_up.weight"}
 
 
@@ -40,7 +41,7 @@ class MotionLora:
     """
 
     factors: Mapping[str, Tensor]
-    targets: Mapping[str, str | tuple[str, tuple[int, int, int]]]
+    targets: Mapping[str, Target]
     skipped: tuple[str, ...]
 
 
@@ -73,10 +74,35 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
         raise CheckpointFormatError(
             f"{file.path.name} is not a motion LoRA for {stack.config.family}. Unknown: {listed(unknown)}."
         )
+    for module in targets:
+        _check_factors(file.path.name, module, factors, known[module], stack)
     return MotionLora(factors, targets, tuple(skipped))
 
 
-def _targets(stack: TemporalStack) -> Iterator[tuple[str, str | tuple[str, tuple[int, int, int]]]]:
+def _check_factors(
+    name: str, module: str, factors: Mapping[str, Tensor], target: Target, stack: TemporalStack
+) -> None:
+    """Both factors of a change are there, finite, and of the sizes of what they change."""
+    pair = [factors.get(f"{module}.lora_{side}.weight") for side in ("up", "down")]
+    if any(factor is None for factor in pair):
+        raise CheckpointFormatError(
+            f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be damaged."
+        )
+    up, down = pair
+    weight = stack.get_parameter(target if isinstance(target, str) else target[0])
+    rows = len(weight) if isinstance(target, str) else target[1][2]
+    fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)
+    if not fits or (len(up), down.shape[1]) != (rows, weight.shape[1]):
+        raise CheckpointFormatError(
+            f"{name}: the factors of {shown(module)} have shapes {size(up)} and {size(down)}, but {stack.config.family} needs "
+            f"({rows}, rank) and (rank, {weight.shape[1]}). It may be damaged, or made for another version."
+        )
+    for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):
+        if f"{module}.{leaf}" in factors:
+            check_numbers(name, f"{module}.{leaf}", factors[f"{module}.{leaf}"])
+
+
+def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target]]:
     """Every linear layer of the motion modules as files name it, and our weight or the part of it."""
     for spelling in (ORIGINAL, DIFFUSERS):
         for own, parts in file_keys(stack, spelling).items():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights
+from ..files import WeightsFile, assign_weights, shown
 from ..layers.motion import MotionConfig
 from ..layers.position import FrameTable
 from ..plan import SD1, SDXL, UNetShape, motion_plan
@@ -152,14 +152,18 @@ def _check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) ->
     expected: dict[torch.Size, Tensor] = {}
     for key in sorted(tables):
         table = tensors[key]
-        if table.shape not in expected and table.ndim == 3:
+        if table.shape not in expected and _may_be_a_table(table):
             expected[table.shape] = position_table(*table.shape[1:])
         right = expected.get(table.shape)
         if right is None or not bool(((table.float() - right).abs() < TABLE_TOLERANCE).all()):
             raise CheckpointFormatError(
-                f"{name}: {key} is not the fixed position table of the AnimateDiff family. It may be damaged, or another "
+                f"{name}: {shown(key)} is not the fixed position table of the AnimateDiff family. It may be damaged, or another "
                 "model built on it."
             )
+
+
+def _may_be_a_table(table: Tensor) -> bool:
+    return table.ndim == 3 and len(table) == 1 and table.shape[1] > 0 and table.shape[2] % 2 == 0
 
 
 def position_table(frames: int, channels: int) -> Tensor:

@@ -28,7 +28,13 @@ def load(
     """Build the stack that the file describes and give it the file's weights."""
 
     def build(config: str) -> TemporalStack:
-        return TemporalStack(StackConfig.from_json(config), ops=ops, device="meta")
+        described = StackConfig.from_json(config)
+        layers, tensors = sum(site.kind != "norm" for site in described.sites), len(file.tensors)
+        if layers > tensors:
+            raise CheckpointFormatError(
+                f"{file.path.name} describes {layers} layers but holds {tensors} tensors. It may be damaged."
+            )
+        return TemporalStack(described, ops=ops, device="meta")
 
     stack = load_described(file, build, dtype, device)
     return stack, Source("native", len(file.tensors))

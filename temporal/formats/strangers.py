@@ -153,6 +153,7 @@ OTHERS = (
 OWN_FORMATS = {
     "video_ldm.temporal_layers": "it holds temporal layers of a UNet; it belongs in models/temporal_layers.",
     "video_ldm.temporal_decoder": "it is a temporal decoder; it belongs in models/temporal_decoders.",
+    "video_ldm.upscaler": "it is a video upscaler; it belongs in models/video_upscalers.",
 }
 
 

@@ -104,6 +104,23 @@ def test_a_clip_longer_than_the_table_is_refused_or_squeezed(load):
     assert bool(torch.isfinite(out).all())
 
 
+def test_a_long_clip_convolved_runs_and_a_short_one_is_as_ever(load):
+    unet = rig.reference_unet("SD 1.x", True, 32)
+    image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
+    convolved = load(image, weights, longer_clips="convolve")[0]
+    assert bool(torch.isfinite(rig.one_call(convolved, frames=33).out).all())
+    short = [rig.one_call(model).out for model in (convolved, load(image, weights)[0])]
+    assert torch.equal(*short)
+
+
+def test_an_unknown_choice_for_longer_clips_is_refused(load):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    unet = rig.reference_unet("SD 1.x", True, 32)
+    with pytest.raises(InvalidInputError, match="'stretch'; choose from refuse, squeeze, convolve"):
+        load(rig.host_model("SD 1.x", unet), rig.motion_weights(unet), longer_clips="stretch")
+
+
 def test_layers_act_only_between_start_and_end(load):
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)

@@ -13,8 +13,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, to_api
 
+from . import video_rig
+
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 SIDE = 64
+TOY_TEXT = 48  # width of the toy text encoder
 FRAMES = {
     "custom_sampling": 8,
     "image_to_video": 8,
@@ -28,6 +31,8 @@ FRAMES = {
     "storyboard": 13,
     "text_to_video": 5,
     "video_to_video": 4,
+    "videocrafter": 3,
+    "zeroscope": 3,
 }
 SMALL = {
     "BasicScheduler": {"steps": 1},
@@ -44,6 +49,8 @@ SHORT = {
     "long_video": 5,
     "several_futures": 5,
     "text_to_video": 5,
+    "videocrafter": 3,
+    "zeroscope": 3,
 }
 
 
@@ -73,8 +80,29 @@ def files(host):
     save_file(lora, host.base / "models" / "loras" / "toy_style.safetensors")
 
 
+@pytest.fixture(scope="module")
+def video_models(host):
+    """Whole video models under the names in the graphs, tiny, beside a checkpoint with the toy text encoder and VAE."""
+    import comfy.supported_models as supported
+
+    models = host.base / "models"
+    toy = (models / "checkpoints" / "toy_sd.safetensors").resolve()
+    (models / "checkpoints" / "v2-1_512-ema-pruned.safetensors").symlink_to(toy)
+    folder = models / "diffusion_models"
+    folder.mkdir(exist_ok=True)
+    unet = video_rig.modelscope(text=TOY_TEXT)
+    save_file(video_rig.modelscope_as_published(unet), folder / "zeroscope_v2_576w.safetensors")
+    weights = video_rig.videocrafter_as_published(unet, video_rig.frame_rate_weights(), convs=True)
+    torch.save({"state_dict": weights}, folder / "videocrafter2.ckpt")
+    shape = video_rig.tiny_shape(host.pack("temporal.plan"), text=TOY_TEXT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supported, "models", [*supported.models, *video_rig.tiny_kinds(text=TOY_TEXT)])
+        patch.setattr(host.pack("temporal.formats.lvdm"), "SHAPE", shape)
+        yield
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_it_runs(host, files, path):
+def test_it_runs(host, files, video_models, path):
     graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
     run = host.run(graph)
     decode = next(key for key, node in graph.items() if node["class_type"] == "VLDM_TemporalVAEDecode")
@@ -97,4 +125,5 @@ def test_it_can_be_read(path):
     left = [group["bounding"][0] for group in workflow["groups"]]
     assert left == sorted(left) and all(group["title"] for group in workflow["groups"])
     notes = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] in NOTES]
-    assert any("models/checkpoints" in note and "models/temporal_layers" in note for note in notes)
+    folders = ("models/temporal_layers", "models/diffusion_models")
+    assert any("models/checkpoints" in note and any(folder in note for folder in folders) for note in notes)

@@ -10,7 +10,7 @@ from ..temporal.errors import VideoLDMError
 from . import boot
 
 # The word, and the module whose `main(arguments)` runs it.
-COMMANDS = {"layers": "layers", "decoder": "decoder"}
+COMMANDS = {"layers": "layers", "decoder": "decoder", "upscaler": "upscaler"}
 
 
 def main() -> int:
