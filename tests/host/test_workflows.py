@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, to_api
+from video_ldm.temporal.upscaler import save_upscaler
+from video_ldm.tests.temporal.upscaler.tiny import random_upscaler
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 SIDE = 64
@@ -27,8 +29,10 @@ FRAMES = {
     "several_futures": 5 + 3,
     "storyboard": 13,
     "text_to_video": 5,
+    "upscale_clip": 4,
     "video_to_video": 4,
 }
+ENLARGED = {"upscale_clip": 4}
 SMALL = {
     "BasicScheduler": {"steps": 1},
     "EmptyLatentImage": {"width": SIDE, "height": SIDE},
@@ -71,15 +75,20 @@ def files(host):
     place = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q"
     lora = {f"{place}.lora_up.weight": torch.ones(64, 2), f"{place}.lora_down.weight": torch.ones(2, 64)}
     save_file(lora, host.base / "models" / "loras" / "toy_style.safetensors")
+    upscaler = host.base / "models" / "video_upscalers" / "toy_upscaler.safetensors"
+    if not upscaler.exists():
+        upscaler.parent.mkdir(exist_ok=True)
+        save_upscaler(upscaler, random_upscaler())
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_it_runs(host, files, path):
     graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
     run = host.run(graph)
-    decode = next(key for key, node in graph.items() if node["class_type"] == "VLDM_TemporalVAEDecode")
-    frames = run.outputs[decode][0]
-    assert frames.shape == (FRAMES[path.stem], SIDE, SIDE, 3)
+    ends = {node["class_type"]: key for key, node in graph.items()}
+    frames = run.outputs[ends.get("VLDM_VideoUpscale") or ends["VLDM_TemporalVAEDecode"]][0]
+    side = SIDE * ENLARGED.get(path.stem, 1)
+    assert frames.shape == (FRAMES[path.stem], side, side, 3)
     assert bool(torch.isfinite(frames).all())
 
 
