@@ -1,7 +1,7 @@
 """Peak memory and time of opening a file of temporal layers: AnimateDiff v2 in half precision, as both kinds of file.
 
-    python benchmarks/loading.py             909 MB, as published
-    python benchmarks/loading.py --parts 3   a third as many channels: a tenth of the size
+    python -m video_ldm.benchmarks.loading             909 MB, as published
+    python -m video_ldm.benchmarks.loading --parts 3   a third as many channels: a tenth of the size
 
 Each file is opened in a process of its own. What counts is the highest resident size above that of the same process before
 it opened the file: pages of a file that is mapped count as soon as they are read. Aim: at most 1.3 times the file.
@@ -19,11 +19,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from video_ldm.temporal.formats import convert, load_stack, motion_modules
-from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import SD1, UNetShape
-from video_ldm.temporal.stack import StackConfig, TemporalStack
-from video_ldm.tests.memory import Peak
+
+from ..temporal.formats import convert, load_stack, motion_modules
+from ..temporal.layers.motion import MotionConfig
+from ..temporal.plan import SD1, UNetShape
+from ..temporal.stack import StackConfig, TemporalStack
+from ..tests.memory import Peak
 
 AIM = 1.3
 KINDS = ("safetensors", "ckpt")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from einops import rearrange, repeat
 from video_ldm.temporal.clip import Clip, sdpa
-from video_ldm.temporal.layers import attention
+from video_ldm.temporal.layers import attention, transformer
 from video_ldm.temporal.layers.attention import FrameAttention, distance_mask, windows_around
 from video_ldm.temporal.layers.position import FramePositions
-from video_ldm.temporal.layers.transformer import TemporalTransformer
+from video_ldm.temporal.layers.transformer import FeedForward, TemporalTransformer
 
 from ...reference import temporal_transformer
 from ..tiny import normal, sine_init
@@ -124,3 +124,13 @@ def test_a_frame_inside_a_long_clip_sees_both_of_its_sides(num_frames, length):
     assert windows.min() == 0 and windows.max() == num_frames - 1
     for frame in range(length // 2, num_frames - length // 2):
         assert length // 4 <= place[frame] <= length - 1 - length // 4, (frame, which[frame])
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 8, 20])
+def test_a_feed_forward_gives_the_same_some_tokens_at_a_time(monkeypatch, tokens):
+    layer, x = sine_init(FeedForward(CHANNELS, torch.nn)).double(), normal(3, tokens, CHANNELS).double()
+    whole = layer(x)
+    assert whole.requires_grad, "together where gradients are wanted"
+    monkeypatch.setattr(transformer, "TOKENS_AT_A_TIME", 8)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), whole.detach())
