@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, node_of_type, to_api
+from video_ldm.temporal.upscaler import save_upscaler
+from video_ldm.tests.temporal.upscaler.tiny import random_upscaler
 
 from . import lavie_rig, stand_ins, video_rig
 
@@ -45,12 +47,13 @@ FRAMES = {
     "storyboard": 13,
     "text_to_video": 5,
     "textual_inversion": 8,
+    "upscale_clip": 4,
     "video_to_video": 4,
     "videocrafter": 3,
     "zeroscope": 3,
     "whole_cascade": 33,
 }
-ENLARGED: dict[str, int] = {}
+ENLARGED = {"upscale_clip": 4}
 SMALL = {
     "BasicScheduler": {"steps": 1},
     "CheckpointLoaderSimple": {"ckpt_name": "toy_sd.safetensors"},
@@ -101,6 +104,10 @@ def files(host):
     components = Types.VideoComponents(images=frames, frame_rate=Fraction(8))
     InputImpl.VideoFromComponents(components).save_to(str(folder / "clip.mp4"))
     stand_ins.write_embedding(host.base / "models" / "embeddings" / "toy_style.safetensors")
+    upscaler = host.base / "models" / "video_upscalers" / "toy_upscaler.safetensors"
+    if not upscaler.exists():
+        upscaler.parent.mkdir(exist_ok=True)
+        save_upscaler(upscaler, random_upscaler())
 
 
 @pytest.fixture
@@ -169,11 +176,11 @@ def published(host):
 
 
 def last_frames(graph: dict, run) -> torch.Tensor:
-    """The decoded frames, or those of the film where they were never held."""
+    """The enlarged or decoded frames, or those of the film where they were never held."""
     ends = {node["class_type"]: key for key, node in graph.items()}
     if "VLDM_RenderVideo" in ends:
         return run.outputs[ends["VLDM_RenderVideo"]][0].get_components().images
-    return run.outputs[ends["VLDM_TemporalVAEDecode"]][0]
+    return run.outputs[ends.get("VLDM_VideoUpscale") or ends["VLDM_TemporalVAEDecode"]][0]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
