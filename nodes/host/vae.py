@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ import comfy.ops
 from comfy.ldm.modules.temporal_ae import VideoDecoder
 from torch import Tensor, nn
 
-from ...temporal.decoder import TemporalDecoder, decoder_of
+from ...temporal.decoder import TemporalDecoder, decoder_of, image_weights
 from ...temporal.decoder.streaming import AtSite
 from ...temporal.decoder.svd import VideoDecoderFile, video_decoder
 from ...temporal.errors import IncompatibleModelError
@@ -82,7 +82,14 @@ def open_temporal_decoder(vae: Any, name: str) -> Any:
     decoder = decoder_of(file, ops=comfy.ops.manual_cast)
     check_autoencoder(vae, decoder)
     check_latent_space(vae, decoder.config.base)
-    return _copy_around(vae, lambda autoencoder: TemporalAutoencoder(autoencoder, decoder))
+    image = image_weights(file)
+    check_weights(vae.first_stage_model, image, name)
+
+    def around(autoencoder: nn.Module) -> TemporalAutoencoder:
+        autoencoder.load_state_dict(image, strict=False)
+        return TemporalAutoencoder(autoencoder, decoder)
+
+    return _copy_around(vae, around)
 
 
 def with_video_decoder(vae: Any, file: VideoDecoderFile) -> Any:
@@ -146,5 +153,16 @@ def check_autoencoder(vae: Any, decoder: TemporalDecoder) -> None:
             raise IncompatibleModelError(
                 f"This temporal decoder was made for the {decoder.config.decoder.kind.upper()} autoencoder of "
                 f"{decoder.config.base}, and the VAE has no block of {site.channels} channels at {site.path}. Connect "
+                "the VAE it was made for, or load another temporal decoder."
+            )
+
+
+def check_weights(autoencoder: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights for the image decoder that it has no place for."""
+    own = autoencoder.state_dict()
+    for key, value in weights.items():
+        if key not in own or own[key].shape != value.shape:
+            raise IncompatibleModelError(
+                f"{name} brings weights of the image decoder, and the VAE has no {key} of shape {tuple(value.shape)}. Connect "
                 "the VAE it was made for, or load another temporal decoder."
             )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import listed
+from ..files import listed, shown, size
 from ..stack import TemporalStack
 
 # what checkpoints hold beside a UNet, by how its keys begin
@@ -65,7 +65,7 @@ def joined(
         for part in parts:
             if without_points(tensors[part].shape) != without_points(expected):
                 raise CheckpointFormatError(
-                    f"{name}: {part} has shape {tuple(tensors[part].shape)}, but {stack.config.family} has "
+                    f"{name}: {shown(part)} has shape {size(tensors[part])}, but {stack.config.family} has "
                     f"{tuple(expected)}. It may be damaged, or made for another image model."
                 )
         found = [tensors[part].reshape(expected) for part in parts]

@@ -25,6 +25,12 @@ def schedule_of(stack: TemporalStack) -> Schedule | None:
     return None if facts is None else facts.schedule
 
 
+def trained_frames(stack: TemporalStack) -> int:
+    """Frames of the clips that the layers saw most in training; they may know more."""
+    facts = FACTS.get(stack.config.family)
+    return stack.config.max_frames if facts is None else facts.trained_frames
+
+
 def report(stack: TemporalStack, source: Source) -> str:
     """What a file of temporal layers holds and how to use it, one fact per line."""
     config = stack.config

@@ -39,8 +39,22 @@ def test_the_contact_sheet_shows_every_frame_in_order(tmp_path):
     assert shades == pytest.approx([20, 70, 120, 170, 220], abs=8)
 
 
-def test_options_reach_the_workflow(server):
-    graph = to_api(json.loads(film.WORKFLOW.read_text("utf-8")), server.object_info())
+def test_a_long_clip_is_shown_by_evenly_spread_frames(tmp_path):
+    clip = tmp_path / "clip.mp4"
+    writer = imageio_ffmpeg.write_frames(str(clip), (512, 256), fps=8, macro_block_size=16)
+    writer.send(None)
+    for number in range(113):
+        writer.send(bytes([2 * number]) * (512 * 256 * 3))
+    writer.close()
+    sheet = Image.open(film.contact_sheet(clip)).convert("L")
+    assert sheet.size == (4 * 256, 8 * 128)
+    shades = [sheet.getpixel((256 * (n % 4) + 128, 128 * (n // 4) + 64)) for n in range(32)]
+    assert shades == pytest.approx([2 * n * 112 / 31 for n in range(32)], abs=8)
+
+
+@pytest.mark.parametrize("workflow", [film.WORKFLOW, film.CASCADE], ids=lambda path: path.stem)
+def test_options_reach_the_workflow(server, workflow):
+    graph = to_api(json.loads(workflow.read_text("utf-8")), server.object_info())
     untouched = film.adapt(copy.deepcopy(graph), film.parse([]))
     assert untouched == graph
     words = ["--prompt", "a blue square", "--seed", "5", "--frames", "12", "--steps", "3"]

@@ -41,6 +41,8 @@ CASES = {
     ("AnimateDiff v3", "SD 1.x", False, 32): ("original", "diffusers"),
     ("AnimateDiff Long", "SD 1.x", True, 64): ("original", "diffusers"),
     ("AnimateLCM", "SD 1.x", True, 64): ("original",),
+    ("PIA", "SD 1.x", False, 32): ("original", "diffusers"),
+    ("AnimateLCM-I2V", "SD 1.x", True, 64): ("original",),
     ("AnimateDiff SDXL beta", "SDXL", False, 32): ("original", "diffusers"),
     ("HotShot-XL", "SDXL", False, 24): ("original", "diffusers", "hotshot"),
 }
@@ -61,6 +63,7 @@ def stack_of(family: str, base: str, middle: bool, max_frames: int) -> TemporalS
         frame_rate=False,
         family=family,
         motion=MotionConfig(middle, facts.clip_norm, facts.clip_norm_image),
+        image={"PIA": "affinity", "AnimateLCM-I2V": "encoder"}.get(family),
     )
     return sine_init(TemporalStack(config)).half()
 
