@@ -54,6 +54,7 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("image model alone", "text_to_video", OFF),
         Panel("with temporal layers", "text_to_video"),
     ],
+    "VLDM_LoadVideoModel": [Panel("drawn", SHOWN)],
     "VLDM_LoadMotionLoRA": [
         Panel("drawn: no motion", STAR),
         Panel("drawn: zoom in", replace(STAR, camera="zoom in", speed=scene.ZOOM_RANGE / 4)),
