@@ -7,7 +7,7 @@ from typing import Any
 
 from .host import io
 from .host.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
-from .host.graph import ancestors
+from .host.graph import ancestors, contents
 from .host.interpolate import VideoModel
 from .host.prompts import MotionPrompt
 from .host.sampling import SamplerSettings
@@ -64,17 +64,15 @@ class ExtendVideo(io.ComfyNode):
         choice = Extension(
             segments, segment_length, context_frames, parse_seeds(seeds), output_folder(folder)
         )
-        origin = json.dumps(
-            ancestors(cls.hidden.prompt, cls.hidden.unique_id, ("model", "positive", "negative")),
-            sort_keys=True,
-        )
+        origin = ancestors(cls.hidden.prompt, cls.hidden.unique_id, ("model", "positive", "negative"))
         clips = extend(
             samples,
             choice,
             VideoModel(model, positive, negative, motion_prompt),
             SamplerSettings(seed=0, **sampler),
             segment_prompts(clip, positive, prompts, segments),
-            origin,
+            json.dumps(origin, sort_keys=True),
+            json.dumps(contents(origin), sort_keys=True),
         )
         return io.NodeOutput(clips)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from ..temporal.errors import InvalidInputError
+from ..temporal.levels import EXAMPLE, parse_alphas
 from .host import io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
-from .host.insertion import LayerSettings, add_temporal_layers
+from .host.insertion import LONGER_CLIPS, REFUSE, LayerSettings, add_temporal_layers
 from .host.motion_lora import add_motion_lora
 from .host.schedule import AUTO, NAMES, with_schedule
 from .host.vae import open_temporal_decoder
 
 AS_TRAINED = -1.0
-REFUSE, SQUEEZE = "refuse", "squeeze"
 
 
 def _alpha_input(section: str, where: str) -> io.Input:
@@ -23,6 +24,16 @@ def _alpha_input(section: str, where: str) -> io.Input:
         optional=True,
         tooltip=f"Weight of the image model in {where}: 1 switches the temporal layers there off, 0 uses only them, "
         "-1 keeps what was trained.",
+    )
+
+
+def _alpha_by_level_input() -> io.Input:
+    return io.String.Input(
+        "alpha_by_level",
+        default="",
+        optional=True,
+        tooltip=f"Alpha for single resolutions of the UNet, 0 is the finest, such as {EXAMPLE}; counts more than the alphas "
+        "above. A number alone means all parts: 0: 1 switches the layers off at the finest resolution.",
     )
 
 
@@ -46,8 +57,8 @@ class LoadTemporalLayers(io.ComfyNode):
             display_name="Load Temporal Layers",
             category="Video LDM/loaders",
             description="Adds temporal layers to an image model, so that it makes frames that belong together. Opens Video "
-            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM, AnimateDiff-Lightning, HotShot-XL and "
-            "diffusers motion adapters.",
+            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM and AnimateLCM-I2V, PIA, AnimateDiff-Lightning, "
+            "HotShot-XL and diffusers motion adapters.",
             inputs=[
                 io.Model.Input(
                     "model", tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint, LoRA included."
@@ -80,12 +91,14 @@ class LoadTemporalLayers(io.ComfyNode):
                 _percent_input("end_percent", 1.0, "act no more"),
                 io.Combo.Input(
                     "longer_clips",
-                    options=[REFUSE, SQUEEZE],
+                    options=list(LONGER_CLIPS),
                     default=REFUSE,
                     optional=True,
-                    tooltip="Clips with more frames than the layers were trained for: refuse them, or squeeze the positions of "
-                    "their frames into the trained length, for slower motion.",
+                    tooltip="Clips with more frames than the layers were trained for: refuse them; squeeze the positions of "
+                    "their frames into the trained length, for slower motion; or convolve, where each frame sees those near it "
+                    "in time, as many as in training.",
                 ),
+                _alpha_by_level_input(),
             ],
             outputs=[
                 io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
@@ -109,12 +122,17 @@ class LoadTemporalLayers(io.ComfyNode):
         start_percent: float = 0.0,
         end_percent: float = 1.0,
         longer_clips: str = REFUSE,
+        alpha_by_level: str = "",
     ) -> io.NodeOutput:
+        if longer_clips not in LONGER_CLIPS:
+            raise InvalidInputError(
+                f"longer_clips is {longer_clips!r}; choose from {', '.join(LONGER_CLIPS)}."
+            )
+        opened = open_temporal_layers(file)
         given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
         alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
-        squeeze = longer_clips == SQUEEZE
-        settings = LayerSettings(strength, alphas, start_percent, end_percent, squeeze)
-        opened = open_temporal_layers(file)
+        alphas |= parse_alphas(alpha_by_level, len(opened.patcher.model.config.unet.channel_mult))
+        settings = LayerSettings(strength, alphas, start_percent, end_percent, longer_clips)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_schedule(patched, schedule, opened.schedule)
         return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))
@@ -127,14 +145,18 @@ class LoadMotionLora(io.ComfyNode):
             node_id="VLDM_LoadMotionLoRA",
             display_name="Load Motion LoRA",
             category="Video LDM/loaders",
-            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance. Several can be "
-            "chained.",
+            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance; those of ModelScope "
+            "or ZeroScope one of MotionDirector. Several can be chained.",
             inputs=[
-                io.Model.Input("model", tooltip="Model with AnimateDiff layers, from Load Temporal Layers."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Model with AnimateDiff layers, from Load Temporal Layers; or ModelScope or ZeroScope, from Load Video "
+                    "Model.",
+                ),
                 io.Combo.Input(
                     "file",
                     options=file_names(MOTION_LORA),
-                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff.",
+                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff, or by MotionDirector.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -160,13 +182,15 @@ class LoadTemporalDecoder(io.ComfyNode):
             node_id="VLDM_LoadTemporalDecoder",
             display_name="Load Temporal Decoder",
             category="Video LDM/loaders",
-            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker.",
+            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. Opens Video LDM files "
+            "and the decoder of Stable Video Diffusion, original or diffusers, which decodes the latents of every SD 1.x and "
+            "2.x model.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint that makes the latents."),
                 io.Combo.Input(
                     "file",
                     options=file_names(TEMPORAL_DECODERS),
-                    tooltip="File in models/temporal_decoders, made for the same kind of VAE.",
+                    tooltip="File in models/temporal_decoders, made for the latents of this VAE.",
                 ),
             ],
             outputs=[

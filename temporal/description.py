@@ -4,17 +4,23 @@ A field whose default is None is left out where it is None: a new part of a desc
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from .errors import CheckpointFormatError
 
 T = TypeVar("T")
+LONGEST = 60  # of a wrong value in an error message
 
 
 def to_json(description: Any) -> str:
     """A dataclass as one line of JSON."""
-    return json.dumps({name: value for name, value in asdict(description).items() if value is not None})
+
+    def given(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if value is not None}
+
+    return json.dumps(asdict(description, dict_factory=given))
 
 
 def from_json(kind: type[T], text: str) -> T:
@@ -25,11 +31,24 @@ def from_json(kind: type[T], text: str) -> T:
     """
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointFormatError(
             f"The file's description of its weights cannot be read: {error}."
         ) from None
     return _build(kind, values)
+
+
+def check_described(facts: Mapping[str, bool]) -> None:
+    """Refuse a description of which something is not so; each fact says what must hold.
+
+    Raises:
+        CheckpointFormatError: the first one that does not.
+    """
+    for fact, holds in facts.items():
+        if not holds:
+            raise CheckpointFormatError(
+                f"The file's description of its weights cannot be right: {fact}. It may be damaged."
+            )
 
 
 def _build(kind: type[T], values: Any) -> T:
@@ -46,13 +65,28 @@ def _build(kind: type[T], values: Any) -> T:
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:
-    kind = next((part for part in get_args(kind) if is_dataclass(part)), kind)
+    """A value of the kind that a field is declared with: a dataclass, one of some words, whole numbers, or a plain type."""
+    kind = next((part for part in get_args(kind) if is_dataclass(part) or get_origin(part) is Literal), kind)
     if is_dataclass(kind):
         return _build(kind, value)
-    if isinstance(value, list) and all(type(item) is int for item in value):
+    if get_origin(kind) is tuple and isinstance(value, list):
         value = tuple(value)
-    if (kind is int or kind is bool or kind is str) and type(value) is not kind:
+    if not _fits(kind, value):
+        expected = getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
         raise CheckpointFormatError(
-            f"The file's description of its weights says {name} = {value!r}, but {kind.__name__} was expected."
+            f"The file's description of its weights says {name} = {_short(value)}, but {expected} was expected."
         )
     return value
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(type(item) is int for item in value)
+    return kind not in (int, bool, str) or type(value) is kind
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

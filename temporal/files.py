@@ -1,12 +1,10 @@
 """Files of weights, read without ever running what is in them and written in one step."""
 
 import os
-import pickle
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,9 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .errors import CheckpointFormatError
+from .pickles import read_pickle
 
-WRAPPERS = ("state_dict", "module", "controlnet", "ema", "model")  # keys under which trainers keep weights
 SHOWN = 3  # how many names an error message lists
+LONGEST_NAME, MOST_AXES = 120, 6  # of what an error message shows
+CHUNK = 2**18  # numbers looked at together
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def read_weights(path: str | Path) -> WeightsFile:
     if head[8:] == b"{":
         return _read_safetensors(path, struct.unpack("<Q", head[:8])[0])
     if head[:2] == b"PK" or head[:1] == b"\x80":
-        return WeightsFile(path, {}, _read_pickle(path, is_zip=head[:1] == b"P"))
+        return WeightsFile(path, {}, read_pickle(path))
     raise CheckpointFormatError(
         f"{path.name} is not a file of weights: it is neither safetensors nor a PyTorch file. "
         "It may be a web page or a pointer saved in place of the file; download it again."
@@ -84,20 +84,48 @@ def assign_weights(
     for key, tensor in tensors.items():
         if tensor.shape != expected[key].shape:
             raise CheckpointFormatError(
-                f"{name}: {key} has shape {tuple(tensor.shape)}, but {tuple(expected[key].shape)} was expected "
+                f"{name}: {shown(key)} has shape {size(tensor)}, but {size(expected[key])} was expected "
                 "from the file's own description. It may be damaged."
             )
-        if not bool(torch.isfinite(tensor).all()):
-            raise CheckpointFormatError(
-                f"{name}: {key} is not finite (NaN or infinite). The training may have failed."
-            )
+        check_numbers(name, key, tensor)
     tensors = {key: tensor.to(device=device, dtype=dtype) for key, tensor in tensors.items()}
     module.load_state_dict(tensors, assign=True)
 
 
+def check_numbers(name: str, key: str, tensor: Tensor) -> None:
+    """Refuse a tensor that cannot be a weight; looks at a few numbers at a time, so that no copy of it is made.
+
+    Raises:
+        CheckpointFormatError: whole numbers, truth values or complex numbers, or one that is not finite.
+    """
+    if not tensor.is_floating_point():
+        raise CheckpointFormatError(
+            f"{name}: {shown(key)} holds numbers of the kind {str(tensor.dtype).removeprefix('torch.')}, but weights are "
+            "floating-point. It may be damaged, or quantized; use the file in half precision."
+        )
+    for part in tensor.flatten().split(CHUNK):
+        part = part.float() if part.element_size() == 1 else part  # PyTorch does not test 8 bits
+        if not bool(torch.isfinite(part).all()):
+            raise CheckpointFormatError(
+                f"{name}: {shown(key)} is not finite (NaN or infinite). The training may have failed."
+            )
+
+
+def shown(name: str) -> str:
+    """A name from a file, short and printable whatever it is."""
+    name = name if name.isprintable() else ascii(name)
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+
+
+def size(tensor: Tensor) -> str:
+    """The shape of a tensor for an error message."""
+    sizes = ", ".join(map(str, tensor.shape[:MOST_AXES]))
+    return f"({sizes}, ... in {tensor.ndim} axes)" if tensor.ndim > MOST_AXES else str(tuple(tensor.shape))
+
+
 def listed(names: Iterable[str]) -> str:
     """The first few names and how many there are."""
-    names = sorted(names)
+    names = [shown(name) for name in sorted(names)]
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
@@ -110,34 +138,3 @@ def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
         is_cut = path.stat().st_size < 8 + header_size or "incomplete" in str(error).lower()
         what = "truncated" if is_cut else "corrupt"
         raise CheckpointFormatError(f"{path.name} is {what}; download or copy it again. ({error})") from None
-
-
-def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
-            raise CheckpointFormatError(
-                f"{path.name} is a pickle that would run code when opened, so it was not opened. "
-                "Use a safetensors file, or convert it where you trust it."
-            ) from None
-        raise CheckpointFormatError(f"{path.name} is corrupt; download or copy it again.") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointFormatError(
-            f"{path.name} is truncated or corrupt; download it again. ({error})"
-        ) from None
-    return _collection(path, content)
-
-
-def _collection(path: Path, content: Any) -> dict[str, Tensor]:
-    """The weights by name, out of what a trainer wrapped around them. A list of weights has numbers for names."""
-    if isinstance(content, list) and content and all(isinstance(value, Tensor) for value in content):
-        content = dict(enumerate(content))
-    if not isinstance(content, dict):
-        raise CheckpointFormatError(
-            f"{path.name} holds a {type(content).__name__}, not a collection of weights."
-        )
-    for wrapper in WRAPPERS:
-        if isinstance(content.get(wrapper), dict):
-            return _collection(path, content[wrapper])
-    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}

@@ -54,11 +54,18 @@ class Rollout:
         """File of a segment, counted from 1."""
         return self.folder / f"segment_{number:05d}_{fingerprint[:16]}.safetensors"
 
-    def load(self, number: int, fingerprint: str) -> Tensor | None:
-        """A finished segment (f c h w), None when it is not there or cannot be read."""
+    def load(self, number: int, fingerprint: str, former: str | None = None) -> Tensor | None:
+        """A finished segment (f c h w), None when it is not there or cannot be read.
+
+        One that is there under a `former` fingerprint is taken over: it gets the new one.
+        """
         path = self.path(number, fingerprint)
         if not path.is_file():
-            return None
+            before = path if former is None else self.path(number, former)
+            if not before.is_file():
+                return None
+            with self._writing():
+                before.replace(path)
         try:
             return read_weights(path).tensors[LATENTS].clone()
         except (CheckpointFormatError, KeyError):

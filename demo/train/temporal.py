@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import runpy
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -44,14 +46,28 @@ def index_clips(folder: Path) -> None:
     )
 
 
+def selected(folder: Path, pattern: str) -> Path:
+    """A folder beside `folder` with copies of those clips whose caption the regular expression finds."""
+    captions = json.loads((folder / "captions.json").read_text("utf-8"))
+    made = json.loads((folder / "ready.json").read_text("utf-8"))
+    chosen = [index for index in range(made["clips"]) if re.search(pattern, captions[index][0])]
+    copy = folder.with_name(f"{folder.name}-{zlib.crc32(pattern.encode()):08x}")
+    copy.mkdir(exist_ok=True)
+    np.save(copy / "latents.npy", np.load(folder / "latents.npy", mmap_mode="r")[chosen])
+    (copy / "captions.json").write_text(json.dumps([captions[index] for index in chosen]))
+    (copy / "ready.json").write_text(json.dumps({**made, "clips": len(chosen), "of": len(chosen)}))
+    return copy
+
+
 def train(args: argparse.Namespace, more: list[str]) -> None:
     """Run `python -m video_ldm.training` in this process with the toy recipe; later options win."""
-    index_clips(args.clips)
+    clips = selected(args.clips, args.only) if args.only else args.clips
+    index_clips(clips)
     files = [
         "--checkpoint",
         args.checkpoint,
         "--clips",
-        args.clips,
+        clips,
         "--out",
         args.out,
         "--custom-node",
@@ -120,6 +136,7 @@ def main() -> None:
     command.add_argument("--clips", type=Path, required=True, help="folder that demo.train.clips wrote")
     command.add_argument("--checkpoint", type=Path, required=True)
     command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--only", help="regular expression: train on clips whose caption it finds")
     command.set_defaults(run=lambda args: train(args, more))
     command = commands.add_parser("look")
     command.add_argument("--checkpoint", type=Path, required=True)

@@ -38,10 +38,14 @@ class Extension:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment to make: number from 1, fingerprint of all it depends on, its prompt."""
+    """One segment to make: number from 1, fingerprint of all it depends on, its prompt.
+
+    `former`: the fingerprint as it was before it held the contents of files of weights.
+    """
 
     number: int
     key: str
+    former: str
     positive: list
 
 
@@ -92,10 +96,12 @@ def extend(
     sampler: SamplerSettings,
     prompts: Sequence[list],
     origin: str,
+    weights: str = "",
 ) -> list[dict[str, Any]]:
     """LATENTs of the clip (f c h w) gone on by segments, one for each seed; finished segments are taken from disk.
 
-    `origin` says where model and prompts came from: a segment made another way is made anew.
+    `origin` says where model and prompts came from, `weights` what is in their files: a segment made another way is made
+    anew.
     """
     start = latent["samples"].float()
     if choice.segment_length <= choice.context_frames:
@@ -108,7 +114,8 @@ def extend(
     for number, seed in enumerate(choice.seeds):
         rollout = Rollout(choice.folder / f"seed_{seed}")
         own = replace(sampler, seed=seed)
-        segments = _segments(_fingerprint(start, choice, video, own, origin), prompts)
+        former = _fingerprint(start, choice, video, own, origin)
+        segments = _segments(digest(former, weights) if weights else former, former, prompts)
         bar = (number * len(segments), len(choice.seeds) * len(segments))
         _predict(rollout, start, choice, segments, video, own, bar)
         clip = rollout.join(start, [(segment.number, segment.key) for segment in segments])
@@ -127,12 +134,13 @@ def _fingerprint(
     return digest(json.dumps(settings, sort_keys=True), origin, start, *texts)
 
 
-def _segments(base: str, prompts: Sequence[list]) -> list[Segment]:
+def _segments(base: str, former: str, prompts: Sequence[list]) -> list[Segment]:
     """Each segment's fingerprint holds those before it, so that a changed prompt makes only what comes after anew."""
     segments: list[Segment] = []
     for number, positive in enumerate(prompts, start=1):
-        base = digest(base, *(tensor for tensor, _ in positive))
-        segments.append(Segment(number, base, positive))
+        texts = [tensor for tensor, _ in positive]
+        base, former = digest(base, *texts), digest(former, *texts)
+        segments.append(Segment(number, base, former, positive))
     return segments
 
 
@@ -149,7 +157,7 @@ def _predict(
     context, end = start[-choice.context_frames :], len(start)
     done, total = bar
     for segment in segments:
-        new = rollout.load(segment.number, segment.key)
+        new = rollout.load(segment.number, segment.key, segment.former)
         if new is None:
             part = (done + segment.number - 1, total)
             frames = range(end - len(context), end - len(context) + choice.segment_length)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import comfy.model_management as mm
 import comfy.ops
+from comfy.ldm.modules.temporal_ae import VideoDecoder
 from torch import Tensor, nn
 
-from ...temporal.decoder import TemporalDecoder, load_decoder
+from ...temporal.decoder import TemporalDecoder, decoder_of, image_weights
 from ...temporal.decoder.streaming import AtSite
+from ...temporal.decoder.svd import VideoDecoderFile, video_decoder
 from ...temporal.errors import IncompatibleModelError
+from ...temporal.files import assign_weights, read_weights
 from .files import TEMPORAL_DECODERS, full_path
 from .hooks import removed_at_exit
+from .latent_space import check_latent_space
 from .patcher import new_patcher
 
 # Activations of a decode with temporal layers over the same decode without.
@@ -47,18 +52,92 @@ class TemporalAutoencoder(nn.Module):
             return self.autoencoder.decode(latent, **options)
 
 
-def open_temporal_decoder(vae: Any, name: str) -> Any:
-    """VAE that decodes through the layers of a file in `models/temporal_decoders`; the given VAE stays as it was.
+class VideoAutoencoder(nn.Module):
+    """The encoder of one of the host's autoencoders with the decoder of Stable Video Diffusion."""
 
-    Raises IncompatibleModelError when the layers were made for another kind of autoencoder.
+    def __init__(self, autoencoder: nn.Module, decoder: VideoDecoder):
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.decoder = decoder
+
+    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
+        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
+        return self.autoencoder.encode(pixels, **options)
+
+    def decode(self, latent: Tensor, **_options: Any) -> Tensor:
+        """Frames (f 3 h w) of one clip's latents (f c h w), which need no convolution before the decoder."""
+        return self.decoder(latent)
+
+
+def open_temporal_decoder(vae: Any, name: str) -> Any:
+    """VAE that decodes through a file in `models/temporal_decoders`; the given VAE stays as it was.
+
+    Raises CheckpointFormatError for a file that is none, IncompatibleModelError for one that was made for another kind
+    of autoencoder or other latents.
     """
-    decoder = load_decoder(full_path(TEMPORAL_DECODERS, name), ops=comfy.ops.manual_cast)
+    file = read_weights(full_path(TEMPORAL_DECODERS, name))
+    video = video_decoder(file)
+    if video is not None:
+        return with_video_decoder(vae, video)
+    decoder = decoder_of(file, ops=comfy.ops.manual_cast)
     check_autoencoder(vae, decoder)
+    check_latent_space(vae, decoder.config.base)
+    image = image_weights(file)
+    check_weights(vae.first_stage_model, image, name)
+
+    def around(autoencoder: nn.Module) -> TemporalAutoencoder:
+        autoencoder.load_state_dict(image, strict=False)
+        return TemporalAutoencoder(autoencoder, decoder)
+
+    return _copy_around(vae, around)
+
+
+def with_video_decoder(vae: Any, file: VideoDecoderFile) -> Any:
+    """VAE whose decoder is that of Stable Video Diffusion, for the latents of any SD 1.x and 2.x model."""
+    ratio = 2 ** (len(file.shape.channel_mult) - 1)
+    if (file.latent_channels, ratio) != (vae.latent_channels, vae.upscale_ratio):
+        raise IncompatibleModelError(
+            f"{file.name} decodes latents of {file.latent_channels} channels to frames {ratio} times their size, but those "
+            f"of this VAE have {vae.latent_channels} channels and need {vae.upscale_ratio} times. Connect the VAE of an SD "
+            "1.x or 2.x checkpoint."
+        )
+    check_latent_space(vae, "SD")
+    decoder = VideoDecoder(**_sizes(file), video_kernel_size=[3, 1, 1], alpha=0.0)
+    assign_weights(decoder, file.tensors, file.name, vae.vae_dtype)
+
+    def around(autoencoder: nn.Module) -> VideoAutoencoder:
+        for unused in ("decoder", "taesd_decoder", "post_quant_conv"):
+            if hasattr(autoencoder, unused):
+                setattr(autoencoder, unused, nn.Identity())
+        return VideoAutoencoder(autoencoder, decoder)
+
+    return _copy_around(vae, around)
+
+
+def _sizes(file: VideoDecoderFile) -> dict[str, Any]:
+    """The host's words for the sizes of a decoder."""
+    shape = file.shape
+    return {
+        "ch": shape.channels,
+        "ch_mult": list(shape.channel_mult),
+        "num_res_blocks": shape.num_res_blocks,
+        "z_channels": file.latent_channels,
+        "in_channels": 3,
+        "out_ch": 3,
+        "resolution": 256,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+
+
+def _copy_around(vae: Any, around: Callable[[nn.Module], nn.Module]) -> Any:
+    """A VAE like the given one, with another module around a copy of its autoencoder.
+
+    The copy has weights of its own: two patchers must not move the same ones.
+    """
     offload = mm.vae_offload_device()
-    # The copy has weights of its own: two patchers must not move the same ones.
-    autoencoder = copy.deepcopy(vae.first_stage_model).to(offload)
     temporal = copy.copy(vae)
-    temporal.first_stage_model = TemporalAutoencoder(autoencoder, decoder.to(offload)).eval()
+    temporal.first_stage_model = around(copy.deepcopy(vae.first_stage_model)).to(offload).eval()
     temporal.patcher = new_patcher(temporal.first_stage_model, offload, vae.device)
     temporal.size = None
     temporal.memory_used_decode = lambda shape, dtype: MEMORY_FACTOR * vae.memory_used_decode(shape, dtype)
@@ -74,5 +153,16 @@ def check_autoencoder(vae: Any, decoder: TemporalDecoder) -> None:
             raise IncompatibleModelError(
                 f"This temporal decoder was made for the {decoder.config.decoder.kind.upper()} autoencoder of "
                 f"{decoder.config.base}, and the VAE has no block of {site.channels} channels at {site.path}. Connect "
+                "the VAE it was made for, or load another temporal decoder."
+            )
+
+
+def check_weights(autoencoder: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights for the image decoder that it has no place for."""
+    own = autoencoder.state_dict()
+    for key, value in weights.items():
+        if key not in own or own[key].shape != value.shape:
+            raise IncompatibleModelError(
+                f"{name} brings weights of the image decoder, and the VAE has no {key} of shape {tuple(value.shape)}. Connect "
                 "the VAE it was made for, or load another temporal decoder."
             )

@@ -1,7 +1,7 @@
 """The temporal decoder: layers in time for the decoder of an autoencoder, against flicker."""
 
 from .decoder import DecoderConfig, TemporalDecoder
-from .formats import load_decoder, save_decoder
+from .formats import decoder_of, image_weights, load_decoder, save_decoder
 from .plan import KL, TAESD, DecoderShape, DecoderSite
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "DecoderShape",
     "DecoderSite",
     "TemporalDecoder",
+    "decoder_of",
+    "image_weights",
     "load_decoder",
     "save_decoder",
 ]

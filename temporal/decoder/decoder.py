@@ -28,8 +28,10 @@ class DecoderConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "DecoderConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another type."""
-        return description.from_json(cls, text)
+        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be right."""
+        config = description.from_json(cls, text)
+        config.decoder.check()
+        return config
 
 
 class TemporalDecoder(nn.Module):

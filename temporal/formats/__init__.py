@@ -1,4 +1,4 @@
-"""Files of temporal layers. One module per family: `recognise` a file, `load` a stack from it."""
+"""Files of temporal layers, and of whole video models. One module per family: `recognise` a file, `load` what it holds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,21 +7,55 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import CheckpointFormatError
-from ..files import WeightsFile, read_weights
+from ..errors import CheckpointFormatError, InvalidInputError
+from ..files import WeightsFile, read_weights, write_weights
 from ..stack import TemporalStack
-from . import native
+from . import inside, lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
 from .facts import Schedule
 from .hotshot import HOTSHOT
 from .motion_adapter import DIFFUSERS
 from .native import save_stack
-from .source import Source, report, schedule_of
+from .source import Source, report, schedule_of, trained_frames
 from .strangers import describe
+from .video_model import VideoModel, report_model
 
-__all__ = ["Schedule", "Source", "load_stack", "open_stack", "report", "save_stack", "schedule_of"]
+__all__ = [
+    "Schedule",
+    "Source",
+    "VideoModel",
+    "load_stack",
+    "open_stack",
+    "open_video_model",
+    "report",
+    "report_model",
+    "respell",
+    "save_stack",
+    "schedule_of",
+    "trained_frames",
+    "video_family",
+]
 
-FAMILIES = (native, ORIGINAL, DIFFUSERS, HOTSHOT)  # the original spelling is also one of diffusers' names
+FAMILIES = (
+    native,
+    ORIGINAL,  # also one of diffusers' names
+    DIFFUSERS,
+    HOTSHOT,
+    lavie.UPSCALER,
+    upscale_a_video.UPSCALER,
+)
+# bring an image model that was trained along; their temporal layers can be taken out
+SEPARABLE = (
+    videocrafter.VIDEOCRAFTER2,
+    videocrafter.VIDEOCRAFTER1_1024,
+    videocrafter.VIDEOCRAFTER1_512,
+    modelscope.ORIGINAL,
+    modelscope.DIFFUSERS,
+    lavie.BASE,
+    lavie.INTERPOLATION,
+    seine.SEINE,
+)
+VIDEO_MODELS = (svd.ORIGINAL, svd.DIFFUSERS, *SEPARABLE)
 # what trainers and pipelines put before every key
 PREFIXES = ("_forward_module.", "module.", "model.diffusion_model.", "diffusion_model.", "unet.")
 
@@ -46,13 +80,63 @@ def open_stack(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[TemporalStack, Source]:
-    """As `load_stack`, with where the stack came from, for `report`."""
+    """As `load_stack`, with where the stack came from, for `report`. Of a whole video model only its temporal layers."""
     file = read_weights(path)
     named = bare(file)
     for family in FAMILIES:
         if family.recognise(named):
             return family.load(named, ops, dtype, device)
+    for family in SEPARABLE:
+        if family.recognise(named):
+            return family.load(named, ops, dtype, device).layers()
     raise CheckpointFormatError(f"{file.path.name} holds no temporal layers: {describe(file)}")
+
+
+def open_video_model(
+    path: str | Path,
+    ops: Any = nn,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> VideoModel:
+    """Read a file that brings an image model and its temporal layers; arguments as in `load_stack`.
+
+    Raises:
+        CheckpointFormatError: not a whole video model (the message says what it is and where it belongs), or damaged.
+    """
+    named = bare(read_weights(path))
+    family = video_family(named)
+    if family is not None:
+        return family.load(named, ops, dtype, device)
+    name = named.path.name
+    if any(family.recognise(named) for family in FAMILIES):
+        raise CheckpointFormatError(
+            f"{name} is no whole video model: it holds temporal layers; put it in models/temporal_layers and load it "
+            "with Load Temporal Layers."
+        )
+    raise CheckpointFormatError(f"{name} is no video model that can be read: {describe(named)}")
+
+
+def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.WholeFamily | None:
+    """The family of whole video models that a file, under bare names, is of."""
+    return next((family for family in VIDEO_MODELS if family.recognise(file)), None)
+
+
+def respell(path: str | Path, out: str | Path, spelling: str) -> None:
+    """Write the UNet of a whole video model in another spelling of its family, as safetensors. No weight is changed.
+
+    Raises:
+        CheckpointFormatError: not a whole video model, or damaged.
+        InvalidInputError: the family has no such spelling.
+    """
+    open_video_model(path)  # complete, or refused
+    file = bare(read_weights(path))
+    family = video_family(file)
+    name = family.label[0]
+    target = next((other for other in VIDEO_MODELS if other.label == (name, spelling)), None)
+    if target is None:
+        known = ", ".join(other.label[1] for other in VIDEO_MODELS if other.label[0] == name)
+        raise InvalidInputError(f"{name} has no {spelling} spelling; it is written as {known}.")
+    write_weights(out, family.respelled(file.tensors, target), {"format": "pt"})
 
 
 def bare(file: WeightsFile) -> WeightsFile:

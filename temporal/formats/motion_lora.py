@@ -1,7 +1,10 @@
-"""Motion LoRA: low-rank changes of motion modules. Several spellings of keys become one, that of the host's LoRA code.
+"""Motion LoRA: low-rank changes of temporal layers. Several spellings of keys become one, that of the host's LoRA code.
 
 A spelling is <module>.<attention>.processor.to_q_lora.down.weight and its relatives, below the names that a motion module has
-in AnimateDiff's or diffusers' files.
+in AnimateDiff's or diffusers' files; with "_" for every "." and "lora_unet_" before it, as trainers of image LoRAs write; or
+MotionDirector's list without names, whose order tells (for ModelScope and ZeroScope).
+
+Shapes: r rank, i and o channels into and out of a changed layer.
 """
 
 import re
@@ -11,11 +14,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import CheckpointFormatError, IncompatibleModelError
-from ..files import WeightsFile, listed
+from ..files import WeightsFile, check_numbers, listed, shown, size
 from ..stack import TemporalStack
+from . import modelscope
 from .animatediff import ORIGINAL
 from .motion_adapter import DIFFUSERS
 from .motion_modules import file_keys
+from .strangers import is_list
 
 # what trainers write before the leaf, and where the changed weight really is
 ENDS = {
@@ -28,7 +33,17 @@ ENDS = {
     r"\.lora\.(down|up)\.weight": "",
     r"\.alpha": "",
 }
+FLAT = "lora_unet_"
+# the layers of each transformer over frames, in the order of MotionDirector's list
+IN_ORDER = (
+    *(f"attn{i}.{layer}" for i in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")),
+    "ff.net.0.proj",
+    "ff.net.2",
+)
 LEAVES = {"A": "lora_down.weight", "B": "lora_up.weight", "down": "lora_down.weight", "up": "lora_up.weight"}
+
+
+Target = str | tuple[str, tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -40,32 +55,38 @@ class MotionLora:
     """
 
     factors: Mapping[str, Tensor]
-    targets: Mapping[str, str | tuple[str, tuple[int, int, int]]]
-    skipped: tuple[str, ...]
+    targets: Mapping[str, Target]
+    skipped: tuple[str, ...] = ()
+
+
+def takes_motion_lora(stack: TemporalStack) -> bool:
+    """Whether a stack has layers that motion LoRAs are made for."""
+    return stack.config.motion is not None or stack.config.family == modelscope.NAME
 
 
 def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
-    """Fit a motion LoRA to a stack of motion modules. Modules in the middle block may be missing in the stack.
+    """Fit a motion LoRA to a stack. Modules in the middle block may be missing in the stack.
 
     Raises:
-        IncompatibleModelError: the stack has no motion modules, or none of them is changed.
-        CheckpointFormatError: a key that is not understood.
+        IncompatibleModelError: the stack has layers of another kind.
+        CheckpointFormatError: a key that is not understood, or a list of another length or shape.
     """
-    if stack.config.motion is None:
+    if not takes_motion_lora(stack):
         raise IncompatibleModelError(
             f"{file.path.name} is for motion modules of the AnimateDiff kind, but the MODEL has layers of another kind. "
             "Load an AnimateDiff file with Load Temporal Layers."
         )
     known = dict(_targets(stack))
+    if is_list(file.tensors):
+        return _listed(file, stack, known)
+    flat = {FLAT + name.replace(".", "_"): name for name in known}
     factors, targets, skipped, unknown = {}, {}, [], []
     for key, tensor in file.tensors.items():
         found = _split(key)
-        if found is None:
-            unknown.append(key)
-        elif found[0] in known:
-            module, leaf = found
-            factors[f"{module}.{leaf}"], targets[module] = tensor, known[module]
-        elif found[0].startswith("mid_block."):
+        module = found and flat.get(found[0], found[0])
+        if module in known:
+            factors[f"{module}.{found[1]}"], targets[module] = tensor, known[module]
+        elif module and module.removeprefix(FLAT).startswith("mid_block"):
             skipped.append(key)
         else:
             unknown.append(key)
@@ -73,13 +94,72 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
         raise CheckpointFormatError(
             f"{file.path.name} is not a motion LoRA for {stack.config.family}. Unknown: {listed(unknown)}."
         )
+    for module in targets:
+        _check_factors(file.path.name, module, factors, known[module], stack)
     return MotionLora(factors, targets, tuple(skipped))
 
 
-def _targets(stack: TemporalStack) -> Iterator[tuple[str, str | tuple[str, tuple[int, int, int]]]]:
-    """Every linear layer of the motion modules as files name it, and our weight or the part of it."""
-    for spelling in (ORIGINAL, DIFFUSERS):
-        for own, parts in file_keys(stack, spelling).items():
+def _listed(file: WeightsFile, stack: TemporalStack, known: Mapping[str, Target]) -> MotionLora:
+    """MotionDirector's list: for each layer in turn the factor (o r), then the factor (r i)."""
+    if stack.config.family != modelscope.NAME:
+        raise IncompatibleModelError(
+            f"{file.path.name} is a LoRA of MotionDirector for {modelscope.NAME}, but the MODEL has {stack.config.family} "
+            f"layers. Load {modelscope.NAME} with Load Video Model."
+        )
+    names = list(_names_in_order(stack))
+    matrices = [file.tensors[str(number)] for number in range(len(file.tensors))]
+    if len(matrices) != 2 * len(names):
+        raise CheckpointFormatError(
+            f"{file.path.name} is a list of {len(matrices)} matrices; MotionDirector's temporal LoRA for "
+            f"{modelscope.NAME} has {2 * len(names)}. It may be the spatial LoRA, which changes the image model, or damaged."
+        )
+    factors = {}
+    for name, up, down in zip(names, matrices[::2], matrices[1::2], strict=True):
+        factors |= {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}
+        _check_factors(file.path.name, name, factors, known[name], stack)
+    return MotionLora(factors, {name: known[name] for name in names})
+
+
+def _names_in_order(stack: TemporalStack) -> Iterator[str]:
+    """The layers of MotionDirector's list: in diffusers' UNet the middle block is registered last."""
+    keys = modelscope.DIFFUSERS.temporal_keys(stack)
+    frames = [f"layers.{site.name}.norm.weight" for site in stack.sites if site.kind == "frames"]
+    modules = [keys[key][0].removesuffix(".norm.weight") for key in frames]
+    for module in sorted(modules, key=lambda name: name.startswith("mid_block.")):
+        yield from (f"{module}.transformer_blocks.0.{layer}" for layer in IN_ORDER)
+
+
+def _check_factors(
+    name: str, module: str, factors: Mapping[str, Tensor], target: Target, stack: TemporalStack
+) -> None:
+    """Both factors of a change are there, finite, and of the sizes of what they change."""
+    pair = [factors.get(f"{module}.lora_{side}.weight") for side in ("up", "down")]
+    if any(factor is None for factor in pair):
+        raise CheckpointFormatError(
+            f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be damaged."
+        )
+    up, down = pair
+    weight = stack.get_parameter(target if isinstance(target, str) else target[0])
+    rows = len(weight) if isinstance(target, str) else target[1][2]
+    fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)
+    if not fits or (len(up), down.shape[1]) != (rows, weight.shape[1]):
+        raise CheckpointFormatError(
+            f"{name}: the factors of {shown(module)} have shapes {size(up)} and {size(down)}, but {stack.config.family} needs "
+            f"({rows}, rank) and (rank, {weight.shape[1]}). It may be damaged, or made for another version."
+        )
+    for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):
+        if f"{module}.{leaf}" in factors:
+            check_numbers(name, f"{module}.{leaf}", factors[f"{module}.{leaf}"])
+
+
+def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target]]:
+    """Every linear layer of the temporal layers as files name it, and our weight or the part of it."""
+    if stack.config.motion is not None:
+        spelled = [file_keys(stack, spelling) for spelling in (ORIGINAL, DIFFUSERS)]
+    else:
+        spelled = [family.temporal_keys(stack) for family in (modelscope.ORIGINAL, modelscope.DIFFUSERS)]
+    for keys in spelled:
+        for own, parts in keys.items():
             rows = stack.get_parameter(own).shape[0] // len(parts)
             for index, part in enumerate(parts):
                 if part.endswith(".weight"):

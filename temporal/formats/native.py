@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, assign_weights, write_weights
@@ -28,7 +28,13 @@ def load(
     """Build the stack that the file describes and give it the file's weights."""
 
     def build(config: str) -> TemporalStack:
-        return TemporalStack(StackConfig.from_json(config), ops=ops, device="meta")
+        described = StackConfig.from_json(config)
+        layers, tensors = sum(site.kind != "norm" for site in described.sites), len(file.tensors)
+        if layers > tensors:
+            raise CheckpointFormatError(
+                f"{file.path.name} describes {layers} layers but holds {tensors} tensors. It may be damaged."
+            )
+        return TemporalStack(described, ops=ops, device="meta")
 
     stack = load_described(file, build, dtype, device)
     return stack, Source("native", len(file.tensors))
@@ -60,8 +66,13 @@ def load_described(
 
 
 def save_described(
-    path: str | Path, module: nn.Module, format: str, config: str, extra_metadata: Mapping[str, str] | None
+    path: str | Path,
+    module: nn.Module,
+    format: str,
+    config: str,
+    extra_metadata: Mapping[str, str] | None,
+    beside: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a module's weights with its description."""
+    """Write a module's weights with its description; `beside` are tensors that are none of the module's."""
     metadata = {**(extra_metadata or {}), "format": format, "version": VERSION, "config": config}
-    write_weights(path, module.state_dict(), metadata)
+    write_weights(path, {**module.state_dict(), **(beside or {})}, metadata)

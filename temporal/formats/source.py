@@ -16,6 +16,7 @@ class Source:
     spelling: str
     used: int
     unused: Mapping[str, int] = field(default_factory=dict)  # how many keys, by what they are
+    note: str = ""  # a warning for the report
 
 
 def schedule_of(stack: TemporalStack) -> Schedule | None:
@@ -24,27 +25,45 @@ def schedule_of(stack: TemporalStack) -> Schedule | None:
     return None if facts is None else facts.schedule
 
 
+def trained_frames(stack: TemporalStack) -> int:
+    """Frames of the clips that the layers saw most in training; they may know more."""
+    facts = FACTS.get(stack.config.family)
+    return stack.config.max_frames if facts is None else facts.trained_frames
+
+
 def report(stack: TemporalStack, source: Source) -> str:
-    """What a file holds and how to use it, one fact per line."""
+    """What a file of temporal layers holds and how to use it, one fact per line."""
     config = stack.config
-    name = "Video LDM" if config.family == OWN else config.family
-    facts = FACTS.get(config.family)
-    millions = sum(parameter.numel() for parameter in stack.parameters()) / 1e6
-    frames = f"at most {config.max_frames} frames"
-    lines = [f"{name} ({source.spelling} file), {millions:.1f} M weights, for {config.base}"]
-    if facts is None:
-        schedule = "that of the image model"
-    else:
+    count = sum(parameter.numel() for parameter in stack.parameters())
+    return describe(
+        config.family, count, f", for {config.base}", config.max_frames, schedule_of(stack), source
+    )
+
+
+def describe(
+    family: str, weights: int, purpose: str, max_frames: int, schedule: Schedule | None, source: Source
+) -> str:
+    """The lines of a report; `weights` by number, `max_frames` 0 for any length."""
+    facts = FACTS.get(family)
+    frames = f"at most {max_frames} frames" if max_frames else "any length"
+    if facts is not None:
         frames = f"{facts.trained_frames} frames in training, {frames}"
-        schedule = _describe(facts.schedule)
-    lines += [f"Clip: {frames}", f"Noise schedule: {schedule}"]
+    name = "Video LDM" if family == OWN else family
+    lines = [
+        f"{name} ({source.spelling} file), {weights / 1e6:.1f} M weights{purpose}",
+        f"Clip: {frames}",
+        f"Noise schedule: {_describe_schedule(schedule)}",
+    ]
     if facts is not None:
         lines += [f"Sampling: {facts.advice}", f"Licence: {facts.licence}"]
     unused = "".join(f", {count} {what}" for what, count in source.unused.items() if count)
     lines.append(f"Keys: {source.used} used{unused}")
-    return "\n".join(lines)
+    return "\n".join([*lines, source.note] if source.note else lines)
 
 
-def _describe(schedule: Schedule) -> str:
+def _describe_schedule(schedule: Schedule | None) -> str:
+    if schedule is None:
+        return "that of the image model"
     lcm = f", consistency sampling from {schedule.lcm_steps} steps" if schedule.lcm_steps else ""
-    return f"{schedule.betas}, {schedule.start:g} to {schedule.end:g}{lcm}"
+    scale = f", clean latents scaled to {schedule.x0_scale:g}" if schedule.x0_scale != 1 else ""
+    return f"{schedule.betas}, {schedule.start:g} to {schedule.end:g}{scale}{lcm}"

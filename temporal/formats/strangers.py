@@ -16,12 +16,14 @@ WHOLE = "a whole video model: its image model was trained along, so its temporal
 
 @dataclass(frozen=True)
 class Sign:
-    """A sentence, and what tells: all of `parts` in keys, any of `either` in keys, a size of a tensor by end of its name."""
+    """A sentence, and what tells: all of `parts` in keys, any of `either` in keys, none of `without` in keys, a size of a
+    tensor by end of its name."""
 
     sentence: str
     parts: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
     size: tuple[str, int, int] | None = None  # end of the name, axis, length
+    without: tuple[str, ...] = ()
 
     def fits(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether tensors have the sign."""
@@ -30,7 +32,7 @@ class Sign:
             return any(part in key for key in tensors)
 
         named = all(map(inside, self.parts)) and (not self.either or any(map(inside, self.either)))
-        return named and self._has_size(tensors)
+        return named and not any(map(inside, self.without)) and self._has_size(tensors)
 
     def _has_size(self, tensors: Mapping[str, Tensor]) -> bool:
         if self.size is None:
@@ -52,42 +54,27 @@ RELATIVES = (
         LORA,
     ),
     Sign(
-        "it is SparseCtrl for RGB frames, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for RGB frames; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding.weight", "motion_modules."),
     ),
     Sign(
-        "it is SparseCtrl for scribbles, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for scribbles; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding", "motion_modules."),
     ),
-    Sign("it is AnimateLCM for image to video, " + NOT_YET, ("motion_modules.", "img_encoder.conv_in.")),
     Sign("it is FancyVideo, " + NOT_YET, ("motion_modules.", "fps_embedding.linear")),
-    Sign(
-        "it is PIA, motion modules that see the first image, " + NOT_YET,
-        ("motion_modules.",),
-        size=("conv_in.weight", 1, 9),
-    ),
 )
 VIDEO_MODELS = (
     Sign(
-        f"it is Stable Video Diffusion, {WHOLE}; load it with Load Checkpoint.",
+        f"it is Stable Video Diffusion, {WHOLE}; load it with Load Video Model.",
         ("input_blocks.", ".time_stack."),
     ),
     Sign(
-        f"it is Stable Video Diffusion in diffusers' spelling, {WHOLE}; load the original spelling with Load Checkpoint.",
+        f"it is Stable Video Diffusion in diffusers' spelling, {WHOLE}; load it with Load Video Model.",
         ("temporal_transformer_blocks.",),
     ),
     Sign(
-        f"it is SEINE, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs"), size=("conv_in.weight", 1, 9)
-    ),
-    Sign(f"it is LaVie's base model, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs")),
-    Sign(
-        "it is LaVie's upscaler, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temporal_blocks.",)
-    ),
-    Sign("it is Upscale-A-Video, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temp_blocks.",)),
-    Sign(
-        f"it is LaVie's interpolation model, {WHOLE}, {NOT_YET}",
-        (".attn_temp.",),
-        size=("conv_in.weight", 1, 8),
+        "it holds temporal layers of LaVie or SEINE without the image model that was trained along; load the whole file.",
+        (".attn_temp.", "time_rel_pos_bias."),
     ),
     Sign(
         f"it is a masked variant of LaVie's interpolation model, {WHOLE}, {NOT_YET}",
@@ -106,26 +93,12 @@ VIDEO_MODELS = (
         size=("input_blocks.0.0.weight", 1, 8),
     ),
     Sign(f"it is VideoCrafter1 for image to video, {WHOLE}, {NOT_YET}", ("init_attn.0.", "attn2.to_k_ip")),
-    Sign(f"it is VideoCrafter2, {WHOLE}, {NOT_YET}", ("init_attn.0.", "temopral_conv")),
-    Sign(f"it is VideoCrafter1 for 1024 x 576, {WHOLE}, {NOT_YET}", ("init_attn.0.", "fps_embedding")),
-    Sign(f"it is VideoCrafter1 for 512 x 320, {WHOLE}, {NOT_YET}", ("init_attn.0.",)),
-    Sign(
-        f"it is ModelScope or ZeroScope, {WHOLE}, {NOT_YET}",
-        ("temopral_conv", "input_blocks.0.1.proj_in.weight"),
-    ),
     Sign(f"it is I2VGen-XL, {WHOLE}, {NOT_YET}", ("image_latents_proj_in.",)),
-    Sign(
-        f"it is ModelScope or ZeroScope in diffusers' spelling, {WHOLE}, {NOT_YET}",
-        (".temp_convs.", "transformer_in."),
-    ),
     Sign("it is the decoder of ToonCrafter, " + NOT_YET, ("decoder.attn_refinement.",)),
     Sign(
-        "it is the temporal decoder of Stable Video Diffusion; load it with Load VAE.",
-        ("decoder.mid.block_1.mix_factor",),
-    ),
-    Sign(
-        "it is the temporal decoder of Stable Video Diffusion in diffusers' spelling; load the original with Load VAE.",
-        ("decoder.time_conv_out.",),
+        "it is the temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders and load it with Load "
+        "Temporal Decoder.",
+        either=("decoder.mid.block_1.mix_factor", "decoder.time_conv_out."),
     ),
     Sign("it is the video VAE of Upscale-A-Video, " + NOT_YET, ("decoder.condition_fuse.",)),
     Sign(
@@ -165,6 +138,7 @@ OTHERS = (
 OWN_FORMATS = {
     "video_ldm.temporal_layers": "it holds temporal layers of a UNet; it belongs in models/temporal_layers.",
     "video_ldm.temporal_decoder": "it is a temporal decoder; it belongs in models/temporal_decoders.",
+    "video_ldm.upscaler": "it is a video upscaler; it belongs in models/video_upscalers.",
 }
 
 
@@ -185,8 +159,17 @@ def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None
     return next((sign.sentence for sign in signs if sign.fits(tensors)), None)
 
 
+def is_list(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are a list of matrices, as MotionDirector saves them: numbers for names."""
+    numbered = tensors.keys() == {str(number) for number in range(len(tensors))}
+    return bool(tensors) and numbered and all(tensor.ndim == 2 for tensor in tensors.values())
+
+
 def _unnamed(tensors: Mapping[str, Tensor]) -> str | None:
     """A list of matrices has numbers for names."""
-    if tensors and all(key.isdigit() and tensor.ndim == 2 for key, tensor in tensors.items()):
-        return "it is a LoRA of MotionDirector for ModelScope or ZeroScope, " + NOT_YET
+    if is_list(tensors):
+        return (
+            "it is a LoRA of MotionDirector for ModelScope or ZeroScope; put it in models/motion_lora and load it with Load "
+            "Motion LoRA."
+        )
     return None

@@ -3,6 +3,7 @@
 Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, d channels per head.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,10 +19,14 @@ MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that
 class FrameAttention(nn.Module):
     """Self-attention over the frames at each place of the image; bidirectional, as in the paper."""
 
-    def __init__(self, channels: int, heads: int, positions: nn.Module, ops: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, channels: int, heads: int, positions: nn.Module | None, ops: Any, **kwargs: Any
+    ) -> None:
         super().__init__()
         self.heads = heads
-        self.positions = positions  # of (f,) and a dtype: (f c), added to what attention sees
+        self.positions = (
+            positions  # of (f,) and a dtype: (f c), added to what attention sees; None: without order
+        )
         self.qkv = ops.Linear(channels, 3 * channels, bias=False, **kwargs)
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 
@@ -32,10 +37,37 @@ class FrameAttention(nn.Module):
 
     def over_frames(self, frames: Tensor, clip: Clip) -> Tensor:
         """The same with frames side by side: ((b n) f c) to the same shape."""
+        if clip.window is not None and clip.num_frames > clip.window:
+            return self.out(self._in_windows(frames, clip, clip.window))
+        return self.out(self._attend(frames, clip))
+
+    def _in_windows(self, frames: Tensor, clip: Clip, length: int) -> Tensor:
+        """A convolution in time: every frame in the run of `length` frames that has it nearest its centre."""
+        windows, which, place = windows_around(clip.num_frames, length)
+        inside = replace(clip, num_frames=length, positions=None, window=None)
+        runs = rearrange(frames[:, windows.to(frames.device)], "s w f c -> (s w) f c")
+        out = rearrange(self._attend(runs, inside), "(s w) f c -> s w f c", w=len(windows))
+        return out[:, which, place]
+
+    def _attend(self, frames: Tensor, clip: Clip) -> Tensor:
         positions = clip.centred_positions(frames.device)
-        q, k, v = self.qkv(frames + self.positions(positions, frames.dtype)).chunk(3, dim=-1)
+        if self.positions is not None:
+            frames = frames + self.positions(positions, frames.dtype)
+        q, k, v = self.qkv(frames).chunk(3, dim=-1)
         mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)
-        return self.out(_in_slices(clip.attention, q, k, v, self.heads, mask))
+        return self.attend(clip.attention, q, k, v, mask, positions)
+
+    def attend(
+        self,
+        attention: AttentionFunction,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+    ) -> Tensor:
+        """Attention of q, k and v, each ((b n) f c), under a mask (f f) to add; positions (f,) in frames."""
+        return _in_slices(attention, q, k, v, self.heads, mask)
 
 
 class TextAttention(nn.Module):
@@ -60,6 +92,17 @@ def distance_mask(positions: Tensor, max_distance: float) -> Tensor:
     """Mask (f f) to add to attention logits: 0 up to `max_distance` frames apart, -inf beyond."""
     distance = (positions[:, None] - positions[None, :]).abs()
     return torch.zeros_like(distance).masked_fill(distance > max_distance, -torch.inf)
+
+
+def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Runs of frames (w length), half of each new, and for each frame (f,) the run that has it nearest its centre, and its
+    place there.
+    """
+    step = max(1, length // 2)
+    starts = torch.tensor([*range(0, num_frames - length, step), num_frames - length])
+    frames = torch.arange(num_frames)
+    which = (frames[:, None] - starts - (length - 1) / 2).abs().argmin(dim=1)
+    return starts[:, None] + torch.arange(length), which, frames - starts[which]
 
 
 def _in_slices(

@@ -3,6 +3,7 @@
 Shapes: b clips, f frames, c channels, h w size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from .mixing import zero_init
 from .position import FrameTable
 from .transformer import FeedForward
 
-HEADS, ATTENTIONS = 8, 2  # in every published file
+HEADS, ATTENTIONS = 8, 2  # in every published file, except that SparseCtrl has one attention
 
 
 @dataclass(frozen=True)
@@ -25,28 +26,47 @@ class MotionConfig:
     middle: bool  # one in the middle block too
     clip_norm: bool  # the module's own norm: over the clip
     clip_norm_image: bool  # the norms of the image model's ResBlocks and its last one: over the clip
+    control: bool | None = None  # of a control model: one attention each, only on the way down
+
+    @property
+    def attentions(self) -> int:
+        """How many attentions over frames a module has, one after the other."""
+        return 1 if self.control else ATTENTIONS
+
+
+def counted_attention(channels: int, ops: Any, **kwargs: Any) -> FrameAttention:
+    """Attention over frames that are counted by the fixed table, as AnimateDiff has it."""
+    return FrameAttention(channels, HEADS, FrameTable(channels), ops, **kwargs)
 
 
 class MotionModule(nn.Module):
     """Norm, projection, self-attentions over frames, feed-forward, projection; all residual (AnimateDiff, section 4.2).
 
-    One layout inside: the frames of a place side by side.
+    One layout inside: the frames of a place side by side. `width` is that of the tokens, the channels without it.
     """
 
     mix_factor = None
 
-    def __init__(self, channels: int, clip_norm: bool, ops: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        channels: int,
+        clip_norm: bool,
+        ops: Any,
+        attention: Callable[..., nn.Module] = counted_attention,
+        width: int | None = None,
+        attentions: int = ATTENTIONS,
+        **kwargs: Any,
+    ) -> None:
         super().__init__()
+        width = width or channels
         self.clip_norm = clip_norm
         self.norm = ops.GroupNorm(32, channels, eps=1e-6, **kwargs)
-        self.proj_in = ops.Linear(channels, channels, **kwargs)
-        self.norms = nn.ModuleList(ops.LayerNorm(channels, **kwargs) for _ in range(ATTENTIONS))
-        self.attentions = nn.ModuleList(
-            FrameAttention(channels, HEADS, FrameTable(channels), ops, **kwargs) for _ in range(ATTENTIONS)
-        )
-        self.norm_out = ops.LayerNorm(channels, **kwargs)
-        self.ff = FeedForward(channels, ops, **kwargs)
-        self.proj_out = zero_init(ops.Linear(channels, channels, **kwargs))
+        self.proj_in = ops.Linear(channels, width, **kwargs)
+        self.norms = nn.ModuleList(ops.LayerNorm(width, **kwargs) for _ in range(attentions))
+        self.attentions = nn.ModuleList(attention(width, ops, **kwargs) for _ in range(attentions))
+        self.norm_out = ops.LayerNorm(width, **kwargs)
+        self.ff = FeedForward(width, ops, **kwargs)
+        self.proj_out = zero_init(ops.Linear(width, channels, **kwargs))
 
     def forward(self, hidden: Tensor, clip: Clip) -> Tensor:
         """The temporal path: hidden ((b f) c h w) to the same shape."""

@@ -5,14 +5,35 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..errors import CheckpointFormatError, InvalidInputError
 from .patterns import normalised
 
+S = TypeVar("S", bound="Settings")
+
+
+class Settings:
+    """A frozen dataclass that goes into a training state and out of it again."""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls: type[S], text: str) -> S:
+        """The inverse of `to_json`; raises CheckpointFormatError for settings this version does not know."""
+        values: dict[str, Any] = json.loads(text)
+        known = {f.name for f in dataclasses.fields(cls)}
+        if set(values) != known:
+            different = ", ".join(sorted(set(values) ^ known)[:5])
+            raise CheckpointFormatError(
+                f"The training state has other settings than this version ({different}); start a new run."
+            )
+        return cls(**values)
+
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """Everything that decides what a run computes.
 
     `strides`: a clip keeps every stride-th frame, which lowers its frame rate; each clip draws one, and
@@ -54,18 +75,3 @@ class TrainingConfig:
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
         object.__setattr__(self, "strides", tuple(self.strides))
         object.__setattr__(self, "patterns", normalised(self.patterns))
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> TrainingConfig:
-        """The inverse of `to_json`; raises CheckpointFormatError for settings this version does not know."""
-        values: dict[str, Any] = json.loads(text)
-        known = {f.name for f in dataclasses.fields(cls)}
-        if set(values) != known:
-            different = ", ".join(sorted(set(values) ^ known)[:5])
-            raise CheckpointFormatError(
-                f"The training state has other settings than this version ({different}); start a new run."
-            )
-        return cls(**values)

@@ -84,7 +84,7 @@ def test_zooming_in_makes_the_shape_larger():
     for scene in scenes("camera", 60):
         kind, way = scene.camera.split()
         if kind == "zoom":
-            mask = tracker.colour_map(world.render(scene, 16)) >= 0
+            mask = tracker.colour_map(world.render(scene, 16, fps=16)) >= 0
             area[way].append(mask[-1].sum() / mask[0].sum())
     assert min(area["in"]) > 1.5
     assert max(area["out"]) < 0.7
@@ -93,7 +93,7 @@ def test_zooming_in_makes_the_shape_larger():
 @pytest.mark.parametrize("motion", ["left", "clockwise", "camera", "still"])
 def test_the_shape_stays_in_the_picture(motion: str):
     for scene, frame in itertools.product(scenes(motion), range(16)):
-        [(_, x0, y0, x1, y1)] = world.boxes(scene, frame)
+        [(_, x0, y0, x1, y1)] = world.boxes(scene, frame, fps=16)
         assert 0 <= x0 < x1 <= SIDE
         assert 0 <= y0 < y1 <= SIDE
         assert (x0, y0) > (0, 0), "the box is cut at the edge"
@@ -102,9 +102,11 @@ def test_the_shape_stays_in_the_picture(motion: str):
 @pytest.mark.parametrize("motion", ["left", "clockwise", "camera", "road"])
 def test_boxes_hold_the_pixels_of_their_objects(motion: str):
     for scene in scenes(motion):
-        frames = world.render(scene, 16)
+        frames = world.render(scene, 16, fps=16)
         found = tracker.colour_map(frames)
-        for frame, (label, x0, y0, x1, y1) in ((n, box) for n in (0, 9, 15) for box in world.boxes(scene, n)):
+        for frame, (label, x0, y0, x1, y1) in (
+            (n, box) for n in (0, 9, 15) for box in world.boxes(scene, n, fps=16)
+        ):
             ys, xs = np.nonzero(found[frame] == list(tracker.COLORS).index(label.split()[0]))
             edges = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
             assert np.abs(np.array(edges) - (x0, y0, x1, y1)).max() <= 2.5, (label, edges, (x0, y0, x1, y1))

@@ -112,6 +112,29 @@ def test_a_bad_file_is_refused_and_the_graph_before_still_runs(host, graph, good
     assert torch.equal(result(host, graph), good)
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
+def test_damaged_files_of_all_kinds_leave_a_host_that_works(host, graph, good, folder, tmp_path):
+    """Through the loaders as the host has them; what is not refused may be used."""
+    from video_ldm.tests import damage
+
+    errors = host.pack("temporal.errors")
+    model = host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[0]
+    lora_folder = host.base / "models" / "motion_lora"
+    lora_folder.mkdir(exist_ok=True)
+    refused = 0
+    for what, name, content in list(damage.damaged(damage.Good.made(tmp_path)))[::12]:
+        node, place = ("LoadMotionLoRA", lora_folder) if name == "lora" else ("LoadTemporalLayers", folder)
+        (place / "bad.safetensors").unlink(missing_ok=True)
+        (place / "bad.safetensors").write_bytes(content)
+        try:
+            host.call(f"VLDM_{node}", model=model, file="bad.safetensors", strength=1.0)
+        except errors.VideoLDMError as error:
+            refused += 1
+            assert str(error).isprintable(), what
+    assert refused > 30
+    assert torch.equal(result(host, graph), good)
+
+
 BAD_VALUES = {
     "too many frames": (
         {"EmptyLatentImage": {"batch_size": 500}},

@@ -45,7 +45,9 @@ def run(rig, model, tmp_path):
         sampler = SamplerSettings(seed=0, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=8.0)
         prompts = prompts or [rig.positive] * segments
         with torch.inference_mode():
-            return module.extend(latent, choice, video, sampler, prompts, changes.pop("origin", "here"))
+            return module.extend(
+                latent, choice, video, sampler, prompts, changes.pop("origin", "here"), **changes
+            )
 
     return run
 
@@ -111,6 +113,41 @@ def test_what_was_made_another_way_is_made_anew(run, calls, rig):
     assert len(calls) == 9
     run(start(2), prompts=[rig.positive, rig.encode("a blue square"), rig.positive])
     assert len(calls) == 11, "the first segment has the prompt it had"
+
+
+def test_segments_made_with_other_weights_are_made_anew(run, calls):
+    (first,) = run(start(2), weights="contents")
+    run(start(2), weights="other contents")
+    assert len(calls) == 6
+    (again,) = run(start(2), weights="contents")
+    assert len(calls) == 6 and torch.equal(again["samples"], first["samples"])
+
+
+def test_segments_from_before_weights_were_looked_at_are_taken_over_once(run, calls):
+    (before,) = run(start(2))
+    (after,) = run(start(2), weights="contents")
+    assert len(calls) == 3 and torch.equal(before["samples"], after["samples"])
+    run(start(2), weights="other contents")
+    assert len(calls) == 6
+
+
+def test_a_replaced_file_of_the_same_name_is_noticed(host, tmp_path):
+    from video_ldm.nodes.host.graph import ancestors, contents
+
+    path = host.base / "models" / "loras" / "replaced.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    graph = {
+        "1": {"class_type": "LoraLoader", "inputs": {"lora_name": path.name, "strength": 1.0, "text": "a b"}},
+        "2": {"class_type": "VLDM_ExtendVideo", "inputs": {"model": ["1", 0]}},
+    }
+    seen = []
+    for content in (b"one", b"two", b"one"):
+        path.write_bytes(content)
+        os.utime(path, (len(seen), len(seen)))
+        seen.append(contents(ancestors(graph, "2", ("model", "positive"))))
+    path.unlink()
+    assert list(seen[0]) == ["loras/replaced.safetensors"] and seen[0] == seen[2] != seen[1]
+    assert contents(ancestors(graph, "2", ("model",))) == {}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be killed")

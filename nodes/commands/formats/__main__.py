@@ -1,4 +1,4 @@
-"""Inspect and convert files of temporal layers; `--help` says how."""
+"""Inspect and convert files of temporal layers and of whole video models; `--help` says how."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ..temporal.errors import VideoLDMError
-from ..temporal.formats import open_stack, report
+from ..temporal.files import read_weights
+from ..temporal.formats import bare, open_stack, open_video_model, report, report_model, respell, video_family
 from ..temporal.formats.convert import NATIVE, SPELLINGS, write
 
 
@@ -20,21 +21,37 @@ def parser() -> argparse.ArgumentParser:
     convert = commands.add_parser(
         "convert", help="write the same weights in another spelling, as safetensors"
     )
-    convert.add_argument("file", help="of any family that Load Temporal Layers opens")
+    convert.add_argument("file", help="of any family that Load Temporal Layers or Load Video Model opens")
     convert.add_argument("out", help="the file to write")
-    convert.add_argument("--to", choices=(NATIVE, *SPELLINGS), default=NATIVE, help=f"default: {NATIVE}")
+    convert.add_argument(
+        "--to",
+        choices=(NATIVE, *SPELLINGS),
+        default=NATIVE,
+        help=f"default: {NATIVE}; a whole video model is written as original or diffusers",
+    )
     return root
+
+
+def run(args: argparse.Namespace) -> None:
+    """One command; the report of a file, and the file it is converted to."""
+    if video_family(bare(read_weights(args.file))) is not None:
+        print(report_model(open_video_model(args.file)))
+        if args.command == "convert":
+            respell(args.file, args.out, args.to)
+    else:
+        stack, source = open_stack(args.file)
+        print(report(stack, source))
+        if args.command == "convert":
+            write(args.out, stack, args.to)
+    if args.command == "convert":
+        print(f"Written to {args.out} in the {args.to} spelling.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors of the user are one sentence on stderr and exit status 2."""
     args = parser().parse_args(arguments)
     try:
-        stack, source = open_stack(args.file)
-        print(report(stack, source))
-        if args.command == "convert":
-            write(args.out, stack, args.to)
-            print(f"Written to {args.out} in the {args.to} spelling.")
+        run(args)
     except (VideoLDMError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

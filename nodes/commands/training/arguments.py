@@ -17,6 +17,8 @@ Example:
       --frames 8 --fps 8 --steps 20000 --batch 4 --patterns "none=0.5,first=0.25,first_two=0.25"
 
 An interrupted run continues with the same command and --resume.
+
+`python -m video_ldm.training decoder --help` says how to train a temporal decoder.
 """
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from einops import rearrange, repeat
 from video_ldm.temporal.clip import Clip, sdpa
-from video_ldm.temporal.layers import attention
-from video_ldm.temporal.layers.attention import FrameAttention, distance_mask
+from video_ldm.temporal.layers import attention, transformer
+from video_ldm.temporal.layers.attention import FrameAttention, distance_mask, windows_around
 from video_ldm.temporal.layers.position import FramePositions
-from video_ldm.temporal.layers.transformer import TemporalTransformer
+from video_ldm.temporal.layers.transformer import FeedForward, TemporalTransformer
 
 from ...reference import temporal_transformer
 from ..tiny import normal, sine_init
@@ -99,3 +99,38 @@ def test_a_large_batch_of_places_is_cut_into_slices(monkeypatch):
     whole = layer(tokens, Clip(3, max_distance=1))
     monkeypatch.setattr(attention, "MAX_SEQUENCES", 5)
     torch.testing.assert_close(layer(tokens, Clip(3, max_distance=1)), whole)
+
+
+@pytest.mark.parametrize(("num_frames", "length"), [(3, 4), (4, 4), (5, 4), (11, 4), (9, 3), (7, 1)])
+def test_longer_clips_attend_within_runs_with_positions_of_their_own(num_frames, length):
+    """Against every frame's run attended by itself, of which only that frame is kept."""
+    layer = sine_init(FrameAttention(CHANNELS, HEADS, FramePositions(CHANNELS, torch.nn), torch.nn)).double()
+    frames = normal(3, num_frames, CHANNELS).double()
+    out = layer.over_frames(frames, Clip(num_frames, window=length))
+    if num_frames <= length:
+        assert torch.equal(out, layer.over_frames(frames, Clip(num_frames)))
+        return
+    windows, which, place = windows_around(num_frames, length)
+    for frame in range(num_frames):
+        start = int(windows[which[frame], 0])
+        assert windows[which[frame], place[frame]] == frame
+        alone = layer.over_frames(frames[:, start : start + length], Clip(length))[:, frame - start]
+        torch.testing.assert_close(out[:, frame], alone)
+
+
+@pytest.mark.parametrize(("num_frames", "length"), [(5, 4), (30, 16), (31, 16), (17, 16), (100, 8), (9, 3)])
+def test_a_frame_inside_a_long_clip_sees_both_of_its_sides(num_frames, length):
+    windows, which, place = windows_around(num_frames, length)
+    assert windows.min() == 0 and windows.max() == num_frames - 1
+    for frame in range(length // 2, num_frames - length // 2):
+        assert length // 4 <= place[frame] <= length - 1 - length // 4, (frame, which[frame])
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 8, 20])
+def test_a_feed_forward_gives_the_same_some_tokens_at_a_time(monkeypatch, tokens):
+    layer, x = sine_init(FeedForward(CHANNELS, torch.nn)).double(), normal(3, tokens, CHANNELS).double()
+    whole = layer(x)
+    assert whole.requires_grad, "together where gradients are wanted"
+    monkeypatch.setattr(transformer, "TOKENS_AT_A_TIME", 8)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), whole.detach())

@@ -1,0 +1,80 @@
+"""Keys of a file against those of the network it should hold: what is missing, what is too much, what has another shape."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointFormatError
+from ..files import listed, shown, size
+from ..stack import TemporalStack
+
+# what checkpoints hold beside a UNet, by how its keys begin
+BYSTANDERS = {
+    "first_stage_model.": "of a VAE (not used)",
+    "cond_stage_model.": "of a text encoder (not used)",
+    "conditioner.": "of encoders (not used)",
+    "embedder.": "of an image encoder (not used)",
+    "model_ema.": "of averaged weights (not used)",
+}
+SCHEDULE = (
+    "betas",
+    "alphas_cumprod",
+    "sqrt_",
+    "log_one_minus_",
+    "posterior_",
+    "logvar",
+    "lvlb_weights",
+    "scale_arr",
+)
+
+
+def bystanders(keys: Iterable[str]) -> dict[str, str]:
+    """Keys of a checkpoint that are of no UNet, and what they are."""
+    found = {}
+    for key in keys:
+        kind = next((what for start, what in BYSTANDERS.items() if key.startswith(start)), None)
+        if kind is None and "." not in key and key.startswith(SCHEDULE):
+            kind = "of a noise schedule"
+        if kind is not None:
+            found[key] = kind
+    return found
+
+
+def check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> None:
+    """Refuse a file that is almost of a family, with the first keys in question."""
+    if missing or extra:
+        kinds = (("missing", missing), ("unknown", extra))
+        found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
+        raise CheckpointFormatError(
+            f"{name} looks like {family}, but is damaged or another model built on it. {found}."
+        )
+
+
+def joined(
+    name: str, tensors: Mapping[str, Tensor], keys: Mapping[str, tuple[str, ...]], stack: TemporalStack
+) -> Iterator[tuple[str, Tensor]]:
+    """Our tensors from those of the file: the same memory, or several stacked into one.
+
+    Axes of length one at the end do not count: a convolution of one point is a linear layer.
+    """
+    shapes = {key: weight.shape for key, weight in stack.state_dict().items()}
+    for key, parts in keys.items():
+        first, *rest = shapes[key]
+        expected = torch.Size([first // len(parts), *rest])
+        for part in parts:
+            if without_points(tensors[part].shape) != without_points(expected):
+                raise CheckpointFormatError(
+                    f"{name}: {shown(part)} has shape {size(tensors[part])}, but {stack.config.family} has "
+                    f"{tuple(expected)}. It may be damaged, or made for another image model."
+                )
+        found = [tensors[part].reshape(expected) for part in parts]
+        yield key, found[0] if len(found) == 1 else torch.cat(found)
+
+
+def without_points(shape: torch.Size) -> tuple[int, ...]:
+    """A shape without axes of length one at its end."""
+    sizes = list(shape)
+    while sizes and sizes[-1] == 1:
+        sizes.pop()
+    return tuple(sizes)

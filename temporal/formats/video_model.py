@@ -1,0 +1,49 @@
+"""A file that brings a whole video model: an image model and the temporal layers that were trained with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ..stack import TemporalStack
+from .facts import Schedule
+from .source import Source, describe
+
+EXPERIMENT = (
+    "Experiment: the image model in this file was trained along with these layers, so on another image model they may do "
+    "little or harm; Load Video Model loads both."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class VideoModel:
+    """What a host needs to build it.
+
+    `image` holds the UNet in the layout of the host. Without a stack the host's own UNet has the temporal layers, and knows
+    its prediction and noise levels; with one they are those of `stack.config.prediction` and `schedule`.
+    """
+
+    family: str
+    image: Mapping[str, Tensor]
+    source: Source
+    stack: TemporalStack | None = None
+    schedule: Schedule | None = None
+    fps: float | None = None  # what the layers are told where nobody says otherwise
+
+    def layers(self) -> tuple[TemporalStack, Source]:
+        """The stack for another image model, with a source that calls this an experiment."""
+        unused = {**self.source.unused, "of its image model (not used)": len(self.image)}
+        return self.stack, replace(
+            self.source, used=self.source.used - len(self.image), unused=unused, note=EXPERIMENT
+        )
+
+
+def report_model(model: VideoModel) -> str:
+    """What a whole video model is and how to use it, one fact per line."""
+    count = sum(tensor.numel() for tensor in model.image.values())
+    frames = 0
+    if model.stack is not None:
+        count += sum(parameter.numel() for parameter in model.stack.parameters())
+        frames = model.stack.config.max_frames
+    purpose = ", image model and temporal layers"
+    return describe(model.family, count, purpose, frames, model.schedule, model.source)

@@ -1,0 +1,265 @@
+"""Load Video Model: whole video models through the node into the host's UNet, against diffusers with the same weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from . import video_rig as rig
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(autouse=True)
+def tiny_sizes(host, monkeypatch):
+    """The families in a size for tests, and the host told of it as of any other model."""
+    import comfy.supported_models as supported
+    from video_ldm.temporal import plan
+    from video_ldm.temporal.formats import lvdm, svd
+
+    monkeypatch.setattr(supported, "models", [*supported.models, *rig.tiny_kinds()])
+    monkeypatch.setattr(lvdm, "SHAPE", rig.tiny_shape(plan))
+    monkeypatch.setattr(svd, "SHAPE", rig.tiny_shape(plan))
+
+
+@pytest.fixture
+def load(host):
+    """Load Video Model on weights written as a file into the host's folder: MODEL and report."""
+    from video_ldm.nodes.video_model import LoadVideoModel
+
+    path = host.base / "models" / "diffusion_models" / "video_under_test.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def load(weights, **inputs):
+        save_file({key: value.contiguous() for key, value in weights.items()}, path)
+        return LoadVideoModel.execute(path.name, **inputs).result
+
+    yield load
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5])
+@pytest.mark.parametrize("spelling", ["original", "diffusers"])
+def test_modelscope_is_the_reference(load, spelling, frames):
+    unet = rig.modelscope()
+    weights = rig.modelscope_as_published(unet) if spelling == "original" else unet.state_dict()
+    model, report = load(weights)
+    assert report.startswith(f"ModelScope or ZeroScope ({spelling} file)")
+    assert f"Keys: {len(weights)} used" in report and "CC-BY-NC" in report
+    call = rig.one_call(model, frames)
+    assert rig.error(call.out, rig.modelscope_out(unet, call, frames)) < TOLERANCE
+
+
+def test_at_strength_zero_it_is_the_image_model_alone(load):
+    weights = rig.modelscope().state_dict()
+    model, _ = load(weights, strength=0.0)
+    plain = model.clone()
+    plain.additional_models, plain.wrappers, plain.attachments = {}, {}, {}
+    assert torch.equal(rig.one_call(model).out, rig.one_call(plain).out)
+    assert rig.error(rig.one_call(load(weights)[0]).out, rig.one_call(plain).out) > 0.01
+
+
+def sgm_names():
+    """Names of the host for the reference's weights, as the host's own UNet lists them."""
+    from video_ldm.temporal.formats.svd import svd_names
+
+    return {other: host for host, other in svd_names().items()}
+
+
+@pytest.mark.parametrize("spelling", ["original", "diffusers"])
+def test_svd_is_the_reference(load, spelling):
+    unet = rig.svd()
+    weights, names = unet.state_dict(), sgm_names()
+    if spelling == "original":
+        weights = {f"model.diffusion_model.{names[key]}": value for key, value in weights.items()}
+    model, report = load(weights)
+    assert type(model.model).__name__ == "SVD_img2vid" and report.startswith(
+        f"Stable Video Diffusion ({spelling} "
+    )
+    call = rig.one_call(model, positive={"concat_latent_image": torch.randn(1, 4, *rig.SIZE)})
+    assert rig.error(call.out, rig.svd_out(unet, call)) < TOLERANCE
+
+
+FPS = 24.0
+
+
+@pytest.mark.parametrize(
+    "family", ["VideoCrafter2", "VideoCrafter1 for 1024 x 576", "VideoCrafter1 for 512 x 320"]
+)
+@pytest.mark.parametrize("frames", [3, 20])
+def test_videocrafter_is_the_reference(load, family, frames):
+    from video_ldm.nodes.host.insertion import ClipSettings, set_clip
+
+    unet, extra, convs = rig.modelscope(), {}, family == "VideoCrafter2"
+    if "512" not in family:
+        extra |= rig.frame_rate_weights()
+        rig.add_frame_rate(unet, extra, FPS)
+    if not convs:
+        extra |= rig.add_relative_positions(unet, reach=16)
+        rig.without_convs(unet)
+    model, report = load(rig.videocrafter_as_published(unet, extra, convs))
+    assert report.startswith(f"{family} (original file)")
+    call = rig.one_call(set_clip(model, ClipSettings(FPS)), frames)
+    assert rig.error(call.out, rig.modelscope_out(unet, call, frames)) < TOLERANCE
+
+
+def test_videocrafter_is_told_its_usual_frame_rate_where_nobody_says_otherwise(load):
+    from video_ldm.nodes.host.insertion import ClipSettings, set_clip
+
+    unet, extra = rig.modelscope(), rig.frame_rate_weights()
+    model, _ = load(rig.videocrafter_as_published(unet, extra, convs=True))
+    usual, slow = rig.one_call(model).out, rig.one_call(set_clip(model, ClipSettings(8.0))).out
+    assert torch.equal(usual, rig.one_call(set_clip(model, ClipSettings(28.0))).out)
+    assert rig.error(slow, usual) > 1e-3
+
+
+def test_scaled_latents_are_folded_into_the_noise_levels(load):
+    """Against the definition: x_t = sqrt(a) s x0 + sqrt(1 - a) noise, s falling from 1 to 0.7 in 400 steps."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    a = torch.cumprod(1 - betas, 0)
+    s = torch.cat(
+        [torch.linspace(1, 0.7, 400, dtype=torch.float64), torch.full((600,), 0.7, dtype=torch.float64)]
+    )
+    model, _ = load(rig.videocrafter_as_published(rig.modelscope(), rig.frame_rate_weights(), convs=True))
+    sampling = model.get_model_object("model_sampling")
+    x0, noise = torch.randn(1, 4, 2, 3).double(), torch.randn(1, 4, 2, 3).double()
+    for t in (0, 17, 399, 400, 999):
+        sigma = sampling.sigmas[t : t + 1].double()
+        seen = sampling.calculate_input(sigma, x0 + sigma * noise)
+        torch.testing.assert_close(
+            seen, a[t].sqrt() * s[t] * x0 + (1 - a[t]).sqrt() * noise, rtol=1e-4, atol=1e-4
+        )
+        torch.testing.assert_close(
+            sampling.calculate_denoised(sigma, noise, x0 + sigma * noise), x0, rtol=1e-5, atol=1e-5
+        )
+    start = sampling.noise_scaling(sigma, noise, torch.zeros_like(noise), max_denoise=True)
+    torch.testing.assert_close(sampling.calculate_input(sigma, start), noise)
+    torch.testing.assert_close(rig.one_call(model).x.std(), torch.tensor(1.0), rtol=0.1, atol=0)
+
+
+def test_the_prediction_is_that_of_the_family_whatever_the_host_guesses(load):
+    """The host takes SD 2.x for v-prediction where one bias varies much."""
+    from comfy.model_base import ModelType
+
+    weights = rig.modelscope().state_dict()
+    telltale = "up_blocks.3.attentions.2.transformer_blocks.0.norm1.bias"
+    model, _ = load({**weights, telltale: 3 * torch.randn_like(weights[telltale])})
+    assert model.model.model_type == ModelType.EPS
+
+
+def test_it_samples_with_both_samplers(load):
+    from .rig import Rig
+
+    rig_of_host = Rig()
+    model, _ = load(rig.modelscope().state_dict())
+    text = [[torch.randn(1, 7, rig.TEXT), {}]]
+    rig_of_host.positive = rig_of_host.negative = text
+    host, ours = rig_of_host.sample(model), rig_of_host.sample_video(model)["samples"]
+    assert bool(torch.isfinite(host).all()) and torch.equal(host, ours)
+    assert not any(module._forward_hooks for module in model.model.modules())
+
+
+def test_its_layers_on_another_image_model_are_an_experiment_where_they_fit(host, load):
+    from video_ldm.nodes.load import LoadTemporalLayers
+    from video_ldm.temporal.errors import IncompatibleModelError
+
+    from .rig import Rig
+
+    weights = rig.modelscope().state_dict()
+    image, _ = load(weights)
+    path = host.base / "models" / "temporal_layers" / "whole_under_test.safetensors"
+    save_file({key: value.contiguous() for key, value in weights.items()}, path)
+    try:
+        report = LoadTemporalLayers.execute(image, path.name, 1.0).result[1]
+        assert "Experiment: the image model in this file was trained along" in report
+        with pytest.raises(IncompatibleModelError, match=r"made for SD 2\.x"):
+            LoadTemporalLayers.execute(Rig().model, path.name, 1.0)
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"weight": torch.zeros(1)}, "is no video model that can be read"),
+        ({"input_blocks.0.0.weight": torch.zeros(1), "a.temp_convs.b": torch.zeros(1)}, "is no video model"),
+    ],
+)
+def test_another_file_is_refused_in_one_sentence(load, weights, message):
+    from video_ldm.temporal.errors import CheckpointFormatError
+
+    with pytest.raises(CheckpointFormatError, match=message):
+        load(weights)
+
+
+def test_sizes_the_host_does_not_know_are_refused(load, monkeypatch):
+    import comfy.supported_models as supported
+    from video_ldm.temporal.errors import CheckpointFormatError
+
+    monkeypatch.setattr(supported, "models", supported.models[:-2])
+    with pytest.raises(CheckpointFormatError, match="the host knows no image model with the sizes"):
+        load(rig.modelscope().state_dict())
+
+
+def test_a_file_that_is_gone_is_named(host):
+    from video_ldm.nodes.video_model import LoadVideoModel
+    from video_ldm.temporal.errors import InvalidInputError
+
+    with pytest.raises(InvalidInputError, match=r"no file 'gone\.ckpt' in models/checkpoints or models/diff"):
+        LoadVideoModel.execute("gone.ckpt")
+
+
+PUBLISHED = {
+    "svd_unet_original": "SVD_img2vid",
+    "svd_unet_diffusers": "SVD_img2vid",
+    "modelscope_t2v_original": "SD20",
+    "modelscope_t2v_diffusers": "SD20",
+    "videocrafter1_t2v_512": "SD20",
+    "videocrafter1_t2v_1024": "SD20",
+    "videocrafter2_t2v": "SD20",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_host_recognises_the_published_sizes(monkeypatch, name):
+    """By names and shapes alone; the weights take no memory."""
+    from comfy.model_detection import model_config_from_unet
+    from video_ldm.temporal import formats
+    from video_ldm.temporal.formats import lvdm, svd
+    from video_ldm.temporal.plan import SD2, UNetShape
+    from video_ldm.tests.temporal.formats.test_listings import published, same_keys_and_shapes
+
+    monkeypatch.setattr(lvdm, "SHAPE", SD2)
+    monkeypatch.setattr(svd, "SHAPE", SD2)
+    monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
+    monkeypatch.setattr(formats, "read_weights", lambda _: published(name))
+    video = formats.open_video_model("ignored")
+    config = model_config_from_unet(dict(video.image), "")
+    assert type(config).__name__ == PUBLISHED[name]
+    assert video.stack is None or video.stack.config.unet == UNetShape.from_config(config.unet_config)
+
+
+def test_half_precision_weights_are_cast_as_they_are_used(load):
+    unet, extra = rig.modelscope(), rig.frame_rate_weights()
+    rig.add_frame_rate(unet, extra, 28.0)
+    extra |= rig.add_relative_positions(unet, reach=16)
+    rig.without_convs(unet)
+    weights = rig.videocrafter_as_published(unet, extra, convs=False)
+    model, _ = load({key: value.half() for key, value in weights.items()})
+    stack = model.get_additional_models_with_key("video_ldm")[0].model
+    assert {parameter.dtype for parameter in stack.parameters()} == {torch.float16}
+    call = rig.one_call(model)
+    assert rig.error(call.out, rig.modelscope_out(unet, call)) < 0.02
+
+
+def test_svd_samples_with_a_guidance_that_rises_over_the_frames(load):
+    from .rig import Rig
+
+    model, _ = load(rig.svd().state_dict())
+    rig_of_host, picture = Rig(), torch.randn(1, 4, 10, 6)
+    rig_of_host.positive = [[torch.randn(1, 1, rig.TEXT), {"concat_latent_image": picture}]]
+    rig_of_host.negative = [[torch.zeros(1, 1, rig.TEXT), {"concat_latent_image": torch.zeros_like(picture)}]]
+    level = rig_of_host.sample_video(model, cfg=1.0)["samples"]
+    rising = rig_of_host.sample_video(model, cfg=1.0, cfg_last_frame=2.5)["samples"]
+    assert bool(torch.isfinite(rising).all()) and not torch.equal(level, rising)

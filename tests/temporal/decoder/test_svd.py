@@ -1,0 +1,49 @@
+"""Files of Stable Video Diffusion's decoder: both spellings give the original's keys; damaged ones are told."""
+
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+import torch
+from video_ldm.temporal.decoder.plan import KL
+from video_ldm.temporal.decoder.svd import video_decoder
+from video_ldm.temporal.errors import CheckpointFormatError
+from video_ldm.temporal.files import WeightsFile
+
+LISTINGS = Path(__file__).parents[1] / "formats" / "listings.json.xz"
+
+
+def published(family):
+    """A published file: every key with its shape, no values."""
+    shapes = json.loads(lzma.decompress(LISTINGS.read_bytes()))[family]
+    shapes = shapes.get("keys", shapes)
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+
+
+def read(tensors):
+    return video_decoder(WeightsFile(Path("svd.safetensors"), {}, tensors))
+
+
+@pytest.mark.parametrize("family", ["svd_vae_original", "svd_vae_diffusers"])
+def test_the_published_files_are_the_full_size_decoder(family):
+    decoder = read(published(family))
+    assert decoder.shape == KL
+    assert decoder.latent_channels == 4
+
+
+def test_both_spellings_give_the_same_keys_and_shapes():
+    a, b = (read(published(f"svd_vae_{spelling}")).tensors for spelling in ("original", "diffusers"))
+    assert {k: v.shape for k, v in a.items()} == {k: v.shape for k, v in b.items()}
+    assert len(a) == 266 and not any("encoder" in key for key in a)
+
+
+def test_other_files_hold_no_video_decoder():
+    assert read({"decoder.conv_in.weight": torch.empty(8, 4, 3, 3)}) is None
+
+
+@pytest.mark.parametrize("family", ["svd_vae_original", "svd_vae_diffusers"])
+def test_a_file_without_its_end_is_told(family):
+    tensors = {k: v for k, v in published(family).items() if "norm_out" not in k}
+    with pytest.raises(CheckpointFormatError, match=r"has no 'norm_out\.weight'; it may be damaged"):
+        read(tensors)
