@@ -100,14 +100,6 @@ def files(host):
     save_file(lora, host.base / "models" / "loras" / "toy_style.safetensors")
 
 
-def last_frames(graph: dict, run) -> torch.Tensor:
-    """The decoded frames, or those of the film where they were never held."""
-    ends = {node["class_type"]: key for key, node in graph.items()}
-    if "VLDM_RenderVideo" in ends:
-        return run.outputs[ends["VLDM_RenderVideo"]][0].get_components().images
-    return run.outputs[ends["VLDM_TemporalVAEDecode"]][0]
-
-
 @pytest.fixture(scope="module")
 def second_half(host):
     """A temporal decoder and an upscaler under the names in the graphs, random and tiny where they are not bundled."""
@@ -170,6 +162,14 @@ def published(host):
     )
     yield
     del motion_modules.BASES[len(toy.channel_mult)]
+
+
+def last_frames(graph: dict, run) -> torch.Tensor:
+    """The decoded frames, or those of the film where they were never held."""
+    ends = {node["class_type"]: key for key, node in graph.items()}
+    if "VLDM_RenderVideo" in ends:
+        return run.outputs[ends["VLDM_RenderVideo"]][0].get_components().images
+    return run.outputs[ends["VLDM_TemporalVAEDecode"]][0]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
