@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, node_of_type, to_api
+from video_ldm.temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
 from video_ldm.temporal.upscaler import save_upscaler
 from video_ldm.tests.temporal.upscaler.tiny import random_upscaler
 
@@ -53,7 +54,7 @@ FRAMES = {
     "zeroscope": 3,
     "whole_cascade": 33,
 }
-ENLARGED = {"upscale_clip": 4}
+ENLARGED = {"upscale_clip": 4, "whole_cascade": 4}
 SMALL = {
     "BasicScheduler": {"steps": 1},
     "CheckpointLoaderSimple": {"ckpt_name": "toy_sd.safetensors"},
@@ -63,6 +64,7 @@ SMALL = {
     "VLDM_VideoKSampler": {"steps": 1},
     "VLDM_LatentInterpolate": {"steps": 1},
     "VLDM_ExtendVideo": {"steps": 1, "segment_length": 5},
+    "VLDM_LoadVideoUpscaler": {"steps": 1},
     "VLDM_VideoWindows": {"context_length": 6},
 }
 SHORT = {
@@ -104,10 +106,6 @@ def files(host):
     components = Types.VideoComponents(images=frames, frame_rate=Fraction(8))
     InputImpl.VideoFromComponents(components).save_to(str(folder / "clip.mp4"))
     stand_ins.write_embedding(host.base / "models" / "embeddings" / "toy_style.safetensors")
-    upscaler = host.base / "models" / "video_upscalers" / "toy_upscaler.safetensors"
-    if not upscaler.exists():
-        upscaler.parent.mkdir(exist_ok=True)
-        save_upscaler(upscaler, random_upscaler())
 
 
 @pytest.fixture
@@ -123,6 +121,22 @@ def read(host, files, monkeypatch):
         return graph
 
     return read
+
+
+@pytest.fixture(scope="module")
+def second_half(host):
+    """A temporal decoder and an upscaler under the names in the graphs, random and tiny where they are not bundled."""
+    models = host.base / "models"
+    decoder, upscaler = (
+        models / "temporal_decoders" / "toy_decoder.safetensors",
+        models / "video_upscalers" / "toy_upscaler.safetensors",
+    )
+    if not decoder.exists():
+        decoder.parent.mkdir(exist_ok=True)
+        save_decoder(decoder, TemporalDecoder(DecoderConfig(TAESD, "SD")))
+    if not upscaler.exists():
+        upscaler.parent.mkdir(exist_ok=True)
+        save_upscaler(upscaler, random_upscaler())
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +198,7 @@ def last_frames(graph: dict, run) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_it_runs(host, read, lavie_models, published, path):
+def test_it_runs(host, read, lavie_models, published, second_half, path):
     graph = read(path)
     run = host.run(graph)
     frames = last_frames(graph, run)
