@@ -36,6 +36,7 @@ MODELS = {
     "checkpoints": ("toy_sd.safetensors",),
     "temporal_layers": ("toy_temporal.safetensors",),
     "temporal_decoders": ("toy_decoder.safetensors",),
+    "video_upscalers": ("toy_upscaler.safetensors",),
 }
 NOT_THE_PACK = shutil.ignore_patterns(".*", "__pycache__", "tests", "*.egg-info", "build", "dist")
 

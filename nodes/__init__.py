@@ -5,12 +5,18 @@ from .extend import ExtendVideo
 from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
+from .image_motion import ImageMotion
 from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
+from .render import RenderVideo, VideoFromLatents
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .sparse_control import LoadSparseControl
+from .train import TrainTemporalDecoder
+from .upscale import LoadVideoUpscaler, VideoUpscale
+from .upscale_x4 import VideoUpscaleDiffusion
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -18,16 +24,24 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadVideoModel,
     LoadTemporalLayers,
     LoadMotionLora,
+    LoadSparseControl,
     LoadTemporalDecoder,
     VideoWindows,
     MotionPromptEncode,
     PromptSchedule,
     KnownFramesNode,
+    ImageMotion,
     VideoKSampler,
     VideoGuiderNode,
     LatentInterpolate,
     ExtendVideo,
     TemporalVAEDecode,
+    TrainTemporalDecoder,
+    LoadVideoUpscaler,
+    VideoUpscale,
+    VideoUpscaleDiffusion,
+    RenderVideo,
+    VideoFromLatents,
 )
 
 

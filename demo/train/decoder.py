@@ -17,88 +17,125 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ...temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
-from ...temporal.training.decoder import flicker, train_decoder
+from ...temporal.decoder.plan import plan_decoder
+from ...temporal.decoder.streaming import AtSite, Run
+from ...temporal.training.checkpoint import load_state, save_state
+from ...temporal.training.decoder import DecoderTrainer, flicker, frozen_for_training
+from ...temporal.training.decoder_config import DecoderTrainingConfig
 from .. import world
 from .common import start_log
 from .toy_models import LATENT_SCALE, encode, load_autoencoder
 
-FRAMES, FPS = 8, 8.0
+FRAMES, FPS, SIZE = 8, 8.0, 128
+SAVE_EVERY = 100
 
 
-def decode(autoencoder: nn.Module, latents: Tensor, decoder: TemporalDecoder | None) -> Tensor:
-    """Frames of latents, with the temporal decoder's layers after the residual blocks if there are any."""
-    scaled = (latents / LATENT_SCALE - autoencoder.vae_shift) * autoencoder.vae_scale
-    with ExitStack() as hooks, torch.autocast("cpu", torch.bfloat16):
-        for site in decoder.sites if decoder is not None else ():
-            handle = autoencoder.get_submodule(site.path).register_forward_hook(
-                lambda _block, _args, output, site=site: decoder(site, output)
-            )
-            hooks.callback(handle.remove)
-        return autoencoder.taesd_decoder(scaled).float()
+def decoder_of(autoencoder: nn.Module) -> Run:
+    """The toy autoencoder's decoder, open at the places of the temporal layers, in bfloat16."""
+
+    def run(latents: Tensor, at_site: AtSite) -> Tensor:
+        scaled = (latents / LATENT_SCALE - autoencoder.vae_shift) * autoencoder.vae_scale
+        with ExitStack() as hooks, torch.autocast("cpu", torch.bfloat16):
+            for site in plan_decoder(TAESD):
+                handle = autoencoder.get_submodule(site.path).register_forward_hook(
+                    lambda _block, _args, output, site=site: at_site(site, output)
+                )
+                hooks.callback(handle.remove)
+            return autoencoder.taesd_decoder(scaled).float()
+
+    return run
 
 
 def draw(
-    autoencoder: nn.Module, seed: int, split: world.Split, noise: float, crop: int
+    autoencoder: nn.Module, seed: int, split: world.Split, noise: float, crop: int = SIZE
 ) -> tuple[Tensor, Tensor]:
-    """Latents of a rendered clip with a little noise of their own in every frame, and its frames; cropped."""
+    """Latents of a rendered clip with a little noise of their own in every frame, and its frames.
+
+    Frames are cropped before they are encoded: latents that are cropped decode wrongly along the cuts.
+    """
     rng = np.random.default_rng(seed)
     rendered = torch.from_numpy(world.render(world.sample(rng, split), FRAMES, FPS))
-    frames = rearrange(rendered, "f h w c -> f c h w").float() / 255
+    y, x = (int(rng.integers(SIZE - crop + 1)) for _ in range(2))
+    cropped = rendered[:, y : y + crop, x : x + crop]
+    frames = rearrange(cropped, "f h w c -> f c h w").float().contiguous() / 255
     latents = encode(autoencoder, frames)
-    latents = latents + noise * torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
-    y, x = (int(rng.integers(16 - crop + 1)) for _ in range(2))
-    frames = frames[..., 8 * y : 8 * (y + crop), 8 * x : 8 * (x + crop)]
-    return latents[..., y : y + crop, x : x + crop], frames
+    return latents + noise * torch.from_numpy(rng.standard_normal(latents.shape, np.float32)), frames
 
 
 @torch.no_grad()
-def measure(
-    autoencoder: nn.Module, decoder: TemporalDecoder | None, noise: float, clips: int
-) -> tuple[float, float]:
+def measure(autoencoder: nn.Module, at_site: AtSite, noise: float, clips: int) -> tuple[float, float]:
     """Flicker, and mean absolute error, over held-out clips, in 255ths."""
-    values = []
+    run, values = decoder_of(autoencoder), []
     for number in range(clips):
-        latents, frames = draw(autoencoder, 10**6 + number, "test", noise, 16)
-        decoded = decode(autoencoder, latents, decoder).clamp(0, 1)
+        latents, frames = draw(autoencoder, 10**6 + number, "test", noise)
+        decoded = run(latents, at_site).clamp(0, 1)
         values.append((flicker(decoded, frames).item(), (decoded - frames).abs().mean().item()))
     return tuple((255 * np.mean(values, 0)).tolist())
 
 
+def image_only(_site: object, hidden: Tensor) -> Tensor:
+    """No layers in time."""
+    return hidden
+
+
 def main() -> None:
+    args = _arguments()
+    log = start_log()
+    autoencoder = frozen_for_training(
+        load_autoencoder(args.checkpoint).to(memory_format=torch.contiguous_format)
+    )
+    torch.manual_seed(0)
+    decoder = TemporalDecoder(DecoderConfig(TAESD, base="toy"))
+    log.info("%d weights", sum(p.numel() for p in decoder.parameters()))
+    config = DecoderTrainingConfig(
+        num_frames=FRAMES,
+        crop=args.crop,
+        steps=args.steps,
+        learning_rate=args.lr,
+        final_learning_rate=args.lr / 20,
+        adversarial=args.adversarial,
+        adversary_start=args.steps // 4,
+        adversary_channels=16,
+        latent_noise=args.noise,
+    )
+    trainer = DecoderTrainer(
+        decoder,
+        decoder_of(autoencoder),
+        lambda step: draw(autoencoder, step, "train", config.latent_noise, config.crop),
+        config,
+    )
+    state = args.out.with_suffix(".state.pt")
+    if args.resume:
+        trainer.load_state_dict(load_state(state))
+
+    def after_step(trainer: DecoderTrainer) -> None:
+        if trainer.step % SAVE_EVERY == 0 or trainer.step == config.steps:
+            save_state(state, trainer.state_dict())
+
+    trainer.run(after_step=after_step)
+    with trainer.average.applied_to(trainer.trained):
+        for noise in (0.0, args.noise):
+            sides = (measure(autoencoder, at_site, noise, args.clips) for at_site in (image_only, decoder))
+            (flicker_before, error_before), (flicker_after, error_after) = sides
+            message = "latent noise %.2f: flicker %.3f -> %.3f, error %.3f -> %.3f of 255"
+            log.info(message, noise, flicker_before, flicker_after, error_before, error_after)
+        half = TemporalDecoder(decoder.config, dtype=torch.float16)
+        half.load_state_dict(decoder.state_dict())
+    save_decoder(args.out, half, {"training": config.to_json()})
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True, help="a toy checkpoint or autoencoder file")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--lr", type=float, default=DecoderTrainingConfig.learning_rate)
+    parser.add_argument("--crop", type=int, default=DecoderTrainingConfig.crop, help="pixels")
     parser.add_argument("--noise", type=float, default=0.05, help="noise on the latents of each frame")
+    parser.add_argument("--adversarial", type=float, default=0.0, help="weight of the clip discriminator")
     parser.add_argument("--clips", type=int, default=32, help="held-out clips to measure on")
-    args = parser.parse_args()
-    log = start_log()
-    # Never optimised, but its weights have gradients: PyTorch 2.11's convolutions crash on a CPU when only the
-    # gradient of their input is asked for.
-    autoencoder = load_autoencoder(args.checkpoint).to(memory_format=torch.contiguous_format)
-    autoencoder.requires_grad_(True)
-    torch.manual_seed(0)
-    decoder = TemporalDecoder(DecoderConfig(TAESD, base="toy"))
-    log.info("%d weights", sum(p.numel() for p in decoder.parameters()))
-    train_decoder(
-        decoder,
-        lambda latents, decoder: decode(autoencoder, latents, decoder),
-        lambda step: draw(autoencoder, step, "train", args.noise, 8),
-        args.steps,
-    )
-    for noise in (0.0, args.noise):
-        before, after = (measure(autoencoder, layers, noise, args.clips) for layers in (None, decoder))
-        log.info(
-            "latent noise %.2f: flicker %.3f -> %.3f, error %.3f -> %.3f of 255",
-            noise,
-            before[0],
-            after[0],
-            before[1],
-            after[1],
-        )
-    half = TemporalDecoder(decoder.config, dtype=torch.float16)
-    half.load_state_dict(decoder.state_dict())
-    save_decoder(args.out, half, {"steps": str(args.steps), "latent_noise": str(args.noise)})
+    parser.add_argument("--resume", action="store_true", help="go on from the state beside --out")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

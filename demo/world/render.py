@@ -1,4 +1,8 @@
-"""Drawing scenes: pictures are `(f, 128, 128, 3)` uint8 RGB, boxes are (label, x0, y0, x1, y1) in pixels."""
+"""Drawing scenes: pictures are `(f, 128, 128, 3)` uint8 RGB, boxes are (label, x0, y0, x1, y1) in pixels.
+
+With a scale the same pictures are drawn `scale` times as large, with sharp edges and, on the ground, a fine grain that
+averages out over a pixel of the small picture: what an upscaler has to invent, and to keep still from frame to frame.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +16,25 @@ from .scene import COLORS, DIRECTIONS, GROUNDS, SIDE, Car, Scene
 CANVAS = 2 * SIDE
 LANES = {"left": 52.0, "right": 84.0}
 CAR_LENGTH, CAR_HEIGHT = 36.0, 18.0
+GRAIN = 14.0
 _SUBPIXEL = 4
 
 Box = tuple[str, float, float, float, float]
 
 
-def render(scene: Scene, num_frames: int = 8, fps: float = 8.0, start: float = 0.0) -> np.ndarray:
-    """Draw a clip of a scene, `(f, 128, 128, 3)` uint8 RGB; start is the time of its first frame in seconds."""
-    canvas = _road(scene) if scene.cars else _ground(scene)
-    frames = np.empty((num_frames, SIDE, SIDE, 3), np.uint8)
+def render(
+    scene: Scene, num_frames: int = 8, fps: float = 8.0, start: float = 0.0, scale: int = 1
+) -> np.ndarray:
+    """Draw a clip of a scene, `(f, 128 scale, 128 scale, 3)` uint8 RGB; start is the time of its first frame in seconds."""
+    canvas = _road(scene, scale) if scene.cars else _ground(scene, scale)
+    frames = np.empty((num_frames, scale * SIDE, scale * SIDE, 3), np.uint8)
     for index in range(num_frames):
         time = start + index / fps
-        frame = _look(canvas, *scene.view(time))
+        frame = _look(canvas, *scene.view(time), scale)
         for car in scene.cars:
-            _draw_car(frame, car, time)
+            _draw_car(frame, car, time, scale)
         if not scene.cars:
-            _fill(frame, _outline(scene.shape, *scene.on_screen(time)), COLORS[scene.color])
+            _fill(frame, _outline(scene.shape, *scene.on_screen(time)), COLORS[scene.color], scale)
         frames[index] = frame
     return frames
 
@@ -55,25 +62,39 @@ def boxes(scene: Scene, frame: int, fps: float = 8.0) -> list[Box]:
     return [box for box in cut if box[3] > box[1] and box[4] > box[2]]
 
 
-def _look(canvas: np.ndarray, pan_x: float, pan_y: float, zoom: float) -> np.ndarray:
+def _look(canvas: np.ndarray, pan_x: float, pan_y: float, zoom: float, scale: int) -> np.ndarray:
     """What the camera sees of a canvas whose middle is the middle of the picture at rest."""
     shift_x, shift_y = CANVAS / 2 + pan_x - SIDE / 2 / zoom, CANVAS / 2 + pan_y - SIDE / 2 / zoom
-    matrix = np.array([[1 / zoom, 0, shift_x], [0, 1 / zoom, shift_y]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(canvas, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    half = (scale - 1) * (0.5 - 0.5 / zoom)  # pixels are squares: their middles move when they get smaller
+    matrix = np.array([[1 / zoom, 0, scale * shift_x + half], [0, 1 / zoom, scale * shift_y + half]])
+    flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (scale * SIDE, scale * SIDE)
+    return cv2.warpAffine(canvas, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
 
 
-def _ground(scene: Scene) -> np.ndarray:
-    """A muted texture, `(256, 256, 3)` uint8, made from the scene's texture seed."""
+def _ground(scene: Scene, scale: int) -> np.ndarray:
+    """A muted texture, `(256 scale, 256 scale, 3)` uint8, made from the scene's texture seed."""
     rng = np.random.default_rng(scene.texture_seed)
     base = np.array(GROUNDS[scene.ground], np.float32) + rng.uniform(-8, 8)
-    return np.clip(base + 17.0 * _pattern(scene.texture, rng)[..., None], 0, 255).astype(np.uint8)
+    canvas = base + 17.0 * _pattern(scene.texture, rng, scale)[..., None]
+    return np.clip(canvas + _grain(scene, scale), 0, 255).astype(np.uint8)
 
 
-def _pattern(texture: str, rng: np.random.Generator) -> np.ndarray:
-    """One texture as values in about -1..1, `(256, 256)`."""
+def _grain(scene: Scene, scale: int) -> np.ndarray:
+    """Grain `(256 scale, 256 scale, 1)` of two specks to a pixel of the small picture, whose mean over that pixel is 0."""
+    if scale == 1:
+        return np.zeros((1, 1, 1), np.float32)
+    rng = np.random.default_rng((scene.texture_seed, scale))
+    specks = rng.uniform(-GRAIN, GRAIN, (CANVAS, 2, CANVAS, 2)).astype(np.float32)
+    specks = (specks - specks.mean((1, 3), keepdims=True)).reshape(2 * CANVAS, 2 * CANVAS)
+    side = scale * CANVAS
+    return cv2.resize(specks, (side, side), interpolation=cv2.INTER_NEAREST)[..., None]
+
+
+def _pattern(texture: str, rng: np.random.Generator, scale: int) -> np.ndarray:
+    """One texture as values in about -1..1, `(256 scale, 256 scale)`."""
+    side = scale * CANVAS
     period = rng.uniform(18, 26)
-    line = np.arange(CANVAS, dtype=np.float32) * (2 * math.pi / period)
+    line = ((np.arange(side, dtype=np.float32) + 0.5) / scale - 0.5) * (2 * math.pi / period)
     u, v = line[None] + np.float32(rng.uniform(0, 6)), line[:, None] + np.float32(rng.uniform(0, 6))
     if texture == "stripes":
         angle = rng.choice([0, math.pi / 4, math.pi / 2, -math.pi / 4])
@@ -84,8 +105,8 @@ def _pattern(texture: str, rng: np.random.Generator) -> np.ndarray:
         return np.clip(3 * (np.cos(u) + np.cos(v) - 0.9), -0.7, 1.3)
     if texture == "noise":
         grains = rng.standard_normal((CANVAS // 8, CANVAS // 8)).astype(np.float32)
-        return np.clip(cv2.resize(grains, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC), -1.6, 1.6)
-    return np.zeros((CANVAS, CANVAS), np.float32)
+        return np.clip(cv2.resize(grains, (side, side), interpolation=cv2.INTER_CUBIC), -1.6, 1.6)
+    return np.zeros((side, side), np.float32)
 
 
 def _outline(shape: str, x: float, y: float, radius: float) -> np.ndarray:
@@ -106,9 +127,9 @@ def _outline(shape: str, x: float, y: float, radius: float) -> np.ndarray:
     return np.array([x, y]) + radius * np.array(corners)
 
 
-def _fill(frame: np.ndarray, points: np.ndarray, color: tuple[int, int, int]) -> None:
+def _fill(frame: np.ndarray, points: np.ndarray, color: tuple[int, int, int], scale: int) -> None:
     """Fill a polygon with soft edges, at a sixteenth of a pixel."""
-    fixed = np.round((points - 0.5) * 2**_SUBPIXEL).astype(np.int32)
+    fixed = np.round((scale * points - 0.5) * 2**_SUBPIXEL).astype(np.int32)
     cv2.fillPoly(frame, [fixed], color, lineType=cv2.LINE_AA, shift=_SUBPIXEL)
 
 
@@ -116,26 +137,26 @@ def _rectangle(x: float, y: float, width: float, height: float) -> np.ndarray:
     return np.array([x, y]) + np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (width / 2, height / 2)
 
 
-def _road(scene: Scene) -> np.ndarray:
-    """A road of two lanes between muted meadows, `(256, 256, 3)` uint8."""
+def _road(scene: Scene, scale: int) -> np.ndarray:
+    """A road of two lanes between muted meadows, `(256 scale, 256 scale, 3)` uint8."""
     rng = np.random.default_rng(scene.texture_seed)
-    canvas = np.empty((CANVAS, CANVAS, 3), np.float32)
-    canvas[:] = np.array((128, 140, 112)) + 8 * _pattern("noise", rng)[..., None]
+    canvas = np.empty((scale * CANVAS, scale * CANVAS, 3), np.float32)
+    canvas[:] = np.array((128, 140, 112)) + 8 * _pattern("noise", rng, scale)[..., None]
     middle = CANVAS / 2 - SIDE / 2 + sum(LANES.values()) / 2
-    _fill(canvas, _rectangle(CANVAS / 2, middle, CANVAS + 8, 68), (78, 78, 82))
+    _fill(canvas, _rectangle(CANVAS / 2, middle, CANVAS + 8, 68), (78, 78, 82), scale)
     first = rng.uniform(0, 32)
     for x in np.arange(first - 32, CANVAS + 32, 32):
-        _fill(canvas, _rectangle(x, middle, 16, 4), (205, 205, 200))
-    return canvas.clip(0, 255).astype(np.uint8)
+        _fill(canvas, _rectangle(x, middle, 16, 4), (205, 205, 200), scale)
+    return (canvas + _grain(scene, scale)).clip(0, 255).astype(np.uint8)
 
 
 def _car_centre(car: Car, time: float) -> tuple[float, float]:
     return car.x + DIRECTIONS[car.direction][0] * car.speed * time, LANES[car.direction]
 
 
-def _draw_car(frame: np.ndarray, car: Car, time: float) -> None:
+def _draw_car(frame: np.ndarray, car: Car, time: float, scale: int) -> None:
     """A car seen from above: a body, and a windscreen towards the front."""
     x, y = _car_centre(car, time)
-    _fill(frame, _rectangle(x, y, CAR_LENGTH, CAR_HEIGHT), COLORS[car.color])
+    _fill(frame, _rectangle(x, y, CAR_LENGTH, CAR_HEIGHT), COLORS[car.color], scale)
     front = DIRECTIONS[car.direction][0]
-    _fill(frame, _rectangle(x + 7 * front, y, 7, 13), (38, 40, 48))
+    _fill(frame, _rectangle(x + 7 * front, y, 7, 13), (38, 40, 48), scale)

@@ -27,13 +27,19 @@ class Video:
     caption: str
 
 
-def find_videos(folder: Path) -> list[Video]:
-    """All videos of a folder with their captions; raises InvalidInputError when there are none or a caption is missing."""
+def video_paths(folder: Path) -> list[Path]:
+    """All videos of a folder, by name; raises InvalidInputError when there are none."""
     if not folder.is_dir():
-        raise InvalidInputError(f"There is no folder {folder}; give a folder of videos with captions.")
+        raise InvalidInputError(f"There is no folder {folder}; give a folder of videos.")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise InvalidInputError(f"The folder {folder} holds no videos ({', '.join(sorted(SUFFIXES))}).")
+    return paths
+
+
+def find_videos(folder: Path) -> list[Video]:
+    """All videos of a folder with their captions; raises InvalidInputError when there are none or a caption is missing."""
+    paths = video_paths(folder)
     table = _metadata(folder)
     captions = {path: _caption(path, table) for path in paths}
     missing = [path.name for path, caption in captions.items() if caption is None]

@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 TEMPORAL_LAYERS = "temporal_layers"
 TEMPORAL_DECODERS = "temporal_decoders"
 MOTION_LORA = "motion_lora"
-FOLDERS = (TEMPORAL_LAYERS, TEMPORAL_DECODERS, MOTION_LORA)
+VIDEO_UPSCALERS = "video_upscalers"
+CONTROL_NETS = "controlnet"  # the host's own
+FOLDERS = (TEMPORAL_LAYERS, TEMPORAL_DECODERS, MOTION_LORA, VIDEO_UPSCALERS)
 
 
 @functools.cache
@@ -53,6 +55,19 @@ def full_path(folder: str, name: str) -> str:
             "pick another."
         )
     return path
+
+
+def new_path(folder: str, name: str) -> Path:
+    """Where a new file of a name goes in one of the pack's folders.
+
+    Raises InvalidInputError for a name that is none, or leads out of the folder.
+    """
+    register_folders()
+    if not name or Path(name).name != name or name.startswith("."):
+        raise InvalidInputError(
+            f"The file name is {name!r}; give a plain name without folders, such as my_decoder."
+        )
+    return Path(folder_paths.get_folder_paths(folder)[0]) / f"{name.removesuffix('.safetensors')}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,11 +12,11 @@ import comfy.ops
 from comfy.ldm.modules.temporal_ae import VideoDecoder
 from torch import Tensor, nn
 
-from ...temporal.decoder import TemporalDecoder, decoder_of
+from ...temporal.decoder import TemporalDecoder, decoder_of, image_weights
 from ...temporal.decoder.streaming import AtSite
 from ...temporal.decoder.svd import VideoDecoderFile, video_decoder
 from ...temporal.errors import IncompatibleModelError
-from ...temporal.files import assign_weights, read_weights
+from ...temporal.files import WeightsFile, assign_weights, read_weights
 from .files import TEMPORAL_DECODERS, full_path
 from .hooks import removed_at_exit
 from .latent_space import check_latent_space
@@ -70,19 +70,30 @@ class VideoAutoencoder(nn.Module):
 
 
 def open_temporal_decoder(vae: Any, name: str) -> Any:
-    """VAE that decodes through a file in `models/temporal_decoders`; the given VAE stays as it was.
+    """VAE that decodes through a file in `models/temporal_decoders`, by `with_temporal_decoder`."""
+    return with_temporal_decoder(vae, read_weights(full_path(TEMPORAL_DECODERS, name)))
+
+
+def with_temporal_decoder(vae: Any, file: WeightsFile) -> Any:
+    """VAE that decodes through a temporal decoder; the given VAE stays as it was.
 
     Raises CheckpointFormatError for a file that is none, IncompatibleModelError for one that was made for another kind
     of autoencoder or other latents.
     """
-    file = read_weights(full_path(TEMPORAL_DECODERS, name))
     video = video_decoder(file)
     if video is not None:
         return with_video_decoder(vae, video)
     decoder = decoder_of(file, ops=comfy.ops.manual_cast)
     check_autoencoder(vae, decoder)
     check_latent_space(vae, decoder.config.base)
-    return _copy_around(vae, lambda autoencoder: TemporalAutoencoder(autoencoder, decoder))
+    image = image_weights(file)
+    check_weights(vae.first_stage_model, image, file.path.name)
+
+    def around(autoencoder: nn.Module) -> TemporalAutoencoder:
+        autoencoder.load_state_dict(image, strict=False)
+        return TemporalAutoencoder(autoencoder, decoder)
+
+    return _copy_around(vae, around)
 
 
 def with_video_decoder(vae: Any, file: VideoDecoderFile) -> Any:
@@ -146,5 +157,16 @@ def check_autoencoder(vae: Any, decoder: TemporalDecoder) -> None:
             raise IncompatibleModelError(
                 f"This temporal decoder was made for the {decoder.config.decoder.kind.upper()} autoencoder of "
                 f"{decoder.config.base}, and the VAE has no block of {site.channels} channels at {site.path}. Connect "
+                "the VAE it was made for, or load another temporal decoder."
+            )
+
+
+def check_weights(autoencoder: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights for the image decoder that it has no place for."""
+    own = autoencoder.state_dict()
+    for key, value in weights.items():
+        if key not in own or own[key].shape != value.shape:
+            raise IncompatibleModelError(
+                f"{name} brings weights of the image decoder, and the VAE has no {key} of shape {tuple(value.shape)}. Connect "
                 "the VAE it was made for, or load another temporal decoder."
             )

@@ -1,7 +1,7 @@
 """The temporal decoder: layers in time for the decoder of an autoencoder, against flicker."""
 
 from .decoder import DecoderConfig, TemporalDecoder
-from .formats import decoder_of, load_decoder, save_decoder
+from .formats import decoder_of, image_weights, load_decoder, save_decoder
 from .plan import KL, TAESD, DecoderShape, DecoderSite
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "DecoderSite",
     "TemporalDecoder",
     "decoder_of",
+    "image_weights",
     "load_decoder",
     "save_decoder",
 ]

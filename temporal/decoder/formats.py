@@ -1,11 +1,12 @@
 """Files of temporal decoders: safetensors with a description, like the temporal layers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, read_weights
@@ -14,6 +15,7 @@ from ..formats.strangers import describe
 from .decoder import DecoderConfig, TemporalDecoder
 
 FORMAT = "video_ldm.temporal_decoder"
+IMAGE = "image."  # before the names of the image decoder's weights
 
 
 def load_decoder(
@@ -37,17 +39,34 @@ def decoder_of(
     device: torch.device | str | None = None,
 ) -> TemporalDecoder:
     """The temporal decoder of a file that was read; otherwise as `load_decoder`."""
-    if file.metadata.get("format") != FORMAT:
-        raise CheckpointFormatError(f"{file.path.name} holds no temporal decoder: {describe(file)}")
+    _check(file)
+    temporal = {key: value for key, value in file.tensors.items() if not key.startswith(IMAGE)}
 
     def build(config: str) -> TemporalDecoder:
         return TemporalDecoder(DecoderConfig.from_json(config), ops=ops, device="meta")
 
-    return load_described(file, build, dtype, device)
+    return load_described(replace(file, tensors=temporal), build, dtype, device)
+
+
+def image_weights(file: WeightsFile) -> dict[str, Tensor]:
+    """Weights of the image decoder that were trained along, by their names in the host's autoencoder; often none."""
+    return {key.removeprefix(IMAGE): value for key, value in file.tensors.items() if key.startswith(IMAGE)}
+
+
+def _check(file: WeightsFile) -> None:
+    if file.metadata.get("format") != FORMAT:
+        raise CheckpointFormatError(f"{file.path.name} holds no temporal decoder: {describe(file)}")
 
 
 def save_decoder(
-    path: str | Path, decoder: TemporalDecoder, extra_metadata: Mapping[str, str] | None = None
+    path: str | Path,
+    decoder: TemporalDecoder,
+    extra_metadata: Mapping[str, str] | None = None,
+    image: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a temporal decoder; `extra_metadata` (strings) means nothing to the loader."""
-    save_described(path, decoder, FORMAT, decoder.config.to_json(), extra_metadata)
+    """Write a temporal decoder; `extra_metadata` (strings) means nothing to the loader.
+
+    `image` are weights of the image decoder that belong to it, by their names in the host's autoencoder.
+    """
+    beside = {IMAGE + key: value for key, value in (image or {}).items()}
+    save_described(path, decoder, FORMAT, decoder.config.to_json(), extra_metadata, beside)

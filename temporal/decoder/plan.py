@@ -3,13 +3,17 @@
 One layer follows every residual block of the decoder, as in the paper's fine-tuned decoder (section 3.1.1).
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from torch import Tensor
 
 from ..description import check_described
 
 TAESD_BLOCKS = (3, 4, 5, 8, 9, 10, 13, 14, 15, 18)  # places of the residual blocks in the host's sequence
+FIRST_LEVEL_BLOCK = re.compile(r"up\.0\.block\.\d+\.conv1\.weight")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,16 @@ def plan_decoder(shape: DecoderShape) -> tuple[DecoderSite, ...]:
     if shape.kind == "taesd":
         return tuple(DecoderSite(f"taesd_decoder.{index}", shape.channels) for index in TAESD_BLOCKS)
     return tuple(_kl_sites(shape))
+
+
+def kl_shape(weights: Mapping[str, Tensor]) -> DecoderShape:
+    """The sizes of a KL decoder from its weights. Raises KeyError with the name of a weight that is not there."""
+    channels = weights["norm_out.weight"].shape[0]
+    widths = []
+    while (key := f"up.{len(widths)}.block.0.conv1.weight") in weights:
+        widths.append(weights[key].shape[0])
+    blocks = sum(bool(FIRST_LEVEL_BLOCK.fullmatch(key)) for key in weights)
+    return DecoderShape("kl", channels, tuple(width // channels for width in widths), blocks - 1)
 
 
 def _kl_sites(shape: DecoderShape) -> Iterator[DecoderSite]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile
-from .plan import DecoderShape
+from .plan import DecoderShape, kl_shape
 
 ORIGINAL, DIFFUSERS = "decoder.mid.block_1.mix_factor", "decoder.time_conv_out.weight"
 LEVEL = re.compile(r"up_blocks\.(\d+)\.(?:resnets|upsamplers\.0)\.")
@@ -83,16 +83,10 @@ def _original_name(key: str, levels: int) -> str:
 
 def _described(name: str, tensors: Mapping[str, Tensor]) -> VideoDecoderFile:
     try:
-        channels = tensors["norm_out.weight"].shape[0]
-        widths = []
-        while (key := f"up.{len(widths)}.block.0.conv1.weight") in tensors:
-            widths.append(tensors[key].shape[0])
-        blocks = sum(bool(re.fullmatch(r"up\.0\.block\.\d+\.conv1\.weight", key)) for key in tensors)
-        latent_channels = tensors["conv_in.weight"].shape[1]
+        shape, latent_channels = kl_shape(tensors), tensors["conv_in.weight"].shape[1]
     except KeyError as missing:
         raise CheckpointFormatError(
             f"{name} looks like the temporal decoder of Stable Video Diffusion, but has no {missing}; it may be damaged. "
             "Download it again."
         ) from None
-    shape = DecoderShape("kl", channels, tuple(width // channels for width in widths), blocks - 1)
     return VideoDecoderFile(name, tensors, shape, latent_channels)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, assign_weights, write_weights
@@ -66,8 +66,13 @@ def load_described(
 
 
 def save_described(
-    path: str | Path, module: nn.Module, format: str, config: str, extra_metadata: Mapping[str, str] | None
+    path: str | Path,
+    module: nn.Module,
+    format: str,
+    config: str,
+    extra_metadata: Mapping[str, str] | None,
+    beside: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a module's weights with its description."""
+    """Write a module's weights with its description; `beside` are tensors that are none of the module's."""
     metadata = {**(extra_metadata or {}), "format": format, "version": VERSION, "config": config}
-    write_weights(path, module.state_dict(), metadata)
+    write_weights(path, {**module.state_dict(), **(beside or {})}, metadata)

@@ -15,22 +15,12 @@ TOLERANCE = 1e-4
 def tiny_sizes(host, monkeypatch):
     """The families in a size for tests, and the host told of it as of any other model."""
     import comfy.supported_models as supported
+    from video_ldm.temporal import plan
     from video_ldm.temporal.formats import lvdm, svd
 
-    sizes = {"context_dim": rig.TEXT, "model_channels": 32}
-    heads = {"num_heads": -1, "num_head_channels": rig.HEAD}
-    tiny = type(
-        "TinySD2",
-        (supported.SD20,),
-        {"unet_config": {**supported.SD20.unet_config, **sizes}, "unet_extra_config": heads},
-    )
-    svd_sizes = {**supported.SVD_img2vid.unet_config, **sizes}
-    tiny_svd = type(
-        "TinySVD", (supported.SVD_img2vid,), {"unet_config": svd_sizes, "unet_extra_config": heads}
-    )
-    monkeypatch.setattr(supported, "models", [*supported.models, tiny, tiny_svd])
-    monkeypatch.setattr(lvdm, "SHAPE", rig.TINY)
-    monkeypatch.setattr(svd, "SHAPE", rig.TINY)
+    monkeypatch.setattr(supported, "models", [*supported.models, *rig.tiny_kinds()])
+    monkeypatch.setattr(lvdm, "SHAPE", rig.tiny_shape(plan))
+    monkeypatch.setattr(svd, "SHAPE", rig.tiny_shape(plan))
 
 
 @pytest.fixture
@@ -218,3 +208,59 @@ def test_a_file_that_is_gone_is_named(host):
 
     with pytest.raises(InvalidInputError, match=r"no file 'gone\.ckpt' in models/checkpoints or models/diff"):
         LoadVideoModel.execute("gone.ckpt")
+
+
+PUBLISHED = {
+    "svd_unet_original": "SVD_img2vid",
+    "svd_unet_diffusers": "SVD_img2vid",
+    "modelscope_t2v_original": "SD20",
+    "modelscope_t2v_diffusers": "SD20",
+    "videocrafter1_t2v_512": "SD20",
+    "videocrafter1_t2v_1024": "SD20",
+    "videocrafter2_t2v": "SD20",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_host_recognises_the_published_sizes(monkeypatch, name):
+    """By names and shapes alone; the weights take no memory."""
+    from comfy.model_detection import model_config_from_unet
+    from video_ldm.temporal import formats
+    from video_ldm.temporal.formats import keys, lvdm, svd
+    from video_ldm.temporal.plan import SD2, UNetShape
+    from video_ldm.tests.temporal.formats.test_listings import published, same_keys_and_shapes
+
+    monkeypatch.setattr(lvdm, "SHAPE", SD2)
+    monkeypatch.setattr(svd, "SHAPE", SD2)
+    monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
+    monkeypatch.setattr(keys, "check_numbers", lambda *_: None)
+    monkeypatch.setattr(formats, "read_weights", lambda _: published(name))
+    video = formats.open_video_model("ignored")
+    config = model_config_from_unet(dict(video.image), "")
+    assert type(config).__name__ == PUBLISHED[name]
+    assert video.stack is None or video.stack.config.unet == UNetShape.from_config(config.unet_config)
+
+
+def test_half_precision_weights_are_cast_as_they_are_used(load):
+    unet, extra = rig.modelscope(), rig.frame_rate_weights()
+    rig.add_frame_rate(unet, extra, 28.0)
+    extra |= rig.add_relative_positions(unet, reach=16)
+    rig.without_convs(unet)
+    weights = rig.videocrafter_as_published(unet, extra, convs=False)
+    model, _ = load({key: value.half() for key, value in weights.items()})
+    stack = model.get_additional_models_with_key("video_ldm")[0].model
+    assert {parameter.dtype for parameter in stack.parameters()} == {torch.float16}
+    call = rig.one_call(model)
+    assert rig.error(call.out, rig.modelscope_out(unet, call)) < 0.02
+
+
+def test_svd_samples_with_a_guidance_that_rises_over_the_frames(load):
+    from .rig import Rig
+
+    model, _ = load(rig.svd().state_dict())
+    rig_of_host, picture = Rig(), torch.randn(1, 4, 10, 6)
+    rig_of_host.positive = [[torch.randn(1, 1, rig.TEXT), {"concat_latent_image": picture}]]
+    rig_of_host.negative = [[torch.zeros(1, 1, rig.TEXT), {"concat_latent_image": torch.zeros_like(picture)}]]
+    level = rig_of_host.sample_video(model, cfg=1.0)["samples"]
+    rising = rig_of_host.sample_video(model, cfg=1.0, cfg_last_frame=2.5)["samples"]
+    assert bool(torch.isfinite(rising).all()) and not torch.equal(level, rising)

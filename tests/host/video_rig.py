@@ -14,11 +14,27 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
-from video_ldm.temporal.plan import SD2
 
 FRAMES, SIZE, TEXT = 5, (16, 8), 24
 HEAD, CHANNELS = 8, (32, 64, 64, 64)
-TINY = replace(SD2, model_channels=32, channel_mult=(1, 2, 2, 2), context_dim=TEXT, num_head_channels=HEAD)
+
+
+def tiny_shape(plan: Any, text: int = TEXT) -> Any:
+    """The size of the tiny models, from a module `temporal.plan`; `text` is the width of the text."""
+    sizes = {"model_channels": CHANNELS[0], "channel_mult": (1, 2, 2, 2), "num_head_channels": HEAD}
+    return replace(plan.SD2, context_dim=text, **sizes)
+
+
+def tiny_kinds(text: int = TEXT) -> list[type]:
+    """The host's classes for SD 2.x and SVD in that size: it recognises an image model by its sizes."""
+    import comfy.supported_models as supported
+
+    def tiny(kind: type) -> type:
+        sizes = {**kind.unet_config, "context_dim": text, "model_channels": CHANNELS[0]}
+        heads = {"num_heads": -1, "num_head_channels": HEAD}
+        return type(f"Tiny{kind.__name__}", (kind,), {"unet_config": sizes, "unet_extra_config": heads})
+
+    return [tiny(supported.SD20), tiny(supported.SVD_img2vid)]
 
 
 @dataclass
@@ -41,13 +57,13 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def modelscope() -> Any:
+def modelscope(text: int = TEXT) -> Any:
     """diffusers' UNet3DConditionModel, the network of ModelScope and ZeroScope."""
     from diffusers import UNet3DConditionModel
 
     torch.manual_seed(0)
     unet = UNet3DConditionModel(
-        block_out_channels=CHANNELS, cross_attention_dim=TEXT, attention_head_dim=HEAD
+        block_out_channels=CHANNELS, cross_attention_dim=text, attention_head_dim=HEAD
     )
     return randomised(unet)
 

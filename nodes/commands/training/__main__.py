@@ -1,34 +1,33 @@
-"""Train temporal layers; `--help` says how."""
+"""Train temporal layers, or with a word before the options another temporal part; `--help` says how."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 
 from ..temporal.errors import VideoLDMError
-from . import arguments, boot
+from . import boot
+
+# The word, and the module whose `main(arguments)` runs it.
+COMMANDS = {"layers": "layers", "decoder": "decoder", "upscaler": "upscaler"}
 
 
 def main() -> int:
     """Run the command; errors of the user are one sentence on stderr and exit status 2."""
-    parser = arguments.parser()
-    args = parser.parse_args()
+    words = sys.argv[1:]
+    name = words.pop(0) if words and words[0] in COMMANDS else "layers"
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
     )
     logging.getLogger("video_ldm").setLevel(logging.INFO)
     try:
-        config = arguments.config_from(args)
-        boot.keep_freed_memory()
-        boot.start_host(args.comfyui, args.custom_node, args.cpu)
-        from ..nodes.commands import train
-
-        train.run(args, config)
+        importlib.import_module(f".{COMMANDS[name]}", __package__).main(words)
     except (VideoLDMError, boot.HostNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"stopped; continue with --resume ({args.out})", file=sys.stderr)
+        print("stopped; continue with the same command and --resume", file=sys.stderr)
         return 130
     return 0
 

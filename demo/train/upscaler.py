@@ -1,0 +1,180 @@
+"""Train the bundled video upscaler of the toy world, 128 x 128 to 512 x 512, on patches of rendered clips; and measure it.
+
+    OMP_NUM_THREADS=1 python -m video_ldm.demo.train.upscaler train --out toy_upscaler.safetensors
+    python -m video_ldm.demo.train.upscaler measure --file toy_upscaler.safetensors
+
+The world is drawn four times as large; what is given to the upscaler is its mean over squares of 4 x 4 pixels. A run that
+was stopped goes on with the same command. A step takes a quarter of a second on one core, so the default run takes ten
+minutes. The second half trains the temporal layers; `--minutes` stops after a time and keeps what there is.
+
+Given frames `((b f) 3 h w)`, large ones `((b f) 3 4h 4w)`, both in 0..1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional
+
+from ...temporal.training.checkpoint import load_state, save_state
+from ...temporal.training.decoder import flicker
+from ...temporal.training.report import contact_sheet
+from ...temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
+from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
+from ...temporal.upscaler.model import enlarge
+from .. import world
+from ..world.scene import DURATION, SIDE, Scene
+from .common import start_log
+
+SCALE, FRAMES = 4, 8
+RATES = (8.0, 16.0, 32.0, 64.0)  # keyframes, and what is between them after one, two and three interpolations
+TOY = UpscalerConfig(
+    scale=SCALE, patch=4, channels=48, channel_mult=(1, 2), num_res_blocks=1, heads=4, max_frames=FRAMES,
+    residual_std=0.028, max_noise_level=0.5,
+)  # fmt: skip
+
+
+def clip(scene: Scene, fps: float, start: float, num_frames: int = FRAMES) -> Tensor:
+    """A clip drawn large, (f 3 512 512) in 0..1."""
+    frames = torch.from_numpy(world.render(scene, num_frames, fps, start, SCALE))
+    return rearrange(frames, "f h w c -> f c h w").float() / 255
+
+
+def reduce(large: Tensor) -> Tensor:
+    """What is given of large frames (f 3 4h 4w): (f 3 h w)."""
+    return functional.avg_pool2d(large, SCALE)
+
+
+def draw(step: int, seed: int, scenes: int, patches: int, side: int) -> tuple[Tensor, Tensor]:
+    """Patches of `side` given pixels from scenes of the training split, half of them where the object passes."""
+    rng = np.random.default_rng((seed, step))
+    cut = []
+    for _ in range(scenes):
+        scene, fps = world.sample(rng, "train"), float(rng.choice(RATES))
+        start = rng.uniform(0, max(0.0, DURATION - (FRAMES - 1) / fps))
+        large = clip(scene, fps, start)
+        for patch in range(patches):
+            y, x = rng.integers(0, SIDE - side + 1, 2)
+            if patch % 2 == 0 and not scene.cars:
+                centre = np.array(scene.on_screen(start + rng.uniform(0, FRAMES / fps))[:2])
+                corner = centre + rng.normal(0, side / 3, 2) - side / 2
+                x, y = np.clip(np.round(corner), 0, SIDE - side).astype(int)
+            cut.append(large[..., SCALE * y : SCALE * (y + side), SCALE * x : SCALE * (x + side)])
+    large = torch.cat(cut)
+    return reduce(large), large
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train from the start or from the state beside the file, and write both again and again."""
+    log = start_log()
+    torch.manual_seed(args.seed)
+    config = UpscalerTrainingConfig(
+        num_frames=FRAMES, steps=args.steps, spatial_steps=args.spatial_steps, learning_rate=args.rate,
+        warmup=50, precision=args.precision, seed=args.seed,
+    )  # fmt: skip
+    trainer = UpscalerTrainer(
+        VideoUpscaler(TOY), lambda step: draw(step, args.seed, args.scenes, args.patches, args.side), config
+    )
+    log.info("%d weights", sum(p.numel() for p in trainer.upscaler.parameters()))
+    state = args.out.with_suffix(".state.pt")
+    if state.is_file():
+        trainer.load_state_dict(load_state(state))
+        log.info("resumed at step %d", trainer.step)
+    deadline = time.monotonic() + 60 * args.minutes
+
+    def after_step(trainer: UpscalerTrainer) -> None:
+        over = trainer.step == config.steps or time.monotonic() > deadline
+        if over or trainer.step % args.every == 0:
+            save_state(state, trainer.state_dict())
+            write_upscaler(args.out, trainer, {"world": "toy"})
+        if over and trainer.step < config.steps:
+            log.info("stopped at step %d; the same command goes on", trainer.step)
+            raise SystemExit
+
+    trainer.run(after_step=after_step)
+
+
+def enlarged(upscaler: VideoUpscaler, given: Tensor, settings: UpscaleSettings) -> Tensor:
+    """The upscaler's frames (f 3 4h 4w) of given ones (f 3 h w)."""
+    frames = rearrange(given, "f c h w -> f h w c")
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        made = torch.cat(list(upscale(upscaler, upscaler.config, [frames], settings)))
+    return rearrange(made.float(), "f h w c -> f c h w")
+
+
+def psnr(made: Tensor, true: Tensor) -> float:
+    """Peak signal to noise ratio in dB, the mean over frames of their own."""
+    errors = (made - true).square().flatten(1).mean(1)
+    return float((-10 * errors.clamp(min=1e-12).log10()).mean())
+
+
+def measure(args: argparse.Namespace) -> None:
+    """PSNR and flicker of held-out clips: bicubic, frame by frame, and with temporal layers."""
+    log = start_log()
+    upscaler = load_upscaler(args.file, dtype=torch.float32)
+    rng = np.random.default_rng(args.seed)
+    ways = {
+        "frame by frame": UpscaleSettings(args.steps, strength=0.0, noise_level=args.noise_level),
+        "video": UpscaleSettings(args.steps, noise_level=args.noise_level),
+    }
+    values: dict[str, list[tuple[float, float]]] = {"bicubic": [], **{name: [] for name in ways}}
+    rows = []
+    for _ in range(args.clips):
+        large = clip(world.sample(rng, "test"), float(rng.choice(RATES)), 0.0)
+        given = reduce(large)
+        made = {"bicubic": enlarge(given, SCALE).clamp(0, 1)}
+        made |= {name: enlarged(upscaler, given, settings) for name, settings in ways.items()}
+        for name, frames in made.items():
+            values[name].append((psnr(frames, large), 255 * flicker(frames, large).item()))
+        middle = slice(SIDE * SCALE // 2 - 64, SIDE * SCALE // 2 + 64)
+        rows.append(
+            rearrange(
+                [frames[:3, :, middle, middle] for frames in (large, *made.values())],
+                "k f c h w -> (k f) h w c",
+            )
+        )
+    for name, pairs in values.items():
+        quality, shake = np.mean(pairs, 0)
+        log.info("%s: PSNR %.2f dB, flicker of the error %.3f of 255", name, quality, shake)
+    if args.sheet:
+        contact_sheet(args.sheet, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("train")
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--steps", type=int, default=2400)
+    command.add_argument("--spatial-steps", type=int, default=1200)
+    command.add_argument("--minutes", type=float, default=float("inf"))
+    command.add_argument("--rate", type=float, default=2e-3)
+    command.add_argument("--scenes", type=int, default=1, help="scenes per step")
+    command.add_argument("--patches", type=int, default=2, help="patches per scene")
+    command.add_argument("--side", type=int, default=32, help="given pixels on a side of a patch")
+    command.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    command.add_argument("--every", type=int, default=250, help="steps between files")
+    command.add_argument("--seed", type=int, default=5)
+    command.set_defaults(run=train)
+    command = commands.add_parser("measure")
+    command.add_argument("--file", type=Path, required=True)
+    command.add_argument("--clips", type=int, default=8)
+    command.add_argument("--steps", type=int, default=4)
+    command.add_argument("--noise-level", type=float, default=0.0)
+    command.add_argument("--seed", type=int, default=2028)
+    command.add_argument(
+        "--sheet", type=Path, help="also write a contact sheet: truth, bicubic, frame by frame, video"
+    )
+    command.set_defaults(run=measure)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

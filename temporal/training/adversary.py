@@ -1,0 +1,62 @@
+"""The adversary of a temporal decoder: a patch discriminator of 3D convolutions (paper section 3.1.1).
+
+It sees clips only, no single images: with an image discriminator beside it the paper's decoder was worse (appendix I.3).
+
+Shapes: frames (f 3 h w) in 0..1; scores (1 1 f h/8 w/8).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+MOST_WEIGHT = 1e4
+
+
+class ClipDiscriminator(nn.Module):
+    """Scores for patches of space and time, high where a clip looks real.
+
+    Time is never halved, so that short clips will do; norms are per clip, so that a batch of one will do.
+    """
+
+    def __init__(self, channels: int = 64, levels: int = 3) -> None:
+        super().__init__()
+        widths = [3, *(channels * min(2**level, 4) for level in range(levels))]
+        layers: list[nn.Module] = []
+        for number, (here, there) in enumerate(pairwise(widths)):
+            layers.append(nn.Conv3d(here, there, (3, 4, 4), stride=(1, 2, 2), padding=1))
+            if number:
+                layers.append(nn.GroupNorm(1, there))
+            layers.append(nn.LeakyReLU(0.2))
+        layers.append(nn.Conv3d(widths[-1], 1, 3, padding=1))
+        self.layers = nn.Sequential(*layers)
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv3d):
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames of one clip to scores of its patches."""
+        return self.layers(2 * rearrange(frames, "f c h w -> 1 c f h w") - 1)
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss on scores of any shape (scalar)."""
+    return 0.5 * (functional.relu(1 - real).mean() + functional.relu(1 + fake).mean())
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """What the decoder wants of the scores of its own clips (scalar)."""
+    return -fake.mean()
+
+
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor) -> Tensor:
+    """How much the adversary counts, so that both losses pull alike (scalar): the ratio of their gradients' lengths.
+
+    The gradients are those of the decoded frames. The image decoder's own training takes those of its last layer
+    (arXiv 2012.09841, equation 7); at the frames no second pass through the decoder is needed.
+    """
+    return (reconstruction.norm() / (adversarial.norm() + 1e-8)).clamp(max=MOST_WEIGHT).detach()

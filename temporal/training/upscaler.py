@@ -1,0 +1,228 @@
+"""Training of a pixel-space video upscaler on patches (paper section 3.4): first its spatial weights, then its layers in time.
+
+Shapes: b clips, f frames, given ((b f) 3 h w) and large ((b f) 3 H W) in 0..1, levels ((b f),).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..clip import Clip
+from ..errors import IncompatibleModelError, InvalidInputError
+from ..upscaler.model import VideoUpscaler, enlarge
+from ..upscaler.schedule import add_noise, velocity
+from .ema import ExponentialMovingAverage
+from .loop import LOG_SECONDS, parameter_groups
+from .schedule import learning_rate
+
+logger = logging.getLogger(__name__)
+
+Stage = Literal["spatial", "temporal"]
+Draw = Callable[
+    [int], tuple[Tensor, Tensor]
+]  # step -> given, large; the same step always gives the same patches
+CLEAN_SHARE = 0.25  # of the clips are given without noise
+
+
+@dataclass(frozen=True)
+class UpscalerTrainingConfig:
+    """Everything that decides what a run computes, beside its patches.
+
+    The first `spatial_steps` train the upscaler of single pictures, the others its temporal layers alone. Each of the
+    two stages has its own warm-up, decay of the rate and average.
+    """
+
+    num_frames: int = 8
+    steps: int = 10000
+    spatial_steps: int = 5000
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 5e-5
+    warmup: int = 100
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    ema: float = 0.995
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "steps"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        if not 0 <= self.spatial_steps <= self.steps:
+            raise InvalidInputError(
+                f"spatial_steps is {self.spatial_steps} of {self.steps} steps; give a number from 0 to all of them."
+            )
+        if self.precision not in ("fp32", "bf16"):
+            raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
+
+    def stage(self, step: int) -> Stage:
+        """What trains at a step."""
+        return "spatial" if step < self.spatial_steps else "temporal"
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        first, last = (
+            (0, self.spatial_steps) if self.stage(step) == "spatial" else (self.spatial_steps, self.steps)
+        )
+        return learning_rate(
+            step - first, self.learning_rate, self.final_learning_rate, self.warmup, last - first
+        )
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+class UpscalerTrainer:
+    """Holds the upscaler, the optimiser of the stage it is in and the average of what trains there."""
+
+    def __init__(
+        self, upscaler: VideoUpscaler, draw: Draw, config: UpscalerTrainingConfig, device: str = "cpu"
+    ) -> None:
+        self.upscaler, self.draw, self.config, self.device = upscaler, draw, config, device
+        self.step = 0
+        self.losses: list[float] = []
+        self._enter(config.stage(0))
+
+    def run(
+        self, until: int | None = None, after_step: Callable[[UpscalerTrainer], None] | None = None
+    ) -> None:
+        """Train up to step `until` (default: all); `after_step` is called after each one."""
+        until = self.config.steps if until is None else min(until, self.config.steps)
+        begin, first = time.monotonic(), self.step
+        logged = begin
+        while self.step < until:
+            self.losses.append(self.train_step())
+            self.step += 1
+            if time.monotonic() - logged > LOG_SECONDS or self.step == until:
+                logged = time.monotonic()
+                self._log((logged - begin) / (self.step - first))
+            if after_step is not None:
+                after_step(self)
+
+    def train_step(self) -> float:
+        """One optimiser step; returns the loss. Raises IncompatibleModelError when the loss is not a number."""
+        if self.config.stage(self.step) != self.stage:
+            self.finish_stage()
+            self._enter(self.config.stage(self.step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate(self.step)
+        loss = self.loss(*self.draw(self.step))
+        if not bool(torch.isfinite(loss)):
+            raise IncompatibleModelError(
+                f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
+            )
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._training(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update(self.upscaler)
+        return loss.item()
+
+    def loss(self, given: Tensor, large: Tensor) -> Tensor:
+        """Mean squared error of v (scalar); the two noise levels are drawn apart from each other (paper equation 5)."""
+        given, large = given.to(self.device), large.to(self.device)
+        config, f = self.upscaler.config, self.config.num_frames
+        residual = (large - enlarge(given, config.scale)) / config.residual_std
+        mixed = np.random.SeedSequence([self.config.seed, self.step]).generate_state(1, np.uint64)[0] >> 1
+        generator = torch.Generator().manual_seed(int(mixed))
+        clips = len(given) // f
+        per_frame = self.stage == "spatial"
+        when = torch.rand(len(given) if per_frame else clips, generator=generator)
+        when = when if per_frame else when.repeat_interleave(f)
+        level = torch.rand(clips, generator=generator) * config.max_noise_level
+        level = level * (torch.rand(clips, generator=generator) >= CLEAN_SHARE)
+        level = level.repeat_interleave(f).to(self.device)
+        when = when.to(self.device)
+        noise = torch.randn(residual.shape, generator=generator).to(self.device)
+        seen = add_noise(given * 2 - 1, torch.randn(given.shape, generator=generator).to(self.device), level)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            v = self.upscaler(
+                add_noise(residual, noise, when), seen, when, level, Clip(f, strength=float(not per_frame))
+            )
+        return (v.float() - velocity(residual, noise, when)).square().mean()
+
+    def finish_stage(self) -> None:
+        """Leave the averaged weights of the stage in the upscaler."""
+        own = dict(self.upscaler.named_parameters())
+        with torch.no_grad():
+            for name, value in self.average.average.items():
+                own[name].copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs to continue bit for bit (patches and noise follow from seed and step)."""
+        return {
+            "format": "video_ldm.upscaler_training_state",
+            "config": self.config.to_json(),
+            "upscaler_config": self.upscaler.config.to_json(),
+            "stage": self.stage,
+            "step": self.step,
+            "losses": self.losses,
+            "upscaler": self.upscaler.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved run; raises IncompatibleModelError when it trained another upscaler."""
+        if state.get("upscaler_config") != self.upscaler.config.to_json():
+            raise IncompatibleModelError(
+                "The training state belongs to an upscaler of another shape; resume with the same options."
+            )
+        self._enter(state["stage"])
+        self.upscaler.load_state_dict(state["upscaler"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load_state_dict(state["average"])
+        self.step, self.losses = state["step"], list(state["losses"])
+
+    def _enter(self, stage: Stage) -> None:
+        self.stage = stage
+        for parameter in self.upscaler.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self._training():
+            parameter.requires_grad_(True)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.upscaler, self.config.weight_decay),
+            self.config.learning_rate,
+            betas=(0.9, 0.99),
+            fused=True,
+        )
+        self.average = ExponentialMovingAverage(self.upscaler, self.config.ema)
+
+    def _training(self) -> list[nn.Parameter]:
+        if self.stage == "spatial":
+            return list(self.upscaler.spatial_parameters())
+        return list(self.upscaler.temporal_parameters())
+
+    def _log(self, seconds: float) -> None:
+        recent = self.losses[-50:]
+        logger.info(
+            "step %d of %d (%s), loss %.4f, %.2f s per step, %s left",
+            self.step,
+            self.config.steps,
+            self.stage,
+            sum(recent) / len(recent),
+            seconds,
+            time.strftime("%H:%M:%S", time.gmtime(seconds * (self.config.steps - self.step))),
+        )
+
+
+def write_upscaler(path: str | Path, trainer: UpscalerTrainer, notes: dict[str, str]) -> None:
+    """The averaged upscaler in float16, with notes on the run beside it."""
+    from ..upscaler.formats import save_upscaler
+
+    with trainer.average.applied_to(trainer.upscaler):
+        half = VideoUpscaler(trainer.upscaler.config, dtype=torch.float16)
+        half.load_state_dict(trainer.upscaler.state_dict())
+    save_upscaler(path, half, {"training": trainer.config.to_json(), "step": str(trainer.step), **notes})

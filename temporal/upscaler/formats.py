@@ -1,0 +1,50 @@
+"""Files of video upscalers: safetensors with a description, like the temporal layers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import CheckpointFormatError
+from ..files import WeightsFile, read_weights
+from ..formats.native import load_described, save_described
+from ..formats.strangers import describe
+from .config import UpscalerConfig
+from .model import VideoUpscaler
+
+FORMAT = "video_ldm.upscaler"
+
+
+def recognise(file: WeightsFile) -> bool:
+    """Whether a file says it holds a video upscaler."""
+    return file.metadata.get("format") == FORMAT
+
+
+def load_upscaler(
+    path: str | Path,
+    ops: Any = nn,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> VideoUpscaler:
+    """Read a video upscaler; `dtype` and `device` default to the file's and the CPU.
+
+    Raises:
+        CheckpointFormatError: not a video upscaler (the message says what it is), or damaged.
+    """
+    file = read_weights(path)
+    if not recognise(file):
+        raise CheckpointFormatError(f"{file.path.name} holds no video upscaler: {describe(file)}")
+
+    def build(config: str) -> VideoUpscaler:
+        return VideoUpscaler(UpscalerConfig.from_json(config), ops=ops, device="meta")
+
+    return load_described(file, build, dtype, device)
+
+
+def save_upscaler(
+    path: str | Path, upscaler: VideoUpscaler, extra_metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a video upscaler; `extra_metadata` (strings) means nothing to the loader."""
+    save_described(path, upscaler, FORMAT, upscaler.config.to_json(), extra_metadata)

@@ -1,0 +1,38 @@
+"""What is said before enlarging is what it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from video_ldm.temporal.upscaler import UpscaleSettings, upscale
+from video_ldm.temporal.upscaler.estimate import estimate
+from video_ldm.tests.temporal.upscaler.tiny import TINY, moving_clip, random_upscaler
+
+SETTINGS = UpscaleSettings(steps=3, overlap=1, tile=20)
+
+
+def test_calls_are_counted_as_they_are_made():
+    upscaler, calls = random_upscaler(), 0
+
+    def predict(*given):
+        nonlocal calls
+        calls += 1
+        return upscaler(*given)
+
+    for num_frames, size in ((1, (6, 10)), (4, (30, 50)), (9, (22, 21))):
+        calls = 0
+        with torch.no_grad():
+            list(upscale(predict, TINY, [moving_clip(num_frames, *size)], SETTINGS))
+        assert estimate(TINY, SETTINGS, num_frames, *size).calls == calls
+
+
+def test_only_the_result_grows_with_the_clip():
+    short, long = (estimate(TINY, SETTINGS, count, 320, 512) for count in (32, 2048))
+    assert (short.work, short.device) == (long.work, long.device)
+    assert long.result == 64 * short.result == 2048 * 1280 * 2048 * 3 * 4
+
+
+def test_smaller_tiles_need_less_of_the_device():
+    sizes = [estimate(TINY, replace(SETTINGS, tile=tile), 8, 320, 512).device for tile in (64, 128, 256, 0)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1] / 4

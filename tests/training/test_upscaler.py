@@ -1,0 +1,119 @@
+"""Training of a video upscaler: it learns, one stage after the other, resumes bit for bit, and writes what the loader reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from video_ldm.temporal.errors import IncompatibleModelError, InvalidInputError
+from video_ldm.temporal.training import checkpoint
+from video_ldm.temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
+from video_ldm.temporal.upscaler import VideoUpscaler, load_upscaler
+from video_ldm.tests.temporal.upscaler.tiny import TINY
+
+CONFIG = UpscalerTrainingConfig(num_frames=3, steps=6, spatial_steps=3, warmup=1, learning_rate=1e-2)
+
+
+def draw(step):
+    """Still stripes at random places: two clips of three frames."""
+    rng = np.random.default_rng(step)
+    x = torch.arange(32.0)
+    rows = [(torch.sin(0.9 * x + rng.uniform(0, 6)) > 0).float() * 0.5 + 0.25 for _ in range(2)]
+    large = torch.stack(rows)[:, None, None, None].expand(2, 3, 3, 32, 32).reshape(6, 3, 32, 32)
+    return functional.avg_pool2d(large, 4), large
+
+
+def make(**changes):
+    torch.manual_seed(0)
+    return UpscalerTrainer(VideoUpscaler(replace(TINY, residual_std=0.2)), draw, replace(CONFIG, **changes))
+
+
+def weights(trainer, temporal):
+    return {n: v.clone() for n, v in trainer.upscaler.state_dict().items() if (".temporal." in n) == temporal}
+
+
+def equal(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_the_loss_falls():
+    trainer = make(steps=80, spatial_steps=80)
+    trainer.run()
+    assert sum(trainer.losses[-15:]) < 0.8 * sum(trainer.losses[:15])
+
+
+def test_each_stage_trains_its_own_weights_and_all_of_them():
+    trainer = make()
+    start = weights(trainer, False), weights(trainer, True)
+    trainer.run(until=3)
+    assert not equal(start[0], weights(trainer, False)) and equal(start[1], weights(trainer, True))
+    trainer.finish_stage()
+    averaged = weights(trainer, False)
+    trainer.run()
+    assert equal(averaged, weights(trainer, False))  # frozen, as the first stage left them on average
+    still = [name for name, value in weights(trainer, True).items() if torch.equal(value, start[1][name])]
+    assert not still
+
+
+def test_temporal_layers_alone_can_be_trained_for_an_upscaler_that_exists():
+    trainer = make(spatial_steps=0, steps=2)
+    before = weights(trainer, False)
+    trainer.run()
+    assert equal(before, weights(trainer, False))
+
+
+@pytest.mark.parametrize("pause", [2, 3, 5])
+def test_resumed_training_is_bit_identical(tmp_path, pause):
+    straight = make()
+    straight.run()
+    interrupted = make()
+    interrupted.run(until=pause)
+    checkpoint.save_state(tmp_path / "state.pt", interrupted.state_dict())
+    torch.manual_seed(99)
+    resumed = UpscalerTrainer(VideoUpscaler(straight.upscaler.config), draw, CONFIG)
+    resumed.load_state_dict(checkpoint.load_state(tmp_path / "state.pt"))
+    resumed.run()
+    assert resumed.losses == straight.losses
+    assert equal(straight.upscaler.state_dict(), resumed.upscaler.state_dict())
+    assert equal(straight.average.average, resumed.average.average)
+
+
+def test_the_two_noise_levels_are_drawn_apart(monkeypatch):
+    trainer, drawn = make(), []
+    forward = trainer.upscaler.forward
+    monkeypatch.setattr(
+        trainer.upscaler, "forward", lambda *given: (drawn.append(given[2:4]), forward(*given))[1]
+    )
+    for step in range(60):
+        trainer.step = step
+        trainer.loss(*draw(step))
+    time, level = (torch.cat(values) for values in zip(*drawn, strict=True))
+    assert level.max() <= TINY.max_noise_level and 0.1 < (level == 0).float().mean() < 0.4
+    assert time.min() < 0.05 and time.max() > 0.95
+    assert abs(torch.corrcoef(torch.stack([time, level]))[0, 1]) < 0.2
+    assert (level.reshape(-1, 3) == level.reshape(-1, 3)[:, :1]).all()
+
+
+def test_the_file_holds_the_average(tmp_path):
+    trainer = make(steps=3)
+    trainer.run()
+    write_upscaler(tmp_path / "up.safetensors", trainer, {"note": "x"})
+    loaded = load_upscaler(tmp_path / "up.safetensors")
+    name = next(iter(trainer.average.average))
+    assert torch.equal(loaded.state_dict()[name], trainer.average.average[name].half())
+
+
+def test_mistakes_are_refused():
+    with pytest.raises(InvalidInputError, match="spatial_steps is 9 of 6 steps"):
+        replace(CONFIG, spatial_steps=9)
+    with pytest.raises(InvalidInputError, match="precision is 'fp8'"):
+        replace(CONFIG, precision="fp8")
+    trainer = make()
+    with pytest.raises(IncompatibleModelError, match="another shape"):
+        trainer.load_state_dict(trainer.state_dict() | {"upscaler_config": "{}"})
+    trainer.draw = lambda step: tuple(x * float("nan") for x in draw(step))
+    with pytest.raises(IncompatibleModelError, match="not a number at step 0"):
+        trainer.run()
