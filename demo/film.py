@@ -1,4 +1,4 @@
-"""The demo itself: workflows/text_to_video.json in a real ComfyUI, an mp4 and a contact sheet out."""
+"""The demo itself: a workflow in a real ComfyUI, an mp4 and a contact sheet out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ import imageio_ffmpeg
 from PIL import Image
 
 from . import environment
-from .comfy import Client, Graph, Host, HostError
-from .graphs import GraphError, node_of_type, node_titled, to_api
+from .comfy import DEMO, Client, Graph, Host, HostError
+from .graphs import GraphError, node_of_type, node_titled, to_api, without_node
 
 WORKFLOW = environment.REPO / "workflows" / "text_to_video.json"
+CASCADE = environment.REPO / "workflows" / "whole_cascade.json"
 SAMPLER = "VLDM_VideoKSampler"
+OPTIONAL = ("VLDM_LoadTemporalDecoder", "VLDM_LoadVideoUpscaler")  # the film is poorer without, but a film
 SHEET_COLUMNS = 4
+SHEET_FRAMES = 32  # at most, evenly spread
+SHEET_SIDE = 256  # pixels of a frame, at most
 
 
 def main(arguments: list[str]) -> None:
@@ -39,9 +43,16 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Options; what is not given stays as the workflow has it."""
     parser = argparse.ArgumentParser("python demo", description=__doc__)
+    parser.add_argument(
+        "--cascade",
+        action="store_true",
+        help="the whole of it: keyframes, two passes of interpolation, decoding and enlarging (113 frames of 512 x 512)",
+    )
     parser.add_argument("--prompt", help="what to film; the toy model knows the words of its toy world")
     parser.add_argument("--seed", type=int, help="the same seed gives the same clip")
-    parser.add_argument("--frames", type=int, help="length of the clip")
+    parser.add_argument(
+        "--frames", type=int, help="length of the clip; with --cascade the number of keyframes"
+    )
     parser.add_argument("--steps", type=int, help="sampling steps")
     parser.add_argument("--out", type=Path, default=Path("out"), help="a folder, or the name of an .mp4 file")
     return parser.parse_args(arguments)
@@ -53,7 +64,8 @@ def shoot(options: argparse.Namespace) -> Path:
     started = time.monotonic()
     with Host() as client:
         print(f"ComfyUI is up after {time.monotonic() - started:.0f} s", flush=True)
-        graph = adapt(to_api(json.loads(WORKFLOW.read_text("utf-8")), client.object_info()), options)
+        workflow = json.loads((CASCADE if options.cascade else WORKFLOW).read_text("utf-8"))
+        graph = adapt(with_bundled_models(to_api(workflow, client.object_info())), options)
         prompt, seed = node_titled(graph, "Prompt")["text"], node_of_type(graph, SAMPLER)["seed"]
         print(f"Filming {prompt!r}, seed {seed}", flush=True)
         content = client.view(run(client, graph))
@@ -61,6 +73,17 @@ def shoot(options: argparse.Namespace) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path.resolve()
+
+
+def with_bundled_models(graph: Graph) -> Graph:
+    """The graph without the loaders whose toy model is not in demo/models, as in a copy that left it out."""
+    for key, node in list(graph.items()):
+        if node["class_type"] in OPTIONAL and not (DEMO / "models" / node["inputs"]["file"]).is_file():
+            print(
+                f"demo/models holds no {node['inputs']['file']}; going on without {node['_meta']['title']}."
+            )
+            graph = without_node(graph, key)
+    return graph
 
 
 def adapt(graph: Graph, options: argparse.Namespace) -> Graph:
@@ -82,7 +105,7 @@ def run(client: Client, graph: Graph) -> dict[str, str]:
         for file in output.get("images", ()):
             if file["filename"].endswith(".mp4"):
                 return file
-    raise HostError("The workflow ended without a video; does it end in Save Video?")
+    raise HostError("The workflow ended without a video; does it end in Save Video or Render Video?")
 
 
 def film_path(out: Path, prompt: str, seed: int) -> Path:
@@ -94,10 +117,16 @@ def film_path(out: Path, prompt: str, seed: int) -> Path:
 
 
 def contact_sheet(film: Path) -> Path:
-    """All frames of a clip side by side in one PNG beside it: its path."""
+    """Frames of a clip side by side in one PNG beside it, all of them or SHEET_FRAMES evenly spread: its path."""
+    count, _ = imageio_ffmpeg.count_frames_and_secs(str(film))
+    shown = min(count, SHEET_FRAMES)
+    wanted = {index * (count - 1) // max(shown - 1, 1) for index in range(shown)}
     reader = imageio_ffmpeg.read_frames(str(film), pix_fmt="rgb24")
-    width, height = next(reader)["size"]
-    frames = [Image.frombytes("RGB", (width, height), frame) for frame in reader]
+    size = next(reader)["size"]
+    frames = [Image.frombytes("RGB", size, data) for index, data in enumerate(reader) if index in wanted]
+    for frame in frames:
+        frame.thumbnail((SHEET_SIDE, SHEET_SIDE))
+    width, height = frames[0].size
     rows = math.ceil(len(frames) / SHEET_COLUMNS)
     sheet = Image.new("RGB", (width * min(len(frames), SHEET_COLUMNS), height * rows))
     for index, frame in enumerate(frames):

@@ -5,12 +5,15 @@ from .extend import ExtendVideo
 from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
+from .image_motion import ImageMotion
 from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .prompt import MotionPromptEncode
+from .render import RenderVideo, VideoFromLatents
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
+from .sparse_control import LoadSparseControl
 from .train import TrainTemporalDecoder
 from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
@@ -21,11 +24,13 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadVideoModel,
     LoadTemporalLayers,
     LoadMotionLora,
+    LoadSparseControl,
     LoadTemporalDecoder,
     VideoWindows,
     MotionPromptEncode,
     PromptSchedule,
     KnownFramesNode,
+    ImageMotion,
     VideoKSampler,
     VideoGuiderNode,
     LatentInterpolate,
@@ -35,6 +40,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadVideoUpscaler,
     VideoUpscale,
     VideoUpscaleDiffusion,
+    RenderVideo,
+    VideoFromLatents,
 )
 
 

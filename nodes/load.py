@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..temporal.errors import InvalidInputError
+from ..temporal.levels import EXAMPLE, parse_alphas
 from .host import io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.insertion import LONGER_CLIPS, REFUSE, LayerSettings, add_temporal_layers
@@ -26,6 +27,16 @@ def _alpha_input(section: str, where: str) -> io.Input:
     )
 
 
+def _alpha_by_level_input() -> io.Input:
+    return io.String.Input(
+        "alpha_by_level",
+        default="",
+        optional=True,
+        tooltip=f"Alpha for single resolutions of the UNet, 0 is the finest, such as {EXAMPLE}; counts more than the alphas "
+        "above. A number alone means all parts: 0: 1 switches the layers off at the finest resolution.",
+    )
+
+
 def _percent_input(name: str, default: float, what: str) -> io.Input:
     return io.Float.Input(
         name,
@@ -46,11 +57,12 @@ class LoadTemporalLayers(io.ComfyNode):
             display_name="Load Temporal Layers",
             category="Video LDM/loaders",
             description="Adds temporal layers to an image model, so that it makes frames that belong together. Opens Video "
-            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM, AnimateDiff-Lightning, HotShot-XL and "
-            "diffusers motion adapters.",
+            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM and AnimateLCM-I2V, PIA, AnimateDiff-Lightning, "
+            "HotShot-XL, diffusers motion adapters, and for the x4 upscaler LaVie VSR and Upscale-A-Video.",
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint, LoRA included."
+                    "model",
+                    tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint or the SD x4 upscaler, LoRA included.",
                 ),
                 io.Combo.Input(
                     "file",
@@ -87,6 +99,7 @@ class LoadTemporalLayers(io.ComfyNode):
                     "their frames into the trained length, for slower motion; or convolve, where each frame sees those near it "
                     "in time, as many as in training.",
                 ),
+                _alpha_by_level_input(),
             ],
             outputs=[
                 io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
@@ -110,15 +123,17 @@ class LoadTemporalLayers(io.ComfyNode):
         start_percent: float = 0.0,
         end_percent: float = 1.0,
         longer_clips: str = REFUSE,
+        alpha_by_level: str = "",
     ) -> io.NodeOutput:
-        given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
-        alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
         if longer_clips not in LONGER_CLIPS:
             raise InvalidInputError(
                 f"longer_clips is {longer_clips!r}; choose from {', '.join(LONGER_CLIPS)}."
             )
-        settings = LayerSettings(strength, alphas, start_percent, end_percent, longer_clips)
         opened = open_temporal_layers(file)
+        given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
+        alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
+        alphas |= parse_alphas(alpha_by_level, len(opened.patcher.model.config.unet.channel_mult))
+        settings = LayerSettings(strength, alphas, start_percent, end_percent, longer_clips)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_schedule(patched, schedule, opened.schedule)
         return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))
@@ -131,14 +146,18 @@ class LoadMotionLora(io.ComfyNode):
             node_id="VLDM_LoadMotionLoRA",
             display_name="Load Motion LoRA",
             category="Video LDM/loaders",
-            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance. Several can be "
-            "chained.",
+            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance; those of ModelScope "
+            "or ZeroScope one of MotionDirector. Several can be chained.",
             inputs=[
-                io.Model.Input("model", tooltip="Model with AnimateDiff layers, from Load Temporal Layers."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Model with AnimateDiff layers, from Load Temporal Layers; or ModelScope or ZeroScope, from Load Video "
+                    "Model.",
+                ),
                 io.Combo.Input(
                     "file",
                     options=file_names(MOTION_LORA),
-                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff.",
+                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff, or by MotionDirector.",
                 ),
                 io.Float.Input(
                     "strength",

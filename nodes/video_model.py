@@ -15,7 +15,7 @@ class LoadVideoModel(io.ComfyNode):
             display_name="Load Video Model",
             category="Video LDM/loaders",
             description="Opens a whole video model, whose image model and temporal layers were trained together: Stable Video "
-            "Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2.",
+            "Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2, LaVie, SEINE.",
             inputs=[
                 io.Combo.Input(
                     "file",

@@ -44,13 +44,17 @@ class Clip:
     text: Tensor | None = None  # motion text (b m e), instead of the image's
     known_latents: Tensor | None = None  # ((b f) c h w)
     known_mask: Tensor | None = None  # ((b f),), 1 = given
+    image: Tensor | None = (
+        None  # ((b f) c+1 h w): of each frame the image it is made from, and how alike the two are
+    )
+    frame_weight: float = 0.8  # of a frame's number beside that image, for layers that are told it
     positions: Tensor | None = None  # (f,) in frames, fractions allowed; default 0 .. f-1
     max_distance: float | None = None  # frames further apart do not attend to each other
     window: int | None = (
         None  # a longer clip attends within runs of so many frames, each with positions of its own
     )
     attention: AttentionFunction = sdpa
-    features: Mapping[int, Tensor] = field(default_factory=dict)  # of known frames, by UNet resolution level
+    features: Mapping[int, Tensor] = field(default_factory=dict)  # of what is given, by UNet resolution level
     embedding: Tensor | None = None  # of the frame rate, (b e) or (1 e)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,11 @@ LONGEST = 60  # of a wrong value in an error message
 
 def to_json(description: Any) -> str:
     """A dataclass as one line of JSON."""
-    return json.dumps({name: value for name, value in asdict(description).items() if value is not None})
+
+    def given(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if value is not None}
+
+    return json.dumps(asdict(description, dict_factory=given))
 
 
 def from_json(kind: type[T], text: str) -> T:
@@ -62,7 +66,7 @@ def _build(kind: type[T], values: Any) -> T:
 
 def _value(name: str, kind: Any, value: Any) -> Any:
     """A value of the kind that a field is declared with: a dataclass, one of some words, whole numbers, or a plain type."""
-    kind = next((part for part in get_args(kind) if is_dataclass(part)), kind)
+    kind = next((part for part in get_args(kind) if is_dataclass(part) or get_origin(part) is Literal), kind)
     if is_dataclass(kind):
         return _build(kind, value)
     if get_origin(kind) is tuple and isinstance(value, list):

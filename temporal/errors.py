@@ -15,3 +15,7 @@ class IncompatibleModelError(VideoLDMError):
 
 class InvalidInputError(VideoLDMError):
     """A value that the user chose cannot be used."""
+
+
+class OutputError(VideoLDMError):
+    """A result cannot be written where the user wants it."""

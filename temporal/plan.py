@@ -13,9 +13,22 @@ from .description import check_described
 
 Section = Literal["input", "middle", "output"]
 Placement = Literal["all", "last"]
-# after a ResBlock; after a transformer block, on its tokens; after a whole block; in the place of a norm;
-# of the LVDM line: after a ResBlock, after a spatial transformer or the first convolution, on the time embedding
-Kind = Literal["conv", "transformer", "motion", "norm", "convs", "frames", "rate"]
+Kind = Literal[
+    "conv",  # after a ResBlock
+    "transformer",  # after a transformer block, on its tokens
+    "motion",  # after a whole block
+    "norm",  # in the place of a norm
+    "image",  # where an image enters
+    "inside",  # in a transformer block, before its feed-forward
+    "inside_last",  # in a transformer block, after its feed-forward
+    "keys",  # on the keys or values of a transformer block's self-attention
+    "volume",  # after a ResBlock, before its transformer
+    "level_in",  # before the ResBlock that follows a level, on what does not go into the skip connection
+    "level_out",  # after the last module of a level
+    "convs",  # of the LVDM line: after a ResBlock
+    "frames",  # of the LVDM line: after a spatial transformer or the first convolution
+    "rate",  # of the LVDM line: on the time embedding
+]
 FIRST_HEADS = 8  # of the LVDM line's transformer over the first convolution's frames
 
 
@@ -117,6 +130,16 @@ SD2 = UNetShape(
     context_dim=1024,
     num_head_channels=64,
 )
+X4 = UNetShape(  # the x4 upscaler
+    model_channels=256,
+    channel_mult=(1, 2, 2, 4),
+    num_res_blocks=(2, 2, 2, 2),
+    transformer_depth=(0, 0, 1, 1, 1, 1, 1, 1),
+    transformer_depth_output=(0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    transformer_depth_middle=1,
+    context_dim=1024,
+    num_heads=8,
+)
 SDXL = UNetShape(
     model_channels=320,
     channel_mult=(1, 2, 4),
@@ -128,21 +151,10 @@ SDXL = UNetShape(
     num_head_channels=64,
 )
 
-SD_X4 = UNetShape(
-    model_channels=256,
-    channel_mult=(1, 2, 2, 4),
-    num_res_blocks=(2, 2, 2, 2),
-    transformer_depth=(0, 0, 1, 1, 1, 1, 1, 1),
-    transformer_depth_output=(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0),
-    transformer_depth_middle=1,
-    context_dim=1024,
-    num_heads=8,
-)
-
 
 @dataclass(frozen=True)
 class Site:
-    """One place for a temporal layer: after the host module at `path`, below its `diffusion_model`."""
+    """One place for a temporal layer: at the host module at `path`, below its `diffusion_model`."""
 
     path: str
     kind: Kind
@@ -154,7 +166,8 @@ class Site:
     @property
     def name(self) -> str:
         """Key of the layer in the stack, and thereby in files."""
-        return self.path.replace(".", "_")
+        place = self.path.replace(".", "_")
+        return f"level_{place}" if self.kind in ("level_in", "level_out") else place
 
 
 def plan(shape: UNetShape, transformers: Placement = "all") -> tuple[Site, ...]:
@@ -182,6 +195,14 @@ def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
     return tuple(found)
 
 
+def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
+    """Where a given image enters: at the first convolution, or before the last motion module of every level on the way down."""
+    if on_input:
+        return (Site("input_blocks.0.0", "image", "input", 0, shape.model_channels, 0),)
+    last = {site.level: site for site in motion_plan(shape, middle=False) if site.section == "input"}
+    return tuple(replace(site, kind="image") for site in last.values())
+
+
 def norm_plan(shape: UNetShape) -> tuple[Site, ...]:
     """The norms of all ResBlocks and the last one of the UNet: where the image model treats a clip as one sample."""
     blocks = [site for site in plan(shape) if site.kind == "conv"]
@@ -191,6 +212,50 @@ def norm_plan(shape: UNetShape) -> tuple[Site, ...]:
         for layers in ("in_layers", "out_layers")
     ]
     return (*inside, Site("out.0", "norm", "output", 0, shape.model_channels, 0))
+
+
+def inside_plan(shape: UNetShape, last: bool, causal: bool) -> tuple[Site, ...]:
+    """Attention over frames inside every transformer block, and with `causal` the keys and values of its self-attention."""
+    found = []
+    for site in plan(shape):
+        if site.kind == "transformer":
+            if causal:
+                paths = (f"{site.path}.attn1.{projection}" for projection in ("to_k", "to_v"))
+                found += [replace(site, path=path, kind="keys") for path in paths]
+            found.append(replace(site, kind="inside_last" if last else "inside"))
+    return tuple(found)
+
+
+def volume_plan(shape: UNetShape) -> tuple[Site, ...]:
+    """One site before every spatial transformer, after its ResBlock; one after every resolution level and the middle."""
+    sites = plan(shape)
+    transformers = {site.path.partition(".1.transformer_blocks")[0] for site in sites}
+    before = [
+        replace(site, kind="volume")
+        for site in sites
+        if site.kind == "conv" and site.path.endswith(".0") and site.path.removesuffix(".0") in transformers
+    ]
+    return (*before, *_levels_in(shape), *_levels_out(shape))
+
+
+def _levels_in(shape: UNetShape) -> Iterator[Site]:
+    block = 0
+    for level, count in enumerate(shape.num_res_blocks):
+        block += count + 1  # with the downsampling that ends a level
+        last = level == len(shape.num_res_blocks) - 1
+        path = "middle_block.0" if last else f"input_blocks.{block + 1}.0"
+        yield Site(path, "level_in", "input", level, shape.channels(level), 0)
+
+
+def _levels_out(shape: UNetShape) -> Iterator[Site]:
+    last = len(shape.channel_mult) - 1
+    yield Site("middle_block.2", "level_out", "middle", last, shape.channels(last), 0)
+    depths, block = tuple(reversed(shape.transformer_depth_output)), -1
+    for level, count in reversed(list(enumerate(shape.num_res_blocks))):
+        block += count + 1
+        child = (depths[block] > 0) + (level > 0)  # a transformer, an Upsample, both or neither
+        path = f"output_blocks.{block}.{child}"
+        yield Site(path, "level_out", "output", level, shape.channels(level), 0)
 
 
 def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool) -> tuple[Site, ...]:

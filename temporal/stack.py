@@ -13,14 +13,34 @@ from torch import Tensor, nn
 from . import description
 from .clip import Clip
 from .errors import IncompatibleModelError
+from .known_channels import Condition
 from .layers.conv import TemporalConv
+from .layers.image import IMAGE_PARTS, ImageKind
+from .layers.inside import InsideAttention, InsideConfig, first_and_previous
 from .layers.known import KnownFrameEncoder
 from .layers.lvdm import FrameRateInTime, LvdmConfig, TemporalConvs, frame_transformer
 from .layers.mixing import blend, effective_alpha
 from .layers.motion import MotionConfig, MotionModule, over_clip
 from .layers.position import FrameRateEmbedding
 from .layers.transformer import TemporalTransformer
-from .plan import Placement, Site, UNetShape, lvdm_plan, motion_plan, norm_plan, plan
+from .layers.volume import FramesBlock, LevelModule
+from .plan import (
+    Placement,
+    Site,
+    UNetShape,
+    image_plan,
+    inside_plan,
+    lvdm_plan,
+    motion_plan,
+    norm_plan,
+    plan,
+    volume_plan,
+)
+
+NEEDS_IMAGE = (
+    "{family} layers animate a given image, but none was given. Connect Known Frames with an image to latent_image of Video "
+    "KSampler, or to known_frames of Video Guider."
+)
 
 
 @dataclass(frozen=True)
@@ -36,17 +56,31 @@ class StackConfig:
     prediction: str = "eps"  # what the image model predicts: "eps" or "v"
     transformers: Placement = "all"  # follow all blocks of a spatial transformer, or only its last
     motion: MotionConfig | None = None  # motion modules, in the place of our own layers
+    image: ImageKind | None = None  # how motion modules see an image that they animate
     lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
+    inside: InsideConfig | None = None  # layers inside its transformers, in the place of our own
+    condition: Condition | None = None  # known frames as further input channels of the image model
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """Where in the UNet the stack acts."""
+        if self.inside is not None:
+            volume = volume_plan(self.unet) if self.inside.volume else ()
+            return (
+                *inside_plan(self.unet, self.inside.last, self.inside.causal),
+                *volume,
+                *norm_plan(self.unet),
+            )
         if self.lvdm is not None:
             return lvdm_plan(self.unet, self.lvdm.convs, self.lvdm.frame_rate)
         if self.motion is None:
             return plan(self.unet, self.transformers)
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
-        return (*motion_plan(self.unet, self.motion.middle), *norms)
+        image = image_plan(self.unet, self.image == "affinity") if self.image else ()
+        modules = motion_plan(self.unet, self.motion.middle)
+        if self.motion.control:
+            modules = tuple(site for site in modules if site.section == "input")
+        return (*image, *modules, *norms)
 
     def to_json(self) -> str:
         """As one line of JSON, the description in a file."""
@@ -64,7 +98,7 @@ class StackConfig:
 class TemporalStack(nn.Module):
     """A temporal layer for every site of a UNet. A new stack changes nothing: it is the image model.
 
-    `ops` has Linear, Conv2d, GroupNorm and LayerNorm; a host passes its own to cast and offload weights.
+    `ops` has Linear, Conv2d, Embedding, GroupNorm and LayerNorm; a host passes its own to cast and offload weights.
     """
 
     def __init__(
@@ -78,32 +112,41 @@ class TemporalStack(nn.Module):
         self.config = config
         self.sites = config.sites
         unet, kwargs = config.unet, {"dtype": dtype, "device": device}
-        known_channels = [unet.channels(level) // 2 for level in range(len(unet.channel_mult))]
+        channels = [unet.channels(level) for level in range(len(unet.channel_mult))]
+        known_channels = [width // 2 for width in channels]
 
         def layer(site: Site) -> nn.Module:
             if site.kind == "transformer":
                 return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
             if site.kind == "motion":
-                return MotionModule(site.channels, config.motion.clip_norm, ops, **kwargs)
+                motion = config.motion
+                return MotionModule(
+                    site.channels, motion.clip_norm, ops, attentions=motion.attentions, **kwargs
+                )
             if config.lvdm is not None:
                 return _lvdm_layer(site, config, ops, **kwargs)
+            if config.inside is not None:
+                return _inside_layer(site, config, ops, **kwargs)
             known = known_channels[site.level] if config.known_frames else None
             return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
 
-        self.layers = nn.ModuleDict({site.name: layer(site) for site in self.sites if site.kind != "norm"})
-        self.known_frames = self.frame_rate = None
+        weighty = [site for site in self.sites if site.kind not in ("norm", "keys", "image")]
+        self.layers = nn.ModuleDict({site.name: layer(site) for site in weighty})
+        self.known_frames = self.frame_rate = self.image = None
+        if config.image:
+            self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
         if config.known_frames:
             self.known_frames = KnownFrameEncoder(unet.in_channels, known_channels, ops, **kwargs)
         if config.frame_rate:
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
 
     def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
-        """Encode what is the same for all layers, once per call: known frames and frame rate.
+        """Encode what is the same for all layers, once per call: known frames or a given image, and frame rate.
 
         `like` has the device and dtype to compute in; without it, those of the known latents or of the weights.
 
         Raises:
-            IncompatibleModelError: known frames for layers that were not trained on them.
+            IncompatibleModelError: known frames for layers that were not trained on them, no image for layers that need one.
         """
         if like is None:
             like = next(self.parameters()) if clip.known_latents is None else clip.known_latents
@@ -114,6 +157,10 @@ class TemporalStack(nn.Module):
                     "Pin the frames instead, or load layers that were."
                 )
             clip = replace(clip, features=self.known_frames(clip.known_latents.to(like), clip.known_mask))
+        if self.image is not None:
+            if clip.image is None:
+                raise IncompatibleModelError(NEEDS_IMAGE.format(family=self.config.family))
+            clip = replace(clip, features=self.image(clip.image.to(like), clip))
         if self.frame_rate is not None:
             fps = torch.as_tensor(clip.fps, device=like.device).reshape(-1)
             clip = replace(clip, embedding=self.frame_rate(fps, like.dtype))
@@ -124,18 +171,24 @@ class TemporalStack(nn.Module):
     ) -> Tensor:
         """alpha * spatial + (1 - alpha) * temporal at one site, for a clip that went through `prepare`.
 
-        After a ResBlock: hidden ((b f) c h w) and time embedding ((b f) e).
-        After a transformer block: hidden ((b f) n c) and text ((b f) m e).
-        After a whole block: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
+        After a ResBlock, around a level: hidden ((b f) c h w) and time embedding ((b f) e).
+        After a transformer block: hidden ((b f) n c) and text ((b f) m e); inside one: hidden alone.
+        After a whole block, before a transformer: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
         """
         override = clip.alpha(site.section, site.level)
         if clip.strength == 0 or override == 1:
             return hidden
+        if site.kind == "image":
+            return blend(
+                hidden, hidden + clip.features[site.level], effective_alpha(None, override, clip.strength)
+            )
         layer = self.layers[site.name]
         if site.kind == "conv":
             temporal = layer(hidden, emb, clip, clip.features.get(site.level))
         elif site.kind == "transformer":
             temporal = layer(hidden, context, clip)
+        elif site.kind in ("level_in", "level_out"):
+            temporal = layer(hidden, emb, clip)
         else:
             temporal = layer(hidden, clip)
         return blend(hidden, temporal, effective_alpha(layer.mix_factor, override, clip.strength))
@@ -150,6 +203,15 @@ class TemporalStack(nn.Module):
         temporal = over_clip(norm, hidden, clip.num_frames)
         return blend(normed, temporal, effective_alpha(None, override, clip.strength))
 
+    def keys(self, site: Site, tokens: Tensor, clip: Clip) -> Tensor:
+        """Keys or values of self-attention ((b f) n c) to those that each frame attends to ((b f) 2n c).
+
+        They cannot be mixed, so a strength between 0 and 1 has them whole.
+        """
+        if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
+            return tokens
+        return first_and_previous(tokens, clip.num_frames)
+
 
 def _lvdm_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
     if site.kind == "rate":
@@ -158,3 +220,11 @@ def _lvdm_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.
         return TemporalConvs(site.channels, ops, **kwargs)
     width = site.heads * config.unet.num_head_channels
     return frame_transformer(site.channels, site.heads, width, config.lvdm.reach, ops, **kwargs)
+
+
+def _inside_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
+    if site.kind == "volume":
+        return FramesBlock(site.channels, None, (3, 3), ops, **kwargs)
+    if site.kind in ("level_in", "level_out"):
+        return LevelModule(site.channels, config.unet.embedding_channels, ops, **kwargs)
+    return InsideAttention(site.channels, site.heads, config.inside.positions, ops, **kwargs)

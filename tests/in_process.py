@@ -83,7 +83,7 @@ class InProcessHost:
         node = self.nodes[node_id]
         with torch.inference_mode():
             if hasattr(node, "GET_SCHEMA"):
-                return node.execute(**inputs).result or ()
+                return node.PREPARE_CLASS_CLONE(None).execute(**inputs).result or ()
             return getattr(node(), node.FUNCTION)(**inputs)
 
     def run(self, graph: demo_comfy.Graph, prompt_id: str = "test") -> Run:

@@ -79,6 +79,45 @@ def known_frame_features(weights: Weights, latents: Tensor, mask: list[float]) -
     return [torch.stack(frames) for frames in features]
 
 
+def image_features(weights: Weights, latent: Tensor, num_frames: int, frame_weight: float) -> list[Tensor]:
+    """AnimateLCM-I2V's features (f e h w) by level of one image (c h w), named as in its files.
+
+    Its code: a convolution, sines of the frame's number, two residual blocks per level with the mean of 2 x 2 between levels.
+    """
+    levels = sum(name.startswith("body.") and name.endswith("block1.bias") for name in weights) // 2
+    features: list[list[Tensor]] = [[] for _ in range(levels)]
+    for frame in range(num_frames):
+        x = _conv(weights, "conv_in", latent)
+        for channel in range(len(x)):
+            angle = frame / 10000 ** (channel // 2 * 2 / len(x))
+            x[channel] += frame_weight * (math.cos(angle) if channel % 2 else math.sin(angle))
+        for block in range(2 * levels):
+            if block and block % 2 == 0:
+                x = _mean_of_four(x)
+            x = _conv(weights, f"body.{block}.in_conv", x) if f"body.{block}.in_conv.bias" in weights else x
+            inner = _conv(weights, f"body.{block}.block1", x).clamp(min=0)
+            x = x + _conv(weights, f"body.{block}.block2", inner)
+            features[block // 2] += [x] if block % 2 else []
+    return [torch.stack(frames) for frames in features]
+
+
+def _conv(weights: Weights, name: str, x: Tensor) -> Tensor:
+    weight = weights[f"{name}.weight"]
+    return torch.nn.functional.conv2d(
+        x[None], weight, weights[f"{name}.bias"], padding=len(weight[0, 0]) // 2
+    )[0]
+
+
+def _mean_of_four(x: Tensor) -> Tensor:
+    height, width = x.shape[1:]
+    out = torch.zeros(len(x), (height + 1) // 2, (width + 1) // 2)
+    for y in range(out.shape[1]):
+        for z in range(out.shape[2]):
+            places = [(2 * y + i, 2 * z + j) for i in (0, 1) for j in (0, 1)]
+            out[:, y, z] = sum(x[:, min(i, height - 1), min(j, width - 1)] for i, j in places) / 4
+    return out
+
+
 def _silu(x: Tensor) -> Tensor:
     return x / (1 + torch.exp(-x))
 

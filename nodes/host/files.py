@@ -22,6 +22,7 @@ TEMPORAL_LAYERS = "temporal_layers"
 TEMPORAL_DECODERS = "temporal_decoders"
 MOTION_LORA = "motion_lora"
 VIDEO_UPSCALERS = "video_upscalers"
+CONTROL_NETS = "controlnet"  # the host's own
 FOLDERS = (TEMPORAL_LAYERS, TEMPORAL_DECODERS, MOTION_LORA, VIDEO_UPSCALERS)
 
 

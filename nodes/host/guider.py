@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import comfy.samplers
@@ -10,15 +11,15 @@ from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.guidance import with_context
-from .insertion import layers_know_frames
+from .insertion import animates_image, condition_of, image_motion, layers_know_frames
 from .known import KnownFrames, with_known, without_known
 
 
 class VideoGuider(comfy.samplers.CFGGuider):
     """Classifier-free guidance whose scale may differ between frames; with one scale it is the host's own guider.
 
-    Known frames go through the temporal layers where these were trained on them; others get them pinned. Either way the
-    finished clip holds the given latents exactly.
+    Known frames go through the temporal layers where these were trained on them or animate an image; others get them pinned.
+    Either way the finished clip holds the given latents exactly, unless the image is to be drawn anew in another style.
     """
 
     def __init__(self, model: Any):
@@ -27,6 +28,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         self.context_scale = 1.0
         self.known: KnownFrames | None = None
         self.learned = False
+        self.pasted = True
 
     def set_scales(self, cfg: float, last_cfg: float | None = None, context: float = 1.0) -> None:
         """Scale of the prompt from the first to the last frame, linear in between, and of the known frames (1 = off)."""
@@ -37,17 +39,29 @@ class VideoGuider(comfy.samplers.CFGGuider):
     def set_clip(self, positive: list, negative: list, known: KnownFrames | None) -> None:
         """What is seen, what is not, and the frames that are given."""
         self.known = known
-        self.learned = known is not None and layers_know_frames(self.model_patcher)
+        model, animates = self.model_patcher, animates_image(self.model_patcher)
+        self.learned = known is not None and (animates or layers_know_frames(model))
         if not self.learned:
             self.set_conds(positive, negative)
             return
-        latent_format = self.model_patcher.get_model_object("latent_format")
+        if condition_of(model) == "nearest":
+            if self.context_scale != 1.0:
+                raise InvalidInputError(
+                    "This model fills in between given frames and was never trained without them, so there is nothing to guide "
+                    "away from. Set context_guidance to 1."
+                )
+            known = known.spread()
+        motion = image_motion(model)
+        self.pasted = not animates or motion.keeps_image
+        given = partial(
+            with_known, known=known, latent_format=model.get_model_object("latent_format"), motion=motion
+        )
         if self.context_scale == 1.0:
-            self.set_conds(*(with_known(conds, known, latent_format) for conds in (positive, negative)))
+            self.set_conds(given(positive), given(negative))
             return
         self.inner_set_conds(
             {
-                "positive": with_known(positive, known, latent_format),
+                "positive": given(positive),
                 "negative": without_known(negative, known),
                 "text": without_known(positive, known),
             }
@@ -74,7 +88,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
         latent_image = self.known.paste(latent_image)
         denoise_mask = self.known.free(denoise_mask) if self.learned else self.known.pin(denoise_mask)
         made = super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
-        return self.known.paste(made) if len(sigmas) == 0 or sigmas[-1] == 0 else made
+        finished = len(sigmas) == 0 or sigmas[-1] == 0
+        return self.known.paste(made) if finished and self.pasted else made
 
     def predict_noise(
         self, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed: int | None = None

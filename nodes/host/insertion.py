@@ -6,6 +6,7 @@ into the UNet for the length of one APPLY_MODEL call and take it out again, what
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,17 +16,23 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ...temporal.affinity import Motion
 from ...temporal.clip import Clip
 from ...temporal.errors import IncompatibleModelError, InvalidInputError
 from ...temporal.formats import trained_frames
-from ...temporal.stack import StackConfig, TemporalStack
+from ...temporal.known_channels import Condition, known_channels, nothing_known
+from ...temporal.stack import NEEDS_IMAGE, StackConfig, TemporalStack
 from .hooks import inserted
 from .shapes import base_name, unet_shape
 
 KEY = "video_ldm"
 CLIP_KEY = "video_ldm.clip"
+MOTION_KEY = "video_ldm.image_motion"
 TEXT_COND = "video_ldm_text"
 KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sampler's scale, and the mask
+IMAGE_COND = (
+    "video_ldm_image"  # per frame (f c+1 h w): latent of the image it is made from; how alike they are
+)
 # Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
 # benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
 ACTIVATION_FACTOR = 1.1
@@ -99,9 +106,40 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
     ]
 
 
+def condition_of(model: Any) -> Condition | None:
+    """How known frames enter an image model that takes in more than the noisy latent; None: they do not."""
+    config = model.model.model_config.unet_config
+    if config["in_channels"] == config["out_channels"]:  # layers of such a model that were put on another one
+        return None
+    conditions = (stack.config.condition for stack, _ in stacks_of(model))
+    return next(filter(None, conditions), None)
+
+
 def layers_know_frames(model: Any) -> bool:
-    """Whether a MODEL has temporal layers that were trained on known frames."""
-    return any(stack.config.known_frames for stack, _ in stacks_of(model))
+    """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with them."""
+    return condition_of(model) is not None or any(stack.config.known_frames for stack, _ in stacks_of(model))
+
+
+def animates_image(model: Any) -> bool:
+    """Whether a MODEL has motion modules that animate a given image."""
+    return any(stack.config.image for stack, _ in stacks_of(model))
+
+
+def set_image_motion(model: Any, motion: Motion) -> Any:
+    """Clone of a MODEL that moves a given image so far. Raises IncompatibleModelError when it animates none."""
+    if not animates_image(model):
+        raise IncompatibleModelError(
+            "The MODEL has no layers that animate an image. Put Load Temporal Layers with PIA or AnimateLCM-I2V before this "
+            "node, or leave it out."
+        )
+    patched = model.clone()
+    patched.set_attachments(MOTION_KEY, motion)
+    return patched
+
+
+def image_motion(model: Any) -> Motion:
+    """How far a MODEL moves the image that it animates."""
+    return model.get_attachment(MOTION_KEY) or Motion()
 
 
 def check_base(model: Any, config: StackConfig) -> None:
@@ -138,8 +176,15 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
             f"The latent has shape {tuple(noise.shape)}; the image model needs (frames, {channels}, height, width). "
             "Use Empty Latent Image, or encode with this checkpoint's VAE."
         )
+    check_image(model, executor.class_obj.conds)
     window = getattr(model.model_options.get("context_handler"), "context_length", None)
     frames = noise.shape[0] if window is None else min(noise.shape[0], window)
+    conds = itertools.chain.from_iterable(executor.class_obj.conds.values())
+    if condition_of(model) == "nearest" and not all(KNOWN_COND in cond["model_conds"] for cond in conds):
+        raise InvalidInputError(
+            "This model fills in between given frames, but none were given. Put Known Frames before the sampler, with "
+            "pattern every N."
+        )
     for stack, settings in stacks_of(model):
         if 0 < stack.config.max_frames < frames and settings.longer_clips == REFUSE:
             raise InvalidInputError(
@@ -148,6 +193,14 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
                 "add Video Windows to the model, or set longer_clips of Load Temporal Layers to squeeze or convolve."
             )
     return executor(noise, *args, **kwargs)
+
+
+def check_image(model: Any, conds: Mapping[str, Any]) -> None:
+    """Refuse layers that animate an image when none of the guider's conditions has it."""
+    given = any(IMAGE_COND in cond.get("model_conds", {}) for group in conds.values() for cond in group or ())
+    for stack, _ in stacks_of(model):
+        if stack.config.image and not given:
+            raise IncompatibleModelError(NEEDS_IMAGE.format(family=stack.config.family))
 
 
 def count_activations(
@@ -167,14 +220,19 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     base_model = executor.class_obj
     model = base_model.current_patcher
     dtype = base_model.manual_cast_dtype or base_model.get_dtype()
-    text, known = kwargs.pop(TEXT_COND, None), kwargs.pop(KNOWN_COND, None)
+    text, known, image = (kwargs.pop(key, None) for key in (TEXT_COND, KNOWN_COND, IMAGE_COND))
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
+    condition = condition_of(model)
+    if condition is not None:  # in the place of what the host found
+        args = (_channels(condition, known, x), *args[1:])
     base_clip = Clip(
         num_frames=num_frames,
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
         text=None if text is None else text[::num_frames].to(like),
+        image=None if image is None else image.to(like),
+        frame_weight=image_motion(model).frame_weight,
     )
     with ExitStack() as hooks:
         for stack, settings in stacks_of(model):
@@ -192,3 +250,8 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)
+
+
+def _channels(condition: Condition, known: Tensor | None, x: Tensor) -> Tensor:
+    """Further input channels of the image model, from the known frames of this call if there are any."""
+    return nothing_known(condition, x) if known is None else known_channels(condition, known.to(x))

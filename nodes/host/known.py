@@ -17,8 +17,10 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...temporal.affinity import Motion, nearest
 from ...temporal.errors import InvalidInputError
-from .insertion import KNOWN_COND
+from ...temporal.known_channels import nearest_given
+from .insertion import IMAGE_COND, KNOWN_COND
 
 KNOWN_KEY = "video_ldm_known"
 
@@ -35,6 +37,11 @@ class KnownFrames:
         pasted = samples.clone()
         pasted[self.mask] = self.latents[self.mask].to(samples)
         return pasted
+
+    def spread(self) -> KnownFrames:
+        """The same clip with every frame given: those that are not, as the given one that is nearest."""
+        mask = self.mask.to(self.latents.device)
+        return KnownFrames(self.latents[nearest_given(mask)], torch.ones_like(mask))
 
     def pin(self, denoise_mask: Tensor | None) -> Tensor:
         """A host's mask (f 1 h w), 1 = denoise, under which the given frames stay."""
@@ -114,23 +121,33 @@ def _size(latents: Tensor) -> str:
     return f"{width} x {height} with {channels} channels"
 
 
-def with_known(conditioning: list, known: KnownFrames, latent_format: Any) -> list:
-    """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents; the input stays as it was."""
+def with_known(conditioning: list, known: KnownFrames, latent_format: Any, motion: Motion) -> list:
+    """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents; the input stays as it was.
+
+    Layers that animate an image see, at every frame, the known frame that is nearest.
+    """
     mask = known.mask.to(known.latents)[:, None, None, None]
     scaled = latent_format.process_in(known.latents)
-    both = torch.cat([scaled * mask, mask.expand_as(scaled[:, :1])], dim=1)
-    return _with_cond(conditioning, both)
+    images, distances = nearest(known.mask.tolist())
+    affinity = motion.of_frames(distances).to(scaled)[:, None, None, None]
+    given = {KNOWN_COND: (scaled * mask, mask), IMAGE_COND: (scaled[images.to(scaled.device)], affinity)}
+    joined = {
+        key: torch.cat([latents, number.expand_as(latents[:, :1])], dim=1)
+        for key, (latents, number) in given.items()
+    }
+    return _with_conds(conditioning, joined)
 
 
 def without_known(conditioning: list, known: KnownFrames) -> list:
     """The same CONDITIONING with no frame given, in a form that runs in one batch with the other."""
     frames, channels, *size = known.latents.shape
-    return _with_cond(conditioning, known.latents.new_zeros(frames, channels + 1, *size))
+    nothing = known.latents.new_zeros(frames, channels + 1, *size)
+    return _with_conds(conditioning, {KNOWN_COND: nothing, IMAGE_COND: nothing})
 
 
-def _with_cond(conditioning: list, value: Tensor) -> list:
-    cond = comfy.conds.CONDNoiseShape(value)
+def _with_conds(conditioning: list, values: Mapping[str, Tensor]) -> list:
+    conds = {key: comfy.conds.CONDNoiseShape(value) for key, value in values.items()}
     return [
-        [tensor, {**options, "model_conds": {**options.get("model_conds", {}), KNOWN_COND: cond}}]
+        [tensor, {**options, "model_conds": {**options.get("model_conds", {}), **conds}}]
         for tensor, options in conditioning
     ]

@@ -9,7 +9,7 @@ import comfy.lora
 
 from ...temporal.errors import IncompatibleModelError
 from ...temporal.files import read_weights
-from ...temporal.formats.motion_lora import read_motion_lora
+from ...temporal.formats.motion_lora import read_motion_lora, takes_motion_lora
 from .files import MOTION_LORA, full_path
 from .insertion import KEY
 
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 
 def add_motion_lora(model: Any, name: str, strength: float) -> Any:
-    """Clone of a MODEL whose motion modules are changed by a file in `models/motion_lora`.
+    """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`.
 
-    Raises IncompatibleModelError when the MODEL has no motion modules.
+    Raises IncompatibleModelError when the MODEL has no layers that motion LoRAs are made for.
     """
     patchers = model.get_additional_models_with_key(KEY)
     if not patchers:
@@ -30,7 +30,7 @@ def add_motion_lora(model: Any, name: str, strength: float) -> Any:
     file = read_weights(full_path(MOTION_LORA, name))
     changed = [patcher.clone() for patcher in patchers]
     for patcher in changed:
-        if patcher.model.config.motion is not None or len(changed) == 1:
+        if takes_motion_lora(patcher.model) or len(changed) == 1:
             lora = read_motion_lora(file, patcher.model)
             patches = comfy.lora.load_lora(dict(lora.factors), dict(lora.targets))
             patcher.add_patches(patches, strength)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 MAX_FRAMES = 32
+STRIP_FRAMES, STRIP_SIDE = 16, 256
 
 
 class AnimatedStrip(Image.Image):
@@ -53,3 +54,12 @@ def _strip(previewer: Any, x0: Tensor, fps: float) -> AnimatedStrip:
     with torch.no_grad():
         frames = [previewer.decode_latent_to_preview(frame[None]) for frame in x0[::stride]]
     return AnimatedStrip(frames, fps / stride)
+
+
+def thumbnails(frames: Tensor) -> list[Image.Image]:
+    """Small pictures of frames (n h w 3) in 0..1; their longest side is at most STRIP_SIDE."""
+    pixels = (255 * frames[..., :3].clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
+    pictures = [Image.fromarray(frame) for frame in pixels]
+    for picture in pictures:
+        picture.thumbnail((STRIP_SIDE, STRIP_SIDE))
+    return pictures

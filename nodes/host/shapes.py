@@ -7,7 +7,7 @@ from typing import Any
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ...temporal.errors import IncompatibleModelError
-from ...temporal.plan import SD_X4, UNetShape
+from ...temporal.plan import X4, UNetShape
 
 BASE_BY_CONTEXT = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 
@@ -29,6 +29,6 @@ def unet_shape(model: Any) -> UNetShape:
 
 def base_name(shape: UNetShape) -> str:
     """The family of image models with these sizes, as artists call it."""
-    if (shape.model_channels, shape.context_dim) == (SD_X4.model_channels, SD_X4.context_dim):
-        return "the SD x4 upscaler"
+    if (shape.context_dim, shape.model_channels) == (X4.context_dim, X4.model_channels):
+        return "SD x4 upscaler"
     return BASE_BY_CONTEXT.get(shape.context_dim, f"a model with text width {shape.context_dim}")

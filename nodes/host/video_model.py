@@ -104,9 +104,10 @@ def _image_model(name: str, video: VideoModel) -> Any:
             f"{name}: the host cannot build the image model of {video.family} from it ({reason}). It may be damaged."
         ) from None
     if model is None:
+        base = "SD 2.x" if video.stack is None else video.stack.config.base
         raise CheckpointFormatError(
             f"{name}: the host knows no image model with the sizes of the one in it. {video.family} as published has those of "
-            "SD 2.x; this file may be damaged, or another model built on it."
+            f"{base}; this file may be damaged, or another model built on it."
         )
     differing = video.image.keys() ^ model.model.diffusion_model.state_dict().keys()
     if differing:

@@ -29,7 +29,11 @@ NOISE_KEY = "video_ldm.windows"
 
 
 class FrameWindow(IndexListContextWindow):
-    """Some frames of a clip."""
+    """Some frames of a clip of `num_frames`."""
+
+    def __init__(self, frames: list[int], num_frames: int) -> None:
+        super().__init__(frames)
+        self.num_frames = num_frames
 
     def get_tensor(self, full: Tensor, device: Any = None, dim: int | None = None) -> Tensor:
         """Their rows of a tensor with one row per frame; a tensor with one row for all stays as it is."""
@@ -60,7 +64,10 @@ class ClipWindows(IndexListContextHandler):
 
     def get_context_windows(self, model: Any, x_in: Tensor, model_options: dict) -> list[FrameWindow]:
         """The windows of this step."""
-        return [FrameWindow(frames) for frames in self.context_schedule.func(len(x_in), self, model_options)]
+        total = len(x_in)
+        return [
+            FrameWindow(frames, total) for frames in self.context_schedule.func(total, self, model_options)
+        ]
 
     def execute(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """All windows of one evaluation; hints that were cut for it are let go afterwards."""
@@ -86,17 +93,23 @@ class ClipWindows(IndexListContextHandler):
     def prepare_control_objects(self, control: Any, device: Any = None) -> Any:
         """A ControlNet that sees the hints of the window; the same one for all conditions that share it."""
         if id(control) not in self._controls:
-            own = copy.copy(control)
-            own.cond_hint = None
-            if own.cond_hint_original is not None and len(own.cond_hint_original) > 1:
-                last = len(own.cond_hint_original) - 1
-                own.cond_hint_original = own.cond_hint_original[
-                    [min(i, last) for i in self._window.index_list]
-                ]
+            own = _control_of(control, self._window)
             if own.previous_controlnet is not None:
                 own.previous_controlnet = self.prepare_control_objects(own.previous_controlnet, device)
             self._controls[id(control)] = own
         return self._controls[id(control)]
+
+
+def _control_of(control: Any, window: FrameWindow) -> Any:
+    """A copy of a ControlNet with the hints of a window; one that knows frames does it itself."""
+    if hasattr(control, "for_window"):
+        return control.for_window(window.index_list, window.num_frames)
+    own = copy.copy(control)
+    own.cond_hint = None
+    if own.cond_hint_original is not None and len(own.cond_hint_original) > 1:
+        last = len(own.cond_hint_original) - 1
+        own.cond_hint_original = own.cond_hint_original[[min(i, last) for i in window.index_list]]
+    return own
 
 
 def _cut(value: Any, num_frames: int, window: FrameWindow) -> Any:

@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import CheckpointFormatError, InvalidInputError
 from ..files import WeightsFile, read_weights, write_weights
 from ..stack import TemporalStack
-from . import lvdm, modelscope, native, svd, videocrafter
+from . import inside, lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
 from .facts import Schedule
 from .hotshot import HOTSHOT
@@ -36,7 +36,14 @@ __all__ = [
     "video_family",
 ]
 
-FAMILIES = (native, ORIGINAL, DIFFUSERS, HOTSHOT)  # the original spelling is also one of diffusers' names
+FAMILIES = (
+    native,
+    ORIGINAL,  # also one of diffusers' names
+    DIFFUSERS,
+    HOTSHOT,
+    lavie.UPSCALER,
+    upscale_a_video.UPSCALER,
+)
 # bring an image model that was trained along; their temporal layers can be taken out
 SEPARABLE = (
     videocrafter.VIDEOCRAFTER2,
@@ -44,6 +51,9 @@ SEPARABLE = (
     videocrafter.VIDEOCRAFTER1_512,
     modelscope.ORIGINAL,
     modelscope.DIFFUSERS,
+    lavie.BASE,
+    lavie.INTERPOLATION,
+    seine.SEINE,
 )
 VIDEO_MODELS = (svd.ORIGINAL, svd.DIFFUSERS, *SEPARABLE)
 # what trainers and pipelines put before every key
@@ -106,7 +116,7 @@ def open_video_model(
     raise CheckpointFormatError(f"{name} is no video model that can be read: {describe(named)}")
 
 
-def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | None:
+def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.WholeFamily | None:
     """The family of whole video models that a file, under bare names, is of."""
     return next((family for family in VIDEO_MODELS if family.recognise(file)), None)
 

@@ -1,6 +1,6 @@
 """Write a stack in another spelling: native, or that of any code that has motion modules. No weight is changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -10,15 +10,15 @@ from ..files import write_weights
 from ..stack import TemporalStack
 from .animatediff import ORIGINAL
 from .hotshot import HOTSHOT
+from .image_parts import PARTS
 from .motion_adapter import DIFFUSERS
-from .motion_modules import FAMILY_KEY, Spelling, file_keys, position_table
+from .motion_modules import FAMILY_KEY, WITHOUT_TABLES, Spelling, file_keys, position_table
 from .native import save_stack
 
 NATIVE = "native"
 SPELLINGS: Mapping[str, Spelling] = {
     spelling.name.lower(): spelling for spelling in (ORIGINAL, DIFFUSERS, HOTSHOT)
 }
-WITHOUT_TABLES = "AnimateLCM"  # in the original spelling, where their absence tells the family
 
 
 def write(path: str | Path, stack: TemporalStack, spelling: str) -> None:
@@ -31,19 +31,29 @@ def write(path: str | Path, stack: TemporalStack, spelling: str) -> None:
         save_stack(path, stack)
         return
     chosen = SPELLINGS[spelling]
-    if stack.config.motion is None or stack.config.family not in chosen.families.values():
+    if stack.config.motion is None or stack.config.family not in _families(stack, chosen):
         raise InvalidInputError(
             f"The {chosen.name} spelling has no names for {stack.config.family} layers; write them as {NATIVE}."
         )
     metadata = {"format": "pt", FAMILY_KEY: stack.config.family}
-    write_weights(path, dict(_spelled(stack, chosen)), metadata)
+    write_weights(path, dict(spelled(stack, chosen)), metadata)
 
 
-def _spelled(stack: TemporalStack, spelling: Spelling) -> Iterator[tuple[str, Tensor]]:
+def _families(stack: TemporalStack, spelling: Spelling) -> Collection[str]:
+    part = PARTS.get(stack.config.image)
+    if part is None:
+        return spelling.families.values()
+    return part.families.values() if spelling.name in part.spellings else ()
+
+
+def spelled(stack: TemporalStack, spelling: Spelling) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of a file that holds a stack, in a spelling."""
     weights = stack.state_dict()
     first, tables = f"{spelling.norms[0]}.weight", spelling.tables
-    if stack.config.family == WITHOUT_TABLES and spelling is ORIGINAL:
+    if stack.config.family in WITHOUT_TABLES and spelling is ORIGINAL:
         tables = ()
+    if stack.config.image is not None:
+        yield from PARTS[stack.config.image].spelled(weights)
     for own, parts in file_keys(stack, spelling).items():
         weight = weights[own]
         yield from zip(parts, (part.clone() for part in weight.chunk(len(parts))), strict=True)

@@ -23,12 +23,13 @@ class Schedule:
 class Facts:
     """One family, under the name that its stacks carry in `StackConfig.family`."""
 
-    trained_frames: str | int
+    trained_frames: int
     schedule: Schedule | None  # None: that of the host's own model
     advice: str
     licence: str
     clip_norm: bool = False  # as in `MotionConfig`
     clip_norm_image: bool = False
+    variants: str = ""  # that the same layout has, with clips of another length in training
 
 
 ANIMATEDIFF = Schedule("sqrt_linear")
@@ -36,6 +37,11 @@ VIDEOCRAFTER_LICENCE = (
     "like Apache-2.0 for the code; its README restricts use to research and non-commercial purposes"
 )
 TEXT_AND_VAE = "the text encoder of SD 2.x (OpenCLIP ViT-H), the VAE of SD 1.x or 2.x"
+LAVIE = Schedule("sqrt_linear", 0.0001, 0.02)
+LAVIE_LICENCE = (
+    "code Apache-2.0; weights for research and free commercial use, for which they ask to be written to"
+)
+TEXT_AND_VAE_1 = "the text encoder and the VAE of SD 1.x"
 ANIMATEDIFF_LICENCE = "Apache-2.0 (code; its README says released for academic use)"
 
 FACTS: Mapping[str, Facts] = {
@@ -62,6 +68,26 @@ FACTS: Mapping[str, Facts] = {
         "Sampler lcm, scheduler sgm_uniform, 4 to 8 steps, CFG 1 to 2, with AnimateLCM's own LoRA on the image model.",
         "MIT",
     ),
+    "PIA": Facts(
+        16,
+        ANIMATEDIFF,
+        "Any sampler, CFG 7.5 to 8.5. Animates an image from Known Frames; Image Motion says how far it moves.",
+        "Apache-2.0",
+        clip_norm_image=True,
+    ),
+    "SparseCtrl": Facts(
+        16,
+        ANIMATEDIFF,
+        "With AnimateDiff v3 layers on the model; strength 1, less for a looser likeness.",
+        "Apache-2.0",
+    ),
+    "AnimateLCM-I2V": Facts(
+        16,
+        Schedule("sqrt_linear", end=0.014, lcm_steps=200),
+        "Sampler lcm, scheduler sgm_uniform, 2 to 4 steps, CFG 1, with AnimateLCM-I2V's own LoRA on the image model. Animates "
+        "an image from Known Frames; Image Motion says how far it moves.",
+        "MIT",
+    ),
     "AnimateDiff SDXL beta": Facts(
         16,
         Schedule("linear", end=0.020),
@@ -77,17 +103,19 @@ FACTS: Mapping[str, Facts] = {
         clip_norm_image=True,
     ),
     "Stable Video Diffusion": Facts(
-        "14 (XT: 25)",
+        14,
         None,
         "SVD_img2vid_Conditioning, CFG from 1 for the first frame to 2.5 for the last, about 25 steps, 1024 x 576; the image "
         "encoder and the VAE come from the checkpoint with Image Only Checkpoint Loader.",
         "Stability AI Community or, for the first releases, SVD non-commercial community licence",
+        variants="XT 25",
     ),
     "ModelScope or ZeroScope": Facts(
-        "16 (ZeroScope: 24)",
+        16,
         Schedule("linear"),
         f"CFG 9 to 15, 256 x 256 (ZeroScope 576 x 320), {TEXT_AND_VAE}.",
         "code Apache-2.0, weights CC-BY-NC-4.0",
+        variants="ZeroScope 24",
     ),
     "VideoCrafter2": Facts(
         16,
@@ -103,5 +131,32 @@ FACTS: Mapping[str, Facts] = {
     ),
     "VideoCrafter1 for 512 x 320": Facts(
         16, Schedule("linear"), f"CFG 12, 512 x 320, {TEXT_AND_VAE}.", VIDEOCRAFTER_LICENCE
+    ),
+    "LaVie": Facts(16, LAVIE, f"ddpm, 50 steps, CFG 7 to 7.5, 512 x 320, {TEXT_AND_VAE_1}.", LAVIE_LICENCE),
+    "SEINE": Facts(
+        16,
+        LAVIE,
+        "Known Frames with the first frame, or the first and the last for a transition; ddim or ddpm, up to 250 steps, CFG 8, "
+        f"512 x 320, {TEXT_AND_VAE_1}.",
+        LAVIE_LICENCE,
+    ),
+    "LaVie interpolation": Facts(
+        "61 (16 given)",
+        LAVIE,
+        "Known Frames every 4th; ddim, 50 steps, CFG 4, the prompt with ', 4k.' at its end, 512 x 320, "
+        f"{TEXT_AND_VAE_1}.",
+        LAVIE_LICENCE,
+    ),
+    "LaVie VSR": Facts(
+        8,
+        LAVIE,
+        "ddim, 50 steps, CFG 5, noise level 50 of 350 (noise_augmentation 0.14), 8 frames at a time.",
+        LAVIE_LICENCE,
+    ),
+    "Upscale-A-Video": Facts(
+        8,
+        LAVIE,
+        "30 steps, CFG 6, noise level 120 of 350 (noise_augmentation 0.34), windows of 8 frames that overlap by 2.",
+        "S-Lab 1.0, non-commercial (code and weights)",
     ),
 }

@@ -1,7 +1,10 @@
-"""Motion LoRA: low-rank changes of motion modules. Several spellings of keys become one, that of the host's LoRA code.
+"""Motion LoRA: low-rank changes of temporal layers. Several spellings of keys become one, that of the host's LoRA code.
 
 A spelling is <module>.<attention>.processor.to_q_lora.down.weight and its relatives, below the names that a motion module has
-in AnimateDiff's or diffusers' files.
+in AnimateDiff's or diffusers' files; with "_" for every "." and "lora_unet_" before it, as trainers of image LoRAs write; or
+MotionDirector's list without names, whose order tells (for ModelScope and ZeroScope).
+
+Shapes: r rank, i and o channels into and out of a changed layer.
 """
 
 import re
@@ -13,9 +16,11 @@ from torch import Tensor
 from ..errors import CheckpointFormatError, IncompatibleModelError
 from ..files import WeightsFile, check_numbers, listed, shown, size
 from ..stack import TemporalStack
+from . import modelscope
 from .animatediff import ORIGINAL
 from .motion_adapter import DIFFUSERS
 from .motion_modules import file_keys
+from .strangers import is_list
 
 # what trainers write before the leaf, and where the changed weight really is
 ENDS = {
@@ -28,8 +33,17 @@ ENDS = {
     r"\.lora\.(down|up)\.weight": "",
     r"\.alpha": "",
 }
-Target = str | tuple[str, tuple[int, int, int]]
+FLAT = "lora_unet_"
+# the layers of each transformer over frames, in the order of MotionDirector's list
+IN_ORDER = (
+    *(f"attn{i}.{layer}" for i in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")),
+    "ff.net.0.proj",
+    "ff.net.2",
+)
 LEAVES = {"A": "lora_down.weight", "B": "lora_up.weight", "down": "lora_down.weight", "up": "lora_up.weight"}
+
+
+Target = str | tuple[str, tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -42,31 +56,37 @@ class MotionLora:
 
     factors: Mapping[str, Tensor]
     targets: Mapping[str, Target]
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def takes_motion_lora(stack: TemporalStack) -> bool:
+    """Whether a stack has layers that motion LoRAs are made for."""
+    return stack.config.motion is not None or stack.config.family == modelscope.NAME
 
 
 def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
-    """Fit a motion LoRA to a stack of motion modules. Modules in the middle block may be missing in the stack.
+    """Fit a motion LoRA to a stack. Modules in the middle block may be missing in the stack.
 
     Raises:
-        IncompatibleModelError: the stack has no motion modules, or none of them is changed.
-        CheckpointFormatError: a key that is not understood.
+        IncompatibleModelError: the stack has layers of another kind.
+        CheckpointFormatError: a key that is not understood, or a list of another length or shape.
     """
-    if stack.config.motion is None:
+    if not takes_motion_lora(stack):
         raise IncompatibleModelError(
             f"{file.path.name} is for motion modules of the AnimateDiff kind, but the MODEL has layers of another kind. "
             "Load an AnimateDiff file with Load Temporal Layers."
         )
     known = dict(_targets(stack))
+    if is_list(file.tensors):
+        return _listed(file, stack, known)
+    flat = {FLAT + name.replace(".", "_"): name for name in known}
     factors, targets, skipped, unknown = {}, {}, [], []
     for key, tensor in file.tensors.items():
         found = _split(key)
-        if found is None:
-            unknown.append(key)
-        elif found[0] in known:
-            module, leaf = found
-            factors[f"{module}.{leaf}"], targets[module] = tensor, known[module]
-        elif found[0].startswith("mid_block."):
+        module = found and flat.get(found[0], found[0])
+        if module in known:
+            factors[f"{module}.{found[1]}"], targets[module] = tensor, known[module]
+        elif module and module.removeprefix(FLAT).startswith("mid_block"):
             skipped.append(key)
         else:
             unknown.append(key)
@@ -77,6 +97,36 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
     for module in targets:
         _check_factors(file.path.name, module, factors, known[module], stack)
     return MotionLora(factors, targets, tuple(skipped))
+
+
+def _listed(file: WeightsFile, stack: TemporalStack, known: Mapping[str, Target]) -> MotionLora:
+    """MotionDirector's list: for each layer in turn the factor (o r), then the factor (r i)."""
+    if stack.config.family != modelscope.NAME:
+        raise IncompatibleModelError(
+            f"{file.path.name} is a LoRA of MotionDirector for {modelscope.NAME}, but the MODEL has {stack.config.family} "
+            f"layers. Load {modelscope.NAME} with Load Video Model."
+        )
+    names = list(_names_in_order(stack))
+    matrices = [file.tensors[str(number)] for number in range(len(file.tensors))]
+    if len(matrices) != 2 * len(names):
+        raise CheckpointFormatError(
+            f"{file.path.name} is a list of {len(matrices)} matrices; MotionDirector's temporal LoRA for "
+            f"{modelscope.NAME} has {2 * len(names)}. It may be the spatial LoRA, which changes the image model, or damaged."
+        )
+    factors = {}
+    for name, up, down in zip(names, matrices[::2], matrices[1::2], strict=True):
+        factors |= {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}
+        _check_factors(file.path.name, name, factors, known[name], stack)
+    return MotionLora(factors, {name: known[name] for name in names})
+
+
+def _names_in_order(stack: TemporalStack) -> Iterator[str]:
+    """The layers of MotionDirector's list: in diffusers' UNet the middle block is registered last."""
+    keys = modelscope.DIFFUSERS.temporal_keys(stack)
+    frames = [f"layers.{site.name}.norm.weight" for site in stack.sites if site.kind == "frames"]
+    modules = [keys[key][0].removesuffix(".norm.weight") for key in frames]
+    for module in sorted(modules, key=lambda name: name.startswith("mid_block.")):
+        yield from (f"{module}.transformer_blocks.0.{layer}" for layer in IN_ORDER)
 
 
 def _check_factors(
@@ -103,9 +153,13 @@ def _check_factors(
 
 
 def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target]]:
-    """Every linear layer of the motion modules as files name it, and our weight or the part of it."""
-    for spelling in (ORIGINAL, DIFFUSERS):
-        for own, parts in file_keys(stack, spelling).items():
+    """Every linear layer of the temporal layers as files name it, and our weight or the part of it."""
+    if stack.config.motion is not None:
+        spelled = [file_keys(stack, spelling) for spelling in (ORIGINAL, DIFFUSERS)]
+    else:
+        spelled = [family.temporal_keys(stack) for family in (modelscope.ORIGINAL, modelscope.DIFFUSERS)]
+    for keys in spelled:
+        for own, parts in keys.items():
             rows = stack.get_parameter(own).shape[0] // len(parts)
             for index, part in enumerate(parts):
                 if part.endswith(".weight"):

@@ -19,11 +19,16 @@ from ..layers.position import FrameTable
 from ..plan import SD1, SDXL, UNetShape, motion_plan
 from ..stack import StackConfig, TemporalStack
 from .facts import FACTS
+from .image_parts import ImagePart, image_part
 from .keys import check_keys, joined
 from .source import Source
 from .strangers import relative
 
 BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the UNet
+WITHOUT_TABLES = (
+    "AnimateLCM",
+    "AnimateLCM-I2V",
+)  # in the original spelling, where their absence tells the family
 FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
 TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 
@@ -77,17 +82,23 @@ class Spelling:
         Raises:
             CheckpointFormatError: a key is missing, unknown or of another shape, or a position table is not the fixed one.
         """
-        name, own = file.path.name, set(self.keys_of(file))
-        config = _config(file, own, self)
+        name, own, part = file.path.name, set(self.keys_of(file)), image_part(file.tensors)
+        config = _config(file, own, self, part)
         stack = TemporalStack(config, ops=ops, device="meta")
         keys = file_keys(stack, self)
-        wanted = {key for parts in keys.values() for key in parts}
+        given = {} if part is None else part.weights(file.tensors)
+        wanted = {key for parts in keys.values() for key in parts} | (
+            part.keys(file.tensors) if part else set()
+        )
         tables = {key for key in own if key.endswith(self.tables)}
-        others = file.tensors.keys() - own
+        others = file.tensors.keys() - own - wanted
         image = others if any(".resnets." in key for key in others) else set()
-        check_keys(name, config.family, wanted - own, file.tensors.keys() - wanted - tables - image)
-        _check_tables(name, file.tensors, tables)
-        assign_weights(stack, dict(joined(name, file.tensors, keys, stack)), name, dtype, device)
+        check_keys(
+            name, config.family, wanted - file.tensors.keys(), file.tensors.keys() - wanted - tables - image
+        )
+        check_tables(name, file.tensors, tables)
+        weights = {**dict(joined(name, file.tensors, keys, stack)), **given}
+        assign_weights(stack, weights, name, dtype, device)
         unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
         return stack, Source(self.name, len(wanted), unused)
 
@@ -115,22 +126,28 @@ def modules(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int
             yield site.name, (block.get(section, "mid_block"), index)
 
 
-def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig:
-    name, tensors = file.path.name, file.tensors
-    levels = len({key.split(".")[1] for key in own if key.startswith("down_blocks.")})
+def base_of(name: str, keys: set[str]) -> tuple[str, UNetShape]:
+    """The image model that motion modules were made for, by the number of its resolutions."""
+    levels = len({key.split(".")[1] for key in keys if key.startswith("down_blocks.")})
     if levels not in BASES:
         raise CheckpointFormatError(
             f"{name} has motion modules for a UNet of {levels} resolutions; SD 1.x has 4 and SDXL 3. It may be damaged."
         )
-    base, unet = BASES[levels]
+    return BASES[levels]
+
+
+def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePart | None) -> StackConfig:
+    name, tensors = file.path.name, file.tensors
+    base, unet = base_of(name, own)
     middle = any(key.startswith("mid_block.") for key in own)
     lengths = {
         tensors[key].shape[1] for key in own if key.endswith(spelling.tables) and tensors[key].ndim == 3
     }
     length = max(lengths, default=None)
-    family = spelling.families.get((base, middle, length), spelling.families.get((base, middle, 32)))
+    families = spelling.families if part is None else part.families
+    family = families.get((base, middle, length), families.get((base, middle, 32)))
     written = file.metadata.get(FAMILY_KEY)
-    family = written if written in spelling.families.values() else family
+    family = written if written in families.values() else family
     if family is None:
         raise CheckpointFormatError(
             f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which no published "
@@ -140,15 +157,17 @@ def _config(file: WeightsFile, own: set[str], spelling: Spelling) -> StackConfig
     return StackConfig(
         unet=unet,
         base=base,
-        max_frames=length or (64 if family == "AnimateLCM" else 32),
+        max_frames=length or (64 if family in WITHOUT_TABLES else 32),
         known_frames=False,
         frame_rate=False,
         family=family,
         motion=MotionConfig(middle, facts.clip_norm, facts.clip_norm_image),
+        image=None if part is None else part.kind,
     )
 
 
-def _check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> None:
+def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> None:
+    """Refuse a file whose position tables are not the fixed one, which is computed anew."""
     expected: dict[torch.Size, Tensor] = {}
     for key in sorted(tables):
         table = tensors[key]

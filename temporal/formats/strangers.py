@@ -54,20 +54,14 @@ RELATIVES = (
         LORA,
     ),
     Sign(
-        "it is SparseCtrl for RGB frames, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for RGB frames; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding.weight", "motion_modules."),
     ),
     Sign(
-        "it is SparseCtrl for scribbles, a ControlNet with motion modules, " + NOT_YET,
+        "it is SparseCtrl for scribbles; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding", "motion_modules."),
     ),
-    Sign("it is AnimateLCM for image to video, " + NOT_YET, ("motion_modules.", "img_encoder.conv_in.")),
     Sign("it is FancyVideo, " + NOT_YET, ("motion_modules.", "fps_embedding.linear")),
-    Sign(
-        "it is PIA, motion modules that see the first image, " + NOT_YET,
-        ("motion_modules.",),
-        size=("conv_in.weight", 1, 9),
-    ),
 )
 VIDEO_MODELS = (
     Sign(
@@ -79,17 +73,8 @@ VIDEO_MODELS = (
         ("temporal_transformer_blocks.",),
     ),
     Sign(
-        f"it is SEINE, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs"), size=("conv_in.weight", 1, 9)
-    ),
-    Sign(f"it is LaVie's base model, {WHOLE}, {NOT_YET}", (".attn_temp.", "rotary_emb.freqs")),
-    Sign(
-        "it is LaVie's upscaler, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temporal_blocks.",)
-    ),
-    Sign("it is Upscale-A-Video, temporal layers on the x4 upscaler, " + NOT_YET, ("down_temp_blocks.",)),
-    Sign(
-        f"it is LaVie's interpolation model, {WHOLE}, {NOT_YET}",
-        (".attn_temp.",),
-        size=("conv_in.weight", 1, 8),
+        "it holds temporal layers of LaVie or SEINE without the image model that was trained along; load the whole file.",
+        (".attn_temp.", "time_rel_pos_bias."),
     ),
     Sign(
         f"it is a masked variant of LaVie's interpolation model, {WHOLE}, {NOT_YET}",
@@ -177,8 +162,17 @@ def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None
     return next((sign.sentence for sign in signs if sign.fits(tensors)), None)
 
 
+def is_list(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are a list of matrices, as MotionDirector saves them: numbers for names."""
+    numbered = tensors.keys() == {str(number) for number in range(len(tensors))}
+    return bool(tensors) and numbered and all(tensor.ndim == 2 for tensor in tensors.values())
+
+
 def _unnamed(tensors: Mapping[str, Tensor]) -> str | None:
     """A list of matrices has numbers for names."""
-    if tensors and all(key.isdigit() and tensor.ndim == 2 for key, tensor in tensors.items()):
-        return "it is a LoRA of MotionDirector for ModelScope or ZeroScope, " + NOT_YET
+    if is_list(tensors):
+        return (
+            "it is a LoRA of MotionDirector for ModelScope or ZeroScope; put it in models/motion_lora and load it with Load "
+            "Motion LoRA."
+        )
     return None

@@ -16,7 +16,7 @@ from .mixing import zero_init
 from .position import FrameTable
 from .transformer import FeedForward
 
-HEADS, ATTENTIONS = 8, 2  # in every published file
+HEADS, ATTENTIONS = 8, 2  # in every published file, except that SparseCtrl has one attention
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,12 @@ class MotionConfig:
     middle: bool  # one in the middle block too
     clip_norm: bool  # the module's own norm: over the clip
     clip_norm_image: bool  # the norms of the image model's ResBlocks and its last one: over the clip
+    control: bool | None = None  # of a control model: one attention each, only on the way down
+
+    @property
+    def attentions(self) -> int:
+        """How many attentions over frames a module has, one after the other."""
+        return 1 if self.control else ATTENTIONS
 
 
 def counted_attention(channels: int, ops: Any, **kwargs: Any) -> FrameAttention:
@@ -48,6 +54,7 @@ class MotionModule(nn.Module):
         ops: Any,
         attention: Callable[..., nn.Module] = counted_attention,
         width: int | None = None,
+        attentions: int = ATTENTIONS,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -55,8 +62,8 @@ class MotionModule(nn.Module):
         self.clip_norm = clip_norm
         self.norm = ops.GroupNorm(32, channels, eps=1e-6, **kwargs)
         self.proj_in = ops.Linear(channels, width, **kwargs)
-        self.norms = nn.ModuleList(ops.LayerNorm(width, **kwargs) for _ in range(ATTENTIONS))
-        self.attentions = nn.ModuleList(attention(width, ops, **kwargs) for _ in range(ATTENTIONS))
+        self.norms = nn.ModuleList(ops.LayerNorm(width, **kwargs) for _ in range(attentions))
+        self.attentions = nn.ModuleList(attention(width, ops, **kwargs) for _ in range(attentions))
         self.norm_out = ops.LayerNorm(width, **kwargs)
         self.ff = FeedForward(width, ops, **kwargs)
         self.proj_out = zero_init(ops.Linear(width, channels, **kwargs))

@@ -39,8 +39,22 @@ def test_the_contact_sheet_shows_every_frame_in_order(tmp_path):
     assert shades == pytest.approx([20, 70, 120, 170, 220], abs=8)
 
 
-def test_options_reach_the_workflow(server):
-    graph = to_api(json.loads(film.WORKFLOW.read_text("utf-8")), server.object_info())
+def test_a_long_clip_is_shown_by_evenly_spread_frames(tmp_path):
+    clip = tmp_path / "clip.mp4"
+    writer = imageio_ffmpeg.write_frames(str(clip), (512, 256), fps=8, macro_block_size=16)
+    writer.send(None)
+    for number in range(113):
+        writer.send(bytes([2 * number]) * (512 * 256 * 3))
+    writer.close()
+    sheet = Image.open(film.contact_sheet(clip)).convert("L")
+    assert sheet.size == (4 * 256, 8 * 128)
+    shades = [sheet.getpixel((256 * (n % 4) + 128, 128 * (n // 4) + 64)) for n in range(32)]
+    assert shades == pytest.approx([2 * n * 112 / 31 for n in range(32)], abs=8)
+
+
+@pytest.mark.parametrize("workflow", [film.WORKFLOW, film.CASCADE], ids=lambda path: path.stem)
+def test_options_reach_the_workflow(server, workflow):
+    graph = to_api(json.loads(workflow.read_text("utf-8")), server.object_info())
     untouched = film.adapt(copy.deepcopy(graph), film.parse([]))
     assert untouched == graph
     words = ["--prompt", "a blue square", "--seed", "5", "--frames", "12", "--steps", "3"]
@@ -49,6 +63,22 @@ def test_options_reach_the_workflow(server):
     assert node_of_type(adapted, "EmptyLatentImage")["batch_size"] == 12
     sampler = node_of_type(adapted, film.SAMPLER)
     assert (sampler["seed"], sampler["steps"]) == (5, 3)
+
+
+def test_a_toy_model_that_is_not_there_is_done_without(server, tmp_path, monkeypatch, capsys):
+    graph = to_api(json.loads(film.CASCADE.read_text("utf-8")), server.object_info())
+    monkeypatch.setattr(film, "DEMO", tmp_path)
+    (tmp_path / "models").mkdir()
+    poorer = film.with_bundled_models(graph)
+    assert {node["class_type"] for node in graph.values()} - {
+        node["class_type"] for node in poorer.values()
+    } == set(film.OPTIONAL)
+    ends = node_of_type(poorer, "VLDM_RenderVideo")
+    assert "upscaler" not in ends and poorer[ends["vae"][0]]["class_type"] == "CheckpointLoaderSimple"
+    assert "demo/models holds no toy_upscaler.safetensors" in capsys.readouterr().out
+    for name in ("toy_decoder", "toy_upscaler"):
+        (tmp_path / "models" / f"{name}.safetensors").touch()
+    assert film.with_bundled_models(graph) == graph
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ their code and not after our key maps. Shapes: b chunks, f frames, c channels, h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,7 +55,7 @@ class Call:
     out: Tensor
 
 
-def reference_unet(base: str, middle: bool, max_frames: int) -> Any:
+def reference_unet(base: str, middle: bool, max_frames: int, **config: Any) -> Any:
     """diffusers' UNetMotionModel with random weights in which every one counts."""
     from diffusers import UNetMotionModel
 
@@ -81,6 +82,7 @@ def reference_unet(base: str, middle: bool, max_frames: int) -> Any:
         cross_attention_dim=24,
         motion_max_seq_length=max_frames,
         use_motion_mid_block=middle,
+        **config,
     ).eval()
     with torch.no_grad():
         for parameter in unet.parameters():
@@ -116,6 +118,8 @@ def host_model(base: str, unet: Any) -> Any:
     model = model_config.get_model({}, "")
     names = comfy.utils.unet_to_diffusers(config)
     weights = {names[key]: weight for key, weight in unet.state_dict().items() if key in names}
+    first = "input_blocks.0.0.weight"
+    weights[first] = weights[first][:, :4]  # PIA's convolution sees more, which is no part of an image model
     model.diffusion_model.load_state_dict(weights)
     return comfy.model_patcher.ModelPatcher(model, mm.get_torch_device(), mm.unet_offload_device())
 
@@ -124,32 +128,54 @@ def one_call(model: Any, frames: int = FRAMES) -> Call:
     """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond together."""
     import comfy.sample
 
+    conds = conditions()
+    noise, latent = torch.randn(frames, 4, *SIZE), torch.zeros(frames, 4, *SIZE)
+    with calls_of(model) as calls, torch.inference_mode():
+        comfy.sample.sample(model, noise, 1, 3.0, "euler", "normal", *conds, latent, disable_pbar=True)
+    return calls[0]
+
+
+def one_video_call(model: Any, latent: dict) -> tuple[Call, dict]:
+    """The same through Video KSampler: the call, and the LATENT that came out."""
+    from video_ldm.nodes.host.sampling import SamplerSettings, sample_clip
+
+    settings = SamplerSettings(seed=1, steps=1, cfg=3.0, sampler_name="euler", scheduler="normal", fps=8.0)
+    with calls_of(model) as calls, torch.inference_mode():
+        made = sample_clip(model, *conditions(), latent, settings, None)
+    return calls[0], made
+
+
+def conditions() -> list:
+    """CONDITIONING of two texts, the same every time."""
+    torch.manual_seed(1)
+    return [[[torch.randn(1, 7, 24), {"pooled_output": torch.randn(1, 1280)}]] for _ in range(2)]
+
+
+@contextmanager
+def calls_of(model: Any) -> Iterator[list[Call]]:
+    """What the UNet of a MODEL sees and gives in the meantime."""
     calls = []
 
     def keep(_unet: nn.Module, args: tuple, kwargs: dict, out: Tensor) -> None:
         calls.append(Call(args[0], args[1], kwargs["context"], kwargs.get("y"), out))
 
-    torch.manual_seed(1)
-    conds = [[[torch.randn(1, 7, 24), {"pooled_output": torch.randn(1, 1280)}]] for _ in range(2)]
     handle = model.model.diffusion_model.register_forward_hook(keep, with_kwargs=True)
-    noise, latent = torch.randn(frames, 4, *SIZE), torch.zeros(frames, 4, *SIZE)
     try:
-        with torch.inference_mode():
-            comfy.sample.sample(model, noise, 1, 3.0, "euler", "normal", *conds, latent, disable_pbar=True)
+        yield calls
     finally:
         handle.remove()
-    return calls[0]
 
 
-def reference_out(unet: Any, call: Call, frames: int = FRAMES) -> Tensor:
-    """What the reference gives for the same call."""
+def reference_out(unet: Any, call: Call, frames: int = FRAMES, beside: Tensor | None = None) -> Tensor:
+    """What the reference gives for the same call; `beside` are more channels of its input ((b f) c h w)."""
     extra = {}
     if call.y is not None:  # the host embeds sizes itself: hand diffusers what it made
         unet.add_time_proj.forward = lambda values: values[:, None]
         y = call.y[::frames]
         extra = {"added_cond_kwargs": {"text_embeds": y[:, :1280], "time_ids": y[:, 1280:]}}
     with torch.no_grad():
-        x = rearrange(call.x, "(b f) c h w -> b c f h w", f=frames)
+        x = call.x if beside is None else torch.cat([call.x, beside], dim=1)
+        x = rearrange(x, "(b f) c h w -> b c f h w", f=frames)
         out = unet(x, call.timesteps[0], call.context, **extra).sample
     return rearrange(out, "b c f h w -> (b f) c h w")
 
@@ -173,7 +199,7 @@ def _each_frame(norm: nn.GroupNorm, x: Tensor) -> Tensor:
 
 
 def _whole_clip(norm: nn.GroupNorm, x: Tensor) -> Tensor:
-    clips = rearrange(x, "(b f) c h w -> b c f h w", f=FRAMES)
+    clips = rearrange(x, "(b f) c h w -> b c f h w", b=2)  # cond and uncond
     normed = functional.group_norm(clips, norm.num_groups, norm.weight, norm.bias, norm.eps)
     return rearrange(normed, "b c f h w -> (b f) c h w")
 

@@ -72,6 +72,11 @@ def processors(name):
     return name.replace("net.0.proj", "net.0.processor.proj_lora.").replace("net.2", "net.processor.2_lora.")
 
 
+def motion_director_style(name):
+    """As `processors`, with the place in the list of a layer before "lora"."""
+    return processors(name).replace(".processor.to_out_lora.", ".to_out.processor.0_lora.")
+
+
 SPELLINGS = {
     "AnimateDiff": lambda name: (
         f"{processors(original(name))}up.weight",
@@ -79,8 +84,18 @@ SPELLINGS = {
     ),
     "diffusers": lambda name: (f"unet.{processors(name)}up.weight", f"unet.{processors(name)}down.weight"),
     "peft": lambda name: (f"unet.{name}.lora_B.weight", f"unet.{name}.lora_A.weight"),
+    "MotionDirector style": lambda name: (
+        f"{motion_director_style(original(name))}up.weight",
+        f"{motion_director_style(original(name))}down.weight",
+    ),
     "kohya": lambda name: (f"{original(name)}.lora_up.weight", f"{original(name)}.lora_down.weight"),
+    "flat": lambda name: (f"{flat(name)}.lora_up.weight", f"{flat(name)}.lora_down.weight"),
 }
+
+
+def flat(name):
+    """As trainers of image LoRAs name layers."""
+    return f"lora_unet_{original(name).replace('.', '_')}"
 
 
 def spelled(changes, spelling):
@@ -127,6 +142,14 @@ def test_two_add_up_and_alpha_scales(image, unet, file):
     torch.testing.assert_close(out, rig.one_call(load(image, file, by_hand)).out, rtol=1e-4, atol=1e-4)
 
 
+def test_the_same_one_twice_is_twice_as_much(image, unet, file):
+    weights, lora = rig.motion_weights(unet), factors(unet)
+    twice = [(spelled(lora, "flat"), 0.4)] * 2
+    out = rig.one_call(load(image, file, weights, *twice)).out
+    by_hand = rig.one_call(load(image, file, merged(weights, (lora, 0.8)))).out
+    torch.testing.assert_close(out, by_hand, rtol=1e-4, atol=1e-4)
+
+
 def test_it_stays_low_rank_and_the_model_before_it_unchanged(image, unet, file):
     weights, lora = rig.motion_weights(unet), factors(unet)
     plain = load(image, file, weights)
@@ -159,3 +182,15 @@ def test_wrong_files_and_models_are_refused(image, unet, file):
         CheckpointFormatError, match=r"is not a motion LoRA for AnimateDiff v2\. Unknown: lora_unet"
     ):
         LoadMotionLora.execute(load(image, file, rig.motion_weights(unet)), name, 1.0)
+
+
+def test_motiondirectors_list_belongs_to_another_model(image, unet, file, host):
+    from video_ldm.nodes.load import LoadMotionLora
+    from video_ldm.temporal.errors import IncompatibleModelError
+
+    model = load(image, file, rig.motion_weights(unet))
+    name = file("motion_lora", {str(number): torch.zeros(2, 2) for number in range(4)})
+    with pytest.raises(
+        IncompatibleModelError, match=r"of MotionDirector .* Load ModelScope or ZeroScope with"
+    ):
+        LoadMotionLora.execute(model, name, 1.0)

@@ -128,3 +128,31 @@ def test_layers_act_only_between_start_and_end(load):
     late = rig.one_call(load(image, weights, start_percent=0.5, schedule="checkpoint")[0])
     assert torch.equal(late.out, rig.one_call(image).out)
     assert not torch.equal(plain.out, late.out)
+
+
+def test_alpha_by_resolution_and_every_setting_survive_a_clone(load):
+    """Alpha 1 everywhere is the image model; at one resolution it is neither that nor the whole."""
+    unet = rig.reference_unet("SD 1.x", True, 32)
+    image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
+
+    def out(**inputs):
+        model = load(image, weights, schedule="checkpoint", **inputs)[0]
+        return rig.one_call(model.clone()).out
+
+    plain, whole = rig.one_call(image).out, out()
+    assert torch.equal(out(alpha_by_level="0: 1, 1: 1, 2: 1, 3: 1"), plain)
+    assert torch.equal(
+        out(alpha_output=0.3, alpha_by_level="output.0: 0, output.1: 0, output.2: 0, output.3: 0"), whole
+    )
+    for one in ("0: 1", "output.0: 1"):
+        assert not any(torch.equal(out(alpha_by_level=one), other) for other in (plain, whole))
+    assert torch.equal(out(start_percent=0.5), plain)
+
+
+def test_a_resolution_that_the_unet_does_not_have_is_refused(load):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    unet = rig.reference_unet("SD 1.x", True, 32)
+    image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
+    with pytest.raises(InvalidInputError, match=r"has 0 \(the finest\) to 3"):
+        load(image, weights, alpha_by_level="input.4: 0.5")

@@ -35,11 +35,11 @@ CONFIGS = {
         "num_head_channels": 64,
         "use_linear_in_transformer": True,
     },
-    "SD_X4": {
+    "X4": {
         "num_res_blocks": [2, 2, 2, 2],
         "channel_mult": [1, 2, 2, 4],
         "transformer_depth": [0, 0, 1, 1, 1, 1, 1, 1],
-        "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+        "transformer_depth_output": [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
         "transformer_depth_middle": 1,
         "context_dim": 1024,
         "num_heads": 8,

@@ -91,7 +91,7 @@ def test_the_hints_of_a_controlnet_are_cut_once_per_window(rig):
     first.previous_controlnet = Control(1)
     handler = windowed(rig.model).model_options["context_handler"]
     x = torch.zeros(LATENT)
-    window = FrameWindow([2, 3, 4, 5])
+    window = FrameWindow([2, 3, 4, 5], 8)
     one, two = (
         handler.get_resized_cond([{"control": first, "model_conds": {}}], x, window)[0]["control"]
         for _ in range(2)

@@ -5,16 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 FROZEN = json.loads((Path(__file__).parent / "frozen.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def schemas(host):
-    import nodes
-
-    return {name: node for name, node in nodes.NODE_CLASS_MAPPINGS.items() if name.startswith("VLDM_")}
 
 
 def description(node) -> dict:

@@ -3,7 +3,19 @@
 from collections import Counter
 from dataclasses import replace
 
-from video_ldm.temporal.plan import SD1, SD2, SDXL, UNetShape, lvdm_plan, motion_plan, norm_plan, plan
+from video_ldm.temporal.plan import (
+    SD1,
+    SD2,
+    SDXL,
+    X4,
+    UNetShape,
+    inside_plan,
+    lvdm_plan,
+    motion_plan,
+    norm_plan,
+    plan,
+    volume_plan,
+)
 
 from .tiny import SHAPE
 
@@ -96,6 +108,47 @@ def test_norms_of_the_image_model_are_two_per_res_block_and_the_last():
     paths = [site.path for site in norm_plan(SD1)]
     assert len(paths) == 2 * 22 + 1 and paths[-1] == "out.0"
     assert paths[:2] == ["input_blocks.1.0.in_layers.0", "input_blocks.1.0.out_layers.0"]
+
+
+def test_layers_inside_transformers_are_one_per_block():
+    """LaVie: between text attention and feed-forward; its interpolation model: after it, with keys of other frames."""
+    blocks = [site.path for site in plan(SD1) if site.kind == "transformer"]
+    assert [(site.path, site.kind) for site in inside_plan(SD1, last=False, causal=False)] == [
+        (path, "inside") for path in blocks
+    ]
+    causal = inside_plan(SD1, last=True, causal=True)
+    assert [site.path for site in causal if site.kind == "inside_last"] == blocks
+    keys = [site.path for site in causal if site.kind == "keys"]
+    assert keys == [f"{path}.attn1.{name}" for path in blocks for name in ("to_k", "to_v")]
+
+
+def test_volumes_of_the_upscaler_stand_before_transformers_and_after_levels():
+    sites = volume_plan(X4)
+    before = [site.path for site in sites if site.kind == "volume"]
+    assert before == [
+        *(f"input_blocks.{i}.0" for i in (4, 5, 7, 8, 10, 11)),
+        "middle_block.0",
+        *(f"output_blocks.{i}.0" for i in range(9)),
+    ]
+    levels = [(site.path, site.kind, site.channels) for site in sites if site.kind != "volume"]
+    assert levels == [
+        ("input_blocks.4.0", "level_in", 256),
+        ("input_blocks.7.0", "level_in", 512),
+        ("input_blocks.10.0", "level_in", 512),
+        ("middle_block.0", "level_in", 1024),
+        ("middle_block.2", "level_out", 1024),
+        ("output_blocks.2.2", "level_out", 1024),
+        ("output_blocks.5.2", "level_out", 512),
+        ("output_blocks.8.2", "level_out", 512),
+        ("output_blocks.11.0", "level_out", 256),
+    ]
+    assert len({site.name for site in sites}) == len(sites)
+
+
+def test_levels_without_transformers_end_in_an_upsample_one_place_earlier():
+    assert [site.path for site in volume_plan(SD1) if site.kind == "level_out"][1:] == [
+        *("output_blocks.2.1", "output_blocks.5.2", "output_blocks.8.2", "output_blocks.11.1")
+    ]
 
 
 def test_the_lvdm_line_follows_the_first_convolution_and_every_spatial_transformer():

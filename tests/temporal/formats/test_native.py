@@ -213,3 +213,12 @@ def test_cut_pickle_is_refused(tmp_path, legacy):
 def test_pickle_without_weights_is_refused(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     refused(tmp_path / "list.pt", "holds a list, not a collection of weights")
+
+
+def test_a_description_says_only_what_is_set_and_nothing_unknown(tmp_path):
+    """Parts that came later change no older file; a choice of a later version is refused."""
+    motion = MotionConfig(middle=False, clip_norm=False, clip_norm_image=False)
+    text = replace(CONFIG, motion=motion, known_frames=False).to_json()
+    assert "null" not in text and '"image"' not in text and '"control"' not in text
+    with pytest.raises(CheckpointFormatError, match=r"says image = 'sound', but .*affinity.* was expected"):
+        StackConfig.from_json(text[:-1] + ', "image": "sound"}')

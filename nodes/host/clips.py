@@ -1,0 +1,158 @@
+"""A clip as something that can be asked for its frames, again and again, without ever being held as a whole.
+
+Shapes: latents (f c h w), chunks of frames (n h w 3) float 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ...temporal.errors import InvalidInputError
+from .decode import stream_frames
+from .sampling import FPS_KEY
+
+CPU = torch.device("cpu")
+WIDEST = 2 * 64  # channels in and out of the last layer at full size, in the smallest decoder there is
+
+
+class Needs(Protocol):
+    """Bytes that enlarging takes while frames pass through: main memory, and that of the device that computes."""
+
+    work: int
+    device: int
+
+
+class Upscaler(Protocol):
+    """What makes frames larger, `scale` times a side."""
+
+    scale: int
+
+    def estimate(self, frames: int, height: int, width: int) -> Needs:
+        """Bytes for a clip of given frames."""
+
+    def stream(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Larger frames, each exactly once and in order."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames to come: `stream` makes them, the numbers are known before.
+
+    `memory` is about what making them takes on `device`, in bytes; `least` is what each device must hold at the least.
+    """
+
+    stream: Callable[[], Iterator[Tensor]]
+    num_frames: int
+    width: int
+    height: int
+    fps: float
+    memory: float
+    least: Mapping[Any, float]
+    device: Any
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How many frames are decoded together, and how many neighbours overlap."""
+
+    chunk_length: int = 16
+    overlap: int = 4
+
+
+def clip_of(
+    samples: Mapping[str, Any] | None,
+    vae: Any,
+    images: Tensor | None,
+    upscaler: Upscaler | None,
+    fps: float,
+    decode: DecodeSettings,
+) -> Clip:
+    """The clip of a LATENT and its VAE, or of IMAGE frames; `fps` 0 stands for what the latent carries.
+
+    Raises InvalidInputError when there are neither or both, and when no frame rate is known.
+    """
+    if (samples is None) == (images is None):
+        given = "neither samples nor images is" if samples is None else "both samples and images are"
+        raise InvalidInputError(
+            f"Exactly one clip can be rendered, but {given} connected. Connect samples with a VAE, or images."
+        )
+    if images is not None:
+        clip = _clip_of_images(images, fps, decode.chunk_length)
+    else:
+        clip = clip_of_latents(samples, vae, fps, decode)
+    return clip if upscaler is None else _enlarged(clip, upscaler)
+
+
+def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: DecodeSettings) -> Clip:
+    """The clip that a VAE decodes; see `clip_of`."""
+    if vae is None:
+        raise InvalidInputError("Latents were given without a VAE; connect the VAE of the checkpoint.")
+    latents = samples["samples"]
+    if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
+        raise InvalidInputError(
+            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, {vae.latent_channels}, height, "
+            "width). Connect the VAE of the checkpoint that made the latent."
+        )
+    scale = vae.spacial_compression_decode()
+    num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
+    together = min(decode.chunk_length, num_frames)
+    one = vae.memory_used_decode((1, *latents.shape[1:]), vae.vae_dtype)
+    return Clip(
+        stream=lambda: stream_frames(vae, latents, decode.chunk_length, decode.overlap),
+        num_frames=num_frames,
+        width=width,
+        height=height,
+        fps=_frame_rate(samples, fps),
+        memory=one * together + held(together, width, height),
+        least={vae.device: WIDEST * width * height * vae.vae_dtype.itemsize},
+        device=vae.device,
+    )
+
+
+def held(num_frames: int, width: int, height: int) -> float:
+    """Bytes of frames on their way into a file: as float, as whole numbers, and inside the encoder."""
+    return 30.0 * num_frames * width * height
+
+
+def _clip_of_images(images: Tensor, fps: float, chunk_length: int) -> Clip:
+    num_frames, height, width = images.shape[:3]
+    return Clip(
+        stream=lambda: iter(images.split(chunk_length)),
+        num_frames=num_frames,
+        width=width,
+        height=height,
+        fps=_frame_rate({}, fps),
+        memory=held(min(chunk_length, num_frames), width, height),
+        least={CPU: held(1, width, height)},
+        device=images.device,
+    )
+
+
+def _enlarged(clip: Clip, upscaler: Upscaler) -> Clip:
+    width, height = clip.width * upscaler.scale, clip.height * upscaler.scale
+    needs = upscaler.estimate(clip.num_frames, clip.height, clip.width)
+    return Clip(
+        stream=lambda: upscaler.stream(clip.stream()),
+        num_frames=clip.num_frames,
+        width=width,
+        height=height,
+        fps=clip.fps,
+        memory=clip.memory + needs.work + needs.device + held(1, width, height),
+        least={**clip.least, CPU: max(clip.least.get(CPU, 0.0), needs.work + held(1, width, height))},
+        device=clip.device,
+    )
+
+
+def _frame_rate(samples: Mapping[str, Any], fps: float) -> float:
+    found = fps or samples.get(FPS_KEY, 0.0)
+    if not found > 0:
+        raise InvalidInputError(
+            "The clip carries no frame rate, as it was not made by Video KSampler or Latent Interpolate. Set fps to its "
+            "frames per second; 8 is usual for keyframes with temporal layers, 24 to 30 for film."
+        )
+    return float(found)

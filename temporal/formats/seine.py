@@ -1,0 +1,13 @@
+"""SEINE: LaVie's base model with given frames as further input channels, for the start of a clip and for transitions."""
+
+from dataclasses import replace
+
+from .lavie import BASE, BIAS
+from .strangers import Sign
+
+SEINE = replace(
+    BASE,
+    family="SEINE",
+    sign=Sign("", (BIAS,), size=("conv_in.weight", 1, 9)),
+    condition="masked",
+)

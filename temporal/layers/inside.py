@@ -1,0 +1,111 @@
+"""Attention over frames inside the image model's transformer blocks, whose projections and feed-forward it shares.
+
+Shapes: b clips, f frames, n tokens of a frame, c channels, d channels per head.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..clip import AttentionFunction, Clip
+from .attention import FrameAttention
+
+ROTATED = 32  # channels of each head that turn with the position of the frame
+BUCKETS, EXACT, FARTHEST = (
+    32,
+    8,
+    32,
+)  # of the relative bias: up to EXACT frames apart each distance has its own
+
+
+@dataclass(frozen=True)
+class InsideConfig:
+    """How temporal layers sit inside the transformers of an image model whose ResBlocks take norms over the clip."""
+
+    positions: bool  # rotary positions and a relative bias; else only `causal` tells the order of the frames
+    last: bool  # attention over frames after a block's feed-forward, else before it
+    causal: bool  # the image's self-attention sees the first frame and the one before, not its own
+    volume: bool  # convolutions over the clip before each transformer and after each resolution
+
+
+class TurningAttention(FrameAttention):
+    """Attention over frames with rotary positions and a bias for every head and distance (LaVie, section 3.1)."""
+
+    def __init__(self, channels: int, heads: int, ops: Any, **kwargs: Any) -> None:
+        super().__init__(channels, heads, None, ops, **kwargs)
+        self.bias = ops.Embedding(BUCKETS, heads, **kwargs)
+
+    def attend(
+        self,
+        attention: AttentionFunction,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+    ) -> Tensor:
+        """Attention of q, k and v, each ((b n) f c), under a mask (f f) to add; positions (f,) in frames."""
+        bias = rearrange(self.bias(buckets(positions)), "q k heads -> heads q k").to(q)
+        mask = bias if mask is None else bias + mask
+        q, k = rotated(q, positions, self.heads), rotated(k, positions, self.heads)
+        return super().attend(attention, q, k, v, mask, positions)
+
+
+class InsideAttention(nn.Module):
+    """Norm and self-attention over the frames at each place of the image, residual."""
+
+    mix_factor = None
+
+    def __init__(self, channels: int, heads: int, positions: bool, ops: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.norm = ops.LayerNorm(channels, **kwargs)
+        if positions:
+            self.attention = TurningAttention(channels, heads, ops, **kwargs)
+        else:
+            self.attention = FrameAttention(channels, heads, None, ops, **kwargs)
+
+    def forward(self, tokens: Tensor, clip: Clip) -> Tensor:
+        """The temporal path: tokens ((b f) n c) to the same shape."""
+        return tokens + self.attention(self.norm(tokens), clip)
+
+
+def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
+    """Queries or keys (b f (heads d)) with pairs of neighbouring channels turned by the positions (f,) of their frames.
+
+    The first 32 channels of each head turn, with periods of 2 pi to 2 pi 10000 frames (Su et al., RoFormer).
+    """
+    x = rearrange(x, "b f (heads d) -> b f heads d", heads=heads)
+    turning, still = x[..., :ROTATED], x[..., ROTATED:]
+    angles = positions[:, None, None] * turns(turning.shape[-1]).to(x.device)
+    cos, sin = angles.cos().to(x), angles.sin().to(x)
+    even, odd = turning[..., 0::2], turning[..., 1::2]
+    turned = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
+    return rearrange(torch.cat([turned, still], dim=-1), "b f heads d -> b f (heads d)")
+
+
+def turns(channels: int) -> Tensor:
+    """How far each pair of channels turns from frame to frame, in radians, (channels / 2,)."""
+    return torch.exp(-math.log(10000) * torch.arange(0, channels, 2) / channels)
+
+
+def buckets(positions: Tensor) -> Tensor:
+    """Rows (f f) of the relative bias for queries and keys at positions (f,): exact distances, then logarithmic (T5)."""
+    offset = (positions[None, :] - positions[:, None]).round()
+    distance = offset.abs()
+    half = BUCKETS // 2
+    steps = (distance.clamp(min=1) / EXACT).log() / math.log(FARTHEST / EXACT) * (half - EXACT)
+    far = (EXACT + steps.long()).clamp(max=half - 1)
+    return torch.where(distance < EXACT, distance.long(), far) + half * (offset > 0)
+
+
+def first_and_previous(tokens: Tensor, num_frames: int) -> Tensor:
+    """Tokens ((b f) n c) to those each frame attends to ((b f) 2n c): of the first frame and of the one before it."""
+    frames = rearrange(tokens, "(b f) n c -> b f n c", f=num_frames)
+    first = frames[:, :1]
+    previous = torch.cat([first, frames[:, :-1]], dim=1)
+    seen = torch.cat([first.expand_as(frames), previous], dim=2)
+    return rearrange(seen, "b f n c -> (b f) n c")

@@ -1,0 +1,64 @@
+"""Frames as the numbers a file holds.
+
+Shapes: frames (n h w 3) float 0..1, display-referred (sRGB), as the host's IMAGE.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from einops import pack, rearrange, repeat
+from torch import Tensor
+
+from ..errors import InvalidInputError
+
+
+def whole_numbers(frames: Tensor, depth: int) -> np.ndarray:
+    """Frames as uint8 or uint16 (n h w 3), rounded to nearest and clipped."""
+    top = 2**depth - 1
+    scaled = (frames.float() * top).round().clamp(0, top).cpu().numpy()
+    return scaled.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def padded(frames: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Frames whose width and height are multiples of `grid`: the last column and row are repeated, nothing is cut."""
+    (columns, rows), (height, width) = grid, frames.shape[1:3]
+    if missing := -height % rows:
+        edge = repeat(frames[:, -1], "n w c -> n r w c", r=missing)
+        frames, _ = pack([frames, edge], "n * w c")
+    if missing := -width % columns:
+        edge = repeat(frames[:, :, -1], "n h c -> n h k c", k=missing)
+        frames, _ = pack([frames, edge], "n h * c")
+    return frames
+
+
+def linear_light(frames: Tensor) -> np.ndarray:
+    """Frames as scene-linear half floats (n h w 3): the sRGB curve undone (IEC 61966-2-1)."""
+    frames = frames.float().cpu()
+    curve = ((frames + 0.055) / 1.055).clamp(min=0) ** 2.4
+    return torch.where(frames <= 0.04045, frames / 12.92, curve).half().numpy()
+
+
+def check_frames(frames: Tensor, size: tuple[int, int] | None, first: int) -> Tensor:
+    """The colours of a chunk of frames; `first` is the number of its first one, `size` (width, height) of those before.
+
+    Raises InvalidInputError for another shape or size, and for values that are not numbers.
+    """
+    if frames.ndim != 4 or frames.shape[-1] not in (3, 4):
+        raise InvalidInputError(
+            f"Frames must have the shape (frames, height, width, 3), but these have {tuple(frames.shape)}."
+        )
+    given = (frames.shape[2], frames.shape[1])
+    if size is not None and given != size:
+        raise InvalidInputError(
+            f"Frame {first} is {given[0]} x {given[1]}, but the film began with {size[0]} x {size[1]}. Give frames of one "
+            "size."
+        )
+    broken = ~torch.isfinite(rearrange(frames, "n h w c -> n (h w c)")).all(dim=1)
+    if broken.any():
+        number = first + int(broken.nonzero()[0])
+        raise InvalidInputError(
+            f"Frame {number} holds values that are not numbers (NaN or infinite), so nothing was written. Start ComfyUI "
+            "with --fp32-vae if the VAE runs in half precision, or lower cfg."
+        )
+    return frames[..., :3]

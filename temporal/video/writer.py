@@ -1,0 +1,118 @@
+"""A film written frame by frame, in one step: under its own name it is whole or not there.
+
+Shapes: chunks of frames (n h w 3) float 0..1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import InvalidInputError, OutputError
+from .formats import check_film, format_named
+from .pictures import PictureFolder
+from .pixels import check_frames
+from .process import VideoFile, cannot_write
+from .sound import Sound
+
+FINEST = 1001  # denominator of a frame rate, as in 24000/1001
+
+
+@dataclass(frozen=True)
+class Film:
+    """How a film is written. `notes` are kept in the file as JSON, by name."""
+
+    format: str
+    fps: float
+    quality: int = 80
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    sound: Sound | None = None
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second as a fraction that containers can hold."""
+        return Fraction(self.fps).limit_denominator(FINEST)
+
+
+class FilmWriter:
+    """Writes a film to `path`, a file or a folder, as a context manager around `write`.
+
+    Leaving it without an error makes the film whole and gives it its name; any error, an interrupt included, removes what
+    was written. `check` is called before every frame and while the encoder finishes; it may raise to stop.
+    Raises InvalidInputError for what the format cannot hold, OutputError when the disk does not take it.
+    """
+
+    def __init__(self, path: Path, film: Film, check: Callable[[], None] = lambda: None) -> None:
+        self.path, self.film, self.check = path, film, check
+        self.format = format_named(film.format)
+        self.partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self.count = 0
+        self.size: tuple[int, int] | None = None
+        self._open: VideoFile | PictureFolder | None = None
+        self._resources = ExitStack()
+
+    def __enter__(self) -> FilmWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with self._resources:
+                if kind is None:
+                    self._finish()
+            if kind is None:
+                self.partial.replace(self.path)
+        except OSError as problem:
+            raise cannot_write(self.path.parent, problem.strerror or problem) from None
+        finally:
+            self._remove_partial()
+
+    def write(self, frames: Tensor) -> None:
+        """Add a chunk of frames (n h w 3)."""
+        frames = check_frames(frames, self.size, self.count)
+        try:
+            for frame in frames.split(1) if len(frames) else ():
+                self.check()
+                if self._open is None:
+                    self._begin((frame.shape[2], frame.shape[1]))
+                self._open.write(frame)
+                self.count += 1
+        except OSError as problem:
+            raise cannot_write(self.path.parent, problem.strerror or problem) from None
+
+    def _begin(self, size: tuple[int, int]) -> None:
+        film, self.size = self.film, size
+        check_film(self.format, *size, film.fps, film.quality, film.sound is not None)
+        notes = {key: json.dumps(value) for key, value in film.notes.items()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.format.is_sequence:
+            target = PictureFolder(self.partial, self.format, film.frame_rate, notes, film.sound)
+        else:
+            target = VideoFile(
+                self.partial, self.format, size, film.frame_rate, film.quality, notes, film.sound
+            )
+        self._open = self._resources.enter_context(target)
+
+    def _finish(self) -> None:
+        if self._open is None:
+            raise InvalidInputError("There are no frames to write; connect a clip of at least one frame.")
+        self._open.finish(self.check)
+        if not self.partial.exists():
+            raise OutputError(f"The encoder left no file at {self.partial}; the disk may have been removed.")
+
+    def _remove_partial(self) -> None:
+        if self.partial.is_dir():
+            shutil.rmtree(self.partial, ignore_errors=True)
+        else:
+            self.partial.unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""Translations: complete, up to date, and served by the host under the codes its frontend uses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from video_ldm.demo import locales
+
+
+@pytest.fixture(scope="module")
+def nodes(server):
+    return server.object_info()
+
+
+def test_nothing_is_missing_and_nothing_is_stale(nodes):
+    locales.check(nodes, locales.read_phrases())
+
+
+@pytest.mark.parametrize("language", locales.LANGUAGES)
+def test_the_files_are_what_the_phrases_say(nodes, language):
+    written = (locales.LOCALES / language / "nodeDefs.json").read_text("utf-8")
+    assert written == locales.content(nodes, locales.read_phrases(), language)
+
+
+@pytest.mark.parametrize("language", locales.LANGUAGES)
+def test_the_host_serves_them(server, nodes, language):
+    served = server.get("/i18n")[language]["nodeDefs"]
+    assert set(locales.own(nodes)) <= set(served)
+    assert all(node["display_name"] and node["inputs"] for node in served.values())
+
+
+def test_a_new_input_without_translation_is_noticed(nodes):
+    phrases = locales.read_phrases()
+    del phrases["names"]["seed"]["ko"]
+    phrases["texts"]["A tooltip of old."] = dict.fromkeys(locales.LANGUAGES, "...")
+    with pytest.raises(locales.LocaleError, match=r"2 to do:\n.*not in ko: 'seed'\n.*'A tooltip of old.'"):
+        locales.content(nodes, phrases, "ja")
+
+
+def test_translations_are_in_their_script_and_safe_for_the_frontend():
+    """vue-i18n gives braces, bars, at signs and dollars a meaning of their own."""
+    scripts = {"zh": r"[一-鿿]", "zh-TW": r"[一-鿿]", "ja": r"[぀-ヿ一-鿿]", "ko": r"[가-힣]"}
+    for kind, phrases in locales.read_phrases().items():
+        for english, words in phrases.items():
+            assert set(words) == set(locales.LANGUAGES)
+            for language, text in words.items():
+                assert not re.search(r"[{}|@$%]", text), text
+                if kind == "texts":
+                    assert re.search(scripts[language], text), (english, language)
+
+
+def test_numbers_and_file_folders_survive_translation():
+    kept = re.compile(r"models/[a-z_]+|\d+\.\d+|(?<!\d)\d{2,}(?!\d)")
+    for english, words in locales.read_phrases()["texts"].items():
+        for text in words.values():
+            assert set(kept.findall(english)) <= set(kept.findall(text)), text

@@ -1,0 +1,188 @@
+"""Films that cannot be finished: one clear sentence, and nothing left on the disk."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from video_ldm.temporal.errors import InvalidInputError
+from video_ldm.temporal.video import FORMATS, Film, FilmWriter, Sound, check_film, format_named
+
+FRAMES = torch.rand(5, 32, 48, 3, generator=torch.Generator().manual_seed(0))
+ONE_OF_EACH = ["mp4 (H.264)", "gif", "webp (animated)", "png sequence (16 bit)"]
+
+
+class Stopped(Exception):
+    """What a user's interrupt raises."""
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_an_interrupt_at_any_frame_leaves_nothing(tmp_path, name, number):
+    """Number 5 comes when all frames are in and the encoder finishes."""
+    looks = iter(range(100))
+
+    def check():
+        if next(looks) == number:
+            raise Stopped
+
+    with pytest.raises(Stopped), FilmWriter(tmp_path / "film", Film(name, 8), check) as writer:
+        writer.write(FRAMES)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_error_between_chunks_leaves_nothing(tmp_path, name):
+    with pytest.raises(ZeroDivisionError), FilmWriter(tmp_path / "film", Film(name, 8)) as writer:
+        writer.write(FRAMES)
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_film_that_was_there_stays_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(Stopped), FilmWriter(path, Film("mp4 (H.264)", 8)) as writer:
+        writer.write(FRAMES)
+        raise Stopped
+    assert path.read_bytes() == b"old"
+    with FilmWriter(path, Film("mp4 (H.264)", 8)) as writer:
+        writer.write(FRAMES)
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes()[4:8] == b"ftyp"
+
+
+TRY_ALL = """
+import sys, time, torch
+from pathlib import Path
+from video_ldm.temporal.errors import OutputError
+from video_ldm.temporal.video import FORMATS, Film, FilmWriter
+
+def write(name, frames=30):
+    with FilmWriter(Path(sys.argv[1]) / "film", Film(name, 8, quality=100)) as writer:
+        writer.write(torch.rand(frames, 32, 32, 3))
+
+def try_all():
+    for name in FORMATS:
+        try:
+            write(name)
+        except OutputError as error:
+            print(name, error, flush=True)
+"""
+
+
+def obey_permissions() -> None:
+    """Give up the superuser's right to write anywhere (CAP_DAC_OVERRIDE), in a program about to start."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+
+
+def told(folder, preparation: str = "") -> dict[str, str]:
+    """What each format says in a program of its own."""
+    program = f"{TRY_ALL}\n{preparation}\ntry_all()"
+    command = [sys.executable, "-c", program, str(folder)]
+    ended = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, preexec_fn=obey_permissions
+    )
+    return {name: line for name in FORMATS for line in ended.stdout.splitlines() if line.startswith(name)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_a_crash_leaves_nothing_under_the_films_name(tmp_path):
+    program = f"""{TRY_ALL}
+with FilmWriter(Path(sys.argv[1]) / "file", Film("mp4 (H.264)", 8)) as one:
+    with FilmWriter(Path(sys.argv[1]) / "folder", Film("png sequence (8 bit)", 8)) as two:
+        one.write(torch.rand(9, 64, 64, 3)), two.write(torch.rand(3, 8, 8, 3)), print("there", flush=True)
+        time.sleep(600)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as crashing:
+        assert crashing.stdout.readline() == "there\n"
+        crashing.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while len(left := sorted(path.name for path in tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [name.split(".")[1] for name in left] == ["file", "folder"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_a_full_disk_is_told_and_cleared_away(tmp_path):
+    """A limit on the size of files stands for the end of the disk: the same calls fail, with another reason."""
+    lines = told(
+        tmp_path,
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))",
+    )
+    for name in FORMATS:
+        assert "The film cannot be written to" in lines[name]
+        assert "Free space there or make the folder writable" in lines[name]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked like this")
+def test_a_read_only_folder_is_told(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    lines = told(folder)
+    for name in FORMATS:
+        assert "The film cannot be written to" in lines[name]
+        assert "ermission denied" in lines[name], lines[name]
+    assert not list(folder.iterdir())
+
+
+def refused(format, width=64, height=64, fps=8.0, quality=80, has_sound=False):
+    with pytest.raises(InvalidInputError) as error:
+        check_film(format_named(format), width, height, fps, quality, has_sound)
+    return str(error.value)
+
+
+def test_what_a_format_cannot_hold_is_refused():
+    assert "The format 'avi' is unknown; choose one of mp4 (H.264)" in refused("avi")
+    assert "is 16400 x 64, but mp4 (H.264) holds 2 to 16384 pixels a side" in refused("mp4 (H.264)", 16400)
+    assert "is 8 x 64, but mp4 (H.265 10 bit) holds 16 to" in refused("mp4 (H.265 10 bit)", 8)
+    assert "webp (animated) holds 1 to 16383" in refused("webp (animated)", 64, 16384)
+    assert "has 60 frames per second, but gif plays more than 0 and at most 50" in refused("gif", fps=60.0)
+    assert "has 0 frames per second" in refused("mp4 (H.264)", fps=0.0)
+    assert "The quality is 101" in refused("mp4 (H.264)", quality=101)
+    assert "gif has no place for sound. Disconnect audio" in refused("gif", has_sound=True)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (torch.zeros(0, 32, 32, 3), "There are no frames to write"),
+        (
+            torch.zeros(2, 3, 32, 32),
+            r"must have the shape \(frames, height, width, 3\), but these have \(2, 3, 32, 32\)",
+        ),
+        (torch.full((2, 32, 32, 3), float("nan")), "Frame 0 holds values that are not numbers"),
+    ],
+)
+def test_frames_that_are_none_are_refused(tmp_path, frames, message):
+    with (
+        pytest.raises(InvalidInputError, match=message),
+        FilmWriter(tmp_path / "film", Film("gif", 8)) as writer,
+    ):
+        writer.write(frames)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_changes_is_refused(tmp_path):
+    with (
+        pytest.raises(InvalidInputError, match="Frame 5 is 16 x 16, but the film began with 48 x 32"),
+        FilmWriter(tmp_path / "film", Film("mp4 (H.264)", 8)) as writer,
+    ):
+        writer.write(FRAMES)
+        writer.write(torch.zeros(1, 16, 16, 3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_sound_without_samples_is_refused():
+    with pytest.raises(InvalidInputError, match=r"audio has the shape \(1, 2, 0\)"):
+        Sound.of({"waveform": torch.zeros(1, 2, 0), "sample_rate": 8000}, 1.0)
