@@ -98,6 +98,13 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("first frame given", "image_to_video", given=(0,)),
         Panel("first and last given", "seamless_loop", given=(0, 7)),
     ],
+    "VLDM_ImageMotion": [
+        Panel("drawn: image, small", replace(STAR, motion="left", speed=8.0), given=(0,)),
+        Panel("drawn: image, large", replace(STAR, motion="left", speed=50.0), given=(0,)),
+    ],
+    "VLDM_LoadSparseControl": [
+        Panel("drawn: two pictures", SHOWN, given=(0, 7)),
+    ],
     "VLDM_VideoWindows": [Panel("24 frames, windows of 8", "longer_than_trained")],
     "VLDM_LatentInterpolate": [
         Panel(

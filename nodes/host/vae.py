@@ -16,7 +16,7 @@ from ...temporal.decoder import TemporalDecoder, decoder_of, image_weights
 from ...temporal.decoder.streaming import AtSite
 from ...temporal.decoder.svd import VideoDecoderFile, video_decoder
 from ...temporal.errors import IncompatibleModelError
-from ...temporal.files import assign_weights, read_weights
+from ...temporal.files import WeightsFile, assign_weights, read_weights
 from .files import TEMPORAL_DECODERS, full_path
 from .hooks import removed_at_exit
 from .latent_space import check_latent_space
@@ -70,12 +70,16 @@ class VideoAutoencoder(nn.Module):
 
 
 def open_temporal_decoder(vae: Any, name: str) -> Any:
-    """VAE that decodes through a file in `models/temporal_decoders`; the given VAE stays as it was.
+    """VAE that decodes through a file in `models/temporal_decoders`, by `with_temporal_decoder`."""
+    return with_temporal_decoder(vae, read_weights(full_path(TEMPORAL_DECODERS, name)))
+
+
+def with_temporal_decoder(vae: Any, file: WeightsFile) -> Any:
+    """VAE that decodes through a temporal decoder; the given VAE stays as it was.
 
     Raises CheckpointFormatError for a file that is none, IncompatibleModelError for one that was made for another kind
     of autoencoder or other latents.
     """
-    file = read_weights(full_path(TEMPORAL_DECODERS, name))
     video = video_decoder(file)
     if video is not None:
         return with_video_decoder(vae, video)
@@ -83,7 +87,7 @@ def open_temporal_decoder(vae: Any, name: str) -> Any:
     check_autoencoder(vae, decoder)
     check_latent_space(vae, decoder.config.base)
     image = image_weights(file)
-    check_weights(vae.first_stage_model, image, name)
+    check_weights(vae.first_stage_model, image, file.path.name)
 
     def around(autoencoder: nn.Module) -> TemporalAutoencoder:
         autoencoder.load_state_dict(image, strict=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights
+from ..files import WeightsFile, assign_weights, shown
 from ..known_channels import Condition
 from ..layers.inside import ROTATED, InsideConfig, turns
 from ..plan import Site, UNetShape
@@ -194,8 +194,9 @@ class LayersFamily(InsideFamily):
 def _check_turns(name: str, tensors: Mapping[str, Tensor], keys: set[str]) -> None:
     expected = turns(ROTATED)
     for key in sorted(keys):
-        given = tensors[key].float()
-        if given.shape != expected.shape or not bool(((given - expected).abs() < TOLERANCE).all()):
+        given = tensors[key]
+        if given.shape != expected.shape or not bool(((given.float() - expected).abs() < TOLERANCE).all()):
             raise CheckpointFormatError(
-                f"{name}: {key} does not hold the rotary positions of LaVie. It may be damaged, or another model built on it."
+                f"{name}: {shown(key)} does not hold the rotary positions of LaVie. It may be damaged, or another model built "
+                "on it."
             )
