@@ -16,7 +16,7 @@ from torch import Tensor
 from video_ldm.temporal import formats
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.files import WeightsFile
-from video_ldm.temporal.formats import inside, lvdm, motion_modules
+from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
 from video_ldm.temporal.formats.motion_modules import position_table
 from video_ldm.temporal.formats.strangers import describe
 
@@ -109,15 +109,21 @@ def test_it_is_loaded_with_every_key_explained(monkeypatch, name):
     assert source.used + sum(source.unused.values()) == len(LISTINGS[name])
 
 
-def opened_model(monkeypatch, file: WeightsFile):
+@pytest.fixture
+def unread(monkeypatch):
+    """Names and shapes are looked at, half a billion zeros are not."""
     for module in (lvdm, inside):
         monkeypatch.setattr(module, "assign_weights", same_keys_and_shapes)
+    monkeypatch.setattr(keys, "check_numbers", lambda *_: None)
+
+
+def opened_model(monkeypatch, file: WeightsFile):
     monkeypatch.setattr(formats, "read_weights", lambda _: file)
     return formats.open_video_model("ignored")
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, name):
+def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, unread, name):
     model = opened_model(monkeypatch, published(name))
     assert formats.report_model(model).startswith(MODELS[name])
     tables = [key for key in LISTINGS[name] if key.endswith("rotary_emb.freqs")]
@@ -129,7 +135,7 @@ def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, name):
     assert temporal + image == listed - 16 * len(tables)
 
 
-def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch):
+def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch, unread):
     file = published("videocrafter2_t2v")
     beside = ("first_stage_model.encoder.conv_in.weight", "cond_stage_model.model.ln_final.bias", "betas")
     file = replace(file, tensors={**file.tensors, **{key: torch.zeros(1) for key in beside}})
@@ -144,19 +150,23 @@ def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch):
         ({"input_blocks.1.2.proj_in.bias": None}, r"missing: input_blocks\.1\.2\.proj_in\.bias"),
         ({"surprise": torch.zeros(1)}, "unknown: surprise"),
         (
+            {"input_blocks.2.1.proj_in.bias": torch.zeros(7)},
+            r"proj_in\.bias has shape \(7,\), but ModelScope or ZeroScope has \(320,\)",
+        ),
+        (
             {"input_blocks.1.0.temopral_conv.conv1.2.weight": torch.zeros(4, 4, 3, 1, 1)},
             r"conv1\.2\.weight has shape",
         ),
     ],
 )
-def test_an_almost_known_model_names_the_first_keys(monkeypatch, change, message):
+def test_an_almost_known_model_names_the_first_keys(monkeypatch, unread, change, message):
     file = published("modelscope_t2v_original")
     tensors = {key: value for key, value in {**file.tensors, **change}.items() if value is not None}
     with pytest.raises(CheckpointFormatError, match=message):
         opened_model(monkeypatch, replace(file, tensors=tensors))
 
 
-def test_the_scale_in_a_checkpoint_counts(monkeypatch):
+def test_the_scale_in_a_checkpoint_counts(monkeypatch, unread):
     scales = torch.cat([torch.linspace(1, 0.5, 400), torch.full((1000,), 0.5)])
     file = published("videocrafter2_t2v")
     assert opened_model(monkeypatch, file).schedule.x0_scale == 0.7
@@ -167,8 +177,7 @@ def test_the_scale_in_a_checkpoint_counts(monkeypatch):
         opened_model(monkeypatch, broken)
 
 
-def test_layers_taken_from_a_whole_model_are_called_an_experiment(monkeypatch):
-    monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
+def test_layers_taken_from_a_whole_model_are_called_an_experiment(monkeypatch, unread):
     report = formats.report(*opened(monkeypatch, published("modelscope_t2v_diffusers")))
     assert "794 used, 686 of its image model (not used)\nExperiment: " in report
 
@@ -290,14 +299,14 @@ def test_layers_for_the_upscaler_may_come_alone(monkeypatch, name):
         ),
     ],
 )
-def test_an_almost_known_lavie_names_the_first_keys(monkeypatch, change, message):
+def test_an_almost_known_lavie_names_the_first_keys(monkeypatch, unread, change, message):
     file = published("lavie_base")
     tensors = {key: value for key, value in {**file.tensors, **change}.items() if value is not None}
     with pytest.raises(CheckpointFormatError, match=message):
         opened_model(monkeypatch, replace(file, tensors=tensors))
 
 
-def test_lavie_without_its_tables_of_positions_is_complete(monkeypatch):
+def test_lavie_without_its_tables_of_positions_is_complete(monkeypatch, unread):
     model = opened_model(monkeypatch, without("lavie_base", "rotary_emb.freqs"))
     assert not sum(model.source.unused.values())
 
@@ -314,3 +323,20 @@ def test_the_published_list_of_motiondirector_fits_every_layer(monkeypatch):
     assert len(lora.targets) == 170 and len(lora.factors) == 340 and not lora.skipped
     up = lora.factors["up_blocks.1.temp_attentions.0.transformer_blocks.0.ff.net.0.proj.lora_up.weight"]
     assert up.shape == (8 * 1280, 32)
+
+
+@pytest.mark.parametrize("wrong", [torch.full((320,), torch.nan), torch.zeros(320, dtype=torch.int8)])
+def test_weights_of_an_image_model_are_finite_numbers(monkeypatch, wrong):
+    monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
+    file = published("modelscope_t2v_original")
+    broken = replace(file, tensors={**file.tensors, "out.0.bias": wrong})
+
+    def check(name, key, tensor, real=keys.check_numbers):
+        if key == "out.0.bias":
+            real(name, key, tensor)
+
+    monkeypatch.setattr(keys, "check_numbers", check)
+    with pytest.raises(
+        CheckpointFormatError, match=r"out\.0\.bias (is not finite|holds numbers of the kind int8)"
+    ):
+        opened_model(monkeypatch, broken)
