@@ -144,3 +144,12 @@ def test_a_wrong_file_is_named_in_a_graph_and_the_next_one_runs(host, folder):
     (folder / "layers.safetensors").unlink()
     graph["load"]["inputs"]["file"] = NAME
     assert host.run(graph).outputs["upscale"][0].shape == (3, 32, 64, 3)
+
+
+def test_render_video_writes_the_enlarged_frames(host, folder):
+    frames = moving_clip(5, 8, 10)
+    video = host.call(
+        "VLDM_RenderVideo", images=frames, upscaler=load(host), format="png sequence (16 bit)", quality=100, fps=8.0,
+        filename_prefix="enlarged",
+    )[0]  # fmt: skip
+    torch.testing.assert_close(video.get_components().images, expected(frames), atol=1e-4, rtol=0)
