@@ -58,10 +58,11 @@ class LoadTemporalLayers(io.ComfyNode):
             category="Video LDM/loaders",
             description="Adds temporal layers to an image model, so that it makes frames that belong together. Opens Video "
             "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM and AnimateLCM-I2V, PIA, AnimateDiff-Lightning, "
-            "HotShot-XL and diffusers motion adapters.",
+            "HotShot-XL, diffusers motion adapters, and for the x4 upscaler LaVie VSR and Upscale-A-Video.",
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint, LoRA included."
+                    "model",
+                    tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint or the SD x4 upscaler, LoRA included.",
                 ),
                 io.Combo.Input(
                     "file",
@@ -182,9 +183,9 @@ class LoadTemporalDecoder(io.ComfyNode):
             node_id="VLDM_LoadTemporalDecoder",
             display_name="Load Temporal Decoder",
             category="Video LDM/loaders",
-            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. Opens Video LDM files "
-            "and the decoder of Stable Video Diffusion, original or diffusers, which decodes the latents of every SD 1.x and "
-            "2.x model.",
+            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. Opens Video LDM files, "
+            "the decoder of Stable Video Diffusion, original or diffusers, and that of ToonCrafter; these two decode the latents "
+            "of every SD 1.x and 2.x model.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint that makes the latents."),
                 io.Combo.Input(

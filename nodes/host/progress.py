@@ -5,6 +5,7 @@ Shapes: chunks of frames (n h w 3) float 0..1.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 
@@ -12,7 +13,6 @@ import comfy.utils
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy_execution.utils import get_executing_context
 from PIL import Image
-from server import PromptServer
 from torch import Tensor
 
 from .preview import STRIP_FRAMES, AnimatedStrip, thumbnails
@@ -48,7 +48,8 @@ class FilmProgress:
 
 def say(text: str) -> None:
     """Show a line of text in the node that is running; outside of a running graph nobody is there to read it."""
-    context, server = get_executing_context(), getattr(PromptServer, "instance", None)
+    context, module = get_executing_context(), sys.modules.get("server")  # training runs without a server
+    server = getattr(module.PromptServer, "instance", None) if module is not None else None
     if context is not None and server is not None:
         server.send_progress_text(text, context.node_id)
 

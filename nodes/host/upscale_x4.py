@@ -58,7 +58,8 @@ def upscale_latents(
     check_images(images)
     stacks = stacks_of(model)
     frames, h, w = images.shape[:3]
-    window = settings.window or min([stack.config.max_frames for stack, _ in stacks] or [DEFAULT_WINDOW])
+    limits = [stack.config.max_frames for stack, _ in stacks if stack.config.max_frames]  # 0: any length
+    window = settings.window or min(limits or [DEFAULT_WINDOW])
     report = describe(model, images, min(window, frames), settings, bool(stacks))
     noise = "independent" if stacks else "mixed"  # mixed wholly: the same for all frames
     seen = augmented(model, images, settings.noise_augmentation, sampler.seed, shared=not stacks)

@@ -23,12 +23,13 @@ class Schedule:
 class Facts:
     """One family, under the name that its stacks carry in `StackConfig.family`."""
 
-    trained_frames: str | int
+    trained_frames: int
     schedule: Schedule | None  # None: that of the host's own model
     advice: str
     licence: str
     clip_norm: bool = False  # as in `MotionConfig`
     clip_norm_image: bool = False
+    variants: str = ""  # that the same layout has, with clips of another length in training
 
 
 ANIMATEDIFF = Schedule("sqrt_linear")
@@ -102,17 +103,19 @@ FACTS: Mapping[str, Facts] = {
         clip_norm_image=True,
     ),
     "Stable Video Diffusion": Facts(
-        "14 (XT: 25)",
+        14,
         None,
         "SVD_img2vid_Conditioning, CFG from 1 for the first frame to 2.5 for the last, about 25 steps, 1024 x 576; the image "
         "encoder and the VAE come from the checkpoint with Image Only Checkpoint Loader.",
         "Stability AI Community or, for the first releases, SVD non-commercial community licence",
+        variants="XT 25",
     ),
     "ModelScope or ZeroScope": Facts(
-        "16 (ZeroScope: 24)",
+        16,
         Schedule("linear"),
         f"CFG 9 to 15, 256 x 256 (ZeroScope 576 x 320), {TEXT_AND_VAE}.",
         "code Apache-2.0, weights CC-BY-NC-4.0",
+        variants="ZeroScope 24",
     ),
     "VideoCrafter2": Facts(
         16,
@@ -138,11 +141,12 @@ FACTS: Mapping[str, Facts] = {
         LAVIE_LICENCE,
     ),
     "LaVie interpolation": Facts(
-        "61 (16 given)",
+        61,
         LAVIE,
         "Known Frames every 4th; ddim, 50 steps, CFG 4, the prompt with ', 4k.' at its end, 512 x 320, "
         f"{TEXT_AND_VAE_1}.",
         LAVIE_LICENCE,
+        variants="16 of them given",
     ),
     "LaVie VSR": Facts(
         8,

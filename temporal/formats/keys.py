@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import listed, shown, size
+from ..files import check_numbers, listed, shown, size
 from ..stack import TemporalStack
 
 # what checkpoints hold beside a UNet, by how its keys begin
@@ -49,6 +49,30 @@ def check_keys(name: str, family: str, missing: set[str], extra: set[str]) -> No
         raise CheckpointFormatError(
             f"{name} looks like {family}, but is damaged or another model built on it. {found}."
         )
+
+
+def picked(
+    name: str,
+    family: str,
+    tensors: Mapping[str, Tensor],
+    keys: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, Tensor]:
+    """The weights of an image model by the host's names, from the file's `keys` by the host's; `shapes` as far as known.
+
+    Raises:
+        CheckpointFormatError: a weight has another shape, or is no finite floating-point number.
+    """
+    found = {host: tensors[key] for host, key in keys.items()}
+    for host, tensor in found.items():
+        expected = shapes.get(host, tuple(tensor.shape))
+        if tuple(tensor.shape) != expected:
+            raise CheckpointFormatError(
+                f"{name}: {keys[host]} has shape {size(tensor)}, but {family} has {expected}. It may be damaged, or "
+                "another model built on it."
+            )
+        check_numbers(name, keys[host], tensor)
+    return found
 
 
 def joined(

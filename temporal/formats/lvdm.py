@@ -18,11 +18,12 @@ from ..layers.lvdm import CONVS, LvdmConfig
 from ..plan import SD2, Site
 from ..stack import StackConfig, TemporalStack
 from .facts import FACTS, Schedule
-from .keys import bystanders, check_keys, joined
+from .keys import bystanders, check_keys, joined, picked
 from .motion_adapter import DIFFUSERS
 from .source import Source
 from .strangers import Sign
 from .unet_names import image_names, modules
+from .unet_shapes import image_shapes
 from .video_model import VideoModel
 
 BASE, SHAPE = "SD 2.x", SD2
@@ -74,7 +75,7 @@ class LvdmFamily:
         kinds = list(others.values())
         return VideoModel(
             family=self.family,
-            image={host: tensors[key] for host, key in image.items()},
+            image=picked(name, self.family, tensors, image, image_shapes(SHAPE)),
             source=Source(
                 self.spelling.name, len(wanted), {kind: kinds.count(kind) for kind in sorted(set(kinds))}
             ),

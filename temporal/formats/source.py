@@ -47,7 +47,8 @@ def describe(
     facts = FACTS.get(family)
     frames = f"at most {max_frames} frames" if max_frames else "any length"
     if facts is not None:
-        frames = f"{facts.trained_frames} frames in training, {frames}"
+        variants = f" ({facts.variants})" if facts.variants else ""
+        frames = f"{facts.trained_frames} frames in training{variants}, {frames}"
     name = "Video LDM" if family == OWN else family
     lines = [
         f"{name} ({source.spelling} file), {weights / 1e6:.1f} M weights{purpose}",

@@ -12,14 +12,19 @@ from torch import Tensor
 
 from ..files import WeightsFile
 from ..plan import SD2
-from .keys import bystanders, check_keys
+from .keys import bystanders, check_keys, picked
 from .source import Source
 from .strangers import Sign
 from .unet_names import LAYERS, RESNET, image_names, modules, pairs, transformer_block
+from .unet_shapes import image_shapes
 from .video_model import VideoModel
 
 NAME = "Stable Video Diffusion"
 SHAPE = SD2
+CHANNELS, LABEL = (
+    8,
+    768,
+)  # the noisy latent and that of the picture; frame rate, motion and noise, 256 numbers each
 MIX = "time_mixer.mix_factor"
 TEMPORAL_BLOCK = transformer_block((*LAYERS, "norm_in", "ff_in.net.0.proj", "ff_in.net.2"))
 
@@ -49,7 +54,7 @@ class SvdFamily:
         check_keys(file.path.name, NAME, wanted - tensors.keys(), tensors.keys() - wanted - others.keys())
         kinds = list(others.values())
         unused = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
-        image = {host: tensors[key] for host, key in keys.items()}
+        image = picked(file.path.name, NAME, tensors, keys, image_shapes(SHAPE, CHANNELS, label=LABEL))
         return VideoModel(NAME, image, Source(self.spelling, len(wanted), unused))
 
     @property

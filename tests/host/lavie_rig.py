@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -138,13 +140,9 @@ def sample(model: Any, latent: dict, **settings: Any) -> Tensor:
         return sample_clip(model, *texts, latent, SamplerSettings(**chosen), None)["samples"]
 
 
-def one_call(model: Any, latent: dict, **settings: Any) -> Call:
-    """Sample one step and keep what the UNet saw and gave, cond and uncond together."""
-    return calls(model, latent, **settings)[0]
-
-
-def calls(model: Any, latent: dict, **settings: Any) -> list[Call]:
-    """The same where a step takes several calls."""
+@contextmanager
+def watched(model: Any) -> Iterator[list[Call]]:
+    """What the UNet sees and gives while something runs, cond and uncond together."""
     calls = []
 
     def keep(_unet: nn.Module, args: tuple, kwargs: dict, out: Tensor) -> None:
@@ -152,9 +150,20 @@ def calls(model: Any, latent: dict, **settings: Any) -> list[Call]:
 
     handle = model.model.diffusion_model.register_forward_hook(keep, with_kwargs=True)
     try:
-        sample(model, latent, **settings)
+        yield calls
     finally:
         handle.remove()
+
+
+def one_call(model: Any, latent: dict, **settings: Any) -> Call:
+    """The first call of one sampling step."""
+    return all_calls(model, latent, **settings)[0]
+
+
+def all_calls(model: Any, latent: dict, **settings: Any) -> list[Call]:
+    """The calls of one sampling step."""
+    with watched(model) as calls:
+        sample(model, latent, **settings)
     return calls
 
 

@@ -142,7 +142,7 @@ def test_interpolation_in_windows_sees_given_frames_outside_of_the_window(load, 
         load(weights["lavie_interpolation"])[0], 4, 0, "standard_static", "pyramid", False, False
     )
     latent = rig.known_clip(8, (0,))
-    shown = [call.x[:4, 4:] for call in rig.calls(model, latent)]
+    shown = [call.x[:4, 4:] for call in rig.all_calls(model, latent)]
     expected = 0.18215 * latent["samples"][[0] * 4]
     assert len(shown) == 2
     for channels in shown:
@@ -204,7 +204,10 @@ def test_layers_of_a_whole_model_on_another_are_an_experiment(load, load_layers,
     [
         ({"conv_in.bias": None}, r"looks like LaVie, but .* missing: conv_in\.bias\."),
         ({"surprise.weight": torch.zeros(1)}, r"unknown: surprise\.weight\."),
-        ({"down_blocks.0.resnets.0.conv1.bias": torch.zeros(3)}, "cannot build the image model of LaVie"),
+        (
+            {"down_blocks.0.resnets.0.conv1.bias": torch.zeros(3)},
+            r"conv1\.bias has shape \(3,\), but LaVie has",
+        ),
     ],
 )
 def test_a_damaged_file_names_what_is_wrong(load, weights, change, message):
@@ -228,6 +231,26 @@ def test_layers_on_the_upscaler_are_the_reference(load_layers, weights, name, fr
     assert rig.error(call.out, expected) < TOLERANCE
     assert rig.hooks_left(model) == 0
     assert rig.error(rig.one_call(image, rig.known_clip(frames, ())).out, call.out) > 0.01
+
+
+def test_video_upscale_samples_with_them(load_layers, weights):
+    """The upscaling node hands them the noisy frames and their level, eight frames at a time."""
+    from video_ldm.nodes.upscale_x4 import VideoUpscaleDiffusion
+
+    model, _ = load_layers(rig.upscaler_model(weights["lavie_vsr"]), weights["lavie_vsr"])
+    images = torch.rand(9, 8, 10, 3, generator=torch.Generator().manual_seed(0))
+    conds = [[[torch.randn(1, 7, rig.TINY_X4.context_dim), {}]] for _ in range(2)]
+    values = {
+        **{"noise_augmentation": 0.2, "seed": 3, "steps": 1, "cfg": 3.0, "sampler_name": "euler"},
+        **{"scheduler": "normal", "fps": 8.0, "context_length": 0, "context_overlap": 1},
+        **{"tile_size": 0, "tile_overlap": 2},
+    }
+    with rig.watched(model) as calls, torch.inference_mode():
+        latent, report = VideoUpscaleDiffusion.execute(model, *conds, images, **values).result
+    assert latent["samples"].shape == (9, 4, 8, 10) and "no temporal layers" not in report
+    assert [len(call.x) for call in calls] == [16, 16] and bool((calls[0].y == 70).all())
+    expected = rig.reference_out(weights["lavie_vsr"], rig.UPSCALER, calls[0], 8)
+    assert rig.error(calls[0].out, expected) < TOLERANCE
 
 
 def test_the_upscalers_layers_may_come_without_its_image_model(load_layers, weights):

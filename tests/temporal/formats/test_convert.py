@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import torch
 import video_ldm
 from safetensors.torch import load_file, save_file
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.formats import load_stack, lvdm, modelscope, motion_modules, save_stack, svd
+from video_ldm.temporal.formats import load_stack, lvdm, motion_modules, save_stack, svd
 from video_ldm.temporal.formats.convert import write
 from video_ldm.temporal.formats.facts import FACTS
 from video_ldm.temporal.layers.motion import MotionConfig
@@ -21,6 +19,7 @@ from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import StackConfig, TemporalStack
 
 from ..tiny import new_stack, sine_init
+from . import tiny_models as tiny_models_of
 
 SHAPES = {
     levels: UNetShape(
@@ -120,37 +119,15 @@ def test_the_command_refuses_in_one_sentence(tmp_path, command, capsys):
 
 @pytest.fixture
 def tiny_models(monkeypatch):
-    shape = replace(SHAPES[4], num_heads=-1, num_head_channels=8)
     for family in (lvdm, svd):
-        monkeypatch.setattr(family, "SHAPE", shape)
-
-
-def random_weights(keys: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Weights under the names of Stable Video Diffusion, whose file is not looked into further."""
-    return {key: torch.randn(3, 2).half() for key in keys}
-
-
-def modelscope_weights() -> dict[str, torch.Tensor]:
-    """Random weights in diffusers' spelling of ModelScope; those of the image model are not looked into further."""
-    family = modelscope.DIFFUSERS
-    stack = sine_init(TemporalStack(family.stack_config())).half()
-    weights = random_weights(family.image_keys().values())
-    for own, keys in family.temporal_keys(stack).items():
-        parts = stack.state_dict()[own].chunk(len(keys))
-        conv = own.partition("convs.")[2]  # (c c 3 1) here
-        weights |= {
-            key: part[..., None].clone() if conv and part.ndim == 4 else part.clone()
-            for key, part in zip(keys, parts, strict=True)
-        }
-    return weights
+        monkeypatch.setattr(family, "SHAPE", tiny_models_of.SHAPE)
 
 
 @pytest.mark.parametrize("family", ["Stable Video Diffusion", "ModelScope or ZeroScope"])
 def test_whole_models_go_from_spelling_to_spelling_without_loss(
     tmp_path, tiny_models, command, capsys, family
 ):
-    names = svd.DIFFUSERS.keys().values()
-    weights = random_weights(names) if family == svd.NAME else modelscope_weights()
+    weights = tiny_models_of.svd_weights() if family == svd.NAME else tiny_models_of.modelscope_weights()
     first, other, again = (str(tmp_path / f"{name}.safetensors") for name in ("first", "other", "again"))
     save_file(weights, first)
     assert command(["convert", first, other, "--to", "original"]) == 0
@@ -165,7 +142,7 @@ def test_whole_models_go_from_spelling_to_spelling_without_loss(
 
 
 def test_a_whole_model_has_no_native_spelling(tmp_path, tiny_models, command, capsys):
-    save_file(modelscope_weights(), tmp_path / "in.safetensors")
+    save_file(tiny_models_of.modelscope_weights(), tmp_path / "in.safetensors")
     assert command(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")]) == 2
     assert "ModelScope or ZeroScope has no native spelling; it is written as original, diffusers." in (
         capsys.readouterr().err

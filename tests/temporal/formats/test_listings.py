@@ -16,7 +16,7 @@ from torch import Tensor
 from video_ldm.temporal import formats
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.files import WeightsFile
-from video_ldm.temporal.formats import inside, lvdm, motion_modules
+from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
 from video_ldm.temporal.formats.motion_modules import position_table
 from video_ldm.temporal.formats.strangers import describe
 
@@ -109,15 +109,21 @@ def test_it_is_loaded_with_every_key_explained(monkeypatch, name):
     assert source.used + sum(source.unused.values()) == len(LISTINGS[name])
 
 
-def opened_model(monkeypatch, file: WeightsFile):
+@pytest.fixture
+def unread(monkeypatch):
+    """Names and shapes are looked at, half a billion zeros are not."""
     for module in (lvdm, inside):
         monkeypatch.setattr(module, "assign_weights", same_keys_and_shapes)
+    monkeypatch.setattr(keys, "check_numbers", lambda *_: None)
+
+
+def opened_model(monkeypatch, file: WeightsFile):
     monkeypatch.setattr(formats, "read_weights", lambda _: file)
     return formats.open_video_model("ignored")
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, name):
+def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, unread, name):
     model = opened_model(monkeypatch, published(name))
     assert formats.report_model(model).startswith(MODELS[name])
     tables = [key for key in LISTINGS[name] if key.endswith("rotary_emb.freqs")]
@@ -129,7 +135,7 @@ def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, name):
     assert temporal + image == listed - 16 * len(tables)
 
 
-def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch):
+def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch, unread):
     file = published("videocrafter2_t2v")
     beside = ("first_stage_model.encoder.conv_in.weight", "cond_stage_model.model.ln_final.bias", "betas")
     file = replace(file, tensors={**file.tensors, **{key: torch.zeros(1) for key in beside}})
@@ -144,19 +150,23 @@ def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch):
         ({"input_blocks.1.2.proj_in.bias": None}, r"missing: input_blocks\.1\.2\.proj_in\.bias"),
         ({"surprise": torch.zeros(1)}, "unknown: surprise"),
         (
+            {"input_blocks.2.1.proj_in.bias": torch.zeros(7)},
+            r"proj_in\.bias has shape \(7,\), but ModelScope or ZeroScope has \(320,\)",
+        ),
+        (
             {"input_blocks.1.0.temopral_conv.conv1.2.weight": torch.zeros(4, 4, 3, 1, 1)},
             r"conv1\.2\.weight has shape",
         ),
     ],
 )
-def test_an_almost_known_model_names_the_first_keys(monkeypatch, change, message):
+def test_an_almost_known_model_names_the_first_keys(monkeypatch, unread, change, message):
     file = published("modelscope_t2v_original")
     tensors = {key: value for key, value in {**file.tensors, **change}.items() if value is not None}
     with pytest.raises(CheckpointFormatError, match=message):
         opened_model(monkeypatch, replace(file, tensors=tensors))
 
 
-def test_the_scale_in_a_checkpoint_counts(monkeypatch):
+def test_the_scale_in_a_checkpoint_counts(monkeypatch, unread):
     scales = torch.cat([torch.linspace(1, 0.5, 400), torch.full((1000,), 0.5)])
     file = published("videocrafter2_t2v")
     assert opened_model(monkeypatch, file).schedule.x0_scale == 0.7
@@ -167,8 +177,7 @@ def test_the_scale_in_a_checkpoint_counts(monkeypatch):
         opened_model(monkeypatch, broken)
 
 
-def test_layers_taken_from_a_whole_model_are_called_an_experiment(monkeypatch):
-    monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
+def test_layers_taken_from_a_whole_model_are_called_an_experiment(monkeypatch, unread):
     report = formats.report(*opened(monkeypatch, published("modelscope_t2v_diffusers")))
     assert "794 used, 686 of its image model (not used)\nExperiment: " in report
 
@@ -244,6 +253,79 @@ def test_a_middle_module_on_sdxl_is_of_no_published_family(monkeypatch):
 
 def test_a_lora_named_by_its_own_file_is_not_mistaken():
     assert "motion LoRA" in describe(published("animatediff_motion_lora"))
+
+
+@pytest.mark.parametrize("wrong", [torch.full((320,), torch.nan), torch.zeros(320, dtype=torch.int8)])
+def test_weights_of_an_image_model_are_finite_numbers(monkeypatch, wrong):
+    monkeypatch.setattr(lvdm, "assign_weights", same_keys_and_shapes)
+    file = published("modelscope_t2v_original")
+    broken = replace(file, tensors={**file.tensors, "out.0.bias": wrong})
+
+    def check(name, key, tensor, real=keys.check_numbers):
+        if key == "out.0.bias":
+            real(name, key, tensor)
+
+    monkeypatch.setattr(keys, "check_numbers", check)
+    with pytest.raises(
+        CheckpointFormatError, match=r"out\.0\.bias (is not finite|holds numbers of the kind int8)"
+    ):
+        opened_model(monkeypatch, broken)
+
+
+def without(name: str, *parts: str) -> WeightsFile:
+    """A published file without the keys that have one of the parts in them."""
+    file = published(name)
+    kept = {key: value for key, value in file.tensors.items() if not any(part in key for part in parts)}
+    return replace(file, tensors=kept)
+
+
+def test_lavies_layers_without_their_image_model_are_named(monkeypatch):
+    file = without("lavie_base", "conv_in.", ".resnets.")
+    for open_file in (opened, opened_model):
+        with pytest.raises(CheckpointFormatError, match="without the image model that was trained along"):
+            open_file(monkeypatch, file)
+
+
+@pytest.mark.parametrize("name", ["lavie_vsr", "upscale_a_video_unet"])
+def test_layers_for_the_upscaler_may_come_alone(monkeypatch, name):
+    monkeypatch.setattr(inside, "assign_weights", same_keys_and_shapes)
+    temporal = ("temporal", "temp_block")
+    image = [key for key in LISTINGS[name] if not any(part in key for part in temporal)]
+    _, source = opened(monkeypatch, without(name, *image))
+    assert source.unused == {"tables of positions (computed anew)": 17, "of an image model (not used)": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"down_blocks.0.attentions.0.transformer_blocks.0.norm_temp.bias": None},
+            r"missing: down_blocks\.0\..*norm_temp",
+        ),
+        (
+            {"conv_in.bias": None, "odd.weight": torch.zeros(1)},
+            r"missing: conv_in\.bias; unknown: odd\.weight",
+        ),
+        (
+            {"mid_block.attentions.0.transformer_blocks.0.attn_temp.to_q.weight": torch.zeros(2, 3)},
+            r"to_q\.weight has shape \(2, 3\), but LaVie has \(1280, 1280\)",
+        ),
+        (
+            {"mid_block.attentions.0.transformer_blocks.0.attn_temp.rotary_emb.freqs": torch.ones(16)},
+            "does not hold the rotary positions",
+        ),
+    ],
+)
+def test_an_almost_known_lavie_names_the_first_keys(monkeypatch, unread, change, message):
+    file = published("lavie_base")
+    tensors = {key: value for key, value in {**file.tensors, **change}.items() if value is not None}
+    with pytest.raises(CheckpointFormatError, match=message):
+        opened_model(monkeypatch, replace(file, tensors=tensors))
+
+
+def test_lavie_without_its_tables_of_positions_is_complete(monkeypatch, unread):
+    model = opened_model(monkeypatch, without("lavie_base", "rotary_emb.freqs"))
+    assert not sum(model.source.unused.values())
 
 
 def test_the_published_list_of_motiondirector_fits_every_layer(monkeypatch):
