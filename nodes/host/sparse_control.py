@@ -22,13 +22,13 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequenti
 from torch import Tensor
 
 from ...temporal.clip import Clip
-from ...temporal.errors import CheckpointFormatError, InvalidInputError
+from ...temporal.errors import CheckpointFormatError, IncompatibleModelError, InvalidInputError
 from ...temporal.files import assign_weights
 from ...temporal.formats.keys import check_keys
 from ...temporal.formats.sparse_control import EMBEDDING, FAMILY, SparseControlFile, open_sparse_control
 from ...temporal.masks import place
 from ...temporal.plan import UNetShape
-from ...temporal.stack import TemporalStack
+from ...temporal.stack import StackConfig, TemporalStack
 from .hooks import inserted
 
 CONDITION_CHANNELS = {"rgb": 4, "scribble": 3}  # beside them a mask: 1 where a frame is given
@@ -90,6 +90,7 @@ class SparseControl(comfy.controlnet.ControlNet):
         self, x_noisy: Tensor, t: Tensor, cond: Mapping, batched_number: int, transformer_options: Mapping
     ) -> Any:
         """As the host's, with the hint of a whole clip."""
+        _check_base(self.control_model.stack.config, cond["c_crossattn"].shape[-1])
         num_frames = len(x_noisy) // batched_number
         self.extra_args["num_frames"] = num_frames
         self.cond_hint = self._hint(x_noisy, num_frames)
@@ -169,6 +170,14 @@ def load_sparse_control(path: str, places: Places) -> tuple[SparseControl, str]:
         places, file.kind == "rgb", model.eval(), load_device=load_device, manual_cast_dtype=manual_cast
     )
     return control, file.report
+
+
+def _check_base(config: StackConfig, text_width: int) -> None:
+    if text_width != config.unet.context_dim:
+        raise IncompatibleModelError(
+            f"SparseCtrl was made for {config.base}, whose text is {config.unet.context_dim} wide, but that of the image model is "
+            f"{text_width} wide. Load a checkpoint of {config.base}."
+        )
 
 
 def _host_config(unet: UNetShape) -> dict[str, Any]:

@@ -284,6 +284,25 @@ def test_what_cannot_work_is_refused(model, image, unet, vae, files):
             load(files("controlnet", changed))
 
 
+def test_an_image_model_of_another_family_is_refused(files):
+    from video_ldm.temporal.errors import IncompatibleModelError
+
+    import nodes
+
+    from .rig import Rig
+
+    toy = Rig()
+    control, _ = load(files("controlnet", file_of(reference_control("scribble"))), "first")
+    with torch.inference_mode():
+        conds = nodes.ControlNetApplyAdvanced().apply_controlnet(
+            toy.positive, toy.negative, control, pictures(1, (10, 6)), 1.0, 0.0, 1.0
+        )
+    with pytest.raises(
+        IncompatibleModelError, match=r"made for SD 1\.x, whose text is 24 wide, .* is 48 wide"
+    ):
+        toy.sample(toy.model, positive=conds[0], negative=conds[1])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_of_the_published_files_is_used(host, monkeypatch, kind):
     """Names and shapes at full size, without memory for the weights."""
