@@ -67,11 +67,6 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("image decoder", "video_to_video", SAME),
         Panel("temporal decoder", "video_to_video", SAME, decoder=True),
     ],
-    "VLDM_ImageMotion": [
-        Panel("drawn: little motion", replace(SHOWN, speed=12.0)),
-        Panel("drawn: much motion", SHOWN),
-    ],
-    "VLDM_LoadSparseControl": [Panel("drawn: both given", SHOWN, given=(0, 7))],
     "VLDM_LoadVideoUpscaler": UPSCALED,
     "VLDM_VideoUpscale": UPSCALED,
     "VLDM_VideoUpscaleDiffusion": UPSCALED,
