@@ -21,6 +21,7 @@ from .files import TEMPORAL_DECODERS, full_path
 from .hooks import removed_at_exit
 from .latent_space import check_latent_space
 from .patcher import new_patcher
+from .reference_decoder import ReferenceAutoencoder
 
 # Activations of a decode with temporal layers over the same decode without.
 MEMORY_FACTOR = 1.5
@@ -106,6 +107,9 @@ def with_video_decoder(vae: Any, file: VideoDecoderFile) -> Any:
             "1.x or 2.x checkpoint."
         )
     check_latent_space(vae, "SD")
+    if file.references:
+        autoencoder = ReferenceAutoencoder(file, {"double_z": True, **_sizes(file)}, vae.vae_dtype)
+        return _vae_of(vae, autoencoder)
     decoder = VideoDecoder(**_sizes(file), video_kernel_size=[3, 1, 1], alpha=0.0)
     assign_weights(decoder, file.tensors, file.name, vae.vae_dtype)
 
@@ -139,9 +143,14 @@ def _copy_around(vae: Any, around: Callable[[nn.Module], nn.Module]) -> Any:
 
     The copy has weights of its own: two patchers must not move the same ones.
     """
+    return _vae_of(vae, around(copy.deepcopy(vae.first_stage_model)))
+
+
+def _vae_of(vae: Any, autoencoder: nn.Module) -> Any:
+    """A VAE like the given one, with another autoencoder."""
     offload = mm.vae_offload_device()
     temporal = copy.copy(vae)
-    temporal.first_stage_model = around(copy.deepcopy(vae.first_stage_model)).to(offload).eval()
+    temporal.first_stage_model = autoencoder.to(offload).eval()
     temporal.patcher = new_patcher(temporal.first_stage_model, offload, vae.device)
     temporal.size = None
     temporal.memory_used_decode = lambda shape, dtype: MEMORY_FACTOR * vae.memory_used_decode(shape, dtype)
