@@ -48,7 +48,7 @@ def write_files(folder: Path, unet: Any) -> None:
         f"diffusion_models/{UNET}": models.host_weights(unet, SD1),
         f"temporal_layers/{LAYERS}": models.motion_weights(unet),
         f"text_encoders/{CLIP}": {
-            key: value for key, value in text.state_dict().items() if key.startswith("text_model.")
+            f"text_model.{key.removeprefix('text_model.')}": value for key, value in text.state_dict().items()
         },
     }
     for name, weights in files.items():

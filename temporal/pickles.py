@@ -70,8 +70,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         ) from None
     if strange:
         raise CheckpointFormatError(
-            f"{path.name} is a pickle that would run code when opened, so it was not opened: it calls {strange[0][:100]!r}. "
-            "Use a safetensors file, or convert it where you trust it."
+            f"{path.name} is a pickle that would run code when opened, so it was not opened. It calls "
+            f"{strange[0][:100]!r}. Use a safetensors file, or convert it where you trust it."
         )
     tensors = _collection(path, content)
     for key, tensor in tensors.items():
