@@ -21,6 +21,7 @@ from .graphs import GraphError, node_of_type, node_titled, to_api, without_node
 WORKFLOW = environment.REPO / "workflows" / "text_to_video.json"
 CASCADE = environment.REPO / "workflows" / "whole_cascade.json"
 SAMPLER = "VLDM_VideoKSampler"
+SAMPLERS = (SAMPLER, "VLDM_LatentInterpolate")
 OPTIONAL = ("VLDM_LoadTemporalDecoder", "VLDM_LoadVideoUpscaler")  # the film is poorer without, but a film
 SHEET_COLUMNS = 4
 SHEET_FRAMES = 32  # at most, evenly spread
@@ -92,9 +93,12 @@ def adapt(graph: Graph, options: argparse.Namespace) -> Graph:
         node_titled(graph, "Prompt")["text"] = options.prompt
     if options.frames is not None:
         node_of_type(graph, "EmptyLatentImage")["batch_size"] = options.frames
-    for name in ("seed", "steps"):
-        if (value := getattr(options, name)) is not None:
-            node_of_type(graph, SAMPLER)[name] = value
+    if options.seed is not None:
+        node_of_type(graph, SAMPLER)["seed"] = options.seed
+    if options.steps is not None:
+        for node in graph.values():
+            if node["class_type"] in SAMPLERS:
+                node["inputs"]["steps"] = options.steps
     return graph
 
 

@@ -30,6 +30,7 @@ PAPER, INK, GIVEN = "#202020", "#d0d0d0", "#50d050"
 DECODER = "toy_decoder.safetensors"
 SHOWN = scene.Scene(texture="stripes", motion="left", x=100.0, speed=60.0)
 STAR = scene.Scene("star", "yellow", texture="checker")
+STAR_CLIP = replace(STAR, motion="right", x=30.0, speed=60.0)
 
 Changes = dict[str, dict[str, Any]]
 
@@ -43,12 +44,14 @@ class Panel:
     changes: Changes = field(default_factory=dict)
     given: tuple[int, ...] = ()
     take: int = 0  # which of several clips
+    shrink: int = 1  # drawn this much smaller, shown in full size
     decoder: bool = False  # through the toy temporal decoder, where it is bundled
 
 
 SAME: Changes = {"VLDM_VideoKSampler": {"denoise": 0.0}}  # the given clip, through the autoencoder alone
 OFF: Changes = {"VLDM_LoadTemporalLayers": {"strength": 0.0}}
 CFG = "VLDM_VideoGuider"
+UPSCALED = [Panel("drawn: 32 x 32", STAR_CLIP, shrink=4), Panel("drawn: 128 x 128", STAR_CLIP)]
 PICTURES: dict[str, list[Panel]] = {
     "VLDM_LoadTemporalLayers": [
         Panel("image model alone", "text_to_video", OFF),
@@ -64,6 +67,11 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("image decoder", "video_to_video", SAME),
         Panel("temporal decoder", "video_to_video", SAME, decoder=True),
     ],
+    "VLDM_LoadVideoUpscaler": UPSCALED,
+    "VLDM_VideoUpscale": UPSCALED,
+    "VLDM_VideoUpscaleDiffusion": UPSCALED,
+    "VLDM_RenderVideo": [Panel("8 frames, mp4", "text_to_video")],
+    "VLDM_LazyVideo": [Panel("8 frames, mp4", "text_to_video")],
     "VLDM_VideoKSampler": [
         Panel("independent noise", "text_to_video"),
         Panel("mixed noise", "text_to_video", {"VLDM_VideoKSampler": {"noise_type": "mixed"}}),
@@ -155,7 +163,9 @@ def put_sources(folder: Path) -> None:
 def frames_of(client: Client, panel: Panel) -> list[Image.Image]:
     """The panel's clip with its caption above and a border around given frames."""
     if isinstance(panel.source, scene.Scene):
-        frames = [Image.fromarray(frame) for frame in render(panel.source)]
+        small = (scene.SIDE // panel.shrink,) * 2
+        drawn = [Image.fromarray(frame).resize(small) for frame in render(panel.source)]
+        frames = [frame.resize((scene.SIDE,) * 2, Image.Resampling.NEAREST) for frame in drawn]
     else:
         frames = shoot(client, panel)
     return [captioned(frame, panel.caption, index in panel.given) for index, frame in enumerate(frames)]

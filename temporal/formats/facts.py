@@ -141,11 +141,12 @@ FACTS: Mapping[str, Facts] = {
         LAVIE_LICENCE,
     ),
     "LaVie interpolation": Facts(
-        "61 (16 given)",
+        61,
         LAVIE,
         "Known Frames every 4th; ddim, 50 steps, CFG 4, the prompt with ', 4k.' at its end, 512 x 320, "
         f"{TEXT_AND_VAE_1}.",
         LAVIE_LICENCE,
+        variants="16 of them given",
     ),
     "LaVie VSR": Facts(
         8,

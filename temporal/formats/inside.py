@@ -17,10 +17,11 @@ from ..layers.inside import ROTATED, InsideConfig, turns
 from ..plan import Site, UNetShape
 from ..stack import StackConfig, TemporalStack
 from .facts import FACTS
-from .keys import bystanders, check_keys, joined
+from .keys import bystanders, check_keys, joined, picked
 from .source import Source
 from .strangers import Sign
 from .unet_names import image_names, modules
+from .unet_shapes import image_shapes
 from .video_model import VideoModel
 
 TURNS = "rotary_emb.freqs"  # fixed numbers that files hold once per layer, and some once more
@@ -57,6 +58,7 @@ class InsideFamily:
     unet: UNetShape
     config: InsideConfig
     names: Names = Names()
+    in_channels: int = 4  # of the image model, with those of `condition`
     condition: Condition | None = None
     prediction: str = "eps"
     labels: bool = False  # the image model has an embedding of labels
@@ -170,7 +172,8 @@ class WholeFamily(InsideFamily):
             CheckpointFormatError: a key is missing, unknown or of another shape, or positions are not the fixed ones.
         """
         stack, own, unused = self._open(file, ops, dtype, device, whole=True)
-        image = {host: file.tensors[key] for host, key in self.image_keys().items()}
+        shapes = image_shapes(self.unet, self.in_channels, linear=False)
+        image = picked(file.path.name, self.family, file.tensors, self.image_keys(), shapes)
         source = Source(SPELLING, len(own) + len(image), unused)
         return VideoModel(self.family, image, source, stack, FACTS[self.family].schedule)
 

@@ -14,6 +14,7 @@ INTERPOLATION = WholeFamily(
     "SD 1.x",
     SD1,
     InsideConfig(positions=False, last=True, causal=True, volume=False),
+    in_channels=8,
     condition="nearest",
 )
 UPSCALER = LayersFamily(

@@ -9,5 +9,6 @@ SEINE = replace(
     BASE,
     family="SEINE",
     sign=Sign("", (BIAS,), size=("conv_in.weight", 1, 9)),
+    in_channels=9,
     condition="masked",
 )

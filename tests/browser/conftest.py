@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from video_ldm.demo import browser, pictures
+from video_ldm.tests.host.test_workflows import WORKFLOWS
+
+FOLDERS = {
+    "CheckpointLoaderSimple": "checkpoints",
+    "LoraLoader": "loras",
+    "LoraLoaderModelOnly": "loras",
+    "VLDM_LoadMotionLoRA": "motion_lora",
+    "VLDM_LoadSparseControl": "controlnet",
+    "VLDM_LoadTemporalLayers": "temporal_layers",
+    "VLDM_LoadVideoModel": "diffusion_models",
+    "VLDM_LoadVideoUpscaler": "video_upscalers",
+}
+STYLE_PLACE = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q"
+
+
+def named_files(models: Path) -> Iterator[Path]:
+    """Where the files are that the graphs name."""
+    for path in WORKFLOWS:
+        for node in json.loads(path.read_text("utf-8"))["nodes"]:
+            if node["type"] in FOLDERS:
+                yield models / FOLDERS[node["type"]] / node["widgets_values"][0]
 
 
 @pytest.fixture(scope="package")
-def editor(host):
-    """The page, in a fresh browser; every file that the graphs name is there."""
+def files(host) -> Iterator[None]:
+    """Every file that the graphs name: real ones for the toy world, empty ones for published weights."""
+    pictures.put_sources(host.base / "input")
+    models = host.base / "models"
+    made = [path for path in set(named_files(models)) if not path.exists()]
+    for path in made:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    style = {"lora_up": torch.ones(64, 2), "lora_down": torch.ones(2, 64)}
+    save_file(
+        {f"{STYLE_PLACE}.{name}.weight": tensor for name, tensor in style.items()},
+        models / "loras" / "toy_style.safetensors",
+    )
+    yield
+    for path in made:
+        path.unlink()
+
+
+@pytest.fixture(scope="package")
+def editor(host, files):
+    """The page, in a fresh browser."""
     if browser.executable() is None:
         pytest.skip(f"no Chromium on this machine (looked for {', '.join(browser.NAMES)})")
-    pictures.put_sources(host.base / "input")
-    loras = host.base / "models" / "loras"
-    loras.mkdir(exist_ok=True)
-    place = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q"
-    style = {f"{place}.lora_up.weight": torch.ones(64, 2), f"{place}.lora_down.weight": torch.ones(2, 64)}
-    save_file(style, loras / "toy_style.safetensors")
     with browser.open_editor(host.client) as editor:
         yield editor

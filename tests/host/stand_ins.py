@@ -11,11 +11,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from video_ldm.demo import environment
+from video_ldm.temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
 from video_ldm.temporal.formats import convert, load_stack
 from video_ldm.temporal.formats.facts import FACTS
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.upscaler import save_upscaler
+from video_ldm.tests.temporal.upscaler.tiny import random_upscaler
 
 TOY = environment.REPO / "demo" / "models"
 # graph: family of its layers, base, module in the middle block, length of the table, spelling
@@ -77,6 +80,16 @@ def write_gligen(path: Path) -> None:
     save_file({key: 0.1 * torch.randn(value.shape) for key, value in weights.items()}, path)
 
 
+def write_decoder(path: Path) -> None:
+    """A temporal decoder for the toy checkpoint's VAE, as it is before any training."""
+    save_decoder(path, TemporalDecoder(DecoderConfig(TAESD, "SD")))
+
+
+def write_upscaler(path: Path) -> None:
+    """A tiny upscaler of random weights, four times larger."""
+    save_upscaler(path, random_upscaler())
+
+
 def _as_its_name_says(path: Path) -> None:
     """A file named .ckpt is one that PyTorch wrote."""
     if path.suffix == ".ckpt":
@@ -93,6 +106,8 @@ def put(models: Path, graph: Mapping[str, Mapping[str, Any]], name: str) -> None
         ("LoraLoaderModelOnly", "lora_name"): ("loras", write_lora),
         ("GLIGENLoader", "gligen_name"): ("gligen", write_gligen),
         ("VLDM_LoadTemporalLayers", "file"): ("temporal_layers", _layers(name)),
+        ("VLDM_LoadTemporalDecoder", "file"): ("temporal_decoders", write_decoder),
+        ("VLDM_LoadVideoUpscaler", "file"): ("video_upscalers", write_upscaler),
     }
     for node in graph.values():
         for (kind, field), (folder, make) in makers.items():

@@ -12,9 +12,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, node_of_type, to_api
-from video_ldm.temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
-from video_ldm.temporal.upscaler import save_upscaler
-from video_ldm.tests.temporal.upscaler.tiny import random_upscaler
 
 from . import lavie_rig, stand_ins, video_rig
 
@@ -124,22 +121,6 @@ def read(host, files, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def second_half(host):
-    """A temporal decoder and an upscaler under the names in the graphs, random and tiny where they are not bundled."""
-    models = host.base / "models"
-    decoder, upscaler = (
-        models / "temporal_decoders" / "toy_decoder.safetensors",
-        models / "video_upscalers" / "toy_upscaler.safetensors",
-    )
-    if not decoder.exists():
-        decoder.parent.mkdir(exist_ok=True)
-        save_decoder(decoder, TemporalDecoder(DecoderConfig(TAESD, "SD")))
-    if not upscaler.exists():
-        upscaler.parent.mkdir(exist_ok=True)
-        save_upscaler(upscaler, random_upscaler())
-
-
-@pytest.fixture(scope="module")
 def video_models(host):
     """Whole video models under the names in the graphs, tiny, beside a checkpoint with the toy text encoder and VAE."""
     import comfy.supported_models as supported
@@ -198,7 +179,7 @@ def last_frames(graph: dict, run) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_it_runs(host, read, lavie_models, published, second_half, path):
+def test_it_runs(host, read, lavie_models, published, path):
     graph = read(path)
     run = host.run(graph)
     frames = last_frames(graph, run)

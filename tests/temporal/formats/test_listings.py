@@ -316,14 +316,14 @@ def test_layers_for_the_upscaler_may_come_alone(monkeypatch, name):
         ),
     ],
 )
-def test_an_almost_known_lavie_names_the_first_keys(monkeypatch, change, message):
+def test_an_almost_known_lavie_names_the_first_keys(monkeypatch, unread, change, message):
     file = published("lavie_base")
     tensors = {key: value for key, value in {**file.tensors, **change}.items() if value is not None}
     with pytest.raises(CheckpointFormatError, match=message):
         opened_model(monkeypatch, replace(file, tensors=tensors))
 
 
-def test_lavie_without_its_tables_of_positions_is_complete(monkeypatch):
+def test_lavie_without_its_tables_of_positions_is_complete(monkeypatch, unread):
     model = opened_model(monkeypatch, without("lavie_base", "rotary_emb.freqs"))
     assert not sum(model.source.unused.values())
 
