@@ -24,6 +24,7 @@ SETTINGS = {
     "Comfy.TutorialCompleted": True,
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # texts stay texts at any zoom
     "Comfy.Workflow.Persist": False,
 }
 PATIENCE = 180_000  # milliseconds; a loaded machine is slow to start a page
@@ -63,8 +64,9 @@ QUEUE = """async () => {
         };
         names.forEach(name => app.api.addEventListener(name, listen));
     });
-    if (await app.queuePrompt(0, 1) === false) return ['refused', JSON.stringify(app.lastNodeErrors)];
-    return over;
+    await app.queuePrompt(0, 1);
+    const refused = Object.values(app.lastNodeErrors ?? {});
+    return refused.length ? ['refused', JSON.stringify(refused)] : over;
 }"""
 
 
@@ -95,6 +97,8 @@ class Editor:
     def __init__(self, page: Any, url: str) -> None:
         self.page = page
         self.errors: list[str] = []
+        # ComfyUI's own templates, hundreds of pictures, stay out of the template browser
+        page.route("**/templates/index*.json", lambda route: route.fulfill(json=[]))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(url, wait_until="domcontentloaded")
         page.wait_for_function(UP)
@@ -109,6 +113,29 @@ class Editor:
         self.page.evaluate("() => app.graph.clear()")
         self.page.evaluate(DROP, [path.name, text])
         self.wait_for_nodes(len(json.loads(text)["nodes"]))
+
+    def open_template(self, pack: str, name: str, nodes: int) -> None:
+        """Choose a graph in the template browser, as an artist does."""
+        self.page.evaluate("() => app.graph.clear()")
+        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+        self.page.get_by_text(pack, exact=True).first.click()
+        self.page.click(f"[data-testid=template-workflow-{name}]")
+        self.wait_for_nodes(nodes)
+        self.page.wait_for_selector("[role=dialog]", state="hidden")
+
+    def open_help(self, node_type: str) -> str:
+        """Select the first node of a type and press its info button: the text of its help page."""
+        self.page.evaluate(
+            """type => {
+                const node = app.graph.nodes.find(node => node.type === type);
+                app.canvas.deselectAll();
+                app.canvas.selectNode(node);
+            }""",
+            node_type,
+        )
+        self.page.click("[data-testid=info-button]")
+        self.page.wait_for_selector(".node-help-content h1")
+        return self.page.inner_text(".node-help-content")
 
     def wait_for_nodes(self, count: int) -> None:
         """Wait until a graph of so many nodes is shown."""

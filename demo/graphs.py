@@ -55,6 +55,23 @@ def node_of_type(graph: dict[str, dict[str, Any]], class_type: str) -> dict[str,
     raise GraphError(f"The workflow has no {class_type} node.")
 
 
+def without_node(graph: dict[str, dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
+    """The graph with a node bypassed: who took its first output takes its first link instead, if it has one."""
+    links = [value for value in graph[key]["inputs"].values() if isinstance(value, list)]
+    kept = {}
+    for name, node in graph.items():
+        inputs = {
+            field: links[0] if links and value == [key, 0] else value
+            for field, value in node["inputs"].items()
+        }
+        kept[name] = {
+            **node,
+            "inputs": {field: value for field, value in inputs.items() if value != [key, 0]},
+        }
+    del kept[key]
+    return kept
+
+
 def _check(node: dict[str, Any], object_info: dict[str, Any]) -> None:
     name = f"Node {node['id']} ({node['type']})"
     if node["type"] not in object_info:

@@ -54,6 +54,7 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("image model alone", "text_to_video", OFF),
         Panel("with temporal layers", "text_to_video"),
     ],
+    "VLDM_LoadVideoModel": [Panel("drawn", SHOWN)],
     "VLDM_LoadMotionLoRA": [
         Panel("drawn: no motion", STAR),
         Panel("drawn: zoom in", replace(STAR, camera="zoom in", speed=scene.ZOOM_RANGE / 4)),
@@ -83,6 +84,13 @@ PICTURES: dict[str, list[Panel]] = {
     "VLDM_KnownFrames": [
         Panel("first frame given", "image_to_video", given=(0,)),
         Panel("first and last given", "seamless_loop", given=(0, 7)),
+    ],
+    "VLDM_ImageMotion": [
+        Panel("drawn: image, small", replace(STAR, motion="left", speed=8.0), given=(0,)),
+        Panel("drawn: image, large", replace(STAR, motion="left", speed=50.0), given=(0,)),
+    ],
+    "VLDM_LoadSparseControl": [
+        Panel("drawn: two pictures", SHOWN, given=(0, 7)),
     ],
     "VLDM_VideoWindows": [Panel("24 frames, windows of 8", "longer_than_trained")],
     "VLDM_LatentInterpolate": [

@@ -14,6 +14,7 @@ from .render import RenderVideo, VideoFromLatents
 from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .sparse_control import LoadSparseControl
+from .train import TrainTemporalDecoder
 from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
 from .video_model import LoadVideoModel
@@ -35,6 +36,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LatentInterpolate,
     ExtendVideo,
     TemporalVAEDecode,
+    TrainTemporalDecoder,
     LoadVideoUpscaler,
     VideoUpscale,
     VideoUpscaleDiffusion,

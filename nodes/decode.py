@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .host import io
 from .host.decode import decode_clip
+from .host.given import given_frames
 
 
 class TemporalVAEDecode(io.ComfyNode):
@@ -35,12 +36,24 @@ class TemporalVAEDecode(io.ComfyNode):
                     tooltip="For SVD and other decoders that look at all frames they get: neighbours decoded along with each "
                     "chunk on either side and faded over. Video LDM decoders and image VAEs need none and ignore it.",
                 ),
+                io.Image.Input(
+                    "known_images",
+                    optional=True,
+                    tooltip="Images of the known frames, as they went into Known Frames, or of the first, or the first and the "
+                    "last frame: they come out exactly. ToonCrafter's decoder looks at them too.",
+                ),
             ],
             outputs=[io.Image.Output(tooltip="The frames; connect them to Create Video.")],
         )
 
     @classmethod
     def execute(
-        cls, samples: io.Latent.Type, vae: io.Vae.Type, chunk_length: int, overlap: int
+        cls,
+        samples: io.Latent.Type,
+        vae: io.Vae.Type,
+        chunk_length: int,
+        overlap: int,
+        known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
-        return io.NodeOutput(decode_clip(vae, samples["samples"], chunk_length, overlap))
+        given = given_frames(samples, known_images)
+        return io.NodeOutput(decode_clip(vae, samples["samples"], chunk_length, overlap, given))

@@ -183,9 +183,9 @@ class LoadTemporalDecoder(io.ComfyNode):
             node_id="VLDM_LoadTemporalDecoder",
             display_name="Load Temporal Decoder",
             category="Video LDM/loaders",
-            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. Opens Video LDM files "
-            "and the decoder of Stable Video Diffusion, original or diffusers, which decodes the latents of every SD 1.x and "
-            "2.x model.",
+            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. Opens Video LDM files, "
+            "the decoder of Stable Video Diffusion, original or diffusers, and that of ToonCrafter; these two decode the latents "
+            "of every SD 1.x and 2.x model.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint that makes the latents."),
                 io.Combo.Input(

@@ -12,7 +12,7 @@ import random
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ SMALLER = UNetShape(32, (1,), (1,), (1,), (1, 1), 1, context_dim=8, num_heads=2)
 MOTION = StackConfig(
     TINY, "SD 1.x", 32, False, False, family="AnimateDiff v2", motion=MotionConfig(True, False, False)
 )
+PIA = replace(MOTION, family="PIA", motion=MotionConfig(False, False, True), image="affinity")
+I2V = replace(MOTION, family="AnimateLCM-I2V", max_frames=64, image="encoder")
 NATIVE = StackConfig(SMALLER, "tiny", 8, known_frames=True, frame_rate=True)
 
 Damage = Callable[[bytes, random.Random], bytes]
@@ -54,7 +56,7 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 @dataclass(frozen=True)
 class Good:
-    """Bytes of the good files by name: layers of two families in three containers, a decoder, a motion LoRA."""
+    """Bytes of the good files by name: layers of four families in three containers, a decoder, a motion LoRA."""
 
     files: dict[str, bytes]
 
@@ -64,10 +66,12 @@ class Good:
         motion = sine_init(TemporalStack(MOTION)).half()
         save_stack(folder / "native", sine_init(TemporalStack(NATIVE)))
         convert.write(folder / "motion", motion, "original")
+        for name, config in (("pia", PIA), ("i2v", I2V)):
+            convert.write(folder / name, sine_init(TemporalStack(config)).half(), "original")
         shape = DecoderShape("taesd", 32, (1,), 0)
         decoder = sine_init(TemporalDecoder(DecoderConfig(shape, "tiny"), device="cpu"))
         save_decoder(folder / "decoder", decoder)
-        files = {name: (folder / name).read_bytes() for name in ("native", "motion", "decoder")}
+        files = {name: (folder / name).read_bytes() for name in ("native", "motion", "pia", "i2v", "decoder")}
         weights = load(files["motion"])
         files["zip"] = torch_saved({"state_dict": weights, "epoch": 3})
         files["legacy"] = torch_saved(weights, _use_new_zipfile_serialization=False)
@@ -260,6 +264,8 @@ OURS: tuple[Damage, ...] = (*[headers.a_wrong_description] * 3, headers.another_
 KINDS: dict[str, tuple[Damage, ...]] = {
     "native": (*ANY, *HEADERS, *OURS, headers.a_description_too_deep),
     "motion": (*ANY, *HEADERS),
+    "pia": HEADERS,
+    "i2v": HEADERS,
     "decoder": (*OURS, headers.not_a_number, cut),
     "lora": HEADERS,
     "zip": (*ANY, code, a_bomb, packed, parts_lost, strange_content, strange_content, strange_content),

@@ -2,7 +2,7 @@
 
     python -m video_ldm.demo.train.clips --autoencoder toy_sd.safetensors --out clips --count 6000
 
-Writes into --out: latents.npy, `(count 16 4 16 16)` float16 at the scale diffusion works in, 16 frames a second;
+Writes into --out: latents.npy, `(count 16 4 16 16)` float16 at the scale diffusion works in, 16 frames a second by default;
 captions.json, for each clip its sentence and the sentence without motion; ready.json, how many clips are done.
 """
 
@@ -36,6 +36,7 @@ def main() -> None:
         help="folder to write; a cache that is not complete is gone on with",
     )
     parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--fps", type=float, default=FPS)
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
@@ -51,13 +52,13 @@ def main() -> None:
         cache, "r+" if first else "w+", np.float16, (args.count, NUM_FRAMES, 4, 16, 16)
     )
     for index, scene in enumerate(scenes[first:], first):
-        frames = torch.from_numpy(world.render(scene, NUM_FRAMES, FPS))
+        frames = torch.from_numpy(world.render(scene, NUM_FRAMES, args.fps))
         pictures = rearrange(frames, "f h w c -> f c h w").float() / 255
         latents[index] = encode(autoencoder, pictures).numpy()
         if (index + 1) % 100 == 0 or index + 1 == args.count:
             latents.flush()
             (args.out / "ready.json").write_text(
-                json.dumps({"clips": index + 1, "of": args.count, "fps": FPS})
+                json.dumps({"clips": index + 1, "of": args.count, "fps": args.fps})
             )
             log.info("%d of %d clips", index + 1, args.count)
 

@@ -1,7 +1,4 @@
-"""Train a temporal decoder on a folder of videos: what `python -m video_ldm.training decoder` does in the host.
-
-Shapes: latents (f c h w); frames (f 3 h w) in 0..1.
-"""
+"""Train a temporal decoder on a folder of videos: what `python -m video_ldm.training decoder` does in the host."""
 
 from __future__ import annotations
 
@@ -9,18 +6,15 @@ import argparse
 import logging
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ...temporal.decoder import load_decoder
-from ...temporal.errors import InvalidInputError
 from ...temporal.training import checkpoint, report
 from ...temporal.training.decoder import DecoderTrainer
 from ...temporal.training.decoder_config import DecoderTrainingConfig
 from ...temporal.training.perceptual import vgg_features
 from ..host import decoder_training as host
-from .frames import FrameStore, open_frames
+from .frames import open_frames
 from .train import parse_size
 
 logger = logging.getLogger(__name__)
@@ -31,24 +25,14 @@ def run(args: argparse.Namespace, config: DecoderTrainingConfig) -> None:
     out, size = Path(args.out), parse_size(args.size)
     if args.threads:
         torch.set_num_threads(args.threads)
-    if config.crop > min(size):
-        raise InvalidInputError(
-            f"--crop is {config.crop}, but --size is {args.size}; give a crop that fits in it."
-        )
     vae = host.load_vae(args.vae)
-    store = open_frames(Path(args.clips), args.fps, size, config.num_frames)
+    store = open_frames(Path(args.clips), args.fps, size)
+    store.check(config)
     logger.info("%d videos, %d frames", len(store.offsets) - 1, len(store.frames))
     features = vgg_features(args.features) if args.features else None
     init = load_decoder(args.init, dtype=torch.float32) if args.init else None
     trainable = host.open_for_training(vae, Path(args.vae).stem, init, config)
-    trainer = DecoderTrainer(
-        trainable.decoder,
-        trainable.run,
-        lambda step: draw_clip(step, vae, store, config),
-        config,
-        trainable.image,
-        features,
-    )
+    trainer = host.trainer(vae, trainable, store, config, features)
     state = out.with_suffix(".state.pt")
     if args.resume:
         trainer.load_state_dict(checkpoint.load_state(state))
@@ -62,15 +46,3 @@ def run(args: argparse.Namespace, config: DecoderTrainingConfig) -> None:
 
     trainer.run(after_step=after_step)
     logger.info("wrote %s", out)
-
-
-def draw_clip(
-    step: int, vae: object, store: FrameStore, config: DecoderTrainingConfig
-) -> tuple[Tensor, Tensor]:
-    """Latents and frames of a step, always the same ones; the noise on the latents is each frame's own."""
-    rng = np.random.default_rng((config.seed, step))
-    frames = store.draw(rng, config.num_frames, config.crop)
-    latents = host.encode(vae, frames)
-    noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), np.float32))
-    latents = latents + config.latent_noise * latents.std() * noise
-    return host.on_device(vae, latents), host.on_device(vae, frames)

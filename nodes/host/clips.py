@@ -9,19 +9,31 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
 from .decode import stream_frames
 from .sampling import FPS_KEY
 
+CPU = torch.device("cpu")
 WIDEST = 2 * 64  # channels in and out of the last layer at full size, in the smallest decoder there is
+
+
+class Needs(Protocol):
+    """Bytes that enlarging takes while frames pass through: main memory, and that of the device that computes."""
+
+    work: int
+    device: int
 
 
 class Upscaler(Protocol):
     """What makes frames larger, `scale` times a side."""
 
     scale: int
+
+    def estimate(self, frames: int, height: int, width: int) -> Needs:
+        """Bytes for a clip of given frames."""
 
     def stream(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Larger frames, each exactly once and in order."""
@@ -31,7 +43,7 @@ class Upscaler(Protocol):
 class Clip:
     """Frames to come: `stream` makes them, the numbers are known before.
 
-    `memory` is about what making them takes, in bytes, of which `device`'s memory must hold at least `least`.
+    `memory` is about what making them takes on `device`, in bytes; `least` is what each device must hold at the least.
     """
 
     stream: Callable[[], Iterator[Tensor]]
@@ -40,7 +52,7 @@ class Clip:
     height: int
     fps: float
     memory: float
-    least: float
+    least: Mapping[Any, float]
     device: Any
 
 
@@ -97,7 +109,7 @@ def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: De
         height=height,
         fps=_frame_rate(samples, fps),
         memory=one * together + held(together, width, height),
-        least=WIDEST * width * height * vae.vae_dtype.itemsize,
+        least={vae.device: WIDEST * width * height * vae.vae_dtype.itemsize},
         device=vae.device,
     )
 
@@ -116,21 +128,22 @@ def _clip_of_images(images: Tensor, fps: float, chunk_length: int) -> Clip:
         height=height,
         fps=_frame_rate({}, fps),
         memory=held(min(chunk_length, num_frames), width, height),
-        least=held(1, width, height),
+        least={CPU: held(1, width, height)},
         device=images.device,
     )
 
 
 def _enlarged(clip: Clip, upscaler: Upscaler) -> Clip:
     width, height = clip.width * upscaler.scale, clip.height * upscaler.scale
+    needs = upscaler.estimate(clip.num_frames, clip.height, clip.width)
     return Clip(
         stream=lambda: upscaler.stream(clip.stream()),
         num_frames=clip.num_frames,
         width=width,
         height=height,
         fps=clip.fps,
-        memory=clip.memory + held(16, width, height),
-        least=max(clip.least, held(1, width, height)),
+        memory=clip.memory + needs.work + needs.device + held(1, width, height),
+        least={**clip.least, CPU: max(clip.least.get(CPU, 0.0), needs.work + held(1, width, height))},
         device=clip.device,
     )
 

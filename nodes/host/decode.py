@@ -5,7 +5,7 @@ Shapes: f frames of the clip, n of a piece, c channels, h w size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,26 +20,37 @@ from torch import Tensor, nn
 from ...temporal.decoder.streaming import DecoderStream, LatentReader
 from ...temporal.decoder.windows import decode_windows
 from ...temporal.errors import InvalidInputError
+from .given import check_sizes, ends_of
+from .reference_decoder import ReferenceAutoencoder
 from .vae import TemporalAutoencoder
 
+LONGEST = 2**31  # frames of a clip that is decoded as a whole
 TAIL_FRAMES = 2  # what a stream keeps between its pieces, as frames whose decode needs as much memory
 IMAGE_AUTOENCODERS = (AutoencodingEngine, TAESD)
 
 
 def stream_frames(
-    vae: Any, samples: Tensor | Iterator[Tensor], chunk_length: int = 16, overlap: int = 4
+    vae: Any,
+    samples: Tensor | Iterator[Tensor],
+    chunk_length: int = 16,
+    overlap: int = 4,
+    ends: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Frames (n h w 3) in 0..1 of a clip's latents, in order, each once, as float32 on the CPU.
 
     `samples` are latents (f c h w), or pieces of one clip that are read as they are needed. A decoder of ours goes
     on from piece to piece, so that `chunk_length` decides only how much memory is used; an image decoder knows no
     pieces. Other decoders that look along time get windows of `chunk_length` frames with `overlap` neighbours on
-    either side, cross-faded. Out of memory halves the pieces of the first two, with the same frames.
+    either side, cross-faded. Out of memory halves the pieces of the first two, with the same frames. `ends`, the
+    first and the last frame as images (2 h w 3), are for a decoder that looks at them; it gets the clip as a whole.
     Raises InvalidInputError for latents the VAE cannot decode, and when memory does not suffice.
     """
     latents = LatentReader(samples)
     _check_latents(vae, samples if isinstance(samples, Tensor) else latents.peek(1))
     autoencoder = vae.first_stage_model
+    if isinstance(autoencoder, ReferenceAutoencoder) and ends is not None:
+        pictures = _on_device(vae, vae.process_input(rearrange(ends, "two h w c -> two c h w")))
+        return iter([_decode_window(vae, latents.take(LONGEST), pictures=pictures)])
     if isinstance(autoencoder, TemporalAutoencoder):
         return _streamed(vae, DecoderStream(autoencoder.run, autoencoder.decoder), latents, chunk_length)
     if is_image_decoder(autoencoder):
@@ -48,10 +59,17 @@ def stream_frames(
     return decode_windows(partial(_decode_window, vae), latents, chunk_length, overlap)
 
 
-def decode_clip(vae: Any, latent: Tensor, chunk_length: int, overlap: int) -> Tensor:
-    """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a progress bar."""
-    frames = stream_frames(vae, latent, chunk_length, overlap)
-    num_frames, done = latent.shape[0], 0
+def decode_clip(
+    vae: Any, latent: Tensor, chunk_length: int, overlap: int, given: Mapping[int, Tensor] | None = None
+) -> Tensor:
+    """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a progress bar.
+
+    `given` frames (h w 3), by their number, come out exactly as they are.
+    """
+    given, num_frames, done = given or {}, latent.shape[0], 0
+    check_sizes(given, latent, vae.upscale_ratio)
+    ends = ends_of(given, num_frames) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
+    frames = stream_frames(vae, latent, chunk_length, overlap, ends)
     progress, images = comfy.utils.ProgressBar(num_frames), None
     for piece in frames:
         if images is None:
@@ -59,6 +77,8 @@ def decode_clip(vae: Any, latent: Tensor, chunk_length: int, overlap: int) -> Te
         images[done : done + len(piece)] = piece
         done += len(piece)
         progress.update_absolute(done, num_frames)
+    for frame, image in given.items():
+        images[frame] = image.to(images)
     return images
 
 
@@ -84,9 +104,10 @@ def _streamed(vae: Any, stream: DecoderStream, latents: LatentReader, length: in
             yield frames
 
 
-def _decode_window(vae: Any, window: Tensor) -> Tensor:
+def _decode_window(vae: Any, window: Tensor, **options: Any) -> Tensor:
     """Images (n h w 3) of a window's latents; never fewer at once, which would change them."""
-    frames = _attempt(vae, tuple(window.shape), lambda: vae.first_stage_model.decode(_on_device(vae, window)))
+    decode = vae.first_stage_model.decode
+    frames = _attempt(vae, tuple(window.shape), lambda: decode(_on_device(vae, window), **options))
     if frames is None:
         mm.soft_empty_cache()
         raise InvalidInputError(

@@ -14,6 +14,7 @@ from typing import Any
 import comfy.sd
 import comfy.utils
 import folder_paths
+import numpy as np
 import torch
 from comfy.ldm.models.autoencoder import AutoencodingEngine
 from comfy.taesd.taesd import TAESD as HostTAESD
@@ -26,6 +27,8 @@ from ...temporal.decoder.streaming import AtSite
 from ...temporal.errors import CheckpointFormatError, IncompatibleModelError
 from ...temporal.training.decoder import DecoderTrainer, frozen_for_training
 from ...temporal.training.decoder_config import DecoderTrainingConfig
+from ...temporal.training.frames import FrameStore
+from ...temporal.training.perceptual import FeatureDistance
 from .hooks import removed_at_exit
 from .latent_space import latent_space
 from .vae import check_autoencoder
@@ -126,17 +129,32 @@ def decoder_shape(vae: Any) -> DecoderShape:
     )
 
 
-@torch.inference_mode()
+def trainer(
+    vae: Any,
+    trainable: Trainable,
+    store: FrameStore,
+    config: DecoderTrainingConfig,
+    features: FeatureDistance | None = None,
+) -> DecoderTrainer:
+    """A trainer on clips of frames. Call it and `run` it outside inference mode."""
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        """Latents and frames, always the same ones for a step; the noise on the latents is each frame's own."""
+        rng = np.random.default_rng((config.seed, step))
+        frames = store.draw(rng, config.num_frames, config.crop)
+        latents = encode(vae, frames)
+        noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), np.float32))
+        latents = latents + config.latent_noise * latents.std() * noise
+        return latents.to(vae.device), frames.to(vae.device)
+
+    return DecoderTrainer(trainable.decoder, trainable.run, draw, config, trainable.image, features)
+
+
 def encode(vae: Any, frames: Tensor) -> Tensor:
     """Latents of frames, as the VAE gives them, on the CPU and outside inference mode."""
-    latents = vae.encode(rearrange(frames, "f c h w -> f h w c")).float().cpu()
-    with torch.inference_mode(False):
-        return latents.clone()
-
-
-def on_device(vae: Any, tensor: Tensor) -> Tensor:
-    """A tensor where the VAE computes."""
-    return tensor.to(vae.device)
+    with torch.inference_mode():
+        latents = vae.encode(rearrange(frames, "f c h w -> f h w c")).float().cpu()
+    return latents.clone()
 
 
 def _own_weights(module: nn.Module) -> nn.Module:

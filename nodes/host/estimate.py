@@ -20,9 +20,7 @@ class Estimate:
     """Bytes that a film needs and bytes that there are."""
 
     memory: float
-    least: float
     memory_free: float
-    memory_total: float
     disk: float
     disk_free: float
 
@@ -43,9 +41,7 @@ def estimate(clip: Clip, format: Format, quality: int, folder: Path) -> Estimate
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return Estimate(
         memory=clip.memory,
-        least=clip.least,
         memory_free=mm.get_free_memory(clip.device),
-        memory_total=mm.get_total_memory(clip.device),
         disk=pixels * format.bits(quality) / 8,
         disk_free=shutil.disk_usage(existing).free,
     )
@@ -54,11 +50,12 @@ def estimate(clip: Clip, format: Format, quality: int, folder: Path) -> Estimate
 def check_it_fits(needs: Estimate, clip: Clip, format: Format, folder: Path) -> None:
     """Refuse a film that cannot fit. Raises InvalidInputError with what to change."""
     what = f"The film of {clip.num_frames} frames of {clip.width} x {clip.height}"
-    if needs.least > needs.memory_total:
-        raise InvalidInputError(
-            f"{what} needs at least {size(needs.least)} of memory for a single frame, and {clip.device} has "
-            f"{size(needs.memory_total)} in all. Make the clip smaller, or leave out the upscaler."
-        )
+    for device, least in clip.least.items():
+        if least > (total := mm.get_total_memory(device)):
+            raise InvalidInputError(
+                f"{what} needs at least {size(least)} of memory at once, and {device} has {size(total)} in all. Make the "
+                "clip smaller, lower the upscaler's steps or context_length, or leave it out."
+            )
     if needs.disk > needs.disk_free:
         raise InvalidInputError(
             f"{what} as {format.name} needs about {size(needs.disk)} on disk, and {folder} has {size(needs.disk_free)} free. "

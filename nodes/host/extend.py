@@ -104,6 +104,10 @@ def extend(
     anew.
     """
     start = latent["samples"].float()
+    if not len(start):
+        raise InvalidInputError(
+            "The clip has no frame to go on from; give one frame at least, such as a picture's latent."
+        )
     if choice.segment_length <= choice.context_frames:
         raise InvalidInputError(
             f"A segment of {choice.segment_length} frames that continues {choice.context_frames} has no new frames; make it "

@@ -57,6 +57,19 @@ def full_path(folder: str, name: str) -> str:
     return path
 
 
+def new_path(folder: str, name: str) -> Path:
+    """Where a new file of a name goes in one of the pack's folders.
+
+    Raises InvalidInputError for a name that is none, or leads out of the folder.
+    """
+    register_folders()
+    if not name or Path(name).name != name or name.startswith("."):
+        raise InvalidInputError(
+            f"The file name is {name!r}; give a plain name without folders, such as my_decoder."
+        )
+    return Path(folder_paths.get_folder_paths(folder)[0]) / f"{name.removesuffix('.safetensors')}.safetensors"
+
+
 @dataclass(frozen=True)
 class Opened:
     """A file of temporal layers: ModelPatcher around its stack, the schedule it was trained with, and its report."""

@@ -243,7 +243,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 strength=settings.strength,
                 alphas=settings.alphas,
                 positions=settings.positions(num_frames, stack.config.max_frames),
-                window=trained_frames(stack) if settings.longer_clips == CONVOLVE else None,
+                window=(trained_frames(stack) or None) if settings.longer_clips == CONVOLVE else None,
             )
             if known is not None and stack.config.known_frames:
                 latents = known.to(like)

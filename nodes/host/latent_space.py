@@ -18,6 +18,7 @@ FORMATS = {"SD": comfy.latent_formats.SD15, "SDXL": comfy.latent_formats.SDXL}
 CERTAIN = 2.0  # how many times better than the other space one must fit
 
 
+@torch.inference_mode()
 def latent_space(vae: Any) -> str | None:
     """ "SD" or "SDXL", found by encoding plain colours; None when neither of them fits clearly better.
 

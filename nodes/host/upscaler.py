@@ -100,10 +100,8 @@ def open_upscaler(name: str, settings: UpscaleSettings) -> HostUpscaler:
 
 
 def compute_dtype(device: Any) -> torch.dtype:
-    """What the network computes in."""
-    if mm.should_use_bf16(device):
-        return torch.bfloat16
-    return torch.float16 if mm.should_use_fp16(device) else torch.float32
+    """What the network computes in; its norms square what they see, which float16 cannot hold."""
+    return torch.bfloat16 if mm.should_use_bf16(device) else torch.float32
 
 
 def upscale_clip(upscaler: HostUpscaler, images: Tensor) -> tuple[Tensor, str]:

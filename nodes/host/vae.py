@@ -16,11 +16,12 @@ from ...temporal.decoder import TemporalDecoder, decoder_of, image_weights
 from ...temporal.decoder.streaming import AtSite
 from ...temporal.decoder.svd import VideoDecoderFile, video_decoder
 from ...temporal.errors import IncompatibleModelError
-from ...temporal.files import assign_weights, read_weights
+from ...temporal.files import WeightsFile, assign_weights, read_weights
 from .files import TEMPORAL_DECODERS, full_path
 from .hooks import removed_at_exit
 from .latent_space import check_latent_space
 from .patcher import new_patcher
+from .reference_decoder import ReferenceAutoencoder
 
 # Activations of a decode with temporal layers over the same decode without.
 MEMORY_FACTOR = 1.5
@@ -70,12 +71,16 @@ class VideoAutoencoder(nn.Module):
 
 
 def open_temporal_decoder(vae: Any, name: str) -> Any:
-    """VAE that decodes through a file in `models/temporal_decoders`; the given VAE stays as it was.
+    """VAE that decodes through a file in `models/temporal_decoders`, by `with_temporal_decoder`."""
+    return with_temporal_decoder(vae, read_weights(full_path(TEMPORAL_DECODERS, name)))
+
+
+def with_temporal_decoder(vae: Any, file: WeightsFile) -> Any:
+    """VAE that decodes through a temporal decoder; the given VAE stays as it was.
 
     Raises CheckpointFormatError for a file that is none, IncompatibleModelError for one that was made for another kind
     of autoencoder or other latents.
     """
-    file = read_weights(full_path(TEMPORAL_DECODERS, name))
     video = video_decoder(file)
     if video is not None:
         return with_video_decoder(vae, video)
@@ -83,7 +88,7 @@ def open_temporal_decoder(vae: Any, name: str) -> Any:
     check_autoencoder(vae, decoder)
     check_latent_space(vae, decoder.config.base)
     image = image_weights(file)
-    check_weights(vae.first_stage_model, image, name)
+    check_weights(vae.first_stage_model, image, file.path.name)
 
     def around(autoencoder: nn.Module) -> TemporalAutoencoder:
         autoencoder.load_state_dict(image, strict=False)
@@ -102,6 +107,9 @@ def with_video_decoder(vae: Any, file: VideoDecoderFile) -> Any:
             "1.x or 2.x checkpoint."
         )
     check_latent_space(vae, "SD")
+    if file.references:
+        autoencoder = ReferenceAutoencoder(file, {"double_z": True, **_sizes(file)}, vae.vae_dtype)
+        return _vae_of(vae, autoencoder)
     decoder = VideoDecoder(**_sizes(file), video_kernel_size=[3, 1, 1], alpha=0.0)
     assign_weights(decoder, file.tensors, file.name, vae.vae_dtype)
 
@@ -135,9 +143,14 @@ def _copy_around(vae: Any, around: Callable[[nn.Module], nn.Module]) -> Any:
 
     The copy has weights of its own: two patchers must not move the same ones.
     """
+    return _vae_of(vae, around(copy.deepcopy(vae.first_stage_model)))
+
+
+def _vae_of(vae: Any, autoencoder: nn.Module) -> Any:
+    """A VAE like the given one, with another autoencoder."""
     offload = mm.vae_offload_device()
     temporal = copy.copy(vae)
-    temporal.first_stage_model = around(copy.deepcopy(vae.first_stage_model)).to(offload).eval()
+    temporal.first_stage_model = autoencoder.to(offload).eval()
     temporal.patcher = new_patcher(temporal.first_stage_model, offload, vae.device)
     temporal.size = None
     temporal.memory_used_decode = lambda shape, dtype: MEMORY_FACTOR * vae.memory_used_decode(shape, dtype)

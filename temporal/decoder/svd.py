@@ -1,4 +1,4 @@
-"""Files of the temporal decoder of Stable Video Diffusion, in the original's spelling or diffusers'.
+"""Files of the temporal decoder of Stable Video Diffusion, in the original's spelling or diffusers', and of ToonCrafter's.
 
 The two compute the same: both keep the share of the temporal path, not of the spatial one, behind the sigmoid of
 `mix_factor`, the reverse of our own layers. diffusers has linear layers where the original has 1 x 1 convolutions, and
@@ -16,6 +16,7 @@ from ..files import WeightsFile
 from .plan import DecoderShape, kl_shape
 
 ORIGINAL, DIFFUSERS = "decoder.mid.block_1.mix_factor", "decoder.time_conv_out.weight"
+REFERENCES = "attn_refinement."
 LEVEL = re.compile(r"up_blocks\.(\d+)\.(?:resnets|upsamplers\.0)\.")
 RENAMED = (  # diffusers, original; in this order
     ("spatial_res_block.conv_shortcut.", "nin_shortcut."),
@@ -43,6 +44,8 @@ class VideoDecoderFile:
     tensors: Mapping[str, Tensor]
     shape: DecoderShape
     latent_channels: int
+    references: Mapping[str, Tensor]  # ToonCrafter's layers for the two given frames; none elsewhere
+    beside: Mapping[str, Tensor]  # encoder and post_quant_conv, for ToonCrafter
 
 
 def video_decoder(file: WeightsFile) -> VideoDecoderFile | None:
@@ -57,7 +60,10 @@ def video_decoder(file: WeightsFile) -> VideoDecoderFile | None:
             prefix = key.removesuffix(spelling) + "decoder."
             inside = {k.removeprefix(prefix): t for k, t in file.tensors.items() if k.startswith(prefix)}
             tensors = inside if spelling == ORIGINAL else _from_diffusers(inside)
-            return _described(file.path.name, tensors)
+            outer = prefix.removesuffix("decoder.")
+            parts = tuple(f"{outer}{part}." for part in ("encoder", "quant_conv", "post_quant_conv"))
+            beside = {k.removeprefix(outer): t for k, t in file.tensors.items() if k.startswith(parts)}
+            return _described(file.path.name, tensors, beside)
     return None
 
 
@@ -81,7 +87,9 @@ def _original_name(key: str, levels: int) -> str:
     return key
 
 
-def _described(name: str, tensors: Mapping[str, Tensor]) -> VideoDecoderFile:
+def _described(name: str, tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> VideoDecoderFile:
+    references = {k.removeprefix(REFERENCES): t for k, t in tensors.items() if k.startswith(REFERENCES)}
+    tensors = {k: t for k, t in tensors.items() if not k.startswith(REFERENCES)}
     try:
         shape, latent_channels = kl_shape(tensors), tensors["conv_in.weight"].shape[1]
     except KeyError as missing:
@@ -89,4 +97,4 @@ def _described(name: str, tensors: Mapping[str, Tensor]) -> VideoDecoderFile:
             f"{name} looks like the temporal decoder of Stable Video Diffusion, but has no {missing}; it may be damaged. "
             "Download it again."
         ) from None
-    return VideoDecoderFile(name, tensors, shape, latent_channels)
+    return VideoDecoderFile(name, tensors, shape, latent_channels, references, beside)

@@ -94,7 +94,10 @@ VIDEO_MODELS = (
     ),
     Sign(f"it is VideoCrafter1 for image to video, {WHOLE}, {NOT_YET}", ("init_attn.0.", "attn2.to_k_ip")),
     Sign(f"it is I2VGen-XL, {WHOLE}, {NOT_YET}", ("image_latents_proj_in.",)),
-    Sign("it is the decoder of ToonCrafter, " + NOT_YET, ("decoder.attn_refinement.",)),
+    Sign(
+        "it is the decoder of ToonCrafter; put it in models/temporal_decoders and load it with Load Temporal Decoder.",
+        ("decoder.attn_refinement.",),
+    ),
     Sign(
         "it is the temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders and load it with Load "
         "Temporal Decoder.",

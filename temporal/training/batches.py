@@ -1,6 +1,6 @@
 """Random training batches from a clip cache.
 
-Shapes: latents, noise, known_latents ((b f) c h w); t, known_mask ((b f),); text (b m e); fps (b,).
+Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); fps (b,).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from .cache import ClipCache
 from .config import TrainingConfig
 from .schedule import NoiseSchedule
 
+NOISIEST = 0.85  # from this share of the diffusion steps on, signal_dropout acts
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -26,6 +28,7 @@ class Batch:
     latents: Tensor
     noise: Tensor
     t: Tensor
+    signal: Tensor
     text: Tensor
     known_latents: Tensor
     known_mask: Tensor
@@ -55,10 +58,12 @@ class BatchSource:
             dropped = torch.rand((), generator=generator).item() < config.text_dropout
             text.append(0 if dropped else int(self.cache.caption_ids[index]))
         x, mask = torch.cat(latents), torch.cat(mask)
+        noise, t = torch.randn(x.shape, generator=generator), self._diffusion_steps(generator)
         return Batch(
             latents=x,
-            noise=torch.randn(x.shape, generator=generator),
-            t=repeat(self._diffusion_steps(generator), "b -> (b f)", f=config.num_frames),
+            noise=noise,
+            t=repeat(t, "b -> (b f)", f=config.num_frames),
+            signal=repeat(self._signal(t, generator), "b -> (b f)", f=config.num_frames),
             text=self.cache.embedding(text),
             known_latents=torch.cat(known) * rearrange(mask, "n -> n 1 1 1"),
             known_mask=mask,
@@ -97,6 +102,14 @@ class BatchSource:
         even = (torch.rand(b, generator=generator) + torch.arange(b)) / b
         u = even[torch.randperm(b, generator=generator)] ** (1 / (1 + self.config.high_noise))
         return (u * self.schedule.num_steps).long().clamp(max=self.schedule.num_steps - 1)
+
+    def _signal(self, t: Tensor, generator: torch.Generator) -> Tensor:
+        """How much of the clip is in its noisy latents (b,): all of what the step says, or at the noisiest steps less."""
+        if self.config.signal_dropout == 0:
+            return torch.ones(len(t))
+        share = torch.rand(len(t), generator=generator)
+        dropped = torch.rand(len(t), generator=generator) < self.config.signal_dropout
+        return torch.where(dropped & (t >= NOISIEST * self.schedule.num_steps), share, torch.ones(len(t)))
 
 
 def _long_enough(cache: ClipCache, config: TrainingConfig) -> list[tuple[int, np.ndarray]]:

@@ -41,7 +41,10 @@ class TrainingConfig(Settings):
     `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps evenly, larger values prefer high
     noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1 is the plain loss, more weighs high noise up to it
     (NoiseSchedule.weight). `known_noise`: given frames get noise of a step drawn from
-    0 to this one. `text_dropout`: share of clips with the empty caption.
+    0 to this one. `text_dropout`: share of clips with the empty caption. `signal_dropout`: share of clips which, at the
+    noisiest steps, are noisier than their step says. The schedule of Stable Diffusion never reaches pure noise (arXiv
+    2305.08891), and in many frames together even its last step shows where things move; sampling starts from noise that
+    shows nothing, and only the text can say it there.
     """
 
     num_frames: int = 8
@@ -59,6 +62,7 @@ class TrainingConfig(Settings):
     text_dropout: float = 0.1
     known_noise: int = 0
     high_noise: float = 0.0
+    signal_dropout: float = 0.0
     weight_limit: float = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
@@ -69,8 +73,10 @@ class TrainingConfig(Settings):
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
         if not self.strides or min(self.strides) < 1:
             raise InvalidInputError(f"strides are {self.strides}; give whole numbers of 1 or more, e.g. 1,2.")
-        if not 0 <= self.text_dropout <= 1 or not 0 <= self.ema < 1:
-            raise InvalidInputError("text_dropout must lie in 0..1 and ema in 0..1 (1 excluded).")
+        if not 0 <= self.text_dropout <= 1 or not 0 <= self.signal_dropout <= 1 or not 0 <= self.ema < 1:
+            raise InvalidInputError(
+                "text_dropout and signal_dropout must lie in 0..1 and ema in 0..1 (1 excluded)."
+            )
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
         object.__setattr__(self, "strides", tuple(self.strides))

@@ -86,7 +86,7 @@ class Trainer:
     def loss(self, batch: Batch) -> Tensor:
         """Denoising loss of a batch (scalar)."""
         schedule = self.batches.schedule
-        x, noise, t = (v.to(self.device) for v in (batch.latents, batch.noise, batch.t))
+        x, noise, t, signal = (v.to(self.device) for v in (batch.latents, batch.noise, batch.t, batch.signal))
         text = batch.text.to(self.device)
         known = self.stack.config.known_frames
         clip = Clip(
@@ -97,11 +97,10 @@ class Trainer:
             known_mask=batch.known_mask.to(self.device) if known else None,
         )
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            prediction = self.denoise(
-                schedule.add_noise(x, noise, t), t, text, self.stack, self.stack.prepare(clip)
-            )
+            noisy = schedule.add_noise(x, noise, t, signal)
+            prediction = self.denoise(noisy, t, text, self.stack, self.stack.prepare(clip))
         weight = schedule.weight(t, self.config.weight_limit)
-        return denoising_loss(prediction, schedule.training_target(x, noise, t), weight)
+        return denoising_loss(prediction, schedule.training_target(x, noisy, t), weight)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue bit for bit (batches follow from seed and step)."""

@@ -34,17 +34,20 @@ class NoiseSchedule:
         signal = self.alphas_cumprod.to(t.device)[t].view(-1, *(1,) * (like.ndim - 1))
         return signal.sqrt().to(like), (1 - signal).sqrt().to(like)
 
-    def add_noise(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Noisy latents `alpha x + sigma noise`."""
+    def add_noise(self, x: Tensor, noise: Tensor, t: Tensor, signal: Tensor | None = None) -> Tensor:
+        """Noisy latents `alpha x + sigma noise`; with a `signal` in 0..1, ((b f),), that share of alpha and more noise."""
         alpha, sigma = self.signal_and_noise(t, x)
+        if signal is not None:
+            alpha = alpha * signal.to(alpha).view_as(alpha)
+            sigma = (1 - alpha**2).sqrt()
         return alpha * x + sigma * noise
 
-    def training_target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network has to predict: the noise, or v = alpha noise - sigma x."""
-        if self.target == "eps":
-            return noise
+    def training_target(self, x: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
+        """What the network has to predict of noisy latents so that x is read from it: the noise, or v."""
         alpha, sigma = self.signal_and_noise(t, x)
-        return alpha * noise - sigma * x
+        if self.target == "eps":
+            return (noisy - alpha * x) / sigma
+        return (alpha * noisy - x) / sigma
 
     def weight(self, t: Tensor, limit: float) -> Tensor:
         """Loss weight ((b f),) that makes every noise level count alike: 1 / alpha^2 up to `limit`, mean 1 over all steps.

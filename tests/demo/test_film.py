@@ -65,6 +65,22 @@ def test_options_reach_the_workflow(server, workflow):
     assert (sampler["seed"], sampler["steps"]) == (5, 3)
 
 
+def test_a_toy_model_that_is_not_there_is_done_without(server, tmp_path, monkeypatch, capsys):
+    graph = to_api(json.loads(film.CASCADE.read_text("utf-8")), server.object_info())
+    monkeypatch.setattr(film, "DEMO", tmp_path)
+    (tmp_path / "models").mkdir()
+    poorer = film.with_bundled_models(graph)
+    assert {node["class_type"] for node in graph.values()} - {
+        node["class_type"] for node in poorer.values()
+    } == set(film.OPTIONAL)
+    ends = node_of_type(poorer, "VLDM_RenderVideo")
+    assert "upscaler" not in ends and poorer[ends["vae"][0]]["class_type"] == "CheckpointLoaderSimple"
+    assert "demo/models holds no toy_upscaler.safetensors" in capsys.readouterr().out
+    for name in ("toy_decoder", "toy_upscaler"):
+        (tmp_path / "models" / f"{name}.safetensors").touch()
+    assert film.with_bundled_models(graph) == graph
+
+
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
     """A folder that poses as ComfyUI; its main.py is up to the test."""

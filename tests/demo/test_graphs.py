@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from video_ldm.demo.graphs import GraphError, node_of_type, node_titled, to_api
+from video_ldm.demo.graphs import GraphError, node_of_type, node_titled, to_api, without_node
 
 INFO = {
     "Sampler": {
@@ -94,3 +94,18 @@ def test_nodes_are_found_by_title_and_type():
         node_titled(graph, "Prompt")
     with pytest.raises(GraphError, match="KSampler"):
         node_of_type(graph, "KSampler")
+
+
+def test_a_node_is_bypassed_or_left_out():
+    def graph(middle):
+        return {
+            "a": {"class_type": "A", "inputs": {"file": "x"}},
+            "b": {"class_type": "B", "inputs": middle},
+            "c": {"class_type": "C", "inputs": {"vae": ["b", 0], "number": 1}},
+        }
+
+    whole = graph({"vae": ["a", 2], "file": "y"})
+    bypassed = without_node(whole, "b")
+    assert bypassed == {"a": whole["a"], "c": {"class_type": "C", "inputs": {"vae": ["a", 2], "number": 1}}}
+    assert whole == graph({"vae": ["a", 2], "file": "y"})
+    assert without_node(graph({"file": "y"}), "b")["c"]["inputs"] == {"number": 1}

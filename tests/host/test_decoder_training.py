@@ -93,11 +93,11 @@ def test_the_whole_decoder_travels_in_the_file(host, clips, tmp_path, monkeypatc
 
 def test_mistakes_are_told_in_one_sentence(host, clips, tmp_path):
     out = tmp_path / "x.safetensors"
-    with pytest.raises(InvalidInputError, match=r"--crop is 64, but --size is 64x48; give a crop that fits"):
+    with pytest.raises(InvalidInputError, match=r"64 x 48, too small for a crop of 64"):
         run(clips, out, "--crop", "64")
     with pytest.raises(CheckpointFormatError, match="There is no VAE or checkpoint missing"):
         run(clips, out, "--vae", "missing")
-    with pytest.raises(InvalidInputError, match=r"longest video has 5 frames.*--frames asks for 6"):
+    with pytest.raises(InvalidInputError, match=r"longest clip has 5 frames, but 6 are asked for"):
         run(clips, out, "--frames", "6")
     with pytest.raises(InvalidInputError, match="There is no folder"):
         run(tmp_path / "nowhere", out)
@@ -115,3 +115,80 @@ def test_the_word_chooses_the_command(tmp_path):
         command_line = [sys.executable, "-m", "video_ldm.training", *words, "--help"]
         done = subprocess.run(command_line, capture_output=True, text=True, cwd=tmp_path, check=True)
         assert shown in done.stdout
+
+
+def settings(**changes):
+    """Inputs of the node for a run of seconds."""
+    values = {
+        "clip_length": 4,
+        "filename": "made",
+        "steps": 2,
+        "learning_rate": 1e-3,
+        "num_frames": 3,
+        "crop": 32,
+    }
+    values |= {
+        "latent_noise": 0.05,
+        "adversarial": 0.0,
+        "image_learning_rate": 0.0,
+        "seed": 0,
+        "resume": True,
+    }
+    return {**values, **changes}
+
+
+@pytest.fixture
+def toy(host, tmp_path, monkeypatch):
+    """The toy VAE; models/temporal_decoders and the output folder are empty."""
+    import folder_paths
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    name = "temporal_decoders"
+    _, extensions = folder_paths.folder_names_and_paths[name]
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, name, ([str(folder)], extensions))
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "output"))
+    return host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[2]
+
+
+def test_the_node_trains_and_its_vae_decodes(host, toy, tmp_path):
+    images = torch.rand(8, 48, 64, 3)
+    vae, name = host.call("VLDM_TrainTemporalDecoder", vae=toy, images=images, **settings())
+    assert name == "made.safetensors"
+    assert load_decoder(tmp_path / "models" / name).config.decoder == TAESD
+    samples = {"samples": torch.randn(3, 4, 4, 5)}
+    frames, plain = (
+        host.call("VLDM_TemporalVAEDecode", samples=samples, vae=which, chunk_length=16, overlap=4)[0]
+        for which in (vae, toy)
+    )
+    assert frames.shape == plain.shape and not torch.equal(frames, plain)
+    assert not list((tmp_path / "output").rglob("*.pt"))
+
+
+def test_an_interrupted_node_goes_on(host, toy, tmp_path):
+    import comfy.model_management as mm
+
+    images = torch.rand(4, 32, 32, 3, generator=torch.Generator().manual_seed(0))
+    inputs = {"vae": toy, "images": images}
+    host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(filename="straight", steps=3))
+    mm.interrupt_current_processing()
+    with pytest.raises(mm.InterruptProcessingException):
+        host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(steps=3))
+    assert not (tmp_path / "models" / "made.safetensors").exists()
+    host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(steps=3))
+    straight, resumed = (
+        load_decoder(tmp_path / "models" / f"{name}.safetensors") for name in ("straight", "made")
+    )
+    assert all(torch.equal(resumed.get_parameter(name), p) for name, p in straight.named_parameters())
+
+
+def test_the_nodes_mistakes_are_told(host, toy):
+    images = torch.rand(6, 32, 32, 3)
+    for changes, message in (
+        ({"clip_length": 4}, "6 images are no whole number of clips of 4 frames"),
+        ({"clip_length": 2}, "longest clip has 2 frames, but 3 are asked for"),
+        ({"clip_length": 0, "crop": 64}, "32 x 32, too small for a crop of 64"),
+        ({"clip_length": 0, "filename": "../up"}, "file name is '../up'; give a plain name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            host.call("VLDM_TrainTemporalDecoder", vae=toy, images=images, **settings(**changes))

@@ -193,6 +193,27 @@ def test_an_error_loses_nothing_that_is_finished(run, calls, monkeypatch):
     assert len(calls) == 3
 
 
+def test_a_full_disk_loses_nothing_that_is_finished(run, calls, monkeypatch):
+    from video_ldm.temporal import rollout
+    from video_ldm.temporal.errors import InvalidInputError
+
+    write = rollout.write_weights
+
+    def full(path, *args):
+        if "segment_00003" in path.name:
+            raise OSError(28, "No space left on device")
+        write(path, *args)
+
+    monkeypatch.setattr(rollout, "write_weights", full)
+    with pytest.raises(
+        InvalidInputError, match=r"No space left on device.*segments that are finished are kept and used"
+    ):
+        run(start(2))
+    monkeypatch.setattr(rollout, "write_weights", write)
+    run(start(2))
+    assert len(calls) == 4, "only the segment that was not written is made again"
+
+
 def test_layers_that_do_not_know_frames_get_them_pinned(run, rig):
     (clip,) = run(start(2), model=rig.with_layers(patcher=rig.stack(known_frames=False)))
     assert torch.equal(clip["samples"][:2], start(2)["samples"])
@@ -233,6 +254,8 @@ def test_bad_input(run, rig, tmp_path):
     assert output_folder("a/b").parts[-2:] == ("a", "b") and output_folder(str(tmp_path)) == tmp_path
     cases = [
         ("segment of 2 frames that continues 2", lambda: run(start(2), length=2)),
+        ("fps is 0", lambda: run({**start(2), "video_ldm_fps": 0.0})),
+        ("no frame to go on from", lambda: run(start(0))),
         ("Nothing can be written to", lambda: run(start(2), folder=tmp_path / "file")),
         ("no CLIP", lambda: segment_prompts(None, rig.positive, "a dog", 2)),
         ("3 lines of prompts for 2 segments", lambda: segment_prompts(rig.clip, rig.positive, "a\nb\nc", 2)),

@@ -57,6 +57,10 @@ class Doubling:
     """An upscaler that repeats pixels and hands frames on in other portions than it gets them."""
 
     scale = 2
+    work = 2**30
+
+    def estimate(self, frames, height, width):
+        return SimpleNamespace(work=self.work, device=2**30)
 
     def stream(self, frames):
         for chunk in frames:
@@ -177,7 +181,7 @@ def test_the_same_frames_are_not_held_twice(host, rig, output):
             del chunk
             assert sum(part() is not None for part in alive) <= 2
 
-    clip = Clip(chunks, 40, 16, 16, 8.0, 0.0, 0.0, torch.device("cpu"))
+    clip = Clip(chunks, 40, 16, 16, 8.0, 0.0, {}, torch.device("cpu"))
     render(clip, FilmSettings("png sequence (8 bit)", 80, "film"), {}, None)
     assert len(alive) == 20 and len(list((output / "film_00001_").iterdir())) == 40
 
@@ -278,10 +282,16 @@ def test_a_size_no_codec_holds_is_refused(host, rig):
 
 def test_what_cannot_fit_in_memory_is_refused(host, rig, output):
     vast = {"samples": torch.zeros(1, 4, 1, 1).expand(2, 4, 8000, 8000), "video_ldm_fps": 8.0}
-    with pytest.raises(
-        ValueError, match=r"at least \d+\.\d GB of memory for a single frame.*Make the clip smaller"
-    ):
+    with pytest.raises(ValueError, match=r"at least \d+\.\d GB of memory at once.*Make the clip smaller"):
         render(host, samples=vast, vae=rig.vae, format="png sequence (8 bit)")
+    assert not list(output.iterdir())
+
+
+def test_an_upscaler_that_cannot_fit_is_refused(host, rig, latent, output):
+    greedy = Doubling()
+    greedy.work = 2**50
+    with pytest.raises(ValueError, match=r"lower the upscaler's steps or context_length, or leave it out"):
+        render(host, samples=latent, vae=rig.vae, upscaler=greedy)
     assert not list(output.iterdir())
 
 

@@ -11,9 +11,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from video_ldm.demo.graphs import NOTES, to_api
+from video_ldm.demo.graphs import NOTES, node_of_type, to_api
+from video_ldm.temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
+from video_ldm.temporal.upscaler import save_upscaler
+from video_ldm.tests.temporal.upscaler.tiny import random_upscaler
 
-from . import lavie_rig, video_rig
+from . import lavie_rig, stand_ins, video_rig
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 SIDE = 64
@@ -21,7 +24,14 @@ TOY_TEXT = 48  # width of the toy text encoder
 FRAMES = {
     "animate_image_animatelcm": 5,
     "animate_image_pia": 5,
+    "animatediff_lightning": 5,
+    "animatediff_sdxl": 5,
+    "animatediff_v2": 9,
+    "animatediff_v3": 9,
+    "animatelcm": 5,
     "custom_sampling": 8,
+    "driving_scene": 1 + 4 + 3 * 3,
+    "hotshot_xl": 5,
     "image_to_video": 8,
     "keyframes_to_113_frames": 33,
     "lavie": 3,
@@ -37,24 +47,29 @@ FRAMES = {
     "sparse_control": 5,
     "storyboard": 13,
     "text_to_video": 5,
+    "textual_inversion": 8,
+    "upscale_clip": 4,
     "video_to_video": 4,
     "videocrafter": 3,
     "zeroscope": 3,
     "whole_cascade": 33,
 }
-ENLARGED: dict[str, int] = {}
+ENLARGED = {"upscale_clip": 4, "whole_cascade": 4}
 SMALL = {
     "BasicScheduler": {"steps": 1},
     "CheckpointLoaderSimple": {"ckpt_name": "toy_sd.safetensors"},
+    "KSampler": {"steps": 1},
     "EmptyLatentImage": {"width": SIDE, "height": SIDE},
     "ImageScale": {"width": SIDE, "height": SIDE},
     "VLDM_VideoKSampler": {"steps": 1},
     "VLDM_LatentInterpolate": {"steps": 1},
     "VLDM_ExtendVideo": {"steps": 1, "segment_length": 5},
+    "VLDM_LoadVideoUpscaler": {"steps": 1},
     "VLDM_VideoWindows": {"context_length": 6},
 }
 SHORT = {
     **dict.fromkeys(("animate_image_animatelcm", "animate_image_pia", "motion_lora", "sparse_control"), 5),
+    **{name: FRAMES[name] for name in stand_ins.FAMILIES},
     "keyframes_to_113_frames": 3,
     "lavie": 3,
     "lavie_interpolation": {16: 2, 61: 5},
@@ -90,10 +105,38 @@ def files(host):
     Image.fromarray((255 * frames[0]).numpy().astype(np.uint8)).save(folder / "example.png")
     components = Types.VideoComponents(images=frames, frame_rate=Fraction(8))
     InputImpl.VideoFromComponents(components).save_to(str(folder / "clip.mp4"))
-    (host.base / "models" / "loras").mkdir(exist_ok=True)
-    place = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q"
-    lora = {f"{place}.lora_up.weight": torch.ones(64, 2), f"{place}.lora_down.weight": torch.ones(2, 64)}
-    save_file(lora, host.base / "models" / "loras" / "toy_style.safetensors")
+    stand_ins.write_embedding(host.base / "models" / "embeddings" / "toy_style.safetensors")
+
+
+@pytest.fixture
+def read(host, files, monkeypatch):
+    """A graph of `workflows/`, small, with tiny files under the names in it."""
+
+    def read(path):
+        graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
+        stand_ins.put(host.base / "models", graph, path.stem)
+        if path.stem in stand_ins.FAMILIES:
+            bases = stand_ins.bases(path.stem, host.pack("temporal.formats"))
+            monkeypatch.setattr(host.pack("temporal.formats.motion_modules"), "BASES", bases)
+        return graph
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def second_half(host):
+    """A temporal decoder and an upscaler under the names in the graphs, random and tiny where they are not bundled."""
+    models = host.base / "models"
+    decoder, upscaler = (
+        models / "temporal_decoders" / "toy_decoder.safetensors",
+        models / "video_upscalers" / "toy_upscaler.safetensors",
+    )
+    if not decoder.exists():
+        decoder.parent.mkdir(exist_ok=True)
+        save_decoder(decoder, TemporalDecoder(DecoderConfig(TAESD, "SD")))
+    if not upscaler.exists():
+        upscaler.parent.mkdir(exist_ok=True)
+        save_upscaler(upscaler, random_upscaler())
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +190,16 @@ def published(host):
 
 
 def last_frames(graph: dict, run) -> torch.Tensor:
-    """The decoded frames, or those of the film where they were never held."""
+    """The enlarged or decoded frames, or those of the film where they were never held."""
     ends = {node["class_type"]: key for key, node in graph.items()}
     if "VLDM_RenderVideo" in ends:
         return run.outputs[ends["VLDM_RenderVideo"]][0].get_components().images
-    return run.outputs[ends["VLDM_TemporalVAEDecode"]][0]
+    return run.outputs[ends.get("VLDM_VideoUpscale") or ends["VLDM_TemporalVAEDecode"]][0]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_it_runs(host, files, lavie_models, published, path):
-    graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
+def test_it_runs(host, read, lavie_models, published, second_half, path):
+    graph = read(path)
     run = host.run(graph)
     frames = last_frames(graph, run)
     side = SIDE * ENLARGED.get(path.stem, 1)
@@ -164,9 +207,30 @@ def test_it_runs(host, files, lavie_models, published, path):
     assert bool(torch.isfinite(frames).all())
 
 
-def test_every_future_becomes_a_file(host):
-    path = WORKFLOWS[0].with_name("several_futures.json")
-    graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
+@pytest.mark.parametrize("name", stand_ins.FAMILIES)
+def test_the_layers_of_a_family_are_what_its_graph_is_for(host, read, name):
+    graph = read(WORKFLOWS[0].with_name(f"{name}.json"))
+    load = node_of_type(graph, "VLDM_LoadTemporalLayers")
+    model = host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[0]
+    report = host.call("VLDM_LoadTemporalLayers", **{**load, "model": model})[1]
+    family = stand_ins.FAMILIES[name][0]
+    assert report.startswith(family)
+    sampler = node_of_type(graph, "VLDM_VideoKSampler")["sampler_name"]
+    assert (sampler == "lcm") == ("Sampler lcm" in report)
+
+
+def test_boxes_reach_the_first_frame(host, read):
+    graph = read(WORKFLOWS[0].with_name("driving_scene.json"))
+    first = next(key for key, node in graph.items() if node["class_type"] == "KSampler")
+    seen = []
+    for width in (16, 32):
+        node_of_type(graph, "GLIGENTextBoxApply")["width"] = width
+        seen.append(host.run(graph).outputs[first][0]["samples"])
+    assert seen[0].shape[0] == 1 and not torch.equal(*seen)
+
+
+def test_every_future_becomes_a_file(host, read):
+    graph = read(WORKFLOWS[0].with_name("several_futures.json"))
     save = next(key for key, node in graph.items() if node["class_type"] == "SaveVideo")
     assert len(host.run(graph).shown[save]["images"]) == 3
 

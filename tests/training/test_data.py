@@ -117,3 +117,13 @@ def test_high_noise_is_preferred_when_asked(tmp_path):
 def test_short_clips_are_refused_with_their_length(tmp_path):
     with pytest.raises(InvalidInputError, match="longest clip has 9 frames, but 10 frames"):
         source(tmp_path, num_frames=10, strides=(1,))
+
+
+def test_only_the_noisiest_clips_are_drowned(tmp_path):
+    drawn = source(tmp_path, signal_dropout=0.5, batch=64).draw(0)
+    clips = drawn.signal.view(64, -1)
+    assert torch.equal(clips, clips[:, :1].expand_as(clips))  # all frames of a clip alike
+    noisiest = drawn.t >= 850
+    assert bool((drawn.signal[~noisiest] == 1).all())
+    assert 0.2 < (drawn.signal[noisiest] < 1).float().mean().item() < 0.8
+    assert bool((source(tmp_path).draw(0).signal == 1).all())

@@ -28,10 +28,24 @@ def test_noise_and_targets_follow_the_paper(target):
     for frame, (alpha, sigma) in enumerate([(0.8, 0.6), (0.6, 0.8)]):
         torch.testing.assert_close(noisy[frame], alpha * x[frame] + sigma * noise[frame])
         expected = noise[frame] if target == "eps" else alpha * noise[frame] - sigma * x[frame]
-        torch.testing.assert_close(schedule.training_target(x, noise, t)[frame], expected)
-    clean, direction = schedule.split(noisy, schedule.training_target(x, noise, t), t)
+        torch.testing.assert_close(
+            schedule.training_target(x, noisy, t)[frame], expected, rtol=1e-4, atol=1e-5
+        )
+    clean, direction = schedule.split(noisy, schedule.training_target(x, noisy, t), t)
     torch.testing.assert_close(clean, x, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(direction, noise, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["eps", "v"])
+def test_a_clip_drowned_in_noise_is_still_what_is_to_be_predicted(target):
+    schedule = stable_diffusion_schedule(target)
+    x, noise = torch.randn(3, 4, 3, 5), torch.randn(3, 4, 3, 5)
+    t, signal = torch.tensor([900, 950, 999]), torch.tensor([1.0, 0.5, 0.0])
+    noisy = schedule.add_noise(x, noise, t, signal)
+    torch.testing.assert_close(noisy[0], schedule.add_noise(x, noise, t)[0])
+    torch.testing.assert_close(noisy[2], noise[2])
+    clean, _ = schedule.split(noisy, schedule.training_target(x, noisy, t), t)
+    torch.testing.assert_close(clean, x, rtol=1e-3, atol=1e-4)
 
 
 def test_loss_is_the_mean_square_over_all_frames():

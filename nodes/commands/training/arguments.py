@@ -56,6 +56,7 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         text_dropout=args.text_dropout,
         known_noise=args.known_noise,
         high_noise=args.high_noise,
+        signal_dropout=args.signal_dropout,
         weight_limit=args.weight_limit,
         precision=args.precision,
         seed=args.seed,
@@ -137,6 +138,12 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         type=float,
         default=defaults.high_noise,
         help="preference for high noise, where motion is decided; 0 for none (%(default)s)",
+    )
+    group.add_argument(
+        "--signal-dropout",
+        type=float,
+        default=defaults.signal_dropout,
+        help="share of clips drowned in more noise at the noisiest steps, so that motion follows the text (%(default)s)",
     )
     group.add_argument(
         "--weight-limit",

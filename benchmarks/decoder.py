@@ -1,0 +1,171 @@
+"""Image decoder against temporal decoder on held-out toy clips: flicker, PSNR, a toy Frechet video distance, and speed.
+
+    python -m video_ldm.benchmarks.decoder --decoder demo/models/toy_decoder.safetensors
+
+Both sides decode the same latents in one run: as encoded, and with a little noise of each frame's own, as a diffusion model
+leaves it. Streaming is compared with chunks of the same length that overlap and drop what overlaps. Prints Markdown tables
+and writes every number to benchmarks/results/decoder.json. Frames `(f 3 h w)` in 0..1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..demo import world
+from ..demo.world.classifier import load_classifier
+from ..demo.world.video_distance import pair_features, video_distance
+from ..training import boot
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "demo" / "models"
+RESULTS = ROOT / "benchmarks" / "results" / "decoder.json"
+FRAMES, FPS = 8, 8.0
+CHUNK, OVERLAP = 8, 4
+
+Decode = Callable[[Tensor], Tensor]
+
+
+def held_out_clip(number: int) -> Tensor:
+    """A rendered clip of the test split."""
+    rng = np.random.default_rng((2026, number))
+    rendered = world.render(world.sample(rng, "test"), FRAMES, FPS)
+    return rearrange(torch.from_numpy(rendered), "f h w c -> f c h w").float() / 255
+
+
+def noisy(latents: Tensor, noise: float, seed: int) -> Tensor:
+    """Latents with noise in parts of their spread."""
+    generator = torch.Generator().manual_seed(seed)
+    return latents + noise * latents.std() * torch.randn(latents.shape, generator=generator)
+
+
+def quality(vae: Any, sides: dict[str, Decode], judge: Any, clips: int, noise: float) -> dict[str, Any]:
+    """Mean flicker and PSNR, and the video distance to the clips as rendered, of every side."""
+    found = {name: {"flicker": [], "psnr": [], "features": []} for name in sides}
+    rendered = []
+    for number in range(clips):
+        frames = held_out_clip(number)
+        rendered.append(pair_features(judge, frames))
+        latents = noisy(vae.encode(rearrange(frames, "f c h w -> f h w c")), noise, number)
+        for name, decode in sides.items():
+            decoded = rearrange(decode(latents), "f h w c -> f c h w").clamp(0, 1)
+            error = decoded - frames
+            found[name]["flicker"].append(255 * error.diff(dim=0).abs().mean().item())
+            found[name]["psnr"].append(-10 * error.square().mean().log10().item())
+            found[name]["features"].append(pair_features(judge, decoded))
+    return {
+        name: {
+            "flicker": float(np.mean(side["flicker"])),
+            "psnr": float(np.mean(side["psnr"])),
+            "video_distance": video_distance(side["features"], rendered),
+        }
+        for name, side in found.items()
+    }
+
+
+def speed(vae: Any, temporal: Any, length: int) -> dict[str, dict[str, float]]:
+    """Milliseconds and frames through the decoder per frame of a long clip, for every way of decoding it."""
+    from ..nodes.host.decode import stream_frames
+    from ..temporal.decoder.streaming import LatentReader
+    from ..temporal.decoder.windows import decode_windows
+
+    latents = torch.randn(length, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    model = temporal.first_stage_model
+
+    def whole_chunks() -> list[Tensor]:
+        return list(decode_windows(model.decode, LatentReader(latents), CHUNK, OVERLAP))
+
+    ways = {
+        "image decoder, the host's VAE Decode": (lambda: vae.decode(latents), vae.first_stage_model),
+        "temporal decoder, streamed": (
+            lambda: list(stream_frames(temporal, latents, CHUNK)),
+            model.autoencoder,
+        ),
+        f"temporal decoder, chunks of {CHUNK} with overlap {OVERLAP}": (whole_chunks, model.autoencoder),
+    }
+    return {name: _timed(run, autoencoder, length) for name, (run, autoencoder) in ways.items()}
+
+
+def _timed(run: Callable[[], Any], autoencoder: Any, length: int) -> dict[str, float]:
+    """The faster of two runs, and how many frames went through the decoder's last layer for every frame."""
+    frames, seconds = [], []
+    handle = autoencoder.taesd_decoder[-1].register_forward_hook(lambda _m, _a, out: frames.append(len(out)))
+    for _ in range(2):
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    handle.remove()
+    return {
+        "ms_per_frame": 1000 * min(seconds) / length,
+        "frames_per_frame": sum(frames) / len(seconds) / length,
+    }
+
+
+def tables(results: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = ["| latents | decoder | flicker (of 255) | PSNR (dB) | toy video distance |", "|---" * 5 + "|"]
+    for latents, sides in results["quality"].items():
+        for name, side in sides.items():
+            row = f"{side['flicker']:.3f} | {side['psnr']:.2f} | {side['video_distance']:.2f}"
+            lines.append(f"| {latents} | {name} | {row} |")
+    lines += ["", "| way | ms per frame | frames decoded per frame |", "|---" * 3 + "|"]
+    for name, way in results["speed"].items():
+        lines.append(f"| {name} | {way['ms_per_frame']:.1f} | {way['frames_per_frame']:.2f} |")
+    return "\n".join(lines)
+
+
+@torch.inference_mode()
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything, once the host has been started."""
+    from ..nodes.host.decode import decode_clip
+    from ..nodes.host.decoder_training import load_vae
+    from ..nodes.host.vae import with_temporal_decoder
+    from ..temporal.files import read_weights
+
+    vae, judge = load_vae(str(args.checkpoint)), load_classifier(MODELS / "toy_classifier.safetensors")
+    temporal = with_temporal_decoder(vae, read_weights(args.decoder))
+    sides = {"image": vae.decode, "temporal": lambda latents: decode_clip(temporal, latents, FRAMES, 0)}
+    found = {
+        label: quality(vae, sides, judge, args.clips, noise)
+        for label, noise in (("as encoded", 0.0), (f"noise {args.noise:g}", args.noise))
+    }
+    return {"quality": found, "speed": speed(vae, temporal, args.length)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, default=MODELS / "toy_sd.safetensors")
+    parser.add_argument("--decoder", type=Path, default=MODELS / "toy_decoder.safetensors")
+    parser.add_argument("--clips", type=int, default=128)
+    parser.add_argument("--noise", type=float, default=0.05, help="in parts of the latents' spread")
+    parser.add_argument(
+        "--length", type=int, default=256, help="frames of the clip that speed is measured on"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    boot.start_host(None, [], cpu=True)
+    results = run(args)
+    results["run"] = {
+        "date": datetime.date.today().isoformat(),
+        "torch": torch.__version__,
+        "device": f"cpu, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "clips": args.clips,
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(results, indent=1) + "\n")
+    print(tables(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""`python -m video_ldm.demo.thumbnails [GRAPH ...]`: a picture of each graph in `workflows/`, as ComfyUI's page shows it.
+
+The picture is the thumbnail of the template browser. It carries a fingerprint of what it shows in its comment, so that a test
+can tell when a graph, or a node in it, has changed since.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import browser, environment
+from .browser import Editor
+from .comfy import Host
+from .pictures import put_sources
+
+WORKFLOWS = environment.REPO / "workflows"
+FROZEN = environment.REPO / "tests" / "nodes" / "frozen.json"
+SCALE, MARGIN = 0.55, 10
+MAX_BYTES = 80_000
+SHOW = "body * { visibility: hidden } #graph-canvas, .dom-widget, .dom-widget * { visibility: visible }"
+LOOK = """([scale, left, top]) => {
+    app.canvas.ds.scale = scale;
+    app.canvas.ds.offset = [-left, -top];
+    app.canvas.setDirty(true, true);
+}"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Make the thumbnails of the graphs named on the command line, or all."""
+    parser = argparse.ArgumentParser("python -m video_ldm.demo.thumbnails", description=__doc__)
+    parser.add_argument("graphs", nargs="*", metavar="GRAPH", help="names in workflows/, without .json")
+    names = parser.parse_args(arguments).graphs or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    if browser.executable() is None:
+        parser.error(f"there is no Chromium on this machine; install one of {', '.join(browser.NAMES)}")
+    with (host := Host()) as client:
+        put_sources(host.base / "input")
+        with browser.open_editor(client) as editor:
+            editor.page.add_style_tag(content=SHOW)
+            for name in names:
+                path = WORKFLOWS / f"{name}.json"
+                picture = photograph(editor, json.loads(path.read_text("utf-8")))
+                save(picture, path)
+                print(f"{name}: {path.with_suffix('.jpg').stat().st_size // 1024} KB", flush=True)
+
+
+def photograph(editor: Editor, workflow: dict[str, Any]) -> Image.Image:
+    """The whole graph at a fixed scale, in a page of its size."""
+    boxes = np.array([group["bounding"] for group in workflow["groups"]])
+    corner = boxes[:, :2].min(0) - MARGIN
+    width, height = np.ceil(((boxes[:, :2] + boxes[:, 2:]).max(0) + MARGIN - corner) * SCALE)
+    editor.page.set_viewport_size({"width": int(width), "height": int(height)})
+    editor.load(workflow)
+    editor.page.evaluate(LOOK, [SCALE, *map(float, corner)])
+    editor.page.wait_for_timeout(1500)  # texts and pictures of nodes follow the canvas with a delay
+    return Image.open(io.BytesIO(editor.page.screenshot())).convert("RGB")
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Write the thumbnail beside the graph, with the graph's fingerprint."""
+    comment = fingerprint(path).encode()
+    for quality in (75, 65, 50):
+        picture.save(
+            path.with_suffix(".jpg"), quality=quality, optimize=True, progressive=True, comment=comment
+        )
+        if path.with_suffix(".jpg").stat().st_size <= MAX_BYTES:
+            break
+
+
+def stored_fingerprint(path: Path) -> str:
+    """The fingerprint in a graph's thumbnail."""
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        return picture.info.get("comment", b"").decode()
+
+
+def fingerprint(path: Path) -> str:
+    """Hash of all that a thumbnail shows: the graph, and what the pack's nodes in it take and give."""
+    workflow = json.loads(path.read_text("utf-8"))
+    frozen = json.loads(FROZEN.read_text("utf-8"))
+    types = sorted({node["type"] for node in workflow["nodes"]} & set(frozen))
+    shown = [workflow, {name: frozen[name] for name in types}]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

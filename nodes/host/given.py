@@ -1,0 +1,60 @@
+"""Pictures of known frames, which a decode gives back exactly and some decoders look at.
+
+Shapes: f frames of the clip, k pictures, c h w a latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...temporal.errors import InvalidInputError
+from .known import KNOWN_KEY
+
+
+def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, Tensor]:
+    """Images (k h w 3) by the number of the frame that each one is.
+
+    They are the known frames of the LATENT, in order; where it has none, one image is the first frame, and two are the first
+    and the last. Raises InvalidInputError for another number of images.
+    """
+    if images is None:
+        return {}
+    num_frames, mask = len(latent["samples"]), latent.get(KNOWN_KEY)
+    places = [0, num_frames - 1][: len(images)] if mask is None else mask.nonzero().flatten().tolist()
+    if len(places) != len(images):
+        expected = "1 (the first frame) or 2 (the first and the last)" if mask is None else len(places)
+        raise InvalidInputError(
+            f"{len(images)} known images were given, but this clip wants {expected}. Connect the images that went into Known "
+            "Frames."
+        )
+    return dict(zip(places, images[..., :3], strict=True))
+
+
+def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None:
+    """Refuse pictures that are not of the size that latents (f c h w) are decoded to."""
+    for image in given.values():
+        height, width = (ratio * size for size in latent.shape[-2:])
+        if image.shape[:2] != (height, width):
+            raise InvalidInputError(
+                f"The known images are {image.shape[1]} x {image.shape[0]}, but the frames will be {width} x {height}. Scale the "
+                "images to that size."
+            )
+
+
+def ends_of(given: Mapping[int, Tensor], num_frames: int) -> Tensor | None:
+    """The first and the last frame of the clip as images (2 h w 3), None when nothing is given.
+
+    Raises InvalidInputError when only one of them is given.
+    """
+    if not given:
+        return None
+    last = num_frames - 1
+    if 0 not in given or last not in given:
+        raise InvalidInputError(
+            "ToonCrafter's decoder looks at the first and the last frame of the clip; connect both as known_images, or neither."
+        )
+    return torch.stack([given[0], given[last]])

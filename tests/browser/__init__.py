@@ -1,0 +1,1 @@
+"""ComfyUI's page in a real browser: what an artist sees of the pack."""

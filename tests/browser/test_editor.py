@@ -1,0 +1,97 @@
+"""Every graph in workflows/ as an artist opens it: nothing red, and a finished video in the node at the end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from video_ldm.tests.host.test_workflows import SHORT, SMALL, WORKFLOWS
+
+every_graph = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+
+VIDEO = """() => {
+    const prefix = app.graph.nodes.find(node => node.type === 'SaveVideo').widgets[0].value.split('/').pop();
+    const video = [...document.querySelectorAll('video')].find(
+        video => video.videoWidth > 0 && video.currentSrc.includes('type=output') && video.currentSrc.includes(prefix));
+    return video && [video.videoWidth, video.videoHeight, video.duration];
+}"""
+BOXES = """() => app.graph.nodes.map(node => {
+    const [x, y, width, height] = node.getBounding();
+    return [`${node.title} (node ${node.id})`, x, y, x + width, y + height];
+})"""
+CLIPPED = """() => [...document.querySelectorAll('.comfy-markdown .tiptap')].filter(note => {
+    const last = note.lastElementChild?.getBoundingClientRect();
+    return last && note.clientHeight && last.bottom > note.closest('.comfy-markdown').getBoundingClientRect().bottom + 1;
+}).length"""
+
+
+def saved(path) -> dict:
+    """A graph in workflows/."""
+    return json.loads(path.read_text("utf-8"))
+
+
+def overlap(one: list, other: list) -> bool:
+    """Whether two boxes (name, left, top, right, bottom) share more than an edge."""
+    return all(max(one[i], other[i]) < min(one[i + 2], other[i + 2]) for i in (1, 2))
+
+
+def inside(box: list, group: list) -> bool:
+    """Whether a box lies in a group (left, top, width, height)."""
+    left, top, width, height = group
+    return left <= box[1] and top <= box[2] and box[3] <= left + width and box[4] <= top + height
+
+
+@every_graph
+def test_it_opens_from_the_template_browser(editor, path):
+    editor.open_template("comfyui-video-ldm", path.stem, len(saved(path)["nodes"]))
+    assert editor.problems() == []
+
+
+@every_graph
+def test_it_opens_when_dropped_on_the_page_and_is_laid_out_well(editor, path):
+    editor.drop(path)
+    assert editor.problems() == []
+    boxes = editor.page.evaluate(BOXES)
+    assert not [(a[0], b[0]) for a in boxes for b in boxes if a[0] < b[0] and overlap(a, b)]
+    groups = [group["bounding"] for group in saved(path)["groups"]]
+    assert not [box[0] for box in boxes if sum(inside(box, group) for group in groups) != 1]
+    assert editor.page.evaluate(CLIPPED) == 0
+
+
+@every_graph
+def test_it_runs_and_shows_the_finished_video(editor, path):
+    editor.load(saved(path))
+    editor.set_values(SMALL)
+    if path.stem in SHORT:
+        editor.set_values({"EmptyLatentImage": {"batch_size": SHORT[path.stem]}})
+    assert editor.queue() == ("execution_success", "")
+    editor.page.wait_for_function(VIDEO)
+    width, height, seconds = editor.page.evaluate(VIDEO)
+    assert (width, height) == (64, 64)
+    assert seconds > 0.1
+    assert editor.problems() == []
+
+
+def test_what_is_wrong_is_seen(editor):
+    """The checks above can fail."""
+    workflow = saved(WORKFLOWS[0])
+    by_type = {node["type"]: node for node in workflow["nodes"]}
+    by_type["CheckpointLoaderSimple"]["widgets_values"] = ["gone.safetensors"]
+    by_type["CreateVideo"]["widgets_values"] = [100000.0]
+    by_type["SaveVideo"]["type"] = "NoSuchNode"
+    editor.load(workflow)
+    editor.page.wait_for_selector("[role=dialog]")
+    problems = "\n".join(editor.problems())
+    editor.page.keyboard.press("Escape")
+    editor.page.wait_for_selector("[role=dialog]", state="hidden")
+    assert "NoSuchNode" in problems
+    assert 'ckpt_name is "gone.safetensors"' in problems
+
+
+def test_help_shows_the_page_with_its_picture(editor):
+    editor.load(saved(next(path for path in WORKFLOWS if path.stem == "text_to_video")))
+    text = editor.open_help("VLDM_VideoKSampler")
+    assert "context_guidance" in text and "Messages" in text
+    editor.page.wait_for_function(
+        "() => [...document.querySelectorAll('.node-help-content img')].some(image => image.naturalWidth > 100)"
+    )

@@ -1,0 +1,69 @@
+"""The toy world drawn large, the toy upscaler's patches, and the measures of its benchmark."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from video_ldm.benchmarks import upscaler as benchmark
+from video_ldm.demo import world
+from video_ldm.demo.train import upscaler as train
+from video_ldm.demo.world.classifier import frechet_distance, load_classifier
+
+
+def scenes(count=6):
+    rng = np.random.default_rng(3)
+    kinds = ("left", "still", "camera", "road", "clockwise", "up")
+    return [world.sample(rng, "train", kinds[number % len(kinds)]) for number in range(count)]
+
+
+def test_a_scene_drawn_large_is_the_scene_with_detail():
+    for scene in scenes():
+        large = torch.from_numpy(world.render(scene, 2, scale=4)).permute(0, 3, 1, 2).float()
+        small = torch.from_numpy(world.render(scene, 2)).permute(0, 3, 1, 2).float()
+        assert large.shape == (2, 3, 512, 512)
+        assert (functional.avg_pool2d(large, 4) - small).abs().mean() < 2.5
+        detail = large - functional.interpolate(small, scale_factor=4, mode="nearest")
+        assert detail.std() > 4
+
+
+def test_the_grain_stays_with_the_ground():
+    still = next(
+        scene for scene in scenes() if scene.motion == "still" and not scene.cars and scene.camera == "still"
+    )
+    frames = world.render(still, 3, scale=4)
+    assert np.array_equal(frames[0], frames[2])
+
+
+def test_patches_of_a_step_are_always_the_same_and_come_from_the_training_split():
+    given, large = train.draw(4, seed=1, scenes=1, patches=2, side=16)
+    assert given.shape == (16, 3, 16, 16) and large.shape == (16, 3, 64, 64)
+    again = train.draw(4, seed=1, scenes=1, patches=2, side=16)
+    assert torch.equal(given, again[0]) and torch.equal(large, again[1])
+    torch.testing.assert_close(functional.avg_pool2d(large, 4), given)
+    assert not torch.equal(train.draw(5, seed=1, scenes=1, patches=2, side=16)[1], large)
+
+
+def test_the_video_distance_sees_flicker_that_the_picture_distance_does_not():
+    """Grain that is new in each frame against grain that stays: pictures alike, clips apart."""
+    judge = load_classifier(benchmark.MODELS / "toy_classifier.safetensors")
+    true = [train.clip(scene, 16.0, 0.0, 3) for scene in scenes()]
+    generator = torch.Generator().manual_seed(0)
+
+    def grained(each_frame):
+        shape = (3, 3, 512, 512) if each_frame else (1, 3, 512, 512)
+        return [frames + 0.03 * torch.randn(shape, generator=generator) for frames in true]
+
+    stays, flickers = grained(False), grained(True)
+
+    def distances(clips):
+        return [
+            frechet_distance(features(judge, clips), features(judge, true))
+            for features in (benchmark.picture_features, benchmark.video_features)
+        ]
+
+    (fid_stays, fvd_stays), (fid_flickers, fvd_flickers) = distances(stays), distances(flickers)
+    assert fid_flickers == pytest.approx(fid_stays, rel=0.3)
+    assert fvd_flickers > 2 * fvd_stays
+    assert distances(true) == pytest.approx([0, 0], abs=1e-3)
