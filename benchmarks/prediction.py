@@ -1,0 +1,246 @@
+"""Measure Extend Video on the toy world: clips gone on from two drawn frames of held-out scenes.
+
+    python -m video_ldm.benchmarks.prediction
+
+The scenes circle, so that they stay in the picture for ever. Three questions, asked of the real nodes: how far predicted clips are
+from drawn ones (the toy Frechet video distance of demo/world/video_distance.py) at several context guidances; whether the object's
+motion changes more where segments meet than inside them; and whether single frames about the end of a long rollout are worse than
+those about frame 16. Prints Markdown tables and writes every number to benchmarks/results/prediction.json. Frames `(f h w 3)` uint8.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..demo import comfy, world
+from ..demo.train.toy_models import load_autoencoder
+from ..demo.world import classifier, tracker
+from ..demo.world.scene import TURNS, Scene
+from ..demo.world.video_distance import pair_features, video_distance
+from .interpolation import shown
+from .toy import MODELS, decoded, features, give_latents, held_out, markdown, models, options, write
+
+FPS = 8.0
+CONTEXT, LENGTH = 2, 8
+NEW = LENGTH - CONTEXT
+EARLY = 16  # the frame that a long rollout's end is compared with
+REFERENCE = 256  # drawn clips on the other side of every distance
+log = logging.getLogger("benchmarks.prediction")
+
+Path2D = NDArray[np.float64]
+
+
+def is_seam(size: int, width: int) -> NDArray[np.bool_]:
+    """For each of `size` runs of `width` neighbouring frames, whether two predicted segments meet inside it.
+
+    Run n starts with frame n. The first segment starts after the given frames, which are no segment.
+    """
+    segments = (np.arange(size + width - 1) - CONTEXT) // NEW
+    return np.array([0 <= segments[n] < segments[n + width - 1] for n in range(size)])
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Sizes of changes along a track in pixels, at seams and inside segments."""
+
+    seams: NDArray[np.float64]
+    inside: NDArray[np.float64]
+
+    @property
+    def ratio(self) -> float:
+        """Median at seams over median inside; NaN where either is empty."""
+        if not len(self.seams) or not len(self.inside):
+            return float("nan")
+        return float(np.median(self.seams) / np.median(self.inside))
+
+
+def changes(paths: list[Path2D], order: int) -> Changes:
+    """Changes of position (order 1) or velocity (order 2) between neighbouring predicted frames of tracks `(f 2)`.
+
+    Runs that hold a given frame or one without the object are left out.
+    """
+    seams, inside = [], []
+    for path in paths:
+        sizes = np.hypot(*np.diff(path, n=order, axis=0).T)
+        kept = (np.arange(len(sizes)) >= CONTEXT) & ~np.isnan(sizes)
+        at_seam = is_seam(len(sizes), order + 1)
+        seams.append(sizes[kept & at_seam])
+        inside.append(sizes[kept & ~at_seam])
+    return Changes(np.concatenate(seams), np.concatenate(inside))
+
+
+def about(frame: int, width: int, num_frames: int) -> slice:
+    """A window of frames about one of them, moved to lie after the given frames and inside the clip."""
+    start = max(min(frame - width // 2, num_frames - width), CONTEXT)
+    return slice(start, start + width)
+
+
+def graph(
+    scene: Scene, latent: str, seed: int, guidance: float, frames: int, settings: dict[str, Any]
+) -> comfy.Graph:
+    """Extend Video from a latent file until there are `frames` predicted frames."""
+    extend = {
+        "model": ["layers", 0], "positive": ["positive", 0], "negative": ["negative", 0], "samples": ["latent", 0],
+        "segments": -(-frames // NEW), "segment_length": LENGTH, "context_frames": CONTEXT, "seeds": str(seed),
+        "steps": settings["steps"], "cfg": settings["cfg"], "sampler_name": "euler", "scheduler": "normal", "fps": FPS,
+        "folder": f"benchmark/{latent}", "context_guidance": guidance,
+    }  # fmt: skip
+    return {
+        **models(world.caption(scene)),
+        "latent": {"class_type": "LoadLatent", "inputs": {"latent": latent}},
+        "extend": {"class_type": "VLDM_ExtendVideo", "inputs": extend},
+        **decoded("extend"),
+    }
+
+
+class Predictor:
+    """A running host that goes on from drawn frames; `with` starts and ends it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings, self.host = settings, comfy.Host()
+        self.autoencoder: nn.Module = load_autoencoder(MODELS / "toy_sd.safetensors")
+
+    def __enter__(self) -> Predictor:
+        self.client = self.host.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.host.__exit__(*error)
+
+    def clip(self, scene: Scene, seed: int, guidance: float, frames: int) -> np.ndarray:
+        """The scene's first two frames, encoded, and `frames` predicted ones after them."""
+        name = f"scene_{seed}.latent"
+        give_latents(self.host, name, self.autoencoder, world.render(scene, CONTEXT, FPS))
+        nodes = graph(scene, name, seed, guidance, frames, self.settings)
+        return shown(self.client, nodes)[: CONTEXT + frames]
+
+
+def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: list[np.ndarray]) -> float:
+    """Toy Frechet video distance of predicted frames to pair features of drawn clips."""
+    return video_distance(
+        [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips], reference
+    )
+
+
+def motion(clips: list[np.ndarray], scenes: list[Scene]) -> dict[str, float]:
+    """What the object does: seen, the right way round, and its changes at seams against those inside segments."""
+    paths = [tracker.track(clip, scene.color) for clip, scene in zip(clips, scenes, strict=True)]
+    turns = [tracker.turn(path[CONTEXT:]) == scene.motion for path, scene in zip(paths, scenes, strict=True)]
+    found = {
+        "seen": 100 * float(np.mean([~np.isnan(p[:, 0]) for p in paths])),
+        "turn": 100 * float(np.mean(turns)),
+    }
+    for name, order in (("position", 1), ("velocity", 2)):
+        sizes = changes(paths, order)
+        found[name] = sizes.ratio
+        found |= {f"{name}_seams": _median(sizes.seams), f"{name}_inside": _median(sizes.inside)}
+    return found
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def guidances(
+    predictor: Predictor, judge: classifier.Classifier, settings: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Every scene at every context guidance; the scenes as they were drawn are the floor."""
+    scenes, frames = held_out(settings["clips"], tuple(TURNS)), settings["frames"]
+    drawn = [
+        world.render(scene, CONTEXT + frames, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)
+    ]
+    reference = [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in drawn]
+    made = {"drawn": [world.render(scene, CONTEXT + frames, FPS) for scene in scenes]}
+    for guidance in settings["guidances"]:
+        name = f"s = {guidance:g}"
+        made[name] = [predictor.clip(scene, number, guidance, frames) for number, scene in enumerate(scenes)]
+        log.info("%s, %d clips", name, len(scenes))
+    return {
+        name: {"distance": distance(judge, clips, reference), **motion(clips, scenes)}
+        for name, clips in made.items()
+    }
+
+
+def drift(
+    predictor: Predictor, judge: classifier.Classifier, settings: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Long rollouts: single frames about frame 16 and about the end, pooled over the rollouts, against drawn frames."""
+    scenes, length, width = held_out(settings["rollouts"], tuple(TURNS)), settings["long"], settings["window"]
+    drawn = [world.render(scene, 8, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)]
+    reference, made = features(judge, drawn), []
+    for number, scene in enumerate(scenes):
+        made.append(predictor.clip(scene, 1000 + number, settings["long_guidance"], length))
+        log.info("rollout %d of %d", number + 1, len(scenes))
+    total = CONTEXT + length
+    places = {
+        f"frames about {EARLY}": about(EARLY, width, total),
+        f"frames about {length}": about(length, width, total),
+    }
+    truth = [world.render(scene, width, FPS) for scene in scenes]
+    windows = {"drawn": truth, **{name: [clip[place] for clip in made] for name, place in places.items()}}
+    return {name: _still(judge, clips, scenes, reference) for name, clips in windows.items()}
+
+
+def _still(
+    judge: classifier.Classifier, clips: list[np.ndarray], scenes: list[Scene], reference: np.ndarray
+) -> dict[str, float]:
+    names = [classifier.name(judge, clip) for clip in clips]
+    pairs = list(zip(clips, scenes, strict=True))
+    return {
+        "distance": classifier.frechet_distance(features(judge, clips), reference),
+        "shape": 100 * float(np.mean([n["shape"] == s.shape for n, s in zip(names, scenes, strict=True)])),
+        "color": 100 * float(np.mean([tracker.main_colour(clip) == scene.color for clip, scene in pairs])),
+        "seen": 100 * float(np.mean([~np.isnan(tracker.track(clip, s.color)[:, 0]) for clip, s in pairs])),
+    }
+
+
+def report(found: dict[str, Any]) -> str:
+    """Both tables as Markdown, and the drift in percent."""
+    header = ["toy world, prediction", "video distance", "frames with the object (%)", "turn right (%)",
+              "steps at seams (px)", "inside (px)", "ratio", "velocity changes at seams (px)", "inside (px)", "ratio"]  # fmt: skip
+    keys = ("distance", "seen", "turn", "position_seams", "position_inside", "position",
+            "velocity_seams", "velocity_inside", "velocity")  # fmt: skip
+    text = markdown(header, [[name, *(row[key] for key in keys)] for name, row in found["guidances"].items()])
+    if not found["drift"]:
+        return text
+    header = ["toy world, long rollout", "Frechet distance of single frames", "shape right (%)", "colour right (%)", "frames with the object (%)"]  # fmt: skip
+    keys = ("distance", "shape", "color", "seen")
+    rows = [[name, *(row[key] for key in keys)] for name, row in found["drift"].items()]
+    return f"{text}\n\n{markdown(header, rows)}\n\nDrift of the distance: {found['drift_percent']:.1f} %"
+
+
+def main() -> None:
+    parser = options(__doc__, "prediction.json")
+    parser.add_argument("--clips", type=int, default=12, help="held-out scenes at each context guidance")
+    parser.add_argument("--frames", type=int, default=24, help="predicted frames of each of them")
+    parser.add_argument("--guidances", type=float, nargs="+", default=[1.0, 1.5, 2.5])
+    parser.add_argument("--rollouts", type=int, default=1, help="long rollouts, 0 for none")
+    parser.add_argument("--long", type=int, default=1000, help="predicted frames of each of them")
+    parser.add_argument(
+        "--window", type=int, default=28, help="frames about a place of a long rollout that are judged"
+    )
+    parser.add_argument("--long-guidance", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--cfg", type=float, default=2.0)
+    settings, began = vars(parser.parse_args()), time.monotonic()
+    judge = classifier.load_classifier(MODELS / "toy_classifier.safetensors")
+    with Predictor(settings) as predictor:
+        found = {"guidances": guidances(predictor, judge, settings), "drift": {}}
+        if settings["rollouts"]:
+            found["drift"] = drift(predictor, judge, settings)
+            early, late = list(found["drift"].values())[1:]
+            found["drift_percent"] = 100 * (late["distance"] / early["distance"] - 1)
+    write(settings, found, began)
+    sys.stdout.write(report(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
