@@ -185,17 +185,35 @@ def drift(
         f"frames about {length}": about(length, width, total),
     }
     truth = [world.render(scene, width, FPS) for scene in scenes]
-    windows = {"drawn": truth, **{name: [clip[place] for clip in made] for name, place in places.items()}}
-    return {name: _still(judge, clips, scenes, reference) for name, clips in windows.items()}
+    again = [world.render(scene, width, FPS, start=0.5 / FPS) for scene in scenes]
+    windows = {"drawn": again, **{name: [clip[place] for clip in made] for name, place in places.items()}}
+    return {name: _still(judge, clips, scenes, truth, reference) for name, clips in windows.items()}
+
+
+def offset(ours: NDArray[np.float64], theirs: NDArray[np.float64], spread: NDArray[np.float64]) -> float:
+    """How far apart the means of two sets of features `(n d)` are, root mean square in units of the spread `(d)`."""
+    used = spread > 1e-3
+    gaps = (ours.mean(0) - theirs.mean(0))[used] / spread[used]
+    return float(np.sqrt((gaps**2).mean()))
 
 
 def _still(
-    judge: classifier.Classifier, clips: list[np.ndarray], scenes: list[Scene], reference: np.ndarray
+    judge: classifier.Classifier,
+    clips: list[np.ndarray],
+    scenes: list[Scene],
+    truth: list[np.ndarray],
+    reference: NDArray[np.float64],
 ) -> dict[str, float]:
+    """What single frames look like: against the whole world, against their own scenes as drawn, and to the judge."""
     names = [classifier.name(judge, clip) for clip in clips]
+    spread = reference.std(0)
+    offsets = [
+        offset(features(judge, [c]), features(judge, [t]), spread) for c, t in zip(clips, truth, strict=True)
+    ]
     pairs = list(zip(clips, scenes, strict=True))
     return {
         "distance": classifier.frechet_distance(features(judge, clips), reference),
+        "offset": float(np.mean(offsets)),
         "shape": 100 * float(np.mean([n["shape"] == s.shape for n, s in zip(names, scenes, strict=True)])),
         "color": 100 * float(np.mean([tracker.main_colour(clip) == scene.color for clip, scene in pairs])),
         "seen": 100 * float(np.mean([~np.isnan(tracker.track(clip, s.color)[:, 0]) for clip, s in pairs])),
@@ -211,8 +229,9 @@ def report(found: dict[str, Any]) -> str:
     text = markdown(header, [[name, *(row[key] for key in keys)] for name, row in found["guidances"].items()])
     if not found["drift"]:
         return text
-    header = ["toy world, long rollout", "Frechet distance of single frames", "shape right (%)", "colour right (%)", "frames with the object (%)"]  # fmt: skip
-    keys = ("distance", "shape", "color", "seen")
+    header = ["toy world, long rollout", "Frechet distance of single frames", "offset from the own scene, drawn",
+              "shape right (%)", "colour right (%)", "frames with the object (%)"]  # fmt: skip
+    keys = ("distance", "offset", "shape", "color", "seen")
     rows = [[name, *(row[key] for key in keys)] for name, row in found["drift"].items()]
     return f"{text}\n\n{markdown(header, rows)}\n\nDrift of the distance: {found['drift_percent']:.1f} %"
 

@@ -1,0 +1,101 @@
+"""The pure parts of the toy world's benchmarks: seams, windows of frames, offsets, the new look, graphs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from video_ldm.benchmarks import long_clips, personalisation, prediction, rollout, toy
+from video_ldm.demo import world
+from video_ldm.demo.train.personal import moonlit
+from video_ldm.demo.world import tracker
+from video_ldm.demo.world.scene import Scene
+
+CONTEXT, NEW = prediction.CONTEXT, prediction.NEW
+
+
+def segment_of(frame):
+    """By counting: None for a given frame, else the number of the segment that predicted it."""
+    return None if frame < CONTEXT else (frame - CONTEXT) // NEW
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_a_seam_is_where_neighbouring_frames_come_from_different_segments(width):
+    size = 4 * NEW
+    for start, seam in enumerate(prediction.is_seam(size, width)):
+        makers = {segment_of(frame) for frame in range(start, start + width)}
+        assert seam == (None not in makers and len(makers) > 1), start
+
+
+def path_with_jumps(segments, jump):
+    """Even motion, and a jump as each segment but the first begins."""
+    frames = np.arange(CONTEXT + segments * NEW)
+    jumps = jump * np.maximum((frames - CONTEXT) // NEW, 0)
+    return np.stack([3.0 * frames + jumps, 0.0 * frames], 1)
+
+
+def test_even_motion_has_no_seams_and_jumps_are_found_there():
+    even, jumping = path_with_jumps(5, 0), path_with_jumps(5, 6)
+    assert prediction.changes([even], 1).ratio == pytest.approx(1)
+    found = prediction.changes([jumping, even[:3]], 1)
+    assert found.ratio == pytest.approx(3) and len(found.seams) == 4
+    assert len(found.inside) == 5 * (NEW - 1)
+    bends = prediction.changes([jumping], 2)
+    assert np.allclose(bends.seams, 6) and np.allclose(bends.inside, 0) and len(bends.seams) == 8
+
+
+def test_lost_frames_and_given_ones_are_left_out_of_changes():
+    path = path_with_jumps(3, 6)
+    path[CONTEXT + NEW] = np.nan
+    path[0] = 1000
+    found = prediction.changes([path], 1)
+    assert np.array_equal(found.seams, [9]) and found.inside.max() < 4
+    assert math.isnan(prediction.changes([path[: CONTEXT + NEW]], 1).ratio)
+
+
+@pytest.mark.parametrize(("frame", "start"), [(0, CONTEXT), (16, 12), (30, 26), (1000, 34)])
+def test_a_window_of_frames_stays_among_the_predicted_ones(frame, start):
+    assert prediction.about(frame, 8, 42) == slice(start, start + 8)
+
+
+def test_the_offset_counts_only_features_that_vary():
+    theirs = np.zeros((4, 3))
+    ours = theirs + np.array([2.0, 2.0, 100.0])
+    assert prediction.offset(ours, theirs, np.array([1.0, 2.0, 0.0])) == pytest.approx(math.sqrt(2.5))
+
+
+@pytest.mark.parametrize(("frames", "segments"), [(2, 1), (8, 1), (9, 2), (90, 15), (9000, 1500)])
+def test_a_rollout_has_at_least_the_frames_that_are_asked_for(frames, segments):
+    assert rollout.segments(frames) == segments
+    assert CONTEXT + NEW * segments >= frames
+
+
+def test_the_new_look_changes_grounds_and_leaves_objects_to_the_tracker():
+    for scene in toy.held_out(8, ("left", "clockwise", "still")):
+        drawn = world.render(scene, 4)
+        tinted = moonlit(drawn)
+        assert tinted.mean() < 0.85 * drawn.mean()
+        gap = tracker.track(tinted, scene.color) - tracker.track(drawn, scene.color)
+        assert np.abs(gap).max() < 1.5
+        assert tracker.main_colour(tinted) == scene.color
+        assert personalisation.in_new_look(scene, tinted) and not personalisation.in_new_look(scene, drawn)
+
+
+def test_only_video_windows_gets_windows():
+    settings = {"frames": 24, "steps": 1, "cfg": 1.0}
+    graphs = {way: long_clips.graph(way, "", 0, settings) for way in long_clips.WAYS}
+    modes = {way: nodes["layers"]["inputs"]["longer_clips"] for way, nodes in graphs.items()}
+    assert modes == {"convolve": "convolve", "squeeze": "squeeze", "Video Windows": "refuse"}
+    assert [way for way, nodes in graphs.items() if "windows" in nodes] == ["Video Windows"]
+
+
+def test_a_table_has_a_cell_for_everything():
+    text = toy.markdown(["name", "a"], [["x", 1.0], ["y", float("nan")]])
+    assert text.splitlines() == ["| name | a |", "| --- | --- |", "| x | 1.00 |", "| y | nan |"]
+
+
+def test_held_out_scenes_are_of_the_test_split_with_motions_in_turn():
+    scenes = toy.held_out(4, ("clockwise", "still"))
+    assert [scene.motion for scene in scenes] == ["clockwise", "still"] * 2
+    assert all(isinstance(scene, Scene) and world.split_of(scene) == "test" for scene in scenes)
