@@ -5,7 +5,8 @@
 The scenes circle, so that they stay in the picture for ever. Three questions, asked of the real nodes: how far predicted clips are
 from drawn ones (the toy Frechet video distance of demo/world/video_distance.py) at several context guidances; whether the object's
 motion changes more where segments meet than inside them; and whether single frames about the end of a long rollout are worse than
-those about frame 16. Prints Markdown tables and writes every number to benchmarks/results/prediction.json. Frames `(f h w 3)` uint8.
+those about frame 16. The short clips and the long rollout are made at the same time, each by a host of its own. Prints Markdown
+tables and writes every number to benchmarks/results/prediction.json. Frames `(f h w 3)` uint8.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,10 +161,11 @@ def guidances(
     ]
     reference = [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in drawn]
     made = {"drawn": [world.render(scene, CONTEXT + frames, FPS) for scene in scenes]}
-    for guidance in settings["guidances"]:
-        name = f"s = {guidance:g}"
-        made[name] = [predictor.clip(scene, number, guidance, frames) for number, scene in enumerate(scenes)]
-        log.info("%s, %d clips", name, len(scenes))
+    with predictor:
+        for guidance in settings["guidances"]:
+            name, seeded = f"s = {guidance:g}", enumerate(scenes)
+            made[name] = [predictor.clip(scene, seed, guidance, frames) for seed, scene in seeded]
+            log.info("%s, %d clips", name, len(scenes))
     return {
         name: {"distance": distance(judge, clips, reference), **motion(clips, scenes)}
         for name, clips in made.items()
@@ -176,9 +179,10 @@ def drift(
     scenes, length, width = held_out(settings["rollouts"], tuple(TURNS)), settings["long"], settings["window"]
     drawn = [world.render(scene, 8, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)]
     reference, made = features(judge, drawn), []
-    for number, scene in enumerate(scenes):
-        made.append(predictor.clip(scene, 1000 + number, settings["long_guidance"], length))
-        log.info("rollout %d of %d", number + 1, len(scenes))
+    with predictor:
+        for number, scene in enumerate(scenes):
+            made.append(predictor.clip(scene, 1000 + number, settings["long_guidance"], length))
+            log.info("rollout %d of %d", number + 1, len(scenes))
     total = CONTEXT + length
     places = {
         f"frames about {EARLY}": about(EARLY, width, total),
@@ -238,7 +242,7 @@ def report(found: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = options(__doc__, "prediction.json")
-    parser.add_argument("--clips", type=int, default=12, help="held-out scenes at each context guidance")
+    parser.add_argument("--clips", type=int, default=10, help="held-out scenes at each context guidance")
     parser.add_argument("--frames", type=int, default=24, help="predicted frames of each of them")
     parser.add_argument("--guidances", type=float, nargs="+", default=[1.0, 1.5, 2.5])
     parser.add_argument("--rollouts", type=int, default=1, help="long rollouts, 0 for none")
@@ -251,12 +255,14 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=2.0)
     settings, began = vars(parser.parse_args()), time.monotonic()
     judge = classifier.load_classifier(MODELS / "toy_classifier.safetensors")
-    with Predictor(settings) as predictor:
-        found = {"guidances": guidances(predictor, judge, settings), "drift": {}}
+    with ThreadPoolExecutor() as pool:
+        parts = {"guidances": pool.submit(guidances, Predictor(settings), judge, settings)}
         if settings["rollouts"]:
-            found["drift"] = drift(predictor, judge, settings)
-            early, late = list(found["drift"].values())[1:]
-            found["drift_percent"] = 100 * (late["distance"] / early["distance"] - 1)
+            parts["drift"] = pool.submit(drift, Predictor(settings), judge, settings)
+        found: dict[str, Any] = {"drift": {}, **{name: part.result() for name, part in parts.items()}}
+    if found["drift"]:
+        early, late = list(found["drift"].values())[1:]
+        found["drift_percent"] = 100 * (late["distance"] / early["distance"] - 1)
     write(settings, found, began)
     sys.stdout.write(report(found) + "\n")
 

@@ -3,7 +3,7 @@
     python -m video_ldm.benchmarks.rollout
 
 Each length is made by a ComfyUI process of its own, with the toy models; reported is the peak resident memory of that process
-(VmHWM). Few sampling steps, as memory does not depend on them. The latents of the whole clip are a file that is mapped, not read:
+(VmHWM). One sampling step, as memory does not depend on them. The latents of the whole clip are a file that is mapped, not read:
 the pages that were touched count as resident all the same, 4 kB a frame. Prints a Markdown table and writes it with every number to
 benchmarks/results/rollout.json; ends with 1 when the peaks are more than 5 % apart. Linux only.
 """
@@ -105,7 +105,7 @@ def report(measures: list[Measure]) -> str:
 def main() -> None:
     parser = options(__doc__, "rollout.json")
     parser.add_argument("--frames", type=int, nargs="+", default=[90, 9000], help="lengths of the clips")
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--cfg", type=float, default=1.0, help="1 asks the model once a step")
     settings, began = vars(parser.parse_args()), time.monotonic()
     autoencoder = load_autoencoder(MODELS / "toy_sd.safetensors")
