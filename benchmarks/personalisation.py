@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--train-steps", type=int, default=400)
     parser.add_argument("--pictures", type=int, default=1500)
     settings, began = vars(parser.parse_args()), time.monotonic()
-    settings |= {"file": "toy_temporal.safetensors", "sampler": "euler"}
+    settings |= {"file": "toy_temporal.safetensors", "sampler": "euler", "scenes_seed": 2026}
     judge = classifier.load_classifier(MODELS / "toy_classifier.safetensors")
     personal, scenes = checkpoint(settings), toy_motion.held_out_scenes(settings["prompts"])
     worlds = {BASE: [world.render(scene, 8) for scene in toy_motion.held_out_scenes(256, seed=1)]}

@@ -98,5 +98,5 @@ def write(settings: dict[str, Any], found: dict[str, Any], began: float) -> None
         "python": platform.python_version(), "seconds": round(time.monotonic() - began),
     }  # fmt: skip
     settings["out"].parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"settings": {**kept, "scenes_seed": SEED}, "run": facts, **found}, indent=1)
+    text = json.dumps({"settings": {"scenes_seed": SEED, **kept}, "run": facts, **found}, indent=1)
     settings["out"].write_text(text + "\n", "utf-8")
