@@ -1,98 +1,33 @@
-"""All temporal layers of one file, and what they were made for.
+"""All temporal layers of one file, and how a clip goes through them.
 
 Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from . import description
+from .building import WITHOUT_WEIGHTS, known_channels, new_layer
 from .clip import Clip
+from .config import StackConfig
 from .errors import IncompatibleModelError
-from .known_channels import Condition
-from .layers.conv import TemporalConv
-from .layers.image import IMAGE_PARTS, ImageKind
-from .layers.inside import InsideAttention, InsideConfig, first_and_previous
+from .layers.image import IMAGE_PARTS
+from .layers.inside import first_and_previous
 from .layers.known import KnownFrameEncoder
-from .layers.lvdm import FrameRateInTime, LvdmConfig, TemporalConvs, frame_transformer
 from .layers.mixing import blend, effective_alpha
-from .layers.motion import MotionConfig, MotionModule, over_clip
+from .layers.motion import over_clip
 from .layers.position import FrameRateEmbedding
-from .layers.transformer import TemporalTransformer
-from .layers.volume import FramesBlock, LevelModule
-from .plan import (
-    Placement,
-    Site,
-    UNetShape,
-    image_plan,
-    inside_plan,
-    lvdm_plan,
-    motion_plan,
-    norm_plan,
-    plan,
-    volume_plan,
-)
+from .plan import Site
+
+__all__ = ["NEEDS_IMAGE", "StackConfig", "TemporalStack"]
 
 NEEDS_IMAGE = (
     "{family} layers animate a given image, but none was given. Connect Known Frames with an image to latent_image of Video "
     "KSampler, or to known_frames of Video Guider."
 )
-
-
-@dataclass(frozen=True)
-class StackConfig:
-    """What a stack of temporal layers is: everything that is needed to build it and to check it against a model."""
-
-    unet: UNetShape
-    base: str  # "SD 1.x", "SD 2.x", "SDXL" or another image model's name
-    max_frames: int  # longest clip in training; 0: of any length, the layers have no positions that end
-    known_frames: bool  # trained to continue, interpolate and repair
-    frame_rate: bool  # knows the frame rate
-    family: str = "video_ldm"
-    prediction: str = "eps"  # what the image model predicts: "eps" or "v"
-    transformers: Placement = "all"  # follow all blocks of a spatial transformer, or only its last
-    motion: MotionConfig | None = None  # motion modules, in the place of our own layers
-    image: ImageKind | None = None  # how motion modules see an image that they animate
-    lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
-    inside: InsideConfig | None = None  # layers inside its transformers, in the place of our own
-    condition: Condition | None = None  # known frames as further input channels of the image model
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """Where in the UNet the stack acts."""
-        if self.inside is not None:
-            volume = volume_plan(self.unet) if self.inside.volume else ()
-            return (
-                *inside_plan(self.unet, self.inside.last, self.inside.causal),
-                *volume,
-                *norm_plan(self.unet),
-            )
-        if self.lvdm is not None:
-            return lvdm_plan(self.unet, self.lvdm.convs, self.lvdm.frame_rate)
-        if self.motion is None:
-            return plan(self.unet, self.transformers)
-        norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
-        image = image_plan(self.unet, self.image == "affinity") if self.image else ()
-        modules = motion_plan(self.unet, self.motion.middle)
-        if self.motion.control:
-            modules = tuple(site for site in modules if site.section == "input")
-        return (*image, *modules, *norms)
-
-    def to_json(self) -> str:
-        """As one line of JSON, the description in a file."""
-        return description.to_json(self)
-
-    @classmethod
-    def from_json(cls, text: str) -> "StackConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be right."""
-        config = description.from_json(cls, text)
-        config.unet.check()
-        description.check_described({"max_frames is at least 0": config.max_frames >= 0})
-        return config
 
 
 class TemporalStack(nn.Module):
@@ -112,31 +47,16 @@ class TemporalStack(nn.Module):
         self.config = config
         self.sites = config.sites
         unet, kwargs = config.unet, {"dtype": dtype, "device": device}
-        channels = [unet.channels(level) for level in range(len(unet.channel_mult))]
-        known_channels = [width // 2 for width in channels]
-
-        def layer(site: Site) -> nn.Module:
-            if site.kind == "transformer":
-                return TemporalTransformer(site.channels, site.heads, unet.context_dim, ops, **kwargs)
-            if site.kind == "motion":
-                motion = config.motion
-                return MotionModule(
-                    site.channels, motion.clip_norm, ops, attentions=motion.attentions, **kwargs
-                )
-            if config.lvdm is not None:
-                return _lvdm_layer(site, config, ops, **kwargs)
-            if config.inside is not None:
-                return _inside_layer(site, config, ops, **kwargs)
-            known = known_channels[site.level] if config.known_frames else None
-            return TemporalConv(site.channels, unet.embedding_channels, known, ops, **kwargs)
-
-        weighty = [site for site in self.sites if site.kind not in ("norm", "keys", "image")]
-        self.layers = nn.ModuleDict({site.name: layer(site) for site in weighty})
+        levels = range(len(unet.channel_mult))
+        weighty = [site for site in self.sites if site.kind not in WITHOUT_WEIGHTS]
+        self.layers = nn.ModuleDict({site.name: new_layer(site, config, ops, **kwargs) for site in weighty})
         self.known_frames = self.frame_rate = self.image = None
         if config.image:
+            channels = [unet.channels(level) for level in levels]
             self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
         if config.known_frames:
-            self.known_frames = KnownFrameEncoder(unet.in_channels, known_channels, ops, **kwargs)
+            known = [known_channels(config, level) for level in levels]
+            self.known_frames = KnownFrameEncoder(unet.in_channels, known, ops, **kwargs)
         if config.frame_rate:
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
 
@@ -211,20 +131,3 @@ class TemporalStack(nn.Module):
         if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
             return tokens
         return first_and_previous(tokens, clip.num_frames)
-
-
-def _lvdm_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
-    if site.kind == "rate":
-        return FrameRateInTime(config.unet.model_channels, site.channels, ops, **kwargs)
-    if site.kind == "convs":
-        return TemporalConvs(site.channels, ops, **kwargs)
-    width = site.heads * config.unet.num_head_channels
-    return frame_transformer(site.channels, site.heads, width, config.lvdm.reach, ops, **kwargs)
-
-
-def _inside_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:
-    if site.kind == "volume":
-        return FramesBlock(site.channels, None, (3, 3), ops, **kwargs)
-    if site.kind in ("level_in", "level_out"):
-        return LevelModule(site.channels, config.unet.embedding_channels, ops, **kwargs)
-    return InsideAttention(site.channels, site.heads, config.inside.positions, ops, **kwargs)
