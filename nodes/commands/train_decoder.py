@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, config: DecoderTrainingConfig) -> None:
         torch.set_num_threads(args.threads)
     vae = host.load_vae(args.vae)
     store = open_frames(Path(args.clips), args.fps, size)
-    store.check(config)
+    store.check(config.num_frames, config.crop)
     logger.info("%d videos, %d frames", len(store.offsets) - 1, len(store.frames))
     features = vgg_features(args.features) if args.features else None
     init = load_decoder(args.init, dtype=torch.float32) if args.init else None

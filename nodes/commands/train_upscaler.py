@@ -20,6 +20,7 @@ from ...temporal.training import checkpoint, report
 from ...temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
 from ...temporal.upscaler.model import enlarge
+from ..host.training import training_device
 from .frames import FrameStore, open_frames
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
         torch.set_num_threads(args.threads)
     init = load_upscaler(args.init, dtype=torch.float32) if args.init else None
     scale = init.config.scale if init is not None else args.scale
-    store = open_frames(Path(args.clips), args.fps, _size(args, scale), config.num_frames)
+    store = open_frames(Path(args.clips), args.fps, _size(args, scale))
+    store.check(config.num_frames, args.side * scale)
     logger.info("%d videos, %d frames", len(store.offsets) - 1, len(store.frames))
 
     def draw(step: int, batch: int = args.batch) -> tuple[Tensor, Tensor]:
@@ -41,8 +43,8 @@ def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
 
     torch.manual_seed(config.seed)
     upscaler = init if init is not None else VideoUpscaler(new_config(args, config, draw(2**31, STATISTICS)))
-    device = "cpu" if args.cpu or not torch.cuda.is_available() else "cuda"
-    trainer = UpscalerTrainer(upscaler.to(device), draw, config, device)
+    device = training_device()
+    trainer = UpscalerTrainer(upscaler.to(device), draw, config, device.type)
     state = out.with_suffix(".state.pt")
     if args.resume:
         trainer.load_state_dict(checkpoint.load_state(state))

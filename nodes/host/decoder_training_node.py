@@ -37,7 +37,7 @@ def train_on_images(
     An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in the given VAE changes.
     """
     store = frame_store(images, clip_length)
-    store.check(config)
+    store.check(config.num_frames, config.crop)
     path = new_path(TEMPORAL_DECODERS, name)
     state = Path(folder_paths.get_output_directory()) / "video_ldm_training" / f"{path.stem}.state.pt"
     with torch.inference_mode(False), torch.enable_grad():

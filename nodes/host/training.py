@@ -59,6 +59,11 @@ def load_checkpoint(name: str) -> Checkpoint:
     return Checkpoint(model, clip, vae)
 
 
+def training_device() -> torch.device:
+    """The device that the host computes on: the CPU where it was started with it."""
+    return mm.get_torch_device()
+
+
 def noise_schedule(model: Any) -> NoiseSchedule:
     """The schedule and prediction target of a MODEL; refuses models whose conditioning training does not make."""
     kind = model.model.model_type.name

@@ -1,4 +1,4 @@
-"""The clips that a step of decoder training draws from frames.
+"""The clips that a step of training a decoder or an upscaler draws from frames.
 
 Shapes: frames (f h w 3) uint8 as kept, (f 3 h w) in 0..1 as drawn.
 """
@@ -14,7 +14,6 @@ from einops import rearrange
 from torch import Tensor
 
 from ..errors import InvalidInputError
-from .decoder_config import DecoderTrainingConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +23,17 @@ class FrameStore:
     frames: np.ndarray
     offsets: np.ndarray
 
-    def check(self, config: DecoderTrainingConfig) -> None:
-        """Raise InvalidInputError where no clip is long enough, or the frames are too small."""
+    def check(self, num_frames: int, crop: int) -> None:
+        """Raise InvalidInputError where no clip has so many frames, or the frames are smaller than the crop."""
         longest, smallest = int(np.diff(self.offsets).max()), min(self.frames.shape[1:3])
-        if longest < config.num_frames:
+        if longest < num_frames:
             raise InvalidInputError(
-                f"The longest clip has {longest} frames, but {config.num_frames} are asked for; use longer clips, a higher frame "
+                f"The longest clip has {longest} frames, but {num_frames} are asked for; use longer clips, a higher frame "
                 "rate or fewer frames."
             )
-        if smallest < config.crop:
+        if smallest < crop:
             raise InvalidInputError(
-                f"The frames are {self.frames.shape[2]} x {self.frames.shape[1]}, too small for a crop of {config.crop}; use "
+                f"The frames are {self.frames.shape[2]} x {self.frames.shape[1]}, too small for a crop of {crop}; use "
                 "larger frames or a smaller crop."
             )
 
