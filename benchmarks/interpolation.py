@@ -79,6 +79,8 @@ def graph(prompt: str, latent: str, method: str | None, settings: dict[str, Any]
         layers = {"model": ["model", 0], "file": "toy_temporal.safetensors", "strength": 1.0, "alpha_input": -1.0,
                   "alpha_middle": -1.0, "alpha_output": -1.0}  # fmt: skip
         nodes["layers"] = {"class_type": "VLDM_LoadTemporalLayers", "inputs": layers}
+        guidance = settings["context_guidance"] if method == "learned" else 1.0
+        nodes["between"]["inputs"]["context_guidance"] = guidance
         nodes["positive"] = {**text, "inputs": {"clip": ["model", 1], "text": prompt}}
         nodes["negative"] = {**text, "inputs": {"clip": ["model", 1], "text": ""}}
         nodes["between"]["inputs"] |= {name: [source, 0] for name, source in
@@ -171,6 +173,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--cfg", type=float, default=2.0)
     parser.add_argument("--pinned-denoise", type=float, default=0.6)
+    parser.add_argument("--context-guidance", type=float, default=1.0, help="of method learned")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument(
         "--sheet", type=Path, help="also write a contact sheet of the first clip, a method per row"
@@ -183,7 +186,7 @@ def main() -> None:
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": f"cpu, {os.cpu_count()} cores",
         "seconds": round(time.monotonic() - began),
     }  # fmt: skip
-    kept = {key: settings[key] for key in ("per_kind", "steps", "cfg", "pinned_denoise")}
+    kept = {key: settings[key] for key in ("per_kind", "steps", "cfg", "pinned_denoise", "context_guidance")}
     settings["out"].write_text(json.dumps({"settings": kept, "run": facts, "clips": found}, indent=1) + "\n")
     sys.stdout.write(table(found) + "\n")
 

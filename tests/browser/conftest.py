@@ -14,10 +14,12 @@ from video_ldm.tests.host.test_workflows import WORKFLOWS
 
 FOLDERS = {
     "CheckpointLoaderSimple": "checkpoints",
+    "GLIGENLoader": "gligen",
     "LoraLoader": "loras",
     "LoraLoaderModelOnly": "loras",
     "VLDM_LoadMotionLoRA": "motion_lora",
     "VLDM_LoadSparseControl": "controlnet",
+    "VLDM_LoadTemporalDecoder": "temporal_decoders",
     "VLDM_LoadTemporalLayers": "temporal_layers",
     "VLDM_LoadVideoModel": "diffusion_models",
     "VLDM_LoadVideoUpscaler": "video_upscalers",

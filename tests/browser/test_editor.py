@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from video_ldm.tests.host.test_workflows import SHORT, SMALL, WORKFLOWS
+from video_ldm.tests.host.test_workflows import ENLARGED, SHORT, SIDE, SMALL, WORKFLOWS
 
 every_graph = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 VIDEO = """() => {
-    const prefix = app.graph.nodes.find(node => node.type === 'SaveVideo').widgets[0].value.split('/').pop();
+    const end = app.graph.nodes.find(node => ['SaveVideo', 'VLDM_RenderVideo'].includes(node.type));
+    const prefix = end.widgets.find(widget => widget.name === 'filename_prefix').value.split('/').pop();
     const video = [...document.querySelectorAll('video')].find(
         video => video.videoWidth > 0 && video.currentSrc.includes('type=output') && video.currentSrc.includes(prefix));
     return video && [video.videoWidth, video.videoHeight, video.duration];
@@ -35,7 +36,9 @@ def is_toy(path) -> bool:
     return "toy_sd.safetensors" in path.read_text("utf-8")
 
 
-toy_graphs = pytest.mark.parametrize("path", filter(is_toy, WORKFLOWS), ids=lambda path: path.stem)
+toy_graphs = pytest.mark.parametrize(
+    "path", [path for path in WORKFLOWS if is_toy(path)], ids=lambda path: path.stem
+)
 
 
 def overlap(one: list, other: list) -> bool:
@@ -75,7 +78,8 @@ def test_it_runs_and_shows_the_finished_video(editor, path):
     assert editor.queue() == ("execution_success", "")
     editor.page.wait_for_function(VIDEO)
     width, height, seconds = editor.page.evaluate(VIDEO)
-    assert (width, height) == (64, 64)
+    side = SIDE * ENLARGED.get(path.stem, 1)
+    assert (width, height) == (side, side)
     assert seconds > 0.1
     assert editor.problems() == []
 
