@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ QUEUE = """async () => {
     return refused.length ? ['refused', JSON.stringify(refused)] : over;
 }"""
 
+CLICKS, LOST_AFTER = 3, 15.0  # a click on a template that shows nothing after so many seconds was lost
+
 
 def executable() -> str | None:
     """Path of a Chromium on this machine."""
@@ -115,11 +118,15 @@ class Editor:
         self.wait_for_nodes(len(json.loads(text)["nodes"]))
 
     def open_template(self, pack: str, name: str, nodes: int) -> None:
-        """Choose a graph in the template browser, as an artist does."""
+        """Choose a graph in the template browser, as an artist does; a click that the page has lost is made again."""
         self.page.evaluate("() => app.graph.clear()")
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         self.page.get_by_text(pack, exact=True).first.click()
-        self.page.click(f"[data-testid=template-workflow-{name}]")
+        card = self.page.locator(f"[data-testid=template-workflow-{name}]")
+        for _ in range(CLICKS):
+            card.click()
+            if self.has_nodes(nodes, LOST_AFTER) or not card.is_visible():
+                break
         self.wait_for_nodes(nodes)
         self.page.wait_for_selector("[role=dialog]", state="hidden")
 
@@ -133,9 +140,19 @@ class Editor:
             }""",
             node_type,
         )
-        self.page.click("[data-testid=info-button]")
+        # Not a click at a place: the veil of a dialog that has been closed may still lie over the page.
+        self.page.dispatch_event("[data-testid=info-button]", "click")
         self.page.wait_for_selector(".node-help-content h1")
         return self.page.inner_text(".node-help-content")
+
+    def has_nodes(self, count: int, patience: float) -> bool:
+        """Whether a graph of so many nodes is shown within some seconds."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if self.page.evaluate("() => app.graph.nodes.length") == count:
+                return True
+            self.page.wait_for_timeout(100)
+        return False
 
     def wait_for_nodes(self, count: int) -> None:
         """Wait until a graph of so many nodes is shown."""
