@@ -46,7 +46,7 @@ def rate(worst: int, best: int, *options: str) -> Callable[[int], list[str]]:
 
 
 def typical(at_best: float) -> Callable[[int], float]:
-    """Bits per pixel and frame of a lossy codec: measured for detailed clips, halved by every 20 steps of quality."""
+    """Bits per pixel and frame of a lossy codec: an estimate on the safe side, halved by every 20 steps of quality."""
     return lambda quality: at_best * 2 ** ((quality - 100) / 20)
 
 
