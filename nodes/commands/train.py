@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     stack = new_or_given_stack(models, config, args.init).to(device)
     if args.compile:
         host.compile_blocks(unet, stack)
-    trainer = Trainer(stack, host.denoiser(unet), batches, device.type)
+    trainer = Trainer(stack, host.denoiser(unet), batches, device.type, args.workers)
     state = out.with_suffix(".state.pt")
     if args.resume:
         trainer.load_state_dict(checkpoint.load_state(state))

@@ -172,7 +172,7 @@ def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> 
     for key in sorted(tables):
         table = tensors[key]
         if table.shape not in expected and _may_be_a_table(table):
-            expected[table.shape] = position_table(*table.shape[1:])
+            expected[table.shape] = position_table(*table.shape[1:]).to(table.device)
         right = expected.get(table.shape)
         if right is None or not bool(((table.float() - right).abs() < TABLE_TOLERANCE).all()):
             raise CheckpointFormatError(

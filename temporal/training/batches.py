@@ -33,6 +33,7 @@ class Batch:
     known_latents: Tensor
     known_mask: Tensor
     fps: Tensor
+    num_frames: int
 
 
 class BatchSource:
@@ -41,18 +42,21 @@ class BatchSource:
 
     def __init__(self, cache: ClipCache, config: TrainingConfig, schedule: NoiseSchedule) -> None:
         self.cache, self.config, self.schedule = cache, config, schedule
-        self.clips = _long_enough(cache, config)
+        self.lengths = cache.lengths()
+        lengths = (config.num_frames, *config.other_lengths)
+        self.clips = {length: _long_enough(cache, config, length) for length in lengths}
 
     def draw(self, step: int, part: int = 0) -> Batch:
         """Batch of an optimiser step; `part` counts the pieces of an accumulated one."""
         config = self.config
         generator = torch.Generator().manual_seed(_mix(config.seed, step, part))
+        num_frames = self._length(generator)
         latents, text, known, mask, rates = [], [], [], [], []
-        for index, stride in self._clips(generator):
+        for index, stride in self._clips(num_frames, generator):
             name = patterns.draw(config.patterns, generator)
-            clip = self._frames(index, stride, name, generator)
+            clip = self._frames(index, stride, num_frames, name, generator)
             latents.append(clip)
-            mask.append(patterns.known_mask(name, config.num_frames, generator))
+            mask.append(patterns.known_mask(name, num_frames, generator))
             known.append(self._augmented(clip, generator))
             rates.append(float(self.cache.fps[index]) / stride)
             dropped = torch.rand((), generator=generator).item() < config.text_dropout
@@ -62,26 +66,33 @@ class BatchSource:
         return Batch(
             latents=x,
             noise=noise,
-            t=repeat(t, "b -> (b f)", f=config.num_frames),
-            signal=repeat(self._signal(t, generator), "b -> (b f)", f=config.num_frames),
+            t=repeat(t, "b -> (b f)", f=num_frames),
+            signal=repeat(self._signal(t, generator), "b -> (b f)", f=num_frames),
             text=self.cache.embedding(text),
             known_latents=torch.cat(known) * rearrange(mask, "n -> n 1 1 1"),
             known_mask=mask,
             fps=torch.tensor(rates),
+            num_frames=num_frames,
         )
 
-    def _clips(self, generator: torch.Generator) -> list[tuple[int, int]]:
+    def _length(self, generator: torch.Generator) -> int:
+        """Frames of the clips of one batch, which all have the same number."""
+        lengths = list(self.clips)
+        if len(lengths) == 1:
+            return lengths[0]
+        return lengths[int(torch.randint(len(lengths), (1,), generator=generator))]
+
+    def _clips(self, num_frames: int, generator: torch.Generator) -> list[tuple[int, int]]:
         """Clip and stride of each place of the batch: a stride, then a clip that is long enough for it."""
-        chosen = []
-        for group in torch.randint(len(self.clips), (self.config.batch,), generator=generator).tolist():
-            stride, clips = self.clips[group]
+        chosen, groups = [], self.clips[num_frames]
+        for group in torch.randint(len(groups), (self.config.batch,), generator=generator).tolist():
+            stride, clips = groups[group]
             pick = torch.randint(len(clips), (1,), generator=generator).item()
             chosen.append((int(clips[pick]), stride))
         return chosen
 
-    def _frames(self, index: int, stride: int, pattern: str, generator: torch.Generator) -> Tensor:
-        f = self.config.num_frames
-        spare = int(self.cache.lengths()[index]) - ((f - 1) * stride + 1)
+    def _frames(self, index: int, stride: int, f: int, pattern: str, generator: torch.Generator) -> Tensor:
+        spare = int(self.lengths[index]) - ((f - 1) * stride + 1)
         start = int(torch.randint(spare + 1, (1,), generator=generator))
         frames = start + stride * np.arange(f)
         if pattern == "loop":
@@ -112,14 +123,14 @@ class BatchSource:
         return torch.where(dropped & (t >= NOISIEST * self.schedule.num_steps), share, torch.ones(len(t)))
 
 
-def _long_enough(cache: ClipCache, config: TrainingConfig) -> list[tuple[int, np.ndarray]]:
+def _long_enough(cache: ClipCache, config: TrainingConfig, num_frames: int) -> list[tuple[int, np.ndarray]]:
     """For each stride of the settings, the clips with enough frames; strides without any are left out."""
-    lengths, needed = cache.lengths(), [(s, (config.num_frames - 1) * s + 1) for s in config.strides]
+    lengths, needed = cache.lengths(), [(s, (num_frames - 1) * s + 1) for s in config.strides]
     clips = [(stride, np.flatnonzero(lengths >= length)) for stride, length in needed]
     clips = [(stride, indices) for stride, indices in clips if len(indices)]
     if not clips:
         raise InvalidInputError(
-            f"The longest clip has {cache.lengths().max()} frames, but {config.num_frames} frames are asked for; "
+            f"The longest clip has {cache.lengths().max()} frames, but {num_frames} frames are asked for; "
             "give longer clips, or fewer frames or smaller strides."
         )
     return clips

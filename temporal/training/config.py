@@ -36,6 +36,7 @@ class Settings:
 class TrainingConfig(Settings):
     """Everything that decides what a run computes.
 
+    `num_frames`: length of a clip; every batch draws its length among this and `other_lengths`.
     `strides`: a clip keeps every stride-th frame, which lowers its frame rate; each clip draws one, and
     naming one twice doubles its share.
     `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps evenly, larger values prefer high
@@ -48,6 +49,7 @@ class TrainingConfig(Settings):
     """
 
     num_frames: int = 8
+    other_lengths: tuple[int, ...] = ()
     strides: tuple[int, ...] = (1,)
     steps: int = 1000
     batch: int = 4
@@ -71,6 +73,10 @@ class TrainingConfig(Settings):
         for name in ("num_frames", "steps", "batch", "accumulate", "weight_limit"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        if any(not 1 <= length < self.num_frames for length in self.other_lengths):
+            raise InvalidInputError(
+                f"The clip lengths are {self.num_frames} and {self.other_lengths}; name the longest first, e.g. 8,5."
+            )
         if not self.strides or min(self.strides) < 1:
             raise InvalidInputError(f"strides are {self.strides}; give whole numbers of 1 or more, e.g. 1,2.")
         if not 0 <= self.text_dropout <= 1 or not 0 <= self.signal_dropout <= 1 or not 0 <= self.ema < 1:
@@ -80,4 +86,5 @@ class TrainingConfig(Settings):
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
         object.__setattr__(self, "strides", tuple(self.strides))
+        object.__setattr__(self, "other_lengths", tuple(self.other_lengths))
         object.__setattr__(self, "patterns", normalised(self.patterns))

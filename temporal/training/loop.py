@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from ..clip import Clip
 from ..errors import IncompatibleModelError
 from ..stack import TemporalStack
+from .ahead import DrawnAhead
 from .batches import Batch, BatchSource
 from .config import TrainingConfig
 from .ema import ExponentialMovingAverage
@@ -34,10 +36,17 @@ class Trainer:
     optimiser is built from the stack's parameters alone, so nothing else can change."""
 
     def __init__(
-        self, stack: TemporalStack, denoise: Denoise, batches: BatchSource, device: str = "cpu"
+        self,
+        stack: TemporalStack,
+        denoise: Denoise,
+        batches: BatchSource,
+        device: str = "cpu",
+        workers: int = 0,
     ) -> None:
         self.stack, self.denoise, self.batches, self.device = stack, denoise, batches, device
         self.config: TrainingConfig = batches.config
+        pieces = self.config.accumulate
+        self.draw = DrawnAhead(partial(_piece, batches, pieces), pieces * self.config.steps, workers)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(stack, self.config.weight_decay), self.config.learning_rate, fused=True
         )
@@ -70,7 +79,7 @@ class Trainer:
             group["lr"] = rate
         total = 0.0
         for part in range(config.accumulate):
-            loss = self.loss(self.batches.draw(self.step, part)) / config.accumulate
+            loss = self.loss(self.draw(self.step * config.accumulate + part)) / config.accumulate
             loss.backward()
             total += loss.item()
         if total != total:
@@ -90,7 +99,7 @@ class Trainer:
         text = batch.text.to(self.device)
         known = self.stack.config.known_frames
         clip = Clip(
-            num_frames=self.config.num_frames,
+            num_frames=batch.num_frames,
             fps=batch.fps.to(self.device),
             text=text,
             known_latents=batch.known_latents.to(self.device) if known else None,
@@ -138,6 +147,11 @@ class Trainer:
             clips,
             time.strftime("%H:%M:%S", time.gmtime(left)),
         )
+
+
+def _piece(batches: BatchSource, pieces: int, number: int) -> Batch:
+    """The batches of all steps, with the pieces of accumulated steps one after the other."""
+    return batches.draw(*divmod(number, pieces))
 
 
 def parameter_groups(stack: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

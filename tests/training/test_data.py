@@ -87,6 +87,21 @@ def test_a_batch_holds_whole_runs_of_frames_at_their_rate(tmp_path):
     assert torch.equal(batch.t.unflatten(0, (16, 4)), batch.t[::4, None].expand(16, 4))
 
 
+def test_every_batch_has_one_length_of_those_asked_for(tmp_path):
+    batches = source(tmp_path, num_frames=4, other_lengths=(3, 1), batch=2)
+    seen = set()
+    for step in range(20):
+        batch = batches.draw(step)
+        assert len(batch.latents) == len(batch.known_mask) == len(batch.t) == 2 * batch.num_frames
+        seen.add(batch.num_frames)
+    assert seen == {4, 3, 1}
+
+
+def test_other_lengths_are_shorter(tmp_path):
+    with pytest.raises(InvalidInputError, match="name the longest first"):
+        source(tmp_path, num_frames=4, other_lengths=(5,))
+
+
 def test_given_frames_are_the_clips_own(tmp_path):
     batch = source(tmp_path, batch=4, patterns={"first": 1.0}).draw(0)
     given = batch.known_mask.bool()

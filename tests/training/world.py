@@ -81,9 +81,10 @@ def settings(**changes) -> TrainingConfig:
     return TrainingConfig(**{**defaults, **changes})
 
 
-def make_trainer(cache, image_model: ImageModel, **changes) -> Trainer:
+def make_trainer(cache, image_model: ImageModel, workers: int = 0, **changes) -> Trainer:
     """A trainer with new layers, always the same ones."""
     config = settings(**changes)
     torch.manual_seed(1)
     stack = TemporalStack(StackConfig(SHAPE, "tiny", config.num_frames, known_frames=True, frame_rate=True))
-    return Trainer(stack, image_model.denoise, BatchSource(cache, config, stable_diffusion_schedule()))
+    batches = BatchSource(cache, config, stable_diffusion_schedule())
+    return Trainer(stack, image_model.denoise, batches, workers=workers)

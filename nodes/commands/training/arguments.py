@@ -41,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
 def config_from(args: argparse.Namespace) -> TrainingConfig:
     """The settings of the run; raises InvalidInputError for values that make no sense."""
     return TrainingConfig(
-        num_frames=args.frames,
+        num_frames=args.frames[0],
+        other_lengths=args.frames[1:],
         strides=args.strides,
         steps=args.steps,
         batch=args.batch,
@@ -84,7 +85,10 @@ def _files(group: argparse._ArgumentGroup) -> None:
 
 def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
     group.add_argument(
-        "--frames", type=int, default=defaults.num_frames, help="frames per clip (%(default)s)"
+        "--frames",
+        type=_integers,
+        default=(defaults.num_frames,),
+        help=f"frames per clip; several lengths as 8,5, the longest first ({defaults.num_frames})",
     )
     group.add_argument(
         "--fps", type=float, default=8.0, help="frames per second videos are read at (%(default)s)"
@@ -157,6 +161,9 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
     group.add_argument("--seed", type=int, default=defaults.seed, help="(%(default)s)")
     group.add_argument("--cpu", action="store_true", help="train on the CPU")
     group.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    group.add_argument(
+        "--workers", type=int, default=0, help="processes that draw batches ahead (%(default)s)"
+    )
     group.add_argument("--compile", action="store_true", help="compile the blocks (needs a C++ compiler)")
 
 
