@@ -2,7 +2,7 @@
 
     python -m video_ldm.demo.train.clips --autoencoder toy_sd.safetensors --out clips --count 6000
 
-Writes into --out: latents.npy, `(count 16 4 16 16)` float16 at the scale diffusion works in, 16 frames a second by default;
+Writes into --out: latents.npy, `(count frames 4 16 16)` float16 at the scale diffusion works in, 16 frames a second by default;
 captions.json, for each clip its sentence and the sentence without motion; ready.json, how many clips are done.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from .common import start_log
 from .toy_models import encode, load_autoencoder
 
 NUM_FRAMES = 16
+DRAWN_TOGETHER = 16
 FPS = 16.0
 
 
@@ -37,6 +40,9 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--fps", type=float, default=FPS)
+    parser.add_argument("--frames", type=int, default=NUM_FRAMES, help="frames per clip")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--device", default="cpu", help="where they are encoded, such as cuda")
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
@@ -45,22 +51,25 @@ def main() -> None:
     scenes = [world.sample(np.random.default_rng((args.seed, n)), args.split) for n in range(args.count)]
     captions = [[world.caption(scene), world.caption(scene, with_motion=False)] for scene in scenes]
     (args.out / "captions.json").write_text(json.dumps(captions))
-    autoencoder = load_autoencoder(args.autoencoder)
+    autoencoder = load_autoencoder(args.autoencoder).to(args.device)
     done, cache = args.out / "ready.json", args.out / "latents.npy"
     first = json.loads(done.read_text())["clips"] if done.exists() else 0
     latents = np.lib.format.open_memmap(
-        cache, "r+" if first else "w+", np.float16, (args.count, NUM_FRAMES, 4, 16, 16)
+        cache, "r+" if first else "w+", np.float16, (args.count, args.frames, 4, 16, 16)
     )
-    for index, scene in enumerate(scenes[first:], first):
-        frames = torch.from_numpy(world.render(scene, NUM_FRAMES, args.fps))
-        pictures = rearrange(frames, "f h w c -> f c h w").float() / 255
-        latents[index] = encode(autoencoder, pictures).numpy()
-        if (index + 1) % 100 == 0 or index + 1 == args.count:
-            latents.flush()
-            (args.out / "ready.json").write_text(
-                json.dumps({"clips": index + 1, "of": args.count, "fps": args.fps})
-            )
-            log.info("%d of %d clips", index + 1, args.count)
+    draw = partial(world.render, num_frames=args.frames, fps=args.fps)
+    with Pool(args.workers) as pool:
+        drawn = pool.imap(draw, scenes[first:], chunksize=DRAWN_TOGETHER)
+        for index, clip in enumerate(drawn, first):
+            frames = torch.from_numpy(clip).to(args.device)
+            pictures = rearrange(frames, "f h w c -> f c h w").float() / 255
+            latents[index] = encode(autoencoder, pictures).cpu().numpy()
+            if (index + 1) % 100 == 0 or index + 1 == args.count:
+                latents.flush()
+                (args.out / "ready.json").write_text(
+                    json.dumps({"clips": index + 1, "of": args.count, "fps": args.fps})
+                )
+                log.info("%d of %d clips", index + 1, args.count)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from ...temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
 from ...temporal.decoder.plan import plan_decoder
 from ...temporal.decoder.streaming import AtSite, Run
+from ...temporal.training.ahead import DrawnAhead
 from ...temporal.training.checkpoint import load_state, save_state
 from ...temporal.training.decoder import DecoderTrainer, flicker, frozen_for_training
 from ...temporal.training.decoder_config import DecoderTrainingConfig
@@ -35,7 +37,7 @@ def decoder_of(autoencoder: nn.Module) -> Run:
 
     def run(latents: Tensor, at_site: AtSite) -> Tensor:
         scaled = (latents / LATENT_SCALE - autoencoder.vae_shift) * autoencoder.vae_scale
-        with ExitStack() as hooks, torch.autocast("cpu", torch.bfloat16):
+        with ExitStack() as hooks, torch.autocast(latents.device.type, torch.bfloat16):
             for site in plan_decoder(TAESD):
                 handle = autoencoder.get_submodule(site.path).register_forward_hook(
                     lambda _block, _args, output, site=site: at_site(site, output)
@@ -46,10 +48,8 @@ def decoder_of(autoencoder: nn.Module) -> Run:
     return run
 
 
-def draw(
-    autoencoder: nn.Module, seed: int, split: world.Split, noise: float, crop: int = SIZE
-) -> tuple[Tensor, Tensor]:
-    """Latents of a rendered clip with a little noise of their own in every frame, and its frames.
+def render(seed: int, split: world.Split, noise: float, crop: int = SIZE) -> tuple[Tensor, Tensor]:
+    """A rendered clip (f 3 crop crop), and a little noise for every frame's latents.
 
     Frames are cropped before they are encoded: latents that are cropped decode wrongly along the cuts.
     """
@@ -58,8 +58,15 @@ def draw(
     y, x = (int(rng.integers(SIZE - crop + 1)) for _ in range(2))
     cropped = rendered[:, y : y + crop, x : x + crop]
     frames = rearrange(cropped, "f h w c -> f c h w").float().contiguous() / 255
-    latents = encode(autoencoder, frames)
-    return latents + noise * torch.from_numpy(rng.standard_normal(latents.shape, np.float32)), frames
+    own = rng.standard_normal((FRAMES, 4, crop // 8, crop // 8), np.float32)
+    return frames, noise * torch.from_numpy(own)
+
+
+def encoded(autoencoder: nn.Module, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents of a clip with noise, and its frames, where the autoencoder is."""
+    device = autoencoder.vae_scale.device
+    frames = frames.to(device, non_blocking=True)
+    return encode(autoencoder, frames) + noise.to(device, non_blocking=True), frames
 
 
 @torch.no_grad()
@@ -67,7 +74,7 @@ def measure(autoencoder: nn.Module, at_site: AtSite, noise: float, clips: int) -
     """Flicker, and mean absolute error, over held-out clips, in 255ths."""
     run, values = decoder_of(autoencoder), []
     for number in range(clips):
-        latents, frames = draw(autoencoder, 10**6 + number, "test", noise)
+        latents, frames = encoded(autoencoder, *render(10**6 + number, "test", noise))
         decoded = run(latents, at_site).clamp(0, 1)
         values.append((flicker(decoded, frames).item(), (decoded - frames).abs().mean().item()))
     return tuple((255 * np.mean(values, 0)).tolist())
@@ -82,10 +89,10 @@ def main() -> None:
     args = _arguments()
     log = start_log()
     autoencoder = frozen_for_training(
-        load_autoencoder(args.checkpoint).to(memory_format=torch.contiguous_format)
+        load_autoencoder(args.checkpoint).to(args.device, memory_format=torch.contiguous_format)
     )
     torch.manual_seed(0)
-    decoder = TemporalDecoder(DecoderConfig(TAESD, base="toy"))
+    decoder = TemporalDecoder(DecoderConfig(TAESD, base="toy")).to(args.device)
     log.info("%d weights", sum(p.numel() for p in decoder.parameters()))
     config = DecoderTrainingConfig(
         num_frames=FRAMES,
@@ -98,11 +105,13 @@ def main() -> None:
         adversary_channels=16,
         latent_noise=args.noise,
     )
+    clips = DrawnAhead(
+        partial(render, split="train", noise=config.latent_noise, crop=config.crop),
+        config.steps,
+        args.workers,
+    )
     trainer = DecoderTrainer(
-        decoder,
-        decoder_of(autoencoder),
-        lambda step: draw(autoencoder, step, "train", config.latent_noise, config.crop),
-        config,
+        decoder, decoder_of(autoencoder), lambda step: encoded(autoencoder, *clips(step)), config
     )
     state = args.out.with_suffix(".state.pt")
     if args.resume:
@@ -133,6 +142,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--crop", type=int, default=DecoderTrainingConfig.crop, help="pixels")
     parser.add_argument("--noise", type=float, default=0.05, help="noise on the latents of each frame")
     parser.add_argument("--adversarial", type=float, default=0.0, help="weight of the clip discriminator")
+    parser.add_argument("--device", default="cpu", help="such as cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead")
     parser.add_argument("--clips", type=int, default=32, help="held-out clips to measure on")
     parser.add_argument("--resume", action="store_true", help="go on from the state beside --out")
     return parser.parse_args()

@@ -93,19 +93,19 @@ def loss_of(
     model: Model, latents: Tensor, rows: Tensor, says_motion: Tensor, motion: Tensor, alphas: Tensor
 ) -> Tensor:
     """Noise-prediction error, weighted by min-SNR-5 (arXiv 2303.09556), plus the reader's error."""
-    times = torch.randint(0, len(alphas), (len(latents),))
+    times = torch.randint(0, len(alphas), (len(latents),), device=latents.device)
     share = alphas[times].view(-1, 1, 1, 1)
     noise = torch.randn_like(latents)
     noisy = share.sqrt() * latents + (1 - share).sqrt() * noise
     text = model.text(rows)
-    with torch.autocast("cpu", torch.bfloat16):
-        given = model.unet(noisy, times.float(), context=text, transformer_options=FAST_ATTENTION)
+    options = FAST_ATTENTION if latents.device.type == "cpu" else {}
+    with torch.autocast(latents.device.type, torch.bfloat16):
+        given = model.unet(noisy, times.float(), context=text, transformer_options=options)
     error = (given.float() - noise).square().mean((1, 2, 3))
     ratio = (share / (1 - share)).flatten()
     loss = (error * ratio.clamp(max=5) / ratio).mean()
-    if says_motion.any():
-        loss = loss + 0.02 * F.cross_entropy(model.reader(text[says_motion, -1]), motion[says_motion])
-    return loss
+    named = F.cross_entropy(model.reader(text[:, -1].float()), motion, reduction="none")
+    return loss + 0.02 * (named * says_motion).sum() / says_motion.sum().clamp(min=1)
 
 
 class Frames:
@@ -136,7 +136,7 @@ def train(args: argparse.Namespace) -> None:
     frames = Frames(args.clips)
     autoencoder = load_autoencoder(args.autoencoder)
     torch.set_grad_enabled(True)
-    model = Model(frames.captions.tokens, int(frames.captions.motion.max()) + 1)
+    model = Model(frames.captions.tokens, int(frames.captions.motion.max()) + 1).to(args.device)
     if args.init:
         load_parts(args.init, model.unet, model.text)
     average = Average(model, args.decay)
@@ -152,7 +152,7 @@ def train(args: argparse.Namespace) -> None:
     if args.freeze_text:
         model.text.load_state_dict(average.module.text.state_dict())
         model.text.requires_grad_(False)
-    alphas = schedule()
+    alphas = schedule().to(args.device)
     began, recent = time.monotonic(), []
     log.info(
         "%.2f M weights, %d tokens",
@@ -162,7 +162,8 @@ def train(args: argparse.Namespace) -> None:
     for step in range(first, args.steps):
         if step == first or step % 20 == 0:
             ready = frames.ready()
-        batch = frames.draw(np.random.default_rng((args.seed, step)), args.batch, ready)
+        drawn = frames.draw(np.random.default_rng((args.seed, step)), args.batch, ready)
+        batch = (tensor.to(args.device, non_blocking=True) for tensor in drawn)
         set_rate(optimizer, cosine(step, args.steps, args.rate, args.warmup))
         loss = loss_of(model, *batch, alphas)
         optimizer.zero_grad(set_to_none=True)
@@ -170,10 +171,10 @@ def train(args: argparse.Namespace) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(model)
-        recent.append(loss.item())
+        recent.append(loss.detach())
         if (step + 1) % 50 == 0:
             pace = (time.monotonic() - began) / (step - first + 1)
-            log.info("step %d loss %.4f clips %d %.3f s", step + 1, np.mean(recent), ready, pace)
+            log.info("step %d loss %.4f clips %d %.3f s", step + 1, torch.stack(recent).mean(), ready, pace)
             recent.clear()
         if (step + 1) % args.every == 0 or step + 1 == args.steps:
             save_state(args.state, {"model": model.state_dict(), "average": average.module.state_dict(),
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--warmup", type=int, default=200)
+    parser.add_argument("--device", default="cpu", help="such as cuda")
     parser.add_argument("--decay", type=float, default=0.998)
     parser.add_argument("--every", type=int, default=500, help="steps between files")
     parser.add_argument("--seed", type=int, default=2)

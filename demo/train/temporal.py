@@ -27,7 +27,7 @@ from .common import ROOT, start_log
 
 HOST_PACK = ROOT / "demo" / "host_pack"
 RECIPE = (
-    "--cpu --precision bf16 --frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema 0.995 "
+    "--precision bf16 --frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema 0.995 "
     "--weight-limit 20 --known-noise 50 --seed 1 "
     "--patterns none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
 )
@@ -73,7 +73,8 @@ def train(args: argparse.Namespace, more: list[str]) -> None:
         "--custom-node",
         HOST_PACK,
     ]
-    sys.argv = ["video_ldm.training", *map(str, files), *RECIPE.split(), *more]
+    place = [] if args.gpu else ["--cpu"]
+    sys.argv = ["video_ldm.training", *map(str, files), *place, *RECIPE.split(), *more]
     runpy.run_module("video_ldm.training", run_name="__main__", alter_sys=True)
 
 
@@ -83,7 +84,7 @@ def look(args: argparse.Namespace) -> None:
     from ...training.boot import start_host
 
     log = start_log()
-    start_host(None, [str(HOST_PACK)], cpu=True)
+    start_host(None, [str(HOST_PACK)], cpu=not args.gpu)
     from ...nodes.host import training as host
     from ...temporal.clip import Clip
     from ...temporal.formats import load_stack
@@ -94,13 +95,15 @@ def look(args: argparse.Namespace) -> None:
     scenes = [world.sample(rng, "test", ways[index % len(ways)]) for index in range(args.prompts)]
     models = host.load_checkpoint(str(args.checkpoint))
     schedule, unet = host.noise_schedule(models.model), host.frozen_unet(models.model, torch.bfloat16)
-    stack = load_stack(args.layers, dtype=torch.float32)
-    text = host.encode_captions(models.clip, ["", *map(world.caption, scenes)])
+    device = host.training_device()
+    stack = load_stack(args.layers, dtype=torch.float32).to(device)
+    text = host.encode_captions(models.clip, ["", *map(world.caption, scenes)]).to(device)
     clip = Clip(num_frames=FRAMES, fps=FPS, strength=args.strength)
     made = []
     for number, prompt in enumerate(text[1:]):
         noise = torch.randn(FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(args.seed + number))
-        with torch.autocast("cpu", torch.bfloat16):
+        noise = noise.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
             latents = ddim(
                 host.denoiser(unet),
                 stack,
@@ -137,6 +140,7 @@ def main() -> None:
     command.add_argument("--checkpoint", type=Path, required=True)
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--only", help="regular expression: train on clips whose caption it finds")
+    command.add_argument("--gpu", action="store_true", help="train on the device that the host takes")
     command.set_defaults(run=lambda args: train(args, more))
     command = commands.add_parser("look")
     command.add_argument("--checkpoint", type=Path, required=True)
@@ -145,6 +149,7 @@ def main() -> None:
     command.add_argument("--steps", type=int, default=12)
     command.add_argument("--guidance", type=float, default=4.0)
     command.add_argument("--strength", type=float, default=1.0)
+    command.add_argument("--gpu", action="store_true", help="sample on the device that the host takes")
     command.add_argument("--seed", type=int, default=2027)
     command.add_argument("--sheet", type=Path, help="also write a contact sheet of the first clips")
     command.set_defaults(run=look)

@@ -129,7 +129,7 @@ def load_autoencoder(path: Path) -> nn.Module:
 @torch.no_grad()
 def encode(autoencoder: nn.Module, pictures: Tensor) -> Tensor:
     """Pictures `(b 3 h w)` in 0..1 to latents `(b 4 h/8 w/8)` at the scale diffusion works in."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(pictures.device.type, torch.bfloat16):
         latents = autoencoder.taesd_encoder(pictures.contiguous(memory_format=torch.channels_last))
     return (latents.float() / autoencoder.vae_scale + autoencoder.vae_shift) * LATENT_SCALE
 
@@ -138,6 +138,6 @@ def encode(autoencoder: nn.Module, pictures: Tensor) -> Tensor:
 def decode(autoencoder: nn.Module, latents: Tensor) -> Tensor:
     """Latents `(b 4 h w)` at the scale diffusion works in to pictures `(b 3 8h 8w)` in 0..1."""
     latents = (latents / LATENT_SCALE - autoencoder.vae_shift) * autoencoder.vae_scale
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(latents.device.type, torch.bfloat16):
         pictures = autoencoder.taesd_decoder(latents)
     return pictures.float().clamp(0, 1)

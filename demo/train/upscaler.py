@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
+from ...temporal.training.ahead import DrawnAhead
 from ...temporal.training.checkpoint import load_state, save_state
 from ...temporal.training.decoder import flicker
 from ...temporal.training.report import contact_sheet
@@ -78,8 +80,12 @@ def train(args: argparse.Namespace) -> None:
         num_frames=FRAMES, steps=args.steps, spatial_steps=args.spatial_steps, learning_rate=args.rate,
         warmup=50, precision=args.precision, seed=args.seed,
     )  # fmt: skip
+    patches = partial(draw, seed=args.seed, scenes=args.scenes, patches=args.patches, side=args.side)
     trainer = UpscalerTrainer(
-        VideoUpscaler(TOY), lambda step: draw(step, args.seed, args.scenes, args.patches, args.side), config
+        VideoUpscaler(TOY).to(args.device),
+        DrawnAhead(patches, config.steps, args.workers),
+        config,
+        args.device,
     )
     log.info("%d weights", sum(p.numel() for p in trainer.upscaler.parameters()))
     state = args.out.with_suffix(".state.pt")
@@ -103,7 +109,7 @@ def train(args: argparse.Namespace) -> None:
 def enlarged(upscaler: VideoUpscaler, given: Tensor, settings: UpscaleSettings) -> Tensor:
     """The upscaler's frames (f 3 4h 4w) of given ones (f 3 h w)."""
     frames = rearrange(given, "f c h w -> f h w c")
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast(given.device.type, torch.bfloat16):
         made = torch.cat(list(upscale(upscaler, upscaler.config, [frames], settings)))
     return rearrange(made.float(), "f h w c -> f c h w")
 
@@ -159,6 +165,8 @@ def main() -> None:
     command.add_argument("--patches", type=int, default=2, help="patches per scene")
     command.add_argument("--side", type=int, default=32, help="given pixels on a side of a patch")
     command.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    command.add_argument("--device", default="cpu", help="such as cuda")
+    command.add_argument("--workers", type=int, default=0, help="processes that draw patches ahead")
     command.add_argument("--every", type=int, default=250, help="steps between files")
     command.add_argument("--seed", type=int, default=5)
     command.set_defaults(run=train)
