@@ -143,9 +143,13 @@ def add_layers(model: Any, unet: Any, shape: UNetShape) -> Any:
 
 
 def build(parts: int = 1) -> Models:
-    """All of them, after `start_host`."""
-    shape = narrowed(parts)
+    """All of them, after `start_host`: in float32 on a CPU, in float16 on another device of the host's."""
+    import comfy.model_management as mm
+
+    shape, device = narrowed(parts), mm.get_torch_device()
     unet = reference(shape)
+    if device.type != "cpu":
+        unet = unet.to(device, torch.float16)
     host = host_model(unet, shape)
     return Models(shape, host, add_layers(host, unet, shape), image_unet(unet, shape), unet)
 

@@ -1,10 +1,12 @@
 """Time and memory of a sampling step with AnimateDiff v2 layers over the same step without, in the host and in diffusers.
 
     OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.sampling             SD 1.5 as it is: about 8 GB, half an hour
+    python -m video_ldm.benchmarks.sampling --gpu --sizes 64              the same in float16 on the host's device
     python -m video_ldm.benchmarks.sampling --parts 5 --sizes 8 --rounds 1   a fifth of the channels, to try it
 
 All four run in one process, in turn, on the same random weights: prompt and negative prompt of a clip in one batch. Medians
-over the rounds, after one that is not counted; memory is the highest resident size above that before the step.
+over the rounds, after one that is not counted; memory is the highest resident size (of a GPU: allocated) above that
+before the step.
 
 Shapes: f frames, h w latent size.
 """
@@ -34,11 +36,12 @@ def steps(built: models.Models, frames: int, size: int) -> dict[str, Callable[[]
     """One sampling step of each network, by its name in `Models`."""
     import comfy.sample
 
+    weights = next(built.video.parameters())
     positive, negative = models.texts(built.shape)
     noise = torch.randn(frames, 4, size, size, generator=torch.Generator().manual_seed(2))
     conds = [[[text, {}]] for text in (positive, negative)]
-    both = torch.cat([negative, positive]).repeat_interleave(frames, 0)
-    batch = torch.cat([noise, noise])
+    both = torch.cat([negative, positive]).repeat_interleave(frames, 0).to(weights)
+    batch = torch.cat([noise, noise]).to(weights)
     clips = batch.unflatten(0, (2, frames)).transpose(1, 2).contiguous()
 
     def host(model: Any) -> Any:
@@ -55,21 +58,38 @@ def steps(built: models.Models, frames: int, size: int) -> dict[str, Callable[[]
 
 def measure(built: models.Models, frames: int, size: int, rounds: int) -> dict[str, dict[str, float]]:
     """Seconds and peak megabytes of each network."""
-    from ..tests.memory import Peak
-
+    measure_step = on_gpu if next(built.video.parameters()).is_cuda else on_cpu
     seconds, peaks = defaultdict(list), defaultdict(list)
     with torch.inference_mode():
         for number in range(rounds + 1):
             for name, step in steps(built, frames, size).items():
-                peak, start = Peak(), time.perf_counter()
-                step()
+                taken, peak = measure_step(step)
                 if number:
-                    seconds[name].append(time.perf_counter() - start)
-                    peaks[name].append(peak.bytes() / 1e6)
+                    seconds[name].append(taken)
+                    peaks[name].append(peak / 1e6)
     return {
         name: {"seconds": round(median(seconds[name]), 3), "peak_mb": round(median(peaks[name]), 1)}
         for name in seconds
     }
+
+
+def on_cpu(step: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of a step, and the bytes it needed at most."""
+    from ..tests.memory import Peak
+
+    peak, start = Peak(), time.perf_counter()
+    step()
+    return time.perf_counter() - start, peak.bytes()
+
+
+def on_gpu(step: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of a step until the GPU is done, and the bytes it needed at most."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before, start = torch.cuda.memory_allocated(), time.perf_counter()
+    step()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start, torch.cuda.max_memory_allocated() - before
 
 
 def ratios(measured: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -88,11 +108,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--results", type=Path, help=f"where to keep them, such as {RESULTS}")
+    parser.add_argument("--gpu", action="store_true", help="on the host's device, in float16")
     chosen = parser.parse_args()
-    models.start_host()
+    models.start_host(cpu=not chosen.gpu)
     built = models.build(chosen.parts)
+    machine = {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    if chosen.gpu:
+        machine = {"gpu": torch.cuda.get_device_name(), "precision": "float16"}
     results = {
-        "machine": {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "machine": machine,
         "torch": torch.__version__,
         "channels": built.shape.model_channels,
         "frames": chosen.frames,
