@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -33,18 +31,13 @@ def sizes(host, monkeypatch):
     """The family in a size for tests: the sizes of its projector."""
     import comfy.supported_models as supported
     from video_ldm.temporal import formats, plan
-    from video_ldm.temporal.formats import lvdm, videocrafter
-    from video_ldm.temporal.layers.picture import PictureConfig
+    from video_ldm.temporal.formats import lvdm
 
-    picture = PictureConfig(features=Encoder.features, tokens=3, width=16, heads=2, depth=2)
-    family = videocrafter.VIDEOCRAFTER1_I2V
-    tiny = replace(family, config=replace(family.config, picture=picture))
-    for name in ("SEPARABLE", "VIDEO_MODELS"):
-        families = getattr(formats, name)
-        monkeypatch.setattr(formats, name, tuple(tiny if one is family else one for one in families))
+    picture = {"features": Encoder.features, "tokens": 3, "width": 16, "heads": 2, "depth": 2}
+    rig.narrow_projector(monkeypatch, formats, picture)
     monkeypatch.setattr(supported, "models", [*supported.models, *rig.tiny_kinds()])
     monkeypatch.setattr(lvdm, "SHAPE", rig.tiny_shape(plan))
-    return asdict(picture)
+    return picture
 
 
 @pytest.fixture

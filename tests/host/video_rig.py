@@ -200,9 +200,9 @@ def add_relative_positions(unet: Any, reach: int) -> dict[str, Tensor]:
 class PictureProcessor:
     """Attention to the text, and beside it to the tokens of the picture of each clip; these are set before a call."""
 
-    def __init__(self, channels: int, seed: int) -> None:
+    def __init__(self, channels: int, text: int, seed: int) -> None:
         torch.manual_seed(seed)
-        self.to_k, self.to_v = torch.randn(channels, TEXT), torch.randn(channels, TEXT)
+        self.to_k, self.to_v = torch.randn(channels, text), torch.randn(channels, text)
         self.tokens: list[Tensor] = []
 
     def __call__(
@@ -223,7 +223,9 @@ def add_picture_attention(unet: Any) -> tuple[list[PictureProcessor], dict[str, 
     processors, weights = [], {}
     for name, module in unet.named_modules():
         if ".attentions." in name and name.endswith(".attn2"):
-            processor = PictureProcessor(module.to_q.out_features, seed=len(processors))
+            processor = PictureProcessor(
+                module.to_q.out_features, module.to_k.in_features, seed=len(processors)
+            )
             module.processor = processor
             processors.append(processor)
             place = _original(f"{name}.x").removesuffix(".x")
@@ -232,7 +234,9 @@ def add_picture_attention(unet: Any) -> tuple[list[PictureProcessor], dict[str, 
     return processors, weights
 
 
-def projector_weights(features: int, tokens: int, width: int, heads: int, depth: int) -> dict[str, Tensor]:
+def projector_weights(
+    features: int, tokens: int, width: int, heads: int, depth: int, text: int = TEXT
+) -> dict[str, Tensor]:
     """A projector of pictures under VideoCrafter's names, below `image_proj_model`."""
     torch.manual_seed(3)
     inner = 64 * heads
@@ -240,10 +244,10 @@ def projector_weights(features: int, tokens: int, width: int, heads: int, depth:
         "latents": (1, tokens, width),
         "proj_in.weight": (width, features),
         "proj_in.bias": (width,),
-        "proj_out.weight": (TEXT, width),
-        "proj_out.bias": (TEXT,),
-        "norm_out.weight": (TEXT,),
-        "norm_out.bias": (TEXT,),
+        "proj_out.weight": (text, width),
+        "proj_out.bias": (text,),
+        "norm_out.weight": (text,),
+        "norm_out.bias": (text,),
     }
     for i in range(depth):
         norms = (f"layers.{i}.0.norm1", f"layers.{i}.0.norm2", f"layers.{i}.1.0")
@@ -258,6 +262,19 @@ def projector_weights(features: int, tokens: int, width: int, heads: int, depth:
     return {name: 0.3 * torch.randn(shape) for name, shape in shapes.items()}
 
 
+def narrow_projector(patch: Any, formats: Any, sizes: dict[str, int]) -> None:
+    """VideoCrafter for image to video with a projector of these sizes, in the pack's module of formats."""
+
+    def narrow(family: Any) -> Any:
+        picture = getattr(family, "config", None) and getattr(family.config, "picture", None)
+        if not picture:
+            return family
+        return replace(family, config=replace(family.config, picture=type(picture)(**sizes)))
+
+    for name in ("SEPARABLE", "VIDEO_MODELS"):
+        patch.setattr(formats, name, tuple(map(narrow, getattr(formats, name))))
+
+
 def without_convs(unet: Any) -> None:
     """Make every temporal convolution of the reference add nothing."""
     with torch.no_grad():
@@ -266,7 +283,7 @@ def without_convs(unet: Any) -> None:
                 parameter.zero_()
 
 
-def svd() -> Any:
+def svd(text: int = TEXT) -> Any:
     """diffusers' UNetSpatioTemporalConditionModel with the norms of the original: diffusers has 1e-6 in some blocks."""
     from diffusers import UNetSpatioTemporalConditionModel
 
@@ -274,7 +291,7 @@ def svd() -> Any:
     unet = UNetSpatioTemporalConditionModel(
         block_out_channels=CHANNELS,
         num_attention_heads=tuple(channels // HEAD for channels in CHANNELS),
-        cross_attention_dim=TEXT,
+        cross_attention_dim=text,
     )
     for name, module in unet.named_modules():
         if "_res_block.norm" in name:
