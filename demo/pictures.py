@@ -97,6 +97,10 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("drawn: image, small", replace(STAR, motion="left", speed=8.0), given=(0,)),
         Panel("drawn: image, large", replace(STAR, motion="left", speed=50.0), given=(0,)),
     ],
+    "VLDM_ImagePrompt": [
+        Panel("drawn: picture", STAR, given=(0, 1, 2, 3, 4, 5, 6, 7)),
+        Panel("drawn: clip", replace(STAR, x=50.0, motion="right", speed=50.0)),
+    ],
     "VLDM_LoadSparseControl": [
         Panel("drawn: two pictures", SHOWN, given=(0, 7)),
     ],

@@ -6,6 +6,7 @@ from .guide import VideoGuiderNode
 from .host import ComfyExtension, io
 from .host.files import register_folders
 from .image_motion import ImageMotion
+from .image_prompt import ImagePrompt
 from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
@@ -31,6 +32,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     PromptSchedule,
     KnownFramesNode,
     ImageMotion,
+    ImagePrompt,
     VideoKSampler,
     VideoGuiderNode,
     LatentInterpolate,

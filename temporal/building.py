@@ -10,6 +10,7 @@ from .layers.conv import TemporalConv
 from .layers.inside import InsideAttention
 from .layers.lvdm import FrameRateInTime, TemporalConvs, frame_transformer
 from .layers.motion import MotionModule
+from .layers.picture import PictureAttention
 from .layers.transformer import TemporalTransformer
 from .layers.volume import FramesBlock, LevelModule
 from .plan import Kind, Site
@@ -66,12 +67,17 @@ def _level(site: Site, config: StackConfig, ops: Any, kwargs: dict[str, Any]) ->
     return LevelModule(site.channels, config.unet.embedding_channels, ops, **kwargs)
 
 
+def _picture(site: Site, config: StackConfig, ops: Any, kwargs: dict[str, Any]) -> nn.Module:
+    return PictureAttention(site.channels, config.unet.context_dim, site.heads, ops, **kwargs)
+
+
 BUILDERS: dict[Kind, Callable[[Site, StackConfig, Any, dict[str, Any]], nn.Module]] = {
     "conv": _conv,
     "transformer": _transformer,
     "motion": _motion,
     "frames": _frames,
     "rate": _rate,
+    "picture": _picture,
     "convs": _convs,
     "inside": _inside,
     "inside_last": _inside,

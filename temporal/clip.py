@@ -1,7 +1,8 @@
 """The state of one call, handed to every temporal layer; the layers themselves remember nothing.
 
 Shapes: b clips of one batch (a host's cond and uncond chunks are separate clips), f frames, (b f) frames fastest,
-n tokens, m text tokens, e features, c h w a latent.
+n tokens, m text tokens, e features, c h w a latent,
+p patches and g features of an image encoder.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """What varies from call to call. `TemporalStack.prepare` fills `features` and `embedding`.
+    """What varies from call to call. `TemporalStack.prepare` fills `features`, `embedding` and `picture_tokens`.
 
     Raises:
         InvalidInputError: no frames, a frame rate of 0, known frames without mask, alpha of an unknown section.
@@ -47,6 +48,7 @@ class Clip:
     image: Tensor | None = (
         None  # ((b f) c+1 h w): of each frame the image it is made from, and how alike the two are
     )
+    picture: Tensor | None = None  # what an image encoder says of every patch of a picture (b p g)
     frame_weight: float = 0.8  # of a frame's number beside that image, for layers that are told it
     positions: Tensor | None = None  # (f,) in frames, fractions allowed; default 0 .. f-1
     max_distance: float | None = None  # frames further apart do not attend to each other
@@ -56,6 +58,7 @@ class Clip:
     attention: AttentionFunction = sdpa
     features: Mapping[int, Tensor] = field(default_factory=dict)  # of what is given, by UNet resolution level
     embedding: Tensor | None = None  # of the frame rate, (b e) or (1 e)
+    picture_tokens: Tensor | None = None  # of the picture, (b m e)
 
     def __post_init__(self) -> None:
         if self.num_frames < 1:

@@ -53,8 +53,9 @@ class StackConfig:
                 *volume,
                 *norm_plan(self.unet),
             )
-        if self.lvdm is not None:
-            return lvdm_plan(self.unet, self.lvdm.convs, self.lvdm.frame_rate)
+        lvdm = self.lvdm
+        if lvdm is not None:
+            return lvdm_plan(self.unet, lvdm.convs, lvdm.frame_rate, self.shows_picture)
         if self.motion is None:
             return plan(self.unet, self.transformers)
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
@@ -63,6 +64,11 @@ class StackConfig:
         if self.motion.control:
             modules = tuple(site for site in modules if site.section == "input")
         return (*image, *modules, *norms)
+
+    @property
+    def shows_picture(self) -> bool:
+        """Whether the layers are prompted with a picture beside the text."""
+        return self.lvdm is not None and self.lvdm.picture is not None
 
     def to_json(self) -> str:
         """As one line of JSON, the description in a file."""

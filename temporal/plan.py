@@ -28,6 +28,7 @@ Kind = Literal[
     "convs",  # of the LVDM line: after a ResBlock
     "frames",  # of the LVDM line: after a spatial transformer or the first convolution
     "rate",  # of the LVDM line: on the time embedding
+    "picture",  # in a transformer block's attention to the text
 ]
 FIRST_HEADS = 8  # of the LVDM line's transformer over the first convolution's frames
 
@@ -258,15 +259,18 @@ def _levels_out(shape: UNetShape) -> Iterator[Site]:
         yield Site(path, "level_out", "output", level, shape.channels(level), 0)
 
 
-def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool) -> tuple[Site, ...]:
+def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool, picture: bool = False) -> tuple[Site, ...]:
     """The LVDM line: a transformer over frames after the first convolution and after every spatial transformer.
 
-    `convs`: also convolutions after every ResBlock. `frame_rate`: also on the time embedding.
+    `convs`: also convolutions after every ResBlock. `frame_rate`: also on the time embedding. `picture`: also beside every
+    attention to the text.
     """
     found = [Site("time_embed", "rate", "input", 0, shape.embedding_channels, 0)] if frame_rate else []
     found.append(Site("input_blocks.0.0", "frames", "input", 0, shape.model_channels, FIRST_HEADS))
     for site in plan(shape, "last"):
         if site.kind == "transformer":
+            if picture:
+                found.append(replace(site, path=f"{site.path}.attn2", kind="picture"))
             path = site.path.partition(".transformer_blocks")[0]
             found.append(replace(site, path=path, kind="frames"))
         elif convs:

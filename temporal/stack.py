@@ -19,14 +19,19 @@ from .layers.inside import first_and_previous
 from .layers.known import KnownFrameEncoder
 from .layers.mixing import blend, effective_alpha
 from .layers.motion import over_clip
+from .layers.picture import PictureProjector
 from .layers.position import FrameRateEmbedding
 from .plan import Site
 
-__all__ = ["NEEDS_IMAGE", "StackConfig", "TemporalStack"]
+__all__ = ["NEEDS_IMAGE", "NEEDS_PICTURE", "StackConfig", "TemporalStack"]
 
 NEEDS_IMAGE = (
     "{family} layers animate a given image, but none was given. Connect Known Frames with an image to latent_image of Video "
     "KSampler, or to known_frames of Video Guider."
+)
+NEEDS_PICTURE = (
+    "{family} animates a picture that comes with the prompt, but none was given. Put Image Prompt between both texts and the "
+    "sampler."
 )
 
 
@@ -50,10 +55,12 @@ class TemporalStack(nn.Module):
         levels = range(len(unet.channel_mult))
         weighty = [site for site in self.sites if site.kind not in WITHOUT_WEIGHTS]
         self.layers = nn.ModuleDict({site.name: new_layer(site, config, ops, **kwargs) for site in weighty})
-        self.known_frames = self.frame_rate = self.image = None
+        self.known_frames = self.frame_rate = self.image = self.picture = None
         if config.image:
             channels = [unet.channels(level) for level in levels]
             self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
+        if config.shows_picture:
+            self.picture = PictureProjector(config.lvdm.picture, unet.context_dim, ops, **kwargs)
         if config.known_frames:
             known = [known_channels(config, level) for level in levels]
             self.known_frames = KnownFrameEncoder(unet.in_channels, known, ops, **kwargs)
@@ -61,12 +68,13 @@ class TemporalStack(nn.Module):
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
 
     def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
-        """Encode what is the same for all layers, once per call: known frames or a given image, and frame rate.
+        """Encode what is the same for all layers, once per call: known frames, a given image or picture, and frame rate.
 
         `like` has the device and dtype to compute in; without it, those of the known latents or of the weights.
 
         Raises:
-            IncompatibleModelError: known frames for layers that were not trained on them, no image for layers that need one.
+            IncompatibleModelError: known frames for layers that were not trained on them, no image or
+                picture for layers that need one.
         """
         if like is None:
             like = next(self.parameters()) if clip.known_latents is None else clip.known_latents
@@ -81,6 +89,10 @@ class TemporalStack(nn.Module):
             if clip.image is None:
                 raise IncompatibleModelError(NEEDS_IMAGE.format(family=self.config.family))
             clip = replace(clip, features=self.image(clip.image.to(like), clip))
+        if self.picture is not None:
+            if clip.picture is None:
+                raise IncompatibleModelError(NEEDS_PICTURE.format(family=self.config.family))
+            clip = replace(clip, picture_tokens=self.picture(clip.picture.to(like), clip))
         if self.frame_rate is not None:
             fps = torch.as_tensor(clip.fps, device=like.device).reshape(-1)
             clip = replace(clip, embedding=self.frame_rate(fps, like.dtype))
@@ -112,6 +124,14 @@ class TemporalStack(nn.Module):
         else:
             temporal = layer(hidden, clip)
         return blend(hidden, temporal, effective_alpha(layer.mix_factor, override, clip.strength))
+
+    def picture_prompt(self, site: Site, attended: Tensor, queries: Tensor, clip: Clip) -> Tensor:
+        """At an attention to the text: what it gave and its queries, both ((b f) n c), to the same with the picture added."""
+        override = clip.alpha(site.section, site.level)
+        if clip.strength == 0 or override == 1:
+            return attended
+        both = self.layers[site.name](attended, queries, clip)
+        return blend(attended, both, effective_alpha(None, override, clip.strength))
 
     def norm(
         self, site: Site, norm: Callable[[Tensor], Tensor], hidden: Tensor, normed: Tensor, clip: Clip

@@ -26,7 +26,9 @@ def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> It
         yield
 
 
-def removed_at_exit(hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., Tensor]) -> None:
+def removed_at_exit(
+    hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., Tensor | None]
+) -> None:
     """Register a forward hook on the submodule at `path`, to be removed when `hooks` closes."""
     handle = module.get_submodule(path).register_forward_hook(hook, with_kwargs=True)
     hooks.callback(handle.remove)
@@ -106,7 +108,24 @@ def _insert_after_level(
     removed_at_exit(hooks, unet, site.path, after_level)
 
 
+def _insert_in_attention(
+    hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
+) -> None:
+    """Between the queries of an attention and its last projection, which sees the text and the picture as one."""
+    queries: list[Tensor] = []
+
+    def after_queries(_linear: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> None:
+        queries.append(output)
+
+    def before_projection(_out: nn.Module, args: tuple) -> tuple:
+        return (stack.picture_prompt(site, args[0], queries.pop(), clip), *args[1:])
+
+    removed_at_exit(hooks, unet, f"{site.path}.to_q", after_queries)
+    _before(hooks, unet, f"{site.path}.to_out", before_projection)
+
+
 AROUND = {
+    "picture": _insert_in_attention,
     "inside": _insert_before_feed_forward,
     "level_in": _insert_before_level,
     "level_out": _insert_after_level,

@@ -21,7 +21,7 @@ from ...temporal.clip import Clip
 from ...temporal.errors import IncompatibleModelError, InvalidInputError
 from ...temporal.formats import trained_frames
 from ...temporal.known_channels import Condition, known_channels, nothing_known
-from ...temporal.stack import NEEDS_IMAGE, StackConfig, TemporalStack
+from ...temporal.stack import NEEDS_IMAGE, NEEDS_PICTURE, StackConfig, TemporalStack
 from .hooks import inserted
 from .shapes import base_name, unet_shape
 
@@ -33,6 +33,7 @@ KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sa
 IMAGE_COND = (
     "video_ldm_image"  # per frame (f c+1 h w): latent of the image it is made from; how alike they are
 )
+PICTURE_COND = "video_ldm_picture"  # what an image encoder says of every patch of a picture (1 p g)
 # Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
 # benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
 ACTIVATION_FACTOR = 1.1
@@ -196,11 +197,28 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
 
 
 def check_image(model: Any, conds: Mapping[str, Any]) -> None:
-    """Refuse layers that animate an image when none of the guider's conditions has it."""
+    """Refuse layers that animate an image when none of the guider's conditions has it, or a picture when one has not."""
     given = any(IMAGE_COND in cond.get("model_conds", {}) for group in conds.values() for cond in group or ())
     for stack, _ in stacks_of(model):
         if stack.config.image and not given:
             raise IncompatibleModelError(NEEDS_IMAGE.format(family=stack.config.family))
+        if stack.config.shows_picture:
+            _check_picture(
+                stack, [cond.get("model_conds", {}) for group in conds.values() for cond in group or ()]
+            )
+
+
+def _check_picture(stack: TemporalStack, conds: list[Mapping[str, Any]]) -> None:
+    """Refuse conditions of which one lacks the picture, or has it from an image encoder of another size."""
+    if not all(PICTURE_COND in cond for cond in conds):
+        raise IncompatibleModelError(NEEDS_PICTURE.format(family=stack.config.family))
+    expected = stack.config.lvdm.picture.features
+    given = next((size for cond in conds if (size := cond[PICTURE_COND].cond.shape[-1]) != expected), None)
+    if given is not None:
+        raise IncompatibleModelError(
+            f"The image encoder of Image Prompt gives {given} numbers for a patch, but {stack.config.family} reads {expected}. Load "
+            "CLIP ViT-H/14 (laion2B) with Load CLIP Vision."
+        )
 
 
 def count_activations(
@@ -220,7 +238,9 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     base_model = executor.class_obj
     model = base_model.current_patcher
     dtype = base_model.manual_cast_dtype or base_model.get_dtype()
-    text, known, image = (kwargs.pop(key, None) for key in (TEXT_COND, KNOWN_COND, IMAGE_COND))
+    text, known, image, picture = (
+        kwargs.pop(key, None) for key in (TEXT_COND, KNOWN_COND, IMAGE_COND, PICTURE_COND)
+    )
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
@@ -232,6 +252,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
         text=None if text is None else text[::num_frames].to(like),
         image=None if image is None else image.to(like),
+        picture=None if picture is None else picture[::num_frames].to(like),
         frame_weight=image_motion(model).frame_weight,
     )
     with ExitStack() as hooks:

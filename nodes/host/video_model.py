@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_management as mm
 import comfy.ops
-import comfy.sd
+import comfy.utils
 import folder_paths
 import torch
 from comfy.model_base import ModelType, model_sampling
+from comfy.model_detection import model_config_from_unet
+from comfy.model_patcher import ModelPatcher
 from comfy.model_sampling import EPS, ModelSamplingDiscrete, reshape_sigma
 from torch import Tensor
 
@@ -97,7 +100,8 @@ def _path(name: str) -> str:
 def _image_model(name: str, video: VideoModel) -> Any:
     """MODEL of the spatial weights, recognised and built by the host."""
     try:
-        model = comfy.sd.load_diffusion_model_state_dict(dict(video.image))
+        config = model_config_from_unet(dict(video.image), "")
+        model = None if config is None else _built(config, video.image)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointFormatError(
@@ -109,13 +113,28 @@ def _image_model(name: str, video: VideoModel) -> Any:
             f"{name}: the host knows no image model with the sizes of the one in it. {video.family} as published has those of "
             f"{base}; this file may be damaged, or another model built on it."
         )
-    differing = video.image.keys() ^ model.model.diffusion_model.state_dict().keys()
+    differing = video.image.keys() ^ model.diffusion_model.state_dict().keys()
     if differing:
         raise CheckpointFormatError(
-            f"{name}: the host's {type(model.model).__name__} has other weights than {video.family}: {listed(differing)}."
+            f"{name}: the host's {type(model).__name__} has other weights than {video.family}: {listed(differing)}."
         )
     if video.stack is not None:
-        _set_sampling(model.model, video.stack.config.prediction, video.schedule)
+        _set_sampling(model, video.stack.config.prediction, video.schedule)
+    return ModelPatcher(model, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+
+
+def _built(config: Any, image: Mapping[str, Tensor]) -> Any:
+    """The host's model of a kind it has recognised, with the weights of a file as they are: its own loader copies them."""
+    supported = list(config.supported_inference_dtypes)
+    dtype = mm.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(image),
+        supported_dtypes=supported,
+        weight_dtype=comfy.utils.weight_dtype(image),
+    )
+    config.set_inference_dtype(dtype, mm.unet_manual_cast(dtype, mm.get_torch_device(), supported))
+    model = config.get_model(dict(image), "", device=torch.device("meta"))
+    weights = {key: weight.to(mm.unet_offload_device(), dtype) for key, weight in image.items()}
+    model.diffusion_model.load_state_dict(weights, strict=False, assign=True)
     return model
 
 

@@ -49,6 +49,7 @@ SEPARABLE = (
     videocrafter.VIDEOCRAFTER2,
     videocrafter.VIDEOCRAFTER1_1024,
     videocrafter.VIDEOCRAFTER1_512,
+    videocrafter.VIDEOCRAFTER1_I2V,
     modelscope.ORIGINAL,
     modelscope.DIFFUSERS,
     lavie.BASE,

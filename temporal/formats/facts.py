@@ -132,6 +132,13 @@ FACTS: Mapping[str, Facts] = {
     "VideoCrafter1 for 512 x 320": Facts(
         16, Schedule("linear"), f"CFG 12, 512 x 320, {TEXT_AND_VAE}.", VIDEOCRAFTER_LICENCE
     ),
+    "VideoCrafter1 for image to video": Facts(
+        16,
+        Schedule("linear", x0_scale=0.7),
+        "Image Prompt with the first picture and CLIP ViT-H/14 (laion2B) from Load CLIP Vision; CFG 12, 512 x 320, fps 8, "
+        f"{TEXT_AND_VAE}.",
+        VIDEOCRAFTER_LICENCE,
+    ),
     "LaVie": Facts(16, LAVIE, f"ddpm, 50 steps, CFG 7 to 7.5, 512 x 320, {TEXT_AND_VAE_1}.", LAVIE_LICENCE),
     "SEINE": Facts(
         16,

@@ -28,6 +28,8 @@ from .video_model import VideoModel
 
 BASE, SHAPE = "SD 2.x", SD2
 PROJECTIONS = (".proj_in.weight", ".proj_out.weight")
+PICTURE = "picture."  # before every weight of a stack's projector of pictures
+PROJECTOR, QUERIES = "image_proj_model.", "image_proj_model.latents"
 SCALES = "scale_arr"  # of x0 by time step, in checkpoints of VideoCrafter
 
 
@@ -65,7 +67,7 @@ class LvdmFamily:
         Raises:
             CheckpointFormatError: a key is missing, unknown or of another shape.
         """
-        name, tensors = file.path.name, file.tensors
+        name, tensors = file.path.name, with_flat_queries(file.tensors)
         stack = TemporalStack(self.stack_config(), ops=ops, device="meta")
         image, temporal = self.image_keys(), self.temporal_keys(stack)
         wanted = {*image.values(), *(key for keys in temporal.values() for key in keys)}
@@ -128,6 +130,9 @@ class LvdmFamily:
                 found[f"layers.{site.name}.{key}"] = tuple(
                     f"{module}.{part}" for part in layer_keys(site, key)
                 )
+        if stack.picture is not None:
+            own = stack.picture.state_dict()
+            found |= {PICTURE + key: (PROJECTOR + projector_key(key),) for key in own}
         return found
 
 
@@ -136,6 +141,23 @@ def layer_keys(site: Site, key: str) -> tuple[str, ...]:
     part, _, leaf = key.rpartition(".")
     leaf = "embeddings_table" if ".table_" in part else leaf
     return tuple(f"{name}.{leaf}" for name in PARTS[site.kind][part])
+
+
+def projector_key(own: str) -> str:
+    """The name in files, below the projector of pictures, of a weight of ours."""
+    if own == "queries.weight":
+        return "latents"
+    place, _, part = own.rpartition(".")
+    _, number, layer = (*place.split("."), "", "")[:3]
+    return f"layers.{number}.{PROJECTOR_LAYERS[layer]}.{part}" if layer else own
+
+
+def with_flat_queries(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The queries of a projector of pictures without the axis of length one that files have before them."""
+    queries = tensors.get(QUERIES)
+    if queries is None or queries.ndim != 3 or len(queries) != 1:
+        return tensors
+    return {**tensors, QUERIES: queries[0]}
 
 
 def _attention(index: int) -> str:
@@ -156,6 +178,17 @@ PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         **{f"convs.{i}": (f"conv{i + 1}.{3 if i else 2}",) for i in range(CONVS)},
     },
     "rate": {"linear_in": ("0",), "linear_out": ("2",)},
+    "picture": {"kv": ("to_k_ip", "to_v_ip")},
+}
+PROJECTOR_LAYERS: Mapping[str, str] = {
+    "norm_patches": "0.norm1",
+    "norm_tokens": "0.norm2",
+    "q": "0.to_q",
+    "kv": "0.to_kv",
+    "out": "0.to_out",
+    "norm_feed": "1.0",
+    "feed_in": "1.1",
+    "feed_out": "1.3",
 }
 
 
@@ -166,6 +199,8 @@ def original_module(first: str) -> Callable[[Site, Mapping[str, str]], str]:
         block, _, _ = site.path.rpartition(".")
         if site.kind == "rate":
             return "fps_embedding"
+        if site.kind == "picture":
+            return original_image(site.path, "")
         if site.kind == "convs":
             return f"{original_image(site.path, '')}.temopral_conv"  # so published
         return f"{block}.2" if site.path in blocks else first

@@ -92,7 +92,6 @@ VIDEO_MODELS = (
         ("init_attn.0.",),
         size=("input_blocks.0.0.weight", 1, 8),
     ),
-    Sign(f"it is VideoCrafter1 for image to video, {WHOLE}, {NOT_YET}", ("init_attn.0.", "attn2.to_k_ip")),
     Sign(f"it is I2VGen-XL, {WHOLE}, {NOT_YET}", ("image_latents_proj_in.",)),
     Sign(
         "it is the decoder of ToonCrafter; put it in models/temporal_decoders and load it with Load Temporal Decoder.",

@@ -1,11 +1,13 @@
-"""VideoCrafter 1 (text to video) and 2: ModelScope's network with another first transformer, frame rate and scale of x0."""
+"""VideoCrafter 1 and 2: ModelScope's network with another first transformer, frame rate, scale of x0, a picture as prompt."""
 
 from ..layers.lvdm import LvdmConfig
+from ..layers.picture import PictureConfig
 from .lvdm import LvdmFamily, Spelling, original_image, original_module
 from .strangers import Sign
 
 SPELLING = Spelling("original", original_image, original_module("init_attn.0"))
 REACH = 16  # of VideoCrafter 1's tables of relative positions
+PICTURE = PictureConfig(features=1280, tokens=16, width=1024, heads=12, depth=4)
 TEXT_ONLY = ("attn2.to_k_ip",)  # what the models for images have
 FRAMES_IN = ("input_blocks.0.0.weight", 1, 4)  # others take in a picture beside the noise
 VIDEOCRAFTER2 = LvdmFamily(
@@ -37,4 +39,11 @@ VIDEOCRAFTER1_512 = LvdmFamily(
         without=(*TEXT_ONLY, "temopral_conv", "fps_embedding"),
     ),
     LvdmConfig(convs=False, frame_rate=False, reach=REACH),
+)
+VIDEOCRAFTER1_I2V = LvdmFamily(
+    "VideoCrafter1 for image to video",
+    SPELLING,
+    Sign("", ("init_attn.0.", "temopral_conv", *TEXT_ONLY), size=FRAMES_IN),
+    LvdmConfig(convs=True, frame_rate=True, picture=PICTURE),
+    fps=8.0,
 )

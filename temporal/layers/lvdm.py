@@ -16,6 +16,7 @@ from ..clip import AttentionFunction, Clip
 from .attention import FrameAttention
 from .mixing import zero_init
 from .motion import MotionModule
+from .picture import PictureConfig
 from .position import sinusoid
 
 CONVS = 4  # in every published file
@@ -31,6 +32,7 @@ class LvdmConfig:
     reach: int | None = (
         None  # of relative positions, in frames; None: the layers do not know the order of frames
     )
+    picture: PictureConfig | None = None  # a picture as a prompt beside the text
 
 
 class TemporalConvs(nn.Module):

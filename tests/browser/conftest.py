@@ -13,8 +13,10 @@ from video_ldm.demo import browser, pictures
 from video_ldm.tests.host.test_workflows import WORKFLOWS
 
 FOLDERS = {
+    "CLIPVisionLoader": "clip_vision",
     "CheckpointLoaderSimple": "checkpoints",
     "GLIGENLoader": "gligen",
+    "ImageOnlyCheckpointLoader": "checkpoints",
     "LoraLoader": "loras",
     "LoraLoaderModelOnly": "loras",
     "VLDM_LoadMotionLoRA": "motion_lora",

@@ -99,9 +99,8 @@ def as_lavie(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def upscaler_model(weights: dict[str, Tensor]) -> Any:
-    """MODEL of the image weights in an upscaler's file, named for the host by the host's own table."""
-    import comfy.sd
+def upscaler_image(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The image weights in an upscaler's file, named for the host by the host's own table."""
     import comfy.utils
 
     config = {name: list(getattr(TINY_X4, name)) for name in ("num_res_blocks", "channel_mult")}
@@ -110,8 +109,14 @@ def upscaler_model(weights: dict[str, Tensor]) -> Any:
     }
     names = comfy.utils.unet_to_diffusers({**config, "transformer_depth_middle": 1})
     names["class_embedding.weight"] = "label_emb.weight"
-    image = {names[key]: weight.clone() for key, weight in weights.items() if key in names}
-    return comfy.sd.load_diffusion_model_state_dict(image)
+    return {names[key]: weight.clone() for key, weight in weights.items() if key in names}
+
+
+def upscaler_model(weights: dict[str, Tensor]) -> Any:
+    """MODEL of the image weights in an upscaler's file."""
+    import comfy.sd
+
+    return comfy.sd.load_diffusion_model_state_dict(upscaler_image(weights))
 
 
 def known_clip(frames: int, given: tuple[int, ...]) -> dict:

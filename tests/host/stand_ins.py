@@ -85,6 +85,17 @@ def write_decoder(path: Path) -> None:
     save_decoder(path, TemporalDecoder(DecoderConfig(TAESD, "SD")))
 
 
+def write_video_decoder(path: Path) -> None:
+    """The decoder of Stable Video Diffusion in diffusers' spelling, narrow, as it is before any training."""
+    from diffusers import AutoencoderKLTemporalDecoder
+
+    torch.manual_seed(0)
+    decoder = AutoencoderKLTemporalDecoder(
+        down_block_types=("DownEncoderBlock2D",) * 4, block_out_channels=(32,) * 4, layers_per_block=2
+    )
+    save_file(decoder.state_dict(), path)
+
+
 def write_upscaler(path: Path) -> None:
     """A tiny upscaler of random weights, four times larger."""
     save_upscaler(path, random_upscaler())
@@ -106,7 +117,10 @@ def put(models: Path, graph: Mapping[str, Mapping[str, Any]], name: str) -> None
         ("LoraLoaderModelOnly", "lora_name"): ("loras", write_lora),
         ("GLIGENLoader", "gligen_name"): ("gligen", write_gligen),
         ("VLDM_LoadTemporalLayers", "file"): ("temporal_layers", _layers(name)),
-        ("VLDM_LoadTemporalDecoder", "file"): ("temporal_decoders", write_decoder),
+        ("VLDM_LoadTemporalDecoder", "file"): (
+            "temporal_decoders",
+            write_video_decoder if "svd" in name else write_decoder,
+        ),
         ("VLDM_LoadVideoUpscaler", "file"): ("video_upscalers", write_upscaler),
     }
     for node in graph.values():

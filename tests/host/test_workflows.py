@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, node_of_type, to_api
 
-from . import lavie_rig, stand_ins, video_rig
+from . import lavie_rig, stand_ins, toy_checkpoints, video_rig
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 SIDE = 64
@@ -23,6 +23,7 @@ FRAMES = {
     "animate_image_pia": 5,
     "animatediff_lightning": 5,
     "animatediff_sdxl": 5,
+    "animatediff_svd_decoder": 5,
     "animatediff_v2": 9,
     "animatediff_v3": 9,
     "animatelcm": 5,
@@ -42,23 +43,31 @@ FRAMES = {
     "seine": 3,
     "several_futures": 5 + 3,
     "sparse_control": 5,
+    "stable_video_diffusion": 3,
     "storyboard": 13,
     "text_to_video": 5,
     "textual_inversion": 8,
+    "upscale_a_video": 4,
     "upscale_clip": 4,
+    "upscale_lavie": 4,
     "video_to_video": 4,
     "videocrafter": 3,
+    "videocrafter_image": 3,
     "zeroscope": 3,
     "whole_cascade": 33,
 }
 ENLARGED = {"upscale_clip": 4, "whole_cascade": 4}
+ENLARGED |= dict.fromkeys(("upscale_a_video", "upscale_lavie"), 8)  # by the toy autoencoder; their own does 4
+X4 = {"ckpt_name": "x4-upscaler-ema.safetensors"}
 SMALL = {
     "BasicScheduler": {"steps": 1},
     "CheckpointLoaderSimple": {"ckpt_name": "toy_sd.safetensors"},
     "KSampler": {"steps": 1},
     "EmptyLatentImage": {"width": SIDE, "height": SIDE},
     "ImageScale": {"width": SIDE, "height": SIDE},
+    "SVD_img2vid_Conditioning": {"width": SIDE, "height": SIDE, "video_frames": 3},
     "VLDM_VideoKSampler": {"steps": 1},
+    "VLDM_VideoUpscaleDiffusion": {"steps": 1},
     "VLDM_LatentInterpolate": {"steps": 1},
     "VLDM_ExtendVideo": {"steps": 1, "segment_length": 5},
     "VLDM_LoadVideoUpscaler": {"steps": 1},
@@ -66,6 +75,7 @@ SMALL = {
 }
 SHORT = {
     **dict.fromkeys(("animate_image_animatelcm", "animate_image_pia", "motion_lora", "sparse_control"), 5),
+    "animatediff_svd_decoder": 5,
     **{name: FRAMES[name] for name in stand_ins.FAMILIES},
     "keyframes_to_113_frames": 3,
     "lavie": 3,
@@ -76,6 +86,7 @@ SHORT = {
     "several_futures": 5,
     "text_to_video": 5,
     "videocrafter": 3,
+    "videocrafter_image": 3,
     "zeroscope": 3,
     "whole_cascade": 3,
 }
@@ -84,7 +95,8 @@ SHORT = {
 def small(graph: dict, name: str) -> dict:
     """The graph at a size that takes a second."""
     for node in graph.values():
-        node["inputs"].update(SMALL.get(node["class_type"], {}))
+        own = X4 if node["inputs"].get("ckpt_name") == X4["ckpt_name"] else {}
+        node["inputs"].update({**SMALL.get(node["class_type"], {}), **own})
         if node["class_type"] == "EmptyLatentImage" and name in SHORT:
             short, frames = SHORT[name], node["inputs"]["batch_size"]
             node["inputs"]["batch_size"] = short[frames] if isinstance(short, dict) else short
@@ -134,10 +146,22 @@ def video_models(host):
     save_file(video_rig.modelscope_as_published(unet), folder / "zeroscope_v2_576w.safetensors")
     weights = video_rig.videocrafter_as_published(unet, video_rig.frame_rate_weights(), convs=True)
     torch.save({"state_dict": weights}, folder / "videocrafter2.ckpt")
+    picture = {
+        "features": toy_checkpoints.PICTURE["hidden_size"],
+        "tokens": 3,
+        "width": 16,
+        "heads": 2,
+        "depth": 1,
+    }
+    weights |= video_rig.videocrafter_as_published(unet, video_rig.add_picture_attention(unet)[1], convs=True)
+    projector = video_rig.projector_weights(**picture, text=TOY_TEXT)
+    weights |= {f"image_proj_model.{key}": weight for key, weight in projector.items()}
+    torch.save({"state_dict": weights}, folder / "videocrafter1_i2v.ckpt")
     shape = video_rig.tiny_shape(host.pack("temporal.plan"), text=TOY_TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supported, "models", [*supported.models, *video_rig.tiny_kinds(text=TOY_TEXT)])
         patch.setattr(host.pack("temporal.formats.lvdm"), "SHAPE", shape)
+        video_rig.narrow_projector(patch, host.pack("temporal.formats"), picture)
         yield
 
 
@@ -152,6 +176,26 @@ def lavie_models(host, video_models):
         torch.save({"ema": weights}, models / "diffusion_models" / f"{listing}.pt")
     with pytest.MonkeyPatch.context() as patch:
         lavie_rig.tell_host(patch, host.pack("temporal.formats"), text=TOY_TEXT)
+        yield
+
+
+@pytest.fixture(scope="module")
+def checkpoints(host, lavie_models):
+    """Stable Video Diffusion, the x4 upscaler with two families of layers for it, and an image encoder."""
+    models, svd = host.base / "models", host.pack("temporal.formats.svd")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(svd, "SHAPE", video_rig.tiny_shape(host.pack("temporal.plan"), text=TOY_TEXT))
+        toy_checkpoints.tell_host(patch, models, TOY_TEXT)
+        names = {other: own for own, other in svd.svd_names().items()}
+        toy_checkpoints.write_svd(models / "checkpoints" / "svd_xt.safetensors", names, TOY_TEXT)
+        toy_checkpoints.write_x4(models / "checkpoints" / X4["ckpt_name"])
+        (models / "clip_vision").mkdir(exist_ok=True)
+        vision = models / "clip_vision" / "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
+        save_file(toy_checkpoints.picture_weights(TOY_TEXT), vision)
+        (models / "temporal_layers").mkdir(exist_ok=True)
+        layers = {"lavie_vsr.pt": "lavie_vsr", "unet_video.bin": "upscale_a_video_unet"}
+        for name, listing in layers.items():
+            torch.save(lavie_rig.tiny_weights(listing), models / "temporal_layers" / name)
         yield
 
 
@@ -179,7 +223,7 @@ def last_frames(graph: dict, run) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_it_runs(host, read, lavie_models, published, path):
+def test_it_runs(host, read, checkpoints, published, path):
     graph = read(path)
     run = host.run(graph)
     frames = last_frames(graph, run)

@@ -14,6 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
+from video_ldm.tests.reference_picture import attended
 
 FRAMES, SIZE, TEXT = 5, (16, 8), 24
 HEAD, CHANNELS = 8, (32, 64, 64, 64)
@@ -46,6 +47,7 @@ class Call:
     context: Tensor
     y: Tensor | None
     out: Tensor
+    chunks: list[int]  # 0: positive, 1: negative
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -195,6 +197,84 @@ def add_relative_positions(unet: Any, reach: int) -> dict[str, Tensor]:
     return tables
 
 
+class PictureProcessor:
+    """Attention to the text, and beside it to the tokens of the picture of each clip; these are set before a call."""
+
+    def __init__(self, channels: int, text: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.to_k, self.to_v = torch.randn(channels, text), torch.randn(channels, text)
+        self.tokens: list[Tensor] = []
+
+    def __call__(
+        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_kwargs: Any
+    ) -> Tensor:
+        q = attn.to_q(hidden_states)
+        k, v = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        out = torch.stack([attended(*parts, HEAD) for parts in zip(q, k, v, strict=True)])
+        frames = len(q) // len(self.tokens)
+        for i in range(len(q)):
+            tokens = self.tokens[i // frames]
+            out[i] += attended(q[i], tokens @ self.to_k.T, tokens @ self.to_v.T, HEAD)
+        return attn.to_out[0](out)
+
+
+def add_picture_attention(unet: Any) -> tuple[list[PictureProcessor], dict[str, Tensor]]:
+    """Let the reference's attention to the text see a picture; its weights under VideoCrafter's names."""
+    processors, weights = [], {}
+    for name, module in unet.named_modules():
+        if ".attentions." in name and name.endswith(".attn2"):
+            processor = PictureProcessor(
+                module.to_q.out_features, module.to_k.in_features, seed=len(processors)
+            )
+            module.processor = processor
+            processors.append(processor)
+            place = _original(f"{name}.x").removesuffix(".x")
+            weights[f"{place}.to_k_ip.weight"] = processor.to_k
+            weights[f"{place}.to_v_ip.weight"] = processor.to_v
+    return processors, weights
+
+
+def projector_weights(
+    features: int, tokens: int, width: int, heads: int, depth: int, text: int = TEXT
+) -> dict[str, Tensor]:
+    """A projector of pictures under VideoCrafter's names, below `image_proj_model`."""
+    torch.manual_seed(3)
+    inner = 64 * heads
+    shapes: dict[str, tuple[int, ...]] = {
+        "latents": (1, tokens, width),
+        "proj_in.weight": (width, features),
+        "proj_in.bias": (width,),
+        "proj_out.weight": (text, width),
+        "proj_out.bias": (text,),
+        "norm_out.weight": (text,),
+        "norm_out.bias": (text,),
+    }
+    for i in range(depth):
+        norms = (f"layers.{i}.0.norm1", f"layers.{i}.0.norm2", f"layers.{i}.1.0")
+        shapes |= {f"{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
+        shapes |= {
+            f"layers.{i}.0.to_q.weight": (inner, width),
+            f"layers.{i}.0.to_kv.weight": (2 * inner, width),
+            f"layers.{i}.0.to_out.weight": (width, inner),
+            f"layers.{i}.1.1.weight": (4 * width, width),
+            f"layers.{i}.1.3.weight": (width, 4 * width),
+        }
+    return {name: 0.3 * torch.randn(shape) for name, shape in shapes.items()}
+
+
+def narrow_projector(patch: Any, formats: Any, sizes: dict[str, int]) -> None:
+    """VideoCrafter for image to video with a projector of these sizes, in the pack's module of formats."""
+
+    def narrow(family: Any) -> Any:
+        picture = getattr(family, "config", None) and getattr(family.config, "picture", None)
+        if not picture:
+            return family
+        return replace(family, config=replace(family.config, picture=type(picture)(**sizes)))
+
+    for name in ("SEPARABLE", "VIDEO_MODELS"):
+        patch.setattr(formats, name, tuple(map(narrow, getattr(formats, name))))
+
+
 def without_convs(unet: Any) -> None:
     """Make every temporal convolution of the reference add nothing."""
     with torch.no_grad():
@@ -203,7 +283,7 @@ def without_convs(unet: Any) -> None:
                 parameter.zero_()
 
 
-def svd() -> Any:
+def svd(text: int = TEXT) -> Any:
     """diffusers' UNetSpatioTemporalConditionModel with the norms of the original: diffusers has 1e-6 in some blocks."""
     from diffusers import UNetSpatioTemporalConditionModel
 
@@ -211,7 +291,7 @@ def svd() -> Any:
     unet = UNetSpatioTemporalConditionModel(
         block_out_channels=CHANNELS,
         num_attention_heads=tuple(channels // HEAD for channels in CHANNELS),
-        cross_attention_dim=TEXT,
+        cross_attention_dim=text,
     )
     for name, module in unet.named_modules():
         if "_res_block.norm" in name:
@@ -228,17 +308,25 @@ def svd_out(unet: Any, call: Call, frames: int = FRAMES) -> Tensor:
     return rearrange(out, "b f c h w -> (b f) c h w")
 
 
-def one_call(model: Any, frames: int = FRAMES, positive: dict | None = None) -> Call:
-    """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond together."""
+def one_call(
+    model: Any, frames: int = FRAMES, positive: dict | None = None, negative: dict | None = None
+) -> Call:
+    """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond together.
+
+    `positive` and `negative` stand beside the texts; without `negative` both have the same.
+    """
     import comfy.sample
 
     calls = []
 
     def keep(_unet: nn.Module, args: tuple, kwargs: dict, out: Tensor) -> None:
-        calls.append(Call(args[0], args[1], kwargs["context"], kwargs.get("y"), out))
+        chunks = kwargs["transformer_options"]["cond_or_uncond"]
+        calls.append(Call(args[0], args[1], kwargs["context"], kwargs.get("y"), out, chunks))
 
     torch.manual_seed(1)
-    conds = [[[torch.randn(1, 7, TEXT), dict(positive or {})]] for _ in range(2)]
+    positive = positive or {}
+    beside = (positive, positive if negative is None else negative)
+    conds = [[[torch.randn(1, 7, TEXT), dict(options)]] for options in beside]
     handle = model.model.diffusion_model.register_forward_hook(keep, with_kwargs=True)
     noise, latent = torch.randn(frames, 4, *SIZE), torch.zeros(frames, 4, *SIZE)
     try:

@@ -21,6 +21,11 @@ from video_ldm.temporal.formats.motion_modules import position_table
 from video_ldm.temporal.formats.strangers import describe
 
 LISTINGS = json.loads(lzma.decompress((Path(__file__).parent / "listings.json.xz").read_bytes()))
+PROJECTOR = {
+    key: shape for key, shape in LISTINGS["dynamicrafter_512"].items() if key.startswith("image_proj_model.")
+}
+# its listing is of the UNet alone; the projector in its checkpoint is that of DynamiCrafter with fewer queries
+LISTINGS["videocrafter1_i2v"] |= {**PROJECTOR, "image_proj_model.latents": [1, 16, 1024]}
 LOADED = {
     "animatediff_v1": "AnimateDiff v1 (original",
     "animatediff_v2": "AnimateDiff v2 (original",
@@ -47,6 +52,7 @@ MODELS = {
     "videocrafter1_t2v_512": "VideoCrafter1 for 512 x 320 (original",
     "videocrafter1_t2v_1024": "VideoCrafter1 for 1024 x 576 (original",
     "videocrafter2_t2v": "VideoCrafter2 (original",
+    "videocrafter1_i2v": "VideoCrafter1 for image to video (original",
     "lavie_base": "LaVie (original",
     "lavie_interpolation": "LaVie interpolation (original",
     "seine": "SEINE (original",
@@ -65,7 +71,6 @@ NAMED = {
     "dynamicrafter_256": "DynamiCrafter for 256",
     "dynamicrafter_512": "DynamiCrafter or ToonCrafter",
     "dynamicrafter_1024": "DynamiCrafter or ToonCrafter",
-    "videocrafter1_i2v": "VideoCrafter1 for image to video",
     "i2vgen_xl_diffusers": "I2VGen-XL",
     "upscale_a_video_vae_video": "video VAE of Upscale-A-Video",
     "upscale_a_video_vae_3d": "a VAE; load it with Load VAE",

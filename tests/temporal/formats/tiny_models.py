@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
-from video_ldm.temporal.formats import modelscope, svd
+from video_ldm.temporal.formats import inside, lvdm, modelscope, svd
 from video_ldm.temporal.formats.unet_shapes import image_shapes
+from video_ldm.temporal.layers.picture import PictureConfig
 from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import TemporalStack
 
@@ -30,13 +34,32 @@ def svd_weights() -> dict[str, Tensor]:
 
 def modelscope_weights() -> dict[str, Tensor]:
     """ModelScope, with `SHAPE` in the place of its own in `formats.lvdm`."""
-    family = modelscope.DIFFUSERS
+    return weights_of(modelscope.DIFFUSERS)
+
+
+def weights_of(family: Any) -> dict[str, Tensor]:
+    """Any family whose UNet is `SHAPE`, under the names of its files; of Stable Video Diffusion diffusers'."""
+    if family is svd.DIFFUSERS:
+        return svd_weights()
     stack = sine_init(TemporalStack(family.stack_config())).half()
-    weights = _random(family.image_keys(), image_shapes(SHAPE))
-    for own, keys in family.temporal_keys(stack).items():
-        for key, part in zip(keys, stack.state_dict()[own].chunk(len(keys)), strict=True):
-            weights[key] = part[..., None].clone() if part.ndim == 4 else part.clone()  # a convolution
-    return weights
+    channels, convolutions = getattr(family, "in_channels", 4), isinstance(family, inside.InsideFamily)
+    weights = _random(family.image_keys(), image_shapes(SHAPE, channels, linear=not convolutions))
+    own = stack.state_dict()
+    for key, names in family.temporal_keys(stack).items():
+        for name, part in zip(names, own[key].chunk(len(names)), strict=True):
+            is_conv = part.ndim == 4 and not convolutions
+            weights[name] = (part[..., None] if is_conv else part).clone()
+    queries = weights.get(lvdm.QUERIES)
+    return weights if queries is None else {**weights, lvdm.QUERIES: queries[None]}
+
+
+def narrow(family: Any) -> Any:
+    """A family in the size of `SHAPE`; those of the LVDM line take it from `formats.lvdm`."""
+    if isinstance(family, inside.InsideFamily):
+        return replace(family, unet=SHAPE)
+    if isinstance(family, svd.SvdFamily) or family.config.picture is None:
+        return family
+    return replace(family, config=replace(family.config, picture=PictureConfig(4, 2, 8, 1, 1)))
 
 
 def _random(keys: dict[str, str], shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
