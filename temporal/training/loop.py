@@ -1,6 +1,6 @@
 """Training of temporal layers on a frozen image model (paper section 3.1).
 
-Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e).
+Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e); pooled (b p).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,19 @@ logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 15.0
 
-Denoise = Callable[[Tensor, Tensor, Tensor, TemporalStack, Clip], Tensor]
+
+class Denoise(Protocol):
+    """An image model with temporal layers, as training knows it; `pooled` text goes to models that want it (SDXL)."""
+
+    def __call__(
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        text: Tensor,
+        stack: TemporalStack,
+        clip: Clip,
+        pooled: Tensor | None = None,
+    ) -> Tensor: ...
 
 
 class Trainer:
@@ -85,20 +97,19 @@ class Trainer:
 
     def loss(self, batch: Batch) -> Tensor:
         """Denoising loss of a batch (scalar)."""
-        schedule = self.batches.schedule
-        x, noise, t, signal = (v.to(self.device) for v in (batch.latents, batch.noise, batch.t, batch.signal))
-        text = batch.text.to(self.device)
-        known = self.stack.config.known_frames
+        schedule, batch = self.batches.schedule, batch.to(self.device)
+        x, t, known = batch.latents, batch.t, self.stack.config.known_frames
         clip = Clip(
             num_frames=self.config.num_frames,
-            fps=batch.fps.to(self.device),
-            text=text,
-            known_latents=batch.known_latents.to(self.device) if known else None,
-            known_mask=batch.known_mask.to(self.device) if known else None,
+            fps=batch.fps,
+            text=batch.text,
+            known_latents=batch.known_latents if known else None,
+            known_mask=batch.known_mask if known else None,
         )
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            noisy = schedule.add_noise(x, noise, t, signal)
-            prediction = self.denoise(noisy, t, text, self.stack, self.stack.prepare(clip))
+            noisy = schedule.add_noise(x, batch.noise, t, batch.signal)
+            clip = self.stack.prepare(clip)
+            prediction = self.denoise(noisy, t, batch.text, self.stack, clip, batch.pooled)
         weight = schedule.weight(t, self.config.weight_limit)
         return denoising_loss(prediction, schedule.training_target(x, noisy, t), weight)
 
