@@ -83,7 +83,9 @@ def _cache_of_videos(
     videos, size = find_videos(folder), parse_size(args.size)
     needed = (config.num_frames - 1) * min(config.strides) + 1
     stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption) for v in videos]
-    source = f"{host.fingerprint(models.vae.first_stage_model.state_dict())} {size} {args.fps:g} {needed} {stamps}"
+    source = (
+        f"{host.fingerprint(models.vae.first_stage_model.state_dict())} {size} {args.fps:g} {needed} {stamps}"
+    )
     target = folder / "video_ldm_cache"
     if cache.is_current(target, source):
         return target

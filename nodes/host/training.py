@@ -29,7 +29,6 @@ from ...temporal.training.loop import Denoise
 from ...temporal.training.schedule import NoiseSchedule
 from .hooks import inserted
 
-
 Vector = Callable[[Tensor, int, int], Tensor]  # pooled text (b p), width, height -> (b a)
 PROBE = "a red circle, 3 dogs & the sea at night (moving to the left)"
 PIXELS = 8  # a side of what one place of a latent stands for
@@ -136,7 +135,9 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
         if noisy.device.type == "cpu":
             given["transformer_options"]["optimized_attention_override"] = _plain_attention
         if vector is not None:
-            y = vector(pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(noisy.device, unet.dtype)
+            y = vector(pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
+                noisy.device, unet.dtype
+            )
             given["y"] = repeat(y, "b a -> (b f) a", f=clip.num_frames)
         context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
         with inserted(unet, stack, clip):

@@ -37,9 +37,10 @@ def fresh_stack(models) -> TemporalStack:
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
     """Fresh layers: a prediction of ours is the one that the host's own guider makes for the same prompt and size."""
     import comfy.samplers
-    import nodes
     from video_ldm.nodes.host import training
     from video_ldm.temporal.clip import Clip
+
+    import nodes
 
     latent, sigma = torch.randn(3, 4, 5, 6), 2.0
     guider = comfy.samplers.CFGGuider(models.model)

@@ -66,7 +66,8 @@ def known_to_host() -> Iterator[None]:
 
     class TinySDXL(comfy.supported_models.SDXL):
         unet_config = {
-            key: UNET[key] for key in ("model_channels", "context_dim", "adm_in_channels", "transformer_depth")
+            key: UNET[key]
+            for key in ("model_channels", "context_dim", "adm_in_channels", "transformer_depth")
         }
 
         def clip_target(self, state_dict=None):
