@@ -36,13 +36,13 @@ class Batch:
     fps: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch on a device, copied without waiting where that is a GPU."""
+        """The batch on a device, copied without waiting where that is a GPU; frame rates stay, as they are looked at."""
         pinned = torch.device(device).type == "cuda"
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {
             name: (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
             for name, value in given.items()
-            if value is not None
+            if value is not None and name != "fps"
         }
         return replace(self, **moved)
 

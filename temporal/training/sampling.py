@@ -9,7 +9,6 @@ import dataclasses
 from itertools import pairwise
 
 import torch
-from einops import repeat
 from torch import Tensor
 
 from ..clip import Clip
@@ -42,11 +41,11 @@ def ddim(
         )
     )
     x = noise
-    times = torch.linspace(schedule.num_steps - 1, 0, steps + 1).round().long()
+    times = [round((schedule.num_steps - 1) * (1 - step / steps)) for step in range(steps + 1)]
     for now, after in pairwise(times):
-        t = repeat(now.to(x.device), "-> n", n=2 * len(x))
+        t = torch.full((2 * len(x),), now, device=x.device)
         with_text, without = denoise(torch.cat([x, x]), t, both, stack, clip, pooled).float().chunk(2)
         prediction = without + guidance * (with_text - without)
         clean, direction = schedule.split(x, prediction, t[: len(x)])
-        x = schedule.add_noise(clean, direction, after.to(x.device).expand(len(x))) if after > 0 else clean
+        x = schedule.add_noise(clean, direction, torch.full_like(t[: len(x)], after)) if after > 0 else clean
     return x
