@@ -5,9 +5,6 @@ Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e); poole
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -20,11 +17,8 @@ from .batches import Batch, BatchSource
 from .config import TrainingConfig
 from .ema import ExponentialMovingAverage
 from .loss import denoising_loss
+from .running import Run
 from .schedule import learning_rate
-
-logger = logging.getLogger(__name__)
-
-LOG_SECONDS = 15.0
 
 
 class Denoise(Protocol):
@@ -41,7 +35,7 @@ class Denoise(Protocol):
     ) -> Tensor: ...
 
 
-class Trainer:
+class Trainer(Run):
     """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`, and the
     optimiser is built from the stack's parameters alone, so nothing else can change."""
 
@@ -56,21 +50,6 @@ class Trainer:
         self.average = ExponentialMovingAverage(stack, self.config.ema)
         self.step = 0
         self.losses: list[float] = []
-
-    def run(self, until: int | None = None, after_step: Callable[[Trainer], None] | None = None) -> None:
-        """Train up to step `until` (default: all); `after_step` is called after each one."""
-        until = self.config.steps if until is None else min(until, self.config.steps)
-        begin, first = time.monotonic(), self.step
-        logged = begin
-        while self.step < until:
-            self.losses.append(self.train_step())
-            self.step += 1
-            now = time.monotonic()
-            if now - logged > LOG_SECONDS or self.step == until:
-                self._log(now - begin, self.step - first)
-                logged = now
-            if after_step is not None:
-                after_step(self)
 
     def train_step(self) -> float:
         """One optimiser step; returns the loss. Raises IncompatibleModelError when the loss is not a number."""
@@ -136,19 +115,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         self.step, self.losses = state["step"], list(state["losses"])
-
-    def _log(self, seconds: float, done: int) -> None:
-        left = seconds / done * (self.config.steps - self.step)
-        recent = self.losses[-50:]
-        clips = done * self.config.batch * self.config.accumulate / seconds
-        logger.info(
-            "step %d of %d, loss %.4f, %.1f clips per second, %s left",
-            self.step,
-            self.config.steps,
-            sum(recent) / len(recent),
-            clips,
-            time.strftime("%H:%M:%S", time.gmtime(left)),
-        )
 
 
 def parameter_groups(stack: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
