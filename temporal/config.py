@@ -6,23 +6,13 @@ The names of the fields are part of a file's description: they do not change.
 from dataclasses import dataclass
 
 from . import description
+from .family_plans import image_plan, inside_plan, lvdm_plan, motion_plan, norm_plan, volume_plan
 from .known_channels import Condition
 from .layers.image import ImageKind
 from .layers.inside import InsideConfig
 from .layers.lvdm import LvdmConfig
 from .layers.motion import MotionConfig
-from .plan import (
-    Placement,
-    Site,
-    UNetShape,
-    image_plan,
-    inside_plan,
-    lvdm_plan,
-    motion_plan,
-    norm_plan,
-    plan,
-    volume_plan,
-)
+from .plan import Placement, Site, UNetShape, plan
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ...temporal.stack import StackConfig, TemporalStack
 from ...temporal.training import cache, checkpoint, report
 from ...temporal.training.batches import BatchSource
 from ...temporal.training.config import TrainingConfig
-from ...temporal.training.loop import Denoise, Trainer
+from ...temporal.training.loop import Trainer
 from ...temporal.training.sampling import ddim
 from ..host import training as host
 from ..host.shapes import base_name, unet_shape
@@ -43,12 +43,13 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     stack = new_or_given_stack(models, config, args.init).to(device)
     if args.compile:
         host.compile_blocks(unet, stack)
-    trainer = Trainer(stack, host.denoiser(unet), batches, device.type, args.workers)
+    denoise = host.denoiser(unet, host.vector_of(models.model))
+    trainer = Trainer(stack, denoise, batches, device.type, args.workers)
     state = out.with_suffix(".state.pt")
     if args.resume:
         trainer.load_state_dict(checkpoint.load_state(state))
         logger.info("resumed at step %d", trainer.step)
-    prompts = prompt_embeddings(models, args.prompt or list(clips.captions[1 : 1 + SAMPLES]))
+    prompts = embed(models, ["", *(args.prompt or clips.captions[1 : 1 + SAMPLES])])
 
     def after_step(trainer: Trainer) -> None:
         last = trainer.step == config.steps
@@ -70,10 +71,10 @@ def prepare_clips(
     folder: Path, models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace
 ) -> cache.ClipCache:
     """The clips as latents and text embeddings, from a cache where it is still good."""
-    encoder = host.fingerprint(models.clip.cond_stage_model)
+    encoder = host.text_fingerprint(models.clip)
     if not (folder / cache.INDEX).is_file():
         folder = _cache_of_videos(folder, models, config, args)
-    cache.encode_captions(folder, encoder, lambda captions: host.encode_captions(models.clip, captions))
+    cache.encode_captions(folder, encoder, lambda captions: embed(models, captions))
     return cache.open_cache(folder, encoder)
 
 
@@ -83,7 +84,9 @@ def _cache_of_videos(
     videos, size = find_videos(folder), parse_size(args.size)
     needed = (config.num_frames - 1) * min(config.strides) + 1
     stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption) for v in videos]
-    source = f"{host.fingerprint(models.vae.first_stage_model)} {size} {args.fps:g} {needed} {stamps}"
+    source = (
+        f"{host.fingerprint(models.vae.first_stage_model.state_dict())} {size} {args.fps:g} {needed} {stamps}"
+    )
     target = folder / "video_ldm_cache"
     if cache.is_current(target, source):
         return target
@@ -144,29 +147,33 @@ def write_layers(out: Path, trainer: Trainer, args: argparse.Namespace) -> None:
     save_stack(out, half, notes)
 
 
-def prompt_embeddings(models: host.Checkpoint, prompts: list[str]) -> Tensor:
-    """The empty text and the prompts, (1 + prompts m e)."""
-    return host.encode_captions(models.clip, ["", *prompts])
+def embed(models: host.Checkpoint, captions: list[str]) -> cache.Embedded:
+    """Text (captions m e), and pooled text (captions p) for an image model that wants it."""
+    text, pooled = host.encode_texts(models.clip, captions)
+    return text, None if host.vector_of(models.model) is None else pooled
 
 
 def sample_clips(
-    trainer: Trainer, models: host.Checkpoint, prompts: Tensor, guidance: float
+    trainer: Trainer, models: host.Checkpoint, prompts: cache.Embedded, guidance: float
 ) -> tuple[list[Tensor], float]:
-    """One clip per prompt from the averaged layers, frames (f h w 3), and their frame rate."""
+    """One clip per prompt after the first, which is empty, from the averaged layers: frames (f h w 3), their frame rate."""
     stack, schedule, config = trainer.stack, trainer.batches.schedule, trainer.config
     shape = (config.num_frames, *trainer.batches.cache.latents.shape[1:])
     fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
-    prompts = prompts.to(trainer.device)
+    texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
     clips = []
     with (
         trainer.average.applied_to(stack),
         torch.autocast(trainer.device, torch.bfloat16, enabled=config.precision == "bf16"),
     ):
-        for number, text in enumerate(prompts[1:]):
-            generator = torch.Generator().manual_seed(number)
+        for number in range(1, len(texts)):
+            generator = torch.Generator().manual_seed(number - 1)
             noise = torch.randn(shape, generator=generator).to(trainer.device)
             clip = Clip(num_frames=config.num_frames, fps=fps)
-            denoise: Denoise = trainer.denoise
-            latents = ddim(denoise, stack, schedule, noise, text[None], prompts[:1], clip, guidance=guidance)
+            pair = None if pooled is None else pooled[[number, 0]]
+            text, empty = texts[number : number + 1], texts[:1]
+            latents = ddim(
+                trainer.denoise, stack, schedule, noise, text, empty, clip, guidance=guidance, pooled=pair
+            )
             clips.append(host.decode_frames(models.model, models.vae, latents))
     return clips, fps

@@ -1,15 +1,18 @@
 """The host's image model, text encoder and autoencoder as training sees them: plain callables and numbers.
 
-Shapes: noisy ((b f) c h w); t ((b f),); text (b m e); frames (f h w 3) float 0..1; latents (f c h w).
+Shapes: noisy ((b f) c h w); t ((b f),); text (b m e); pooled (b p); frames (f h w 3) float 0..1;
+latents (f c h w).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import comfy.model_base
 import comfy.model_management as mm
 import comfy.sd
 import folder_paths
@@ -25,6 +28,10 @@ from ...temporal.stack import TemporalStack
 from ...temporal.training.loop import Denoise
 from ...temporal.training.schedule import NoiseSchedule
 from .hooks import inserted
+
+Vector = Callable[[Tensor, int, int], Tensor]  # pooled text (b p), width, height -> (b a)
+PROBE = "a red circle, 3 dogs & the sea at night (moving to the left)"
+PIXELS = 8  # a side of what one place of a latent stands for
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,17 @@ def training_device() -> torch.device:
 def noise_schedule(model: Any) -> NoiseSchedule:
     """The schedule and prediction target of a MODEL; refuses models whose conditioning training does not make."""
     kind = model.model.model_type.name
-    if kind not in ("EPS", "V_PREDICTION") or model.model.adm_channels:
+    known = not model.model.adm_channels or isinstance(model.model, comfy.model_base.SDXL)
+    if kind not in ("EPS", "V_PREDICTION") or not known:
         raise IncompatibleModelError(
-            f"Temporal layers train on SD 1.x and SD 2.x image models; this one is a {type(model.model).__name__} ({kind})."
+            f"Temporal layers train on SD 1.x, SD 2.x and SDXL image models; this one is a {type(model.model).__name__} "
+            f"({kind}). Give the checkpoint of such a model."
+        )
+    config = model.model.model_config.unet_config
+    if config["in_channels"] != config["out_channels"]:
+        raise IncompatibleModelError(
+            f"The image model takes in {config['in_channels']} channels instead of {config['out_channels']}, as inpainting models "
+            "do; give the plain checkpoint it was made from, on which layers for both can be trained."
         )
     sigmas = model.get_model_object("model_sampling").sigmas.float().cpu()
     return NoiseSchedule(1 / (1 + sigmas**2), "eps" if kind == "EPS" else "v")
@@ -95,14 +110,38 @@ def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
     return unet
 
 
-def denoiser(unet: nn.Module) -> Denoise:
-    """The UNet with temporal layers as a function: `denoise(noisy, t, text, stack, clip) -> prediction`."""
+def vector_of(model: Any) -> Vector | None:
+    """What a MODEL is given beside the tokens, as a function of pooled text and size in pixels; None: nothing."""
+    base = model.model
+    if not base.adm_channels:
+        return None
+    return lambda pooled, width, height: base.encode_adm(pooled_output=pooled, width=width, height=height)
 
-    def denoise(noisy: Tensor, t: Tensor, text: Tensor, stack: TemporalStack, clip: Clip) -> Tensor:
+
+def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
+    """The UNet with temporal layers as a function of noisy latents; the host may move its weights away between calls."""
+
+    def denoise(
+        noisy: Tensor,
+        t: Tensor,
+        text: Tensor,
+        stack: TemporalStack,
+        clip: Clip,
+        pooled: Tensor | None = None,
+    ) -> Tensor:
+        given: dict[str, Any] = {"transformer_options": {}}
+        if next(unet.parameters()).device != noisy.device:
+            unet.to(noisy.device)
+        if noisy.device.type == "cpu":
+            given["transformer_options"]["optimized_attention_override"] = _plain_attention
+        if vector is not None:
+            y = vector(pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
+                noisy.device, unet.dtype
+            )
+            given["y"] = repeat(y, "b a -> (b f) a", f=clip.num_frames)
         context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
-        options = {"optimized_attention_override": _plain_attention} if noisy.device.type == "cpu" else {}
         with inserted(unet, stack, clip):
-            return unet(noisy.to(unet.dtype), t, context=context, transformer_options=options)
+            return unet(noisy.to(unet.dtype), t, context=context, **given)
 
     return denoise
 
@@ -121,11 +160,18 @@ def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
         block.forward = torch.compile(block.forward)
 
 
-@torch.inference_mode()
 def encode_captions(clip: Any, captions: list[str]) -> Tensor:
     """Text embeddings of captions, (captions m e)."""
-    rows = [clip.encode_from_tokens(clip.tokenize(caption)).float().cpu() for caption in captions]
-    return torch.cat(rows).clone()
+    return encode_texts(clip, captions)[0]
+
+
+@torch.inference_mode()
+def encode_texts(clip: Any, captions: list[str]) -> tuple[Tensor, Tensor]:
+    """Embeddings of captions, (captions m e), and pooled ones, (captions p); of long captions the part that fits in one."""
+    rows = [clip.encode_from_tokens(clip.tokenize(text), return_pooled=True) for text in ("", *captions)]
+    tokens = [row.float().cpu()[:, : rows[0][0].shape[1]] for row, _ in rows[1:]]
+    pooled = [row.float().cpu() for _, row in rows[1:]]
+    return torch.cat(tokens).clone(), torch.cat(pooled).clone()
 
 
 @torch.inference_mode()
@@ -140,9 +186,15 @@ def decode_frames(model: Any, vae: Any, latents: Tensor) -> Tensor:
     return vae.decode(model.model.process_latent_out(latents.float())).cpu()
 
 
-def fingerprint(module: nn.Module) -> str:
-    """Short name of a module's weights: equal weights, equal name; used to tell whether a cache is still good."""
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Short name of named tensors: equal ones, equal name; used to tell whether a cache is still good."""
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}{value.double().sum().item():.6e}".encode())
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.cpu().double().sum().item():.6e}".encode())
     return digest.hexdigest()[:16]
+
+
+def text_fingerprint(clip: Any) -> str:
+    """The same for text encoders, by what they make of a text: some of their weights are in no file and have no say."""
+    text, pooled = encode_texts(clip, [PROBE])
+    return fingerprint({"text": text, "pooled": pooled})

@@ -112,7 +112,8 @@ def augmented(model: Any, images: Tensor, amount: float, seed: int, shared: bool
         return pixels
     shape = tuple(pixels.shape[1:])
     noise = [frame_noise(shape, seed, AUGMENTATION, 0 if shared else n) for n in range(len(pixels))]
-    return model.model.noise_augmentor.q_sample(pixels, torch.tensor([level]), torch.stack(noise).to(pixels))
+    step = torch.tensor([level], device=pixels.device)
+    return model.model.noise_augmentor.q_sample(pixels, step, torch.stack(noise).to(pixels))
 
 
 def with_given(conditioning: list, seen: Tensor, level: int) -> list:

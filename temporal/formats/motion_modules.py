@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
+from ..family_plans import motion_plan
 from ..files import WeightsFile, assign_weights, shown
 from ..layers.motion import MotionConfig
 from ..layers.position import FrameTable
-from ..plan import SD1, SDXL, UNetShape, motion_plan
+from ..plan import SD1, SDXL, UNetShape
 from ..stack import StackConfig, TemporalStack
 from .facts import FACTS
 from .image_parts import ImagePart, image_part

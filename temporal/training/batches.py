@@ -1,11 +1,11 @@
 """Random training batches from a clip cache.
 
-Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); fps (b,).
+Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); pooled (b p); fps (b,).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -30,10 +30,22 @@ class Batch:
     t: Tensor
     signal: Tensor
     text: Tensor
+    pooled: Tensor | None  # where the image model wants it
     known_latents: Tensor
     known_mask: Tensor
     fps: Tensor
     num_frames: int
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on a device, copied without waiting where that is a GPU; frame rates stay, as they are looked at."""
+        pinned = torch.device(device).type == "cuda"
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {
+            name: (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
+            for name, value in given.items()
+            if isinstance(value, Tensor) and name != "fps"
+        }
+        return replace(self, **moved)
 
 
 class BatchSource:
@@ -69,6 +81,7 @@ class BatchSource:
             t=repeat(t, "b -> (b f)", f=num_frames),
             signal=repeat(self._signal(t, generator), "b -> (b f)", f=num_frames),
             text=self.cache.embedding(text),
+            pooled=self.cache.pooled_embedding(text),
             known_latents=torch.cat(known) * rearrange(mask, "n -> n 1 1 1"),
             known_mask=mask,
             fps=torch.tensor(rates),

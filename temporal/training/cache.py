@@ -2,9 +2,9 @@
 
 A cache is a folder: `latents.npy` (all frames of all clips, one after the other), `index.json`, written last, so that
 a folder with an index is complete, and `text-ENCODER.npy` for each text encoder that was used on it (one row per unique
-caption, row 0 the empty one).
+caption, row 0 the empty one), with `pooled-ENCODER.npy` beside it where the image model wants that too (SDXL).
 
-Shapes: latents (frames c h w) float16, scaled as the UNet sees them; text (captions m e) float16.
+Shapes: latents (frames c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled (captions p) float16.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch import Tensor
 
 from ..errors import CheckpointFormatError, InvalidInputError
 
+Embedded = tuple[Tensor, Tensor | None]  # text (captions m e), pooled (captions p)
+
 FORMAT = "video_ldm.clip_cache"
 VERSION = 1
 INDEX, LATENTS = "index.json", "latents.npy"
@@ -37,6 +39,7 @@ class ClipCache:
     offsets: np.ndarray
     caption_ids: np.ndarray
     fps: np.ndarray
+    pooled: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.caption_ids)
@@ -52,6 +55,12 @@ class ClipCache:
     def embedding(self, caption_ids: Sequence[int]) -> Tensor:
         """Text embeddings (b m e) float32; row 0 is the empty caption."""
         return torch.from_numpy(np.asarray(self.text[list(caption_ids)], dtype=np.float32))
+
+    def pooled_embedding(self, caption_ids: Sequence[int]) -> Tensor | None:
+        """Pooled text embeddings (b p) float32, None for image models that have no use for them."""
+        if self.pooled is None:
+            return None
+        return torch.from_numpy(np.asarray(self.pooled[list(caption_ids)], dtype=np.float32))
 
 
 def write_cache(
@@ -101,18 +110,19 @@ def write_index(
 
 
 def encode_captions(
-    folder: str | os.PathLike, encoder: str, encode: Callable[[list[str]], Tensor], chunk: int = 64
+    folder: str | os.PathLike, encoder: str, encode: Callable[[list[str]], Embedded], chunk: int = 64
 ) -> None:
-    """Store the embedding (m e) of each unique caption under the encoder's name, unless it is there already."""
+    """Store what `encode` makes of each unique caption under the encoder's name, unless it is there already."""
     folder = Path(folder)
     captions = read_index(folder)["captions"]
     path = folder / f"text-{encoder}.npy"
     if path.is_file() and len(np.load(path, mmap_mode="r")) == len(captions):
         return
-    rows = [encode(captions[i : i + chunk]).to(torch.float16).numpy() for i in range(0, len(captions), chunk)]
-    temporary = folder / "text.partial.npy"
-    np.save(temporary, np.concatenate(rows))
-    temporary.replace(path)
+    chunks = [encode(captions[i : i + chunk]) for i in range(0, len(captions), chunk)]
+    pooled = [rows for _, rows in chunks if rows is not None]
+    if pooled:  # first, so that a cache with text has both
+        _save(folder / f"pooled-{encoder}.npy", pooled)
+    _save(path, [text for text, _ in chunks])
 
 
 def is_current(folder: str | os.PathLike, source: str) -> bool:
@@ -150,7 +160,15 @@ def open_cache(folder: str | os.PathLike, encoder: str) -> ClipCache:
             f"The parts of the clip cache in {folder} do not fit together; prepare it again."
         )
     arrays = (np.asarray(index[name]) for name in ("offsets", "caption_ids", "fps"))
-    return ClipCache(latents, text, tuple(index["captions"]), *arrays)
+    path = folder / f"pooled-{encoder}.npy"
+    pooled = np.load(path, mmap_mode="r") if path.is_file() else None
+    return ClipCache(latents, text, tuple(index["captions"]), *arrays, pooled)
+
+
+def _save(path: Path, rows: list[Tensor]) -> None:
+    temporary = path.with_name("text.partial.npy")
+    np.save(temporary, torch.cat(rows).to(torch.float16).numpy())
+    temporary.replace(path)
 
 
 def _as_npy(raw: Path, path: Path, shape: tuple[int, ...]) -> None:

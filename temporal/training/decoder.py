@@ -5,8 +5,6 @@ Shapes: latents (f c h w); frames, decoded (f 3 8h 8w) in 0..1; hidden (f c h w)
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,21 +13,19 @@ from torch import Tensor, nn
 
 from ..decoder import TemporalDecoder
 from ..decoder.plan import DecoderSite
-from ..decoder.streaming import Run
+from ..decoder.streaming import Run as RunDecoder
 from ..errors import IncompatibleModelError
 from .adversary import ClipDiscriminator, adaptive_weight, discriminator_loss, generator_loss
 from .decoder_config import DecoderTrainingConfig
 from .ema import ExponentialMovingAverage
 from .perceptual import FeatureDistance, random_features
+from .running import Run
 from .schedule import learning_rate
 
-logger = logging.getLogger(__name__)
-
-LOG_SECONDS = 15.0
 Draw = Callable[[int], tuple[Tensor, Tensor]]
 
 
-class DecoderTrainer:
+class DecoderTrainer(Run):
     """Trains the temporal layers, and the image decoder's own weights only where `image` lists them.
 
     `run(latents, at_site)` is the image model's decoder, `draw(step)` gives the latents and frames of a step, always
@@ -40,7 +36,7 @@ class DecoderTrainer:
     def __init__(
         self,
         decoder: TemporalDecoder,
-        run: Run,
+        run: RunDecoder,
         draw: Draw,
         config: DecoderTrainingConfig,
         image: nn.Module | None = None,
@@ -65,23 +61,6 @@ class DecoderTrainer:
             self.adversary_optimizer = torch.optim.Adam(parameters, rate, betas=(0.5, 0.9))
         self.step = 0
         self.losses: list[float] = []
-
-    def run(
-        self, until: int | None = None, after_step: Callable[[DecoderTrainer], None] | None = None
-    ) -> None:
-        """Train up to step `until` (default: all); `after_step` is called after each one."""
-        until = self.config.steps if until is None else min(until, self.config.steps)
-        logged = time.monotonic()
-        while self.step < until:
-            self.losses.append(self.train_step())
-            self.step += 1
-            if time.monotonic() - logged > LOG_SECONDS or self.step == until:
-                recent = self.losses[-50:]
-                mean = sum(recent) / len(recent)
-                logger.info("step %d of %d, loss %.4f", self.step, self.config.steps, mean)
-                logged = time.monotonic()
-            if after_step is not None:
-                after_step(self)
 
     def train_step(self) -> float:
         """One step of the decoder and of its adversary; returns the decoder's loss without the adversary.
@@ -238,7 +217,7 @@ def keep_still(decoder: TemporalDecoder) -> None:
 
 
 @torch.no_grad()
-def site_scales(run: Run, latents: Tensor) -> dict[str, float]:
+def site_scales(run: RunDecoder, latents: Tensor) -> dict[str, float]:
     """Standard deviation of the image decoder's activations at every site, by the name of the layer."""
     scales = {}
 

@@ -1,15 +1,12 @@
 """Training of temporal layers on a frozen image model (paper section 3.1).
 
-Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e).
+Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e); pooled (b p).
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +19,25 @@ from .batches import Batch, BatchSource
 from .config import TrainingConfig
 from .ema import ExponentialMovingAverage
 from .loss import denoising_loss
+from .running import Run
 from .schedule import learning_rate
 
-logger = logging.getLogger(__name__)
 
-LOG_SECONDS = 15.0
+class Denoise(Protocol):
+    """An image model with temporal layers, as training knows it; `pooled` text goes to models that want it (SDXL)."""
 
-Denoise = Callable[[Tensor, Tensor, Tensor, TemporalStack, Clip], Tensor]
+    def __call__(
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        text: Tensor,
+        stack: TemporalStack,
+        clip: Clip,
+        pooled: Tensor | None = None,
+    ) -> Tensor: ...
 
 
-class Trainer:
+class Trainer(Run):
     """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`, and the
     optimiser is built from the stack's parameters alone, so nothing else can change."""
 
@@ -53,21 +59,6 @@ class Trainer:
         self.average = ExponentialMovingAverage(stack, self.config.ema)
         self.step = 0
         self.losses: list[float] = []
-
-    def run(self, until: int | None = None, after_step: Callable[[Trainer], None] | None = None) -> None:
-        """Train up to step `until` (default: all); `after_step` is called after each one."""
-        until = self.config.steps if until is None else min(until, self.config.steps)
-        begin, first = time.monotonic(), self.step
-        logged = begin
-        while self.step < until:
-            self.losses.append(self.train_step())
-            self.step += 1
-            now = time.monotonic()
-            if now - logged > LOG_SECONDS or self.step == until:
-                self._log(now - begin, self.step - first)
-                logged = now
-            if after_step is not None:
-                after_step(self)
 
     def train_step(self) -> float:
         """One optimiser step; returns the loss. Raises IncompatibleModelError when the loss is not a number."""
@@ -94,20 +85,19 @@ class Trainer:
 
     def loss(self, batch: Batch) -> Tensor:
         """Denoising loss of a batch (scalar)."""
-        schedule = self.batches.schedule
-        x, noise, t, signal = (v.to(self.device) for v in (batch.latents, batch.noise, batch.t, batch.signal))
-        text = batch.text.to(self.device)
-        known = self.stack.config.known_frames
+        schedule, batch = self.batches.schedule, batch.to(self.device)
+        x, t, known = batch.latents, batch.t, self.stack.config.known_frames
         clip = Clip(
             num_frames=batch.num_frames,
-            fps=batch.fps.to(self.device),
-            text=text,
-            known_latents=batch.known_latents.to(self.device) if known else None,
-            known_mask=batch.known_mask.to(self.device) if known else None,
+            fps=batch.fps,
+            text=batch.text,
+            known_latents=batch.known_latents if known else None,
+            known_mask=batch.known_mask if known else None,
         )
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            noisy = schedule.add_noise(x, noise, t, signal)
-            prediction = self.denoise(noisy, t, text, self.stack, self.stack.prepare(clip))
+            noisy = schedule.add_noise(x, batch.noise, t, batch.signal)
+            clip = self.stack.prepare(clip)
+            prediction = self.denoise(noisy, t, batch.text, self.stack, clip, batch.pooled)
         weight = schedule.weight(t, self.config.weight_limit)
         return denoising_loss(prediction, schedule.training_target(x, noisy, t), weight)
 
@@ -134,19 +124,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         self.step, self.losses = state["step"], list(state["losses"])
-
-    def _log(self, seconds: float, done: int) -> None:
-        left = seconds / done * (self.config.steps - self.step)
-        recent = self.losses[-50:]
-        clips = done * self.config.batch * self.config.accumulate / seconds
-        logger.info(
-            "step %d of %d, loss %.4f, %.1f clips per second, %s left",
-            self.step,
-            self.config.steps,
-            sum(recent) / len(recent),
-            clips,
-            time.strftime("%H:%M:%S", time.gmtime(left)),
-        )
 
 
 def _piece(batches: BatchSource, pieces: int, number: int) -> Batch:

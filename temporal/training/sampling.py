@@ -1,6 +1,6 @@
 """A few lines of DDIM, enough to look at a clip while training.
 
-Shapes: latents ((b f) c h w); text, empty (b m e).
+Shapes: latents ((b f) c h w); text, empty (b m e); pooled (2b p), of the text and of the empty one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import dataclasses
 from itertools import pairwise
 
 import torch
-from einops import repeat
 from torch import Tensor
 
 from ..clip import Clip
@@ -29,6 +28,7 @@ def ddim(
     clip: Clip,
     steps: int = 20,
     guidance: float = 4.0,
+    pooled: Tensor | None = None,
 ) -> Tensor:
     """Clean latents from noise with DDIM (eta 0) and text guidance; known frames come with `clip`."""
     both = torch.cat([text, empty])
@@ -41,11 +41,11 @@ def ddim(
         )
     )
     x = noise
-    times = torch.linspace(schedule.num_steps - 1, 0, steps + 1).round().long()
+    times = [round((schedule.num_steps - 1) * (1 - step / steps)) for step in range(steps + 1)]
     for now, after in pairwise(times):
-        t = repeat(now.to(x.device), "-> n", n=2 * len(x))
-        with_text, without = denoise(torch.cat([x, x]), t, both, stack, clip).float().chunk(2)
+        t = torch.full((2 * len(x),), now, device=x.device)
+        with_text, without = denoise(torch.cat([x, x]), t, both, stack, clip, pooled).float().chunk(2)
         prediction = without + guidance * (with_text - without)
         clean, direction = schedule.split(x, prediction, t[: len(x)])
-        x = schedule.add_noise(clean, direction, after.to(x.device).expand(len(x))) if after > 0 else clean
+        x = schedule.add_noise(clean, direction, torch.full_like(t[: len(x)], after)) if after > 0 else clean
     return x

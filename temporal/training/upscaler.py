@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +21,9 @@ from ..errors import IncompatibleModelError, InvalidInputError
 from ..upscaler.model import VideoUpscaler, enlarge
 from ..upscaler.schedule import add_noise, velocity
 from .ema import ExponentialMovingAverage
-from .loop import LOG_SECONDS, parameter_groups
+from .loop import parameter_groups
+from .running import Run
 from .schedule import learning_rate
-
-logger = logging.getLogger(__name__)
 
 Stage = Literal["spatial", "temporal"]
 Draw = Callable[
@@ -84,7 +81,7 @@ class UpscalerTrainingConfig:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
-class UpscalerTrainer:
+class UpscalerTrainer(Run):
     """Holds the upscaler, the optimiser of the stage it is in and the average of what trains there."""
 
     def __init__(
@@ -94,22 +91,6 @@ class UpscalerTrainer:
         self.step = 0
         self.losses: list[float] = []
         self._enter(config.stage(0))
-
-    def run(
-        self, until: int | None = None, after_step: Callable[[UpscalerTrainer], None] | None = None
-    ) -> None:
-        """Train up to step `until` (default: all); `after_step` is called after each one."""
-        until = self.config.steps if until is None else min(until, self.config.steps)
-        begin, first = time.monotonic(), self.step
-        logged = begin
-        while self.step < until:
-            self.losses.append(self.train_step())
-            self.step += 1
-            if time.monotonic() - logged > LOG_SECONDS or self.step == until:
-                logged = time.monotonic()
-                self._log((logged - begin) / (self.step - first))
-            if after_step is not None:
-                after_step(self)
 
     def train_step(self) -> float:
         """One optimiser step; returns the loss. Raises IncompatibleModelError when the loss is not a number."""
@@ -204,18 +185,6 @@ class UpscalerTrainer:
         if self.stage == "spatial":
             return list(self.upscaler.spatial_parameters())
         return list(self.upscaler.temporal_parameters())
-
-    def _log(self, seconds: float) -> None:
-        recent = self.losses[-50:]
-        logger.info(
-            "step %d of %d (%s), loss %.4f, %.2f s per step, %s left",
-            self.step,
-            self.config.steps,
-            self.stage,
-            sum(recent) / len(recent),
-            seconds,
-            time.strftime("%H:%M:%S", time.gmtime(seconds * (self.config.steps - self.step))),
-        )
 
 
 def write_upscaler(path: str | Path, trainer: UpscalerTrainer, notes: dict[str, str]) -> None:

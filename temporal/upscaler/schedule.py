@@ -13,7 +13,8 @@ SEEDS = 2**63
 
 def signal_and_noise(time: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """alpha and sigma (n 1 1 1) of times (n,): 0 is clean, 1 is pure noise; alpha^2 + sigma^2 = 1."""
-    angle = (time.double() * (math.pi / 2)).reshape(-1, *(1,) * (like.ndim - 1))
+    angle = time.cpu().double() * (math.pi / 2)  # not every device has doubles
+    angle = angle.reshape(-1, *(1,) * (like.ndim - 1))
     return angle.cos().to(like), angle.sin().to(like)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from video_ldm.temporal.layers.inside import InsideConfig
+from video_ldm.temporal.layers.motion import MotionConfig
 
 LATENT = (9, 4, 5, 7)
 
@@ -33,22 +35,49 @@ def per_frame_text(rig) -> list:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "fuse"),
+    ("schedule", "fuse", "loop"),
     [
-        ("standard_static", "pyramid"),
-        ("standard_static", "relative"),
-        ("standard_static", "overlap-linear"),
-        ("standard_uniform", "flat"),
-        ("looped_uniform", "pyramid"),
-        ("batched", "flat"),
+        ("standard_static", "pyramid", False),
+        ("standard_static", "relative", False),
+        ("standard_static", "overlap-linear", False),
+        ("standard_uniform", "flat", False),
+        ("looped_uniform", "pyramid", False),
+        ("looped_uniform", "pyramid", True),
+        ("batched", "flat", False),
     ],
 )
-def test_frames_that_do_not_see_each_other_are_what_they_were(rig, schedule, fuse):
+def test_frames_that_do_not_see_each_other_are_what_they_were(rig, schedule, fuse, loop):
     """With a text of its own each, so that a condition that is not cut shows."""
     positive = per_frame_text(rig)
     plain = rig.sample(rig.model, positive=positive, latent=empty())
-    made = rig.sample(windowed(rig.model, schedule=schedule, fuse=fuse), positive=positive, latent=empty())
+    model = windowed(rig.model, schedule=schedule, fuse=fuse, loop=loop)
+    made = rig.sample(model, positive=positive, latent=empty())
     torch.testing.assert_close(made, plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
+
+
+FAMILIES = {
+    "native": {},
+    "AnimateDiff v3": {"motion": MotionConfig(False, False, False)},
+    "AnimateDiff v2": {"motion": MotionConfig(True, True, True)},
+    "LaVie": {"inside": InsideConfig(positions=True, last=False, causal=False, volume=False)},
+    "SEINE": {"inside": InsideConfig(positions=True, last=True, causal=True, volume=True)},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_windows_side_by_side_are_clips_of_their_own(rig, family):
+    """Without overlap: 8 frames in windows of 4 are what two clips of 4 with the same noise are, for all kinds of layers."""
+    changes = {"known_frames": False, "frame_rate": False, "max_frames": 4} if family != "native" else {}
+    model = rig.with_layers(patcher=rig.stack(0.05, **changes, **FAMILIES[family]))
+
+    def sample(model, first, last):
+        latent = {**empty(last - first), "batch_index": list(range(first, last))}  # whose noise
+        return rig.sample(model, latent=latent)
+
+    made = sample(windowed(model, 4, 0, "batched", "flat"), 0, 8)
+    halves = [sample(model, 0, 4), sample(model, 4, 8)]
+    assert not torch.allclose(made, sample(rig.model, 0, 8), atol=1e-2), "the layers act"
+    torch.testing.assert_close(made, torch.cat(halves), rtol=1e-3, atol=1e-3 * float(made.abs().max()))
 
 
 @pytest.mark.parametrize("num_frames", [1, 3, 4])

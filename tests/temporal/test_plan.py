@@ -3,19 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 
-from video_ldm.temporal.plan import (
-    SD1,
-    SD2,
-    SDXL,
-    X4,
-    UNetShape,
-    inside_plan,
-    lvdm_plan,
-    motion_plan,
-    norm_plan,
-    plan,
-    volume_plan,
-)
+from video_ldm.temporal.family_plans import inside_plan, lvdm_plan, motion_plan, norm_plan, volume_plan
+from video_ldm.temporal.plan import SD1, SD2, SDXL, X4, UNetShape, plan
 
 from .tiny import SHAPE
 

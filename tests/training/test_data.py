@@ -19,7 +19,7 @@ def test_cache_round_trip(tmp_path):
     ]
     write_cache(tmp_path, given, source="these")
     asked = []
-    encode_captions(tmp_path, "tiny", lambda captions: asked.extend(captions) or world.encode(captions))
+    encode_captions(tmp_path, "tiny", lambda captions: asked.extend(captions) or world.embed(captions))
     cache = open_cache(tmp_path, "tiny")
     assert asked == ["", "a", "b"]  # every unique caption once, the empty one first
     assert isinstance(cache.latents, np.memmap)
@@ -40,7 +40,7 @@ def test_text_is_encoded_once_per_encoder(tmp_path):
         raise AssertionError
 
     encode_captions(tmp_path, "tiny", never)
-    encode_captions(tmp_path, "another", world.encode)
+    encode_captions(tmp_path, "another", world.embed)
     assert len(open_cache(tmp_path, "another").text) == 4
 
 

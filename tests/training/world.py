@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.batches import BatchSource
-from video_ldm.temporal.training.cache import encode_captions, open_cache, write_cache
+from video_ldm.temporal.training.cache import Embedded, encode_captions, open_cache, write_cache
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.loop import Trainer
 from video_ldm.temporal.training.schedule import stable_diffusion_schedule
@@ -31,7 +31,9 @@ class ImageModel(nn.Module):
         self.emb = nn.Linear(1, 128)
         self.requires_grad_(False)
 
-    def denoise(self, noisy: Tensor, t: Tensor, text: Tensor, stack: TemporalStack, clip) -> Tensor:
+    def denoise(
+        self, noisy: Tensor, t: Tensor, text: Tensor, stack: TemporalStack, clip, pooled: Tensor | None = None
+    ) -> Tensor:
         """The callable that training knows an image model by."""
         h, emb = self.conv_in(noisy), self.emb(t[:, None] / 1000)
         context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames)
@@ -59,10 +61,15 @@ def encode(captions: list[str]) -> Tensor:
     return torch.stack([tokens * float(sum(caption.encode()) % 17) / 17 for caption in captions])
 
 
+def embed(captions: list[str]) -> Embedded:
+    """The same for a cache, without pooled text."""
+    return encode(captions), None
+
+
 def make_cache(folder: Path, **settings):
     """A cache of those clips on disk, opened."""
     write_cache(folder, clips(**settings))
-    encode_captions(folder, "tiny", encode)
+    encode_captions(folder, "tiny", embed)
     return open_cache(folder, "tiny")
 
 
