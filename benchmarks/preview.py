@@ -1,0 +1,120 @@
+"""What the moving preview costs: sampling through Video KSampler with and without it, in turn, in a running ComfyUI.
+
+    OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.preview                         the toy models at 256 x 256
+    OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.preview --side 512 --rounds 9
+
+The server encodes and sends every preview to a client that is connected, as it does to a browser. Seconds are those between
+the first and the last `progress` of a run, per step; medians over the rounds, after one round that is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "preview.json"
+METHODS = ("none", "latent2rgb")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and write benchmarks/results/preview.json."""
+    parser = argparse.ArgumentParser("python -m video_ldm.benchmarks.preview", description=__doc__)
+    parser.add_argument("--side", type=int, default=256, help="width and height in pixels")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    chosen = parser.parse_args(arguments)
+    seconds = measure(chosen)
+    found = summary(seconds, chosen)
+    chosen.out.parent.mkdir(exist_ok=True)
+    chosen.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    print(json.dumps(found, indent=1))
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds per step of every round, by preview method; the order changes from round to round."""
+    from ..demo.comfy import Host
+
+    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
+    with Host("none") as without, Host("latent2rgb") as preview:
+        clients = dict(zip(METHODS, (without, preview), strict=True))
+        for number in range(chosen.rounds + 1):
+            for method in METHODS[:: 1 if number % 2 else -1]:
+                taken = run(clients[method], graph(chosen, seed=number))
+                if number:
+                    seconds[method].append(taken)
+    return seconds
+
+
+def run(client: Any, prompt: dict[str, Any]) -> float:
+    """Seconds per step of one run."""
+    times: list[float] = []
+
+    def listen(event: str, data: dict[str, Any]) -> None:
+        if event == "progress" and data["node"] == "sample":
+            times.append(time.perf_counter())
+
+    client.run(prompt, listen)
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def graph(chosen: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Text to video with the toy models, as far as the latents."""
+    size = {"width": chosen.side, "height": chosen.side, "batch_size": chosen.frames}
+    sampler = {
+        "seed": seed,
+        "steps": chosen.steps,
+        "cfg": 5.0,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+    }
+    ours = {"cfg_last_frame": 0.0, "noise_type": "independent", "noise_correlation": 0.5, "fps": 8.0}
+    links = {"positive": ["text", 0], "negative": ["no", 0], "latent_image": ["empty", 0]}
+    text = {"clip": ["model", 1]}
+    return {
+        "model": node("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors"),
+        "layers": node(
+            "VLDM_LoadTemporalLayers",
+            **{"model": ["model", 0], "file": "toy_temporal.safetensors", "strength": 1.0},
+        ),
+        "windows": node(
+            "VLDM_VideoWindows",
+            **{"model": ["layers", 0], "context_length": 8, "context_overlap": 2},
+            **{"context_schedule": "standard_static", "fuse_method": "pyramid", "closed_loop": False},
+            **{"repeated_noise": False},
+        ),
+        "text": node("CLIPTextEncode", **text, text="a red circle moving right"),
+        "no": node("CLIPTextEncode", **text, text=""),
+        "empty": node("EmptyLatentImage", **size),
+        "sample": node("VLDM_VideoKSampler", model=["windows", 0], **links, **sampler, **ours, denoise=1.0),
+        "save": node("SaveLatent", samples=["sample", 0], filename_prefix="preview"),
+    }
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """A node in API format."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def summary(seconds: dict[str, list[float]], chosen: argparse.Namespace) -> dict[str, Any]:
+    """Medians, and what the preview adds to a step."""
+    without, preview = (median(seconds[method]) for method in METHODS)
+    each = [b / a - 1 for a, b in zip(*(seconds[method] for method in METHODS), strict=True)]
+    return {
+        **{"side": chosen.side, "frames": chosen.frames, "steps": chosen.steps, "rounds": chosen.rounds},
+        "seconds_per_step": {"without": round(without, 4), "with": round(preview, 4)},
+        "added_percent": {
+            "of_medians": round(100 * (preview / without - 1), 2),
+            "median_of_pairs": round(100 * median(each), 2),
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
