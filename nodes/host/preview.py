@@ -21,17 +21,19 @@ SHARE = 0.02  # of the time that a clip takes may go into its previews
 class AnimatedStrip(Image.Image):
     """A picture whose PNG is animated: the host's preview channel saves it like any other picture."""
 
-    def __init__(self, frames: list[Image.Image], fps: float):
+    def __init__(self, frames: list[Image.Image], fps: float, pace: Pace):
         super().__init__()
-        self.frames, self.fps = frames, fps
+        self.frames, self.fps, self.pace = frames, fps, pace
         self.im, self._mode, self._size = frames[0].im, frames[0].mode, frames[0].size
 
     def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        started = time.monotonic()
         first, *rest = self.frames
         duration = round(1000 / self.fps)
         first.save(
             fp, format="PNG", save_all=True, append_images=rest, duration=duration, loop=0, compress_level=1
         )
+        self.pace.took(time.monotonic() - started)
 
 
 class Pace:
@@ -48,6 +50,10 @@ class Pace:
         """One that was begun at a time of time.monotonic() is ready."""
         now = time.monotonic()
         self.due = now + max(self.pause, (now - started) / SHARE)
+
+    def took(self, seconds: float) -> None:
+        """So much more went into the last one: the server encodes it later, in a thread of its own."""
+        self.due += seconds / SHARE
 
 
 class ClipPreview:
@@ -67,7 +73,7 @@ class ClipPreview:
         with torch.no_grad():
             frames = [self.previewer.decode_latent_to_preview(frame[None]) for frame in x0[::stride]]
         self.pace.made(started)
-        return ("PNG", AnimatedStrip(frames, self.fps / stride), None)
+        return ("PNG", AnimatedStrip(frames, self.fps / stride, self.pace), None)
 
 
 def reduced(frames: Tensor, side: int = STRIP_SIDE) -> Tensor:

@@ -93,7 +93,7 @@ class FrameProgress:
             if self.latest and self.pace.is_due():
                 started = time.monotonic()
                 shown = [picture for frame in self.latest for picture in pictures(frame)]
-                preview = ("PNG", AnimatedStrip(shown, self.fps), None)
+                preview = ("PNG", AnimatedStrip(shown, self.fps, self.pace), None)
                 self.pace.made(started)
         self.bar.update_absolute(self.done, self.total, preview)
         self.time_left(f"frame {self.done} of {self.total}", self.done, self.total)
