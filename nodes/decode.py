@@ -5,6 +5,8 @@ from __future__ import annotations
 from .host import io
 from .host.decode import decode_clip
 from .host.given import given_frames
+from .host.sampling import frame_rate
+from .host.shown import shown_clip
 
 
 class TemporalVAEDecode(io.ComfyNode):
@@ -56,4 +58,6 @@ class TemporalVAEDecode(io.ComfyNode):
         known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
         given = given_frames(samples, known_images)
-        return io.NodeOutput(decode_clip(vae, samples["samples"], chunk_length, overlap, given))
+        fps = frame_rate(samples, otherwise=8.0)
+        frames = decode_clip(vae, samples["samples"], chunk_length, overlap, given, fps)
+        return io.NodeOutput(frames, ui=shown_clip(frames, fps))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .host import io
 from .host.prompts import MotionPrompt
 from .host.sampling import make_guider
+from .host.shown import cfg_curve
 from .sample import cfg_input, cfg_last_frame_input, context_guidance_input, fps_input, motion_prompt_input
 
 
@@ -51,4 +52,5 @@ class VideoGuiderNode(io.ComfyNode):
         context_guidance: float = 1.0,
     ) -> io.NodeOutput:
         scales = (cfg, cfg_last_frame or cfg, context_guidance)
-        return io.NodeOutput(make_guider(model, positive, negative, scales, fps, known_frames, motion_prompt))
+        guider = make_guider(model, positive, negative, scales, fps, known_frames, motion_prompt)
+        return io.NodeOutput(guider, ui=cfg_curve(cfg, cfg_last_frame, known_frames))

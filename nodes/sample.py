@@ -5,6 +5,7 @@ from __future__ import annotations
 from .host import io
 from .host.prompts import MotionPrompt
 from .host.sampling import SAMPLERS, SCHEDULERS, SamplerSettings, sample_clip
+from .host.shown import cfg_curve
 from .prompt import MotionPromptType
 
 NOISE_TYPES = ["independent", "mixed", "progressive"]
@@ -36,9 +37,9 @@ class VideoKSampler(io.ComfyNode):
         motion_prompt: MotionPrompt | None = None,
         **settings: float | int | str,
     ) -> io.NodeOutput:
-        return io.NodeOutput(
-            sample_clip(model, positive, negative, latent_image, SamplerSettings(**settings), motion_prompt)
-        )
+        chosen = SamplerSettings(**settings)
+        made = sample_clip(model, positive, negative, latent_image, chosen, motion_prompt)
+        return io.NodeOutput(made, ui=cfg_curve(chosen.cfg, chosen.cfg_last_frame, made))
 
 
 def _host_inputs() -> list[io.Input]:

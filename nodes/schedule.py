@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..temporal.errors import InvalidInputError
-from ..temporal.travel import MODES, describe, frame_weights, parse_schedule
-from .host import io, ui
+from ..temporal.travel import MODES, curves_of, describe, frame_weights, parse_schedule
+from .host import io
 from .host.prompts import encode_schedule
+from .host.shown import shown_curves
 
 
 class PromptSchedule(io.ComfyNode):
@@ -56,4 +57,7 @@ class PromptSchedule(io.ComfyNode):
         keyframes = parse_schedule(prompts, num_frames)
         weights = frame_weights([frame for frame, _ in keyframes], num_frames, hold=interpolation == "hold")
         conditioning = encode_schedule(clip, keyframes, weights, interpolation == "slerp")
-        return io.NodeOutput(conditioning, ui=ui.PreviewText(describe(keyframes, weights)))
+        names = [f"{frame}: {prompt}" for frame, prompt in keyframes]
+        curves = dict(zip(names, curves_of(weights, len(keyframes)), strict=True))
+        shown = {**shown_curves(curves, "frame"), "text": (describe(keyframes, weights),)}
+        return io.NodeOutput(conditioning, ui=shown)

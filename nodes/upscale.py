@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..temporal.upscaler import UpscaleSettings
-from .host import io, ui
+from .host import io
 from .host.files import VIDEO_UPSCALERS, file_names
-from .host.upscaler import open_upscaler, upscale_clip
+from .host.shown import shown_clip
+from .host.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 
 UpscalerType = io.Custom("VLDM_UPSCALER")
 
@@ -75,7 +76,7 @@ class VideoUpscale(io.ComfyNode):
     @classmethod
     def execute(cls, images: io.Image.Type, upscaler: Any) -> io.NodeOutput:
         made, report = upscale_clip(upscaler, images)
-        return io.NodeOutput(made, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(made, report, ui={**shown_clip(made, PREVIEW_FPS), "text": (report,)})
 
 
 def _quality_inputs() -> list[io.Input]:

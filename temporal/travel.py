@@ -89,6 +89,14 @@ def travel(encoded: Sequence[Tensor], weights: Sequence[Weight], spherical: bool
     )
 
 
+def curves_of(weights: Sequence[Weight], keyframes: int) -> list[list[float]]:
+    """The weight of each keyframe's prompt in every frame."""
+    return [
+        [(1 - part.weight) * (part.start == key) + part.weight * (part.end == key) for part in weights]
+        for key in range(keyframes)
+    ]
+
+
 def describe(keyframes: Sequence[tuple[int, str]], weights: Sequence[Weight]) -> str:
     """The weights of every frame as lines to read."""
     lines = []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+LARGEST_ARCHIVE = 50  # MB
 SYSTEMS = {"OS Independent", "Microsoft :: Windows", "MacOS", "POSIX :: Linux"}
 
 
@@ -48,3 +52,27 @@ def test_systems_and_devices_are_ones_the_registry_knows(project):
 def test_dependencies_have_lower_bounds_and_no_pins(project):
     for dependency in project["project"]["dependencies"]:
         assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", dependency), dependency
+
+
+def test_the_archive_holds_what_an_artist_needs_and_no_more():
+    """`comfy node pack` takes what git tracks, without what .comfyignore names."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("this copy is no git repository")
+    lines = (ROOT / ".comfyignore").read_text("utf-8").splitlines()
+    ignored = tuple(line for line in lines if line and not line.startswith("#"))
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    tracked = listed.stdout.splitlines()
+    packed = [name for name in tracked if not name.startswith(ignored)]
+    assert {name.partition("/")[0] for name in packed} == {
+        *("CHANGELOG.md", "LICENSE", "README.md", "__init__.py", "pyproject.toml", "requirements.txt"),
+        *("demo", "locales", "nodes", "temporal", "web", "workflows"),
+    }
+    assert all(any(name.startswith(pattern) for name in tracked) for pattern in ignored)
+    assert sum((ROOT / name).stat().st_size for name in packed) < LARGEST_ARCHIVE * 2**20
+
+
+def test_no_code_is_refused_by_the_registry():
+    """What `comfy node validate` looks for: exec, eval, several statements on a line."""
+    ruff = [sys.executable, "-m", "ruff", "check", ".", "--select", "S102,S307,E702", "--ignore-noqa"]
+    run = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import comfy.model_management as mm
-import comfy.utils
 import torch
 from comfy.ldm.models.autoencoder import AutoencodingEngine
 from comfy.taesd.taesd import TAESD
@@ -21,6 +20,7 @@ from ...temporal.decoder.streaming import DecoderStream, LatentReader
 from ...temporal.decoder.windows import decode_windows
 from ...temporal.errors import InvalidInputError
 from .given import check_sizes, ends_of
+from .progress import FrameProgress
 from .reference_decoder import ReferenceAutoencoder
 from .vae import TemporalAutoencoder
 
@@ -60,9 +60,14 @@ def stream_frames(
 
 
 def decode_clip(
-    vae: Any, latent: Tensor, chunk_length: int, overlap: int, given: Mapping[int, Tensor] | None = None
+    vae: Any,
+    latent: Tensor,
+    chunk_length: int,
+    overlap: int,
+    given: Mapping[int, Tensor] | None = None,
+    fps: float = 8.0,
 ) -> Tensor:
-    """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a progress bar.
+    """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a moving preview.
 
     `given` frames (h w 3), by their number, come out exactly as they are.
     """
@@ -70,13 +75,13 @@ def decode_clip(
     check_sizes(given, latent, vae.upscale_ratio)
     ends = ends_of(given, num_frames) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
     frames = stream_frames(vae, latent, chunk_length, overlap, ends)
-    progress, images = comfy.utils.ProgressBar(num_frames), None
+    progress, images = FrameProgress(num_frames, fps), None
     for piece in frames:
         if images is None:
             images = piece.new_empty(num_frames, *piece.shape[1:])
         images[done : done + len(piece)] = piece
         done += len(piece)
-        progress.update_absolute(done, num_frames)
+        progress(piece)
     for frame, image in given.items():
         images[frame] = image.to(images)
     return images

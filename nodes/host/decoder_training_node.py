@@ -23,6 +23,7 @@ from ...temporal.training.decoder_config import DecoderTrainingConfig
 from ...temporal.training.frames import FrameStore
 from .decoder_training import open_for_training, trainer
 from .files import TEMPORAL_DECODERS, new_path
+from .progress import TimeLeft
 from .vae import open_temporal_decoder
 
 logger = logging.getLogger(__name__)
@@ -45,12 +46,14 @@ def train_on_images(
         training = trainer(vae, trainable, store, config)
         if resume and state.is_file():
             _go_on(training, checkpoint.load_state(state))
-        progress = comfy.utils.ProgressBar(config.steps)
+        progress, time_left = comfy.utils.ProgressBar(config.steps), TimeLeft()
+        time_left.begin(training.step)
 
         def after_step(training: DecoderTrainer) -> None:
             if training.step % SAVE_EVERY == 0:
                 checkpoint.save_state(state, training.state_dict())
             progress.update_absolute(training.step, config.steps)
+            time_left(f"step {training.step} of {config.steps}", training.step, config.steps)
             mm.throw_exception_if_processing_interrupted()
 
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ...temporal.errors import InvalidInputError
 from ...temporal.rollout import Rollout, digest
 from .interpolate import VideoModel
 from .known import with_frames
+from .progress import SamplingProgress
 from .prompts import at_frames
 from .sampling import FPS_KEY, SamplerSettings, frame_rate, sample_clip
 
@@ -115,13 +117,14 @@ def extend(
         )
     sampler = replace(sampler, fps=frame_rate(latent, sampler.fps))
     clips = []
+    count = len(prompts)
+    progress = SamplingProgress(len(choice.seeds) * count, partial(_part_name, choice.seeds, count))
     for number, seed in enumerate(choice.seeds):
         rollout = Rollout(choice.folder / f"seed_{seed}")
         own = replace(sampler, seed=seed)
         former = _fingerprint(start, choice, video, own, origin)
         segments = _segments(digest(former, weights) if weights else former, former, prompts)
-        bar = (number * len(segments), len(choice.seeds) * len(segments))
-        _predict(rollout, start, choice, segments, video, own, bar)
+        _predict(rollout, start, choice, segments, video, own, progress, number * count)
         clip = rollout.join(start, [(segment.number, segment.key) for segment in segments])
         clips.append({"samples": clip, FPS_KEY: sampler.fps})
     return clips
@@ -155,17 +158,16 @@ def _predict(
     segments: Sequence[Segment],
     video: VideoModel,
     sampler: SamplerSettings,
-    bar: tuple[int, int],
+    progress: SamplingProgress,
+    done: int,
 ) -> None:
     """Make and write the segments that are not on disk; only frames of context stay in memory."""
     context, end = start[-choice.context_frames :], len(start)
-    done, total = bar
     for segment in segments:
         new = rollout.load(segment.number, segment.key, segment.former)
         if new is None:
-            part = (done + segment.number - 1, total)
             frames = range(end - len(context), end - len(context) + choice.segment_length)
-            new = _continue(context, frames, segment, video, sampler, part)
+            new = _continue(context, frames, segment, video, sampler, progress, done)
             rollout.save(segment.number, segment.key, new)
         context, end = torch.cat([context, new])[-choice.context_frames :], end + len(new)
 
@@ -176,12 +178,20 @@ def _continue(
     segment: Segment,
     video: VideoModel,
     sampler: SamplerSettings,
-    part: tuple[int, int],
+    progress: SamplingProgress,
+    done: int,
 ) -> Tensor:
     """New frames (f-n c h w) after the context (n c h w), which is the first of the segment's f frames of the clip."""
     places = tuple((frame, frame) for frame in range(len(context)))
     window = with_frames({"samples": context.new_zeros(len(frames), *context.shape[1:])}, context, places)
     sampler = replace(sampler, seed=(sampler.seed + segment.number * 2**32) % SEEDS)
     prompts = [at_frames(conds, frames) for conds in (segment.positive, video.negative)]
-    made = sample_clip(video.model, *prompts, window, sampler, video.motion, *part)["samples"]
+    part = done + segment.number - 1
+    made = sample_clip(video.model, *prompts, window, sampler, video.motion, progress, part)["samples"]
     return made[len(context) :].float().cpu()
+
+
+def _part_name(seeds: Sequence[int], segments: int, part: int) -> str:
+    """What the node says it is making."""
+    name = f"segment {part % segments + 1} of {segments}"
+    return name if len(seeds) == 1 else f"{name}, seed {seeds[part // segments]}"

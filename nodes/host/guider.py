@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import comfy.samplers
+import latent_preview
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from ...temporal.errors import InvalidInputError
 from ...temporal.guidance import with_context
 from .insertion import animates_image, condition_of, image_motion, layers_know_frames
 from .known import KnownFrames, with_known, without_known
+from .progress import SamplingProgress
 
 
 class VideoGuider(comfy.samplers.CFGGuider):
@@ -22,8 +24,9 @@ class VideoGuider(comfy.samplers.CFGGuider):
     Either way the finished clip holds the given latents exactly, unless the image is to be drawn anew in another style.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, fps: float):
         super().__init__(model)
+        self.fps = fps
         self.last_cfg = self.cfg
         self.context_scale = 1.0
         self.known: KnownFrames | None = None
@@ -78,6 +81,10 @@ class VideoGuider(comfy.samplers.CFGGuider):
         **kwargs: Any,
     ) -> Tensor:
         """As the host's; the given frames are in what comes out, unless it is still noisy."""
+        callback = kwargs.get("callback")
+        if getattr(callback, "__module__", None) == latent_preview.__name__:
+            progress = SamplingProgress()
+            kwargs["callback"] = progress.beside(callback, self.model_patcher, self.fps)
         if self.known is None:
             return super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
         if self.known.latents.shape != latent_image.shape:

@@ -5,8 +5,9 @@ Shapes: f keyframes, c h w a latent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ...temporal.errors import IncompatibleModelError, InvalidInputError
 from ...temporal.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
 from .insertion import layers_know_frames
 from .known import with_frames
+from .progress import SamplingProgress
 from .prompts import MotionPrompt, at_frames
 from .sampling import FPS_KEY, SamplerSettings, frame_rate, sample_clip
 
@@ -54,11 +56,12 @@ def interpolate(
     _check(choice.method, video)
     frames, fps = latent["samples"], frame_rate(latent, sampler.fps)
     counts = _pair_counts(len(frames), choice)
+    progress = SamplingProgress(sum(counts), partial(_part_name, counts))
     for number in range(choice.passes):
         fps *= STRIDE
         settings = replace(sampler, fps=fps, seed=(sampler.seed + number * 2**32) % SEEDS)
         done = sum(counts[:number])
-        fill = _fill(choice, video, settings, STRIDE**number, done, sum(counts))
+        fill = _fill(choice, video, settings, STRIDE**number, progress, done)
         frames = refine(frames, fill, choice.loop, choice.cut_threshold)
     return {"samples": frames, FPS_KEY: fps}
 
@@ -88,8 +91,22 @@ def _pair_counts(frames: int, choice: Interpolation) -> list[int]:
     return counts
 
 
+def _part_name(counts: Sequence[int], part: int) -> str:
+    """What the node says it is making."""
+    number = 0
+    while part >= counts[number]:
+        part -= counts[number]
+        number += 1
+    return f"pass {number + 1} of {len(counts)}, pair {part + 1} of {counts[number]}"
+
+
 def _fill(
-    choice: Interpolation, video: VideoModel, settings: SamplerSettings, density: int, done: int, total: int
+    choice: Interpolation,
+    video: VideoModel,
+    settings: SamplerSettings,
+    density: int,
+    progress: SamplingProgress,
+    done: int,
 ) -> Fill:
     """How the frames between two keyframes are made in one pass, whose keyframes are `density` times the given ones."""
     if choice.method == "linear":
@@ -106,7 +123,7 @@ def _fill(
             at_frames(conds, [number // density] * len(window["samples"]))
             for conds in (video.positive, video.negative)
         ]
-        made = sample_clip(video.model, *prompts, window, own, video.motion, done + number, total)
+        made = sample_clip(video.model, *prompts, window, own, video.motion, progress, done + number)
         return made["samples"][1:-1].to(start)
 
     return sampled

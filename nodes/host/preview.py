@@ -1,11 +1,13 @@
-"""The clip as a small animation in the node that samples it, through the host's preview channel."""
+"""The clip as a small animation in the node that makes it, through the host's preview channel.
+
+Shapes: latents (f c h w), frames (n h w 3) float 0..1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from typing import Any
 
-import comfy.utils
 import latent_preview
 import torch
 from PIL import Image
@@ -13,53 +15,74 @@ from torch import Tensor
 
 MAX_FRAMES = 32
 STRIP_FRAMES, STRIP_SIDE = 16, 256
+SHARE = 0.02  # of the time that a clip takes may go into its previews
 
 
 class AnimatedStrip(Image.Image):
     """A picture whose PNG is animated: the host's preview channel saves it like any other picture."""
 
-    def __init__(self, frames: list[Image.Image], fps: float):
+    def __init__(self, frames: list[Image.Image], fps: float, pace: Pace):
         super().__init__()
-        self.frames, self.fps = frames, fps
+        self.frames, self.fps, self.pace = frames, fps, pace
         self.im, self._mode, self._size = frames[0].im, frames[0].mode, frames[0].size
 
     def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        started = time.monotonic()
         first, *rest = self.frames
         duration = round(1000 / self.fps)
         first.save(
             fp, format="PNG", save_all=True, append_images=rest, duration=duration, loop=0, compress_level=1
         )
+        self.pace.took(time.monotonic() - started)
 
 
-def preview_callback(
-    model: Any, steps: int, fps: float, part: int = 0, parts: int = 1
-) -> Callable[[int, Tensor, Tensor, int], None]:
-    """A sampler callback that moves the host's progress bar and shows the clip so far.
+class Pace:
+    """How often previews are made: so seldom that together they take SHARE of the time, however slow one is."""
 
-    A node that samples several clips moves one bar through all `parts`; this is number `part`.
-    Honours the host's preview method (none, latent2rgb, taesd, auto) and raises the host's interrupt.
-    """
-    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
-    progress = comfy.utils.ProgressBar(parts * steps)
+    def __init__(self, pause: float = 0.0) -> None:
+        self.pause, self.due = pause, 0.0
 
-    def callback(step: int, x0: Tensor, _x: Tensor, total_steps: int) -> None:
-        preview = None if previewer is None else ("PNG", _strip(previewer, x0, fps), None)
-        progress.update_absolute(part * total_steps + step + 1, parts * total_steps, preview)
+    def is_due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() >= self.due
 
-    return callback
+    def made(self, started: float) -> None:
+        """One that was begun at a time of time.monotonic() is ready."""
+        now = time.monotonic()
+        self.due = now + max(self.pause, (now - started) / SHARE)
 
-
-def _strip(previewer: Any, x0: Tensor, fps: float) -> AnimatedStrip:
-    stride = -(-x0.shape[0] // MAX_FRAMES)
-    with torch.no_grad():
-        frames = [previewer.decode_latent_to_preview(frame[None]) for frame in x0[::stride]]
-    return AnimatedStrip(frames, fps / stride)
+    def took(self, seconds: float) -> None:
+        """So much more went into the last one: the server encodes it later, in a thread of its own."""
+        self.due += seconds / SHARE
 
 
-def thumbnails(frames: Tensor) -> list[Image.Image]:
-    """Small pictures of frames (n h w 3) in 0..1; their longest side is at most STRIP_SIDE."""
-    pixels = (255 * frames[..., :3].clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
-    pictures = [Image.fromarray(frame) for frame in pixels]
-    for picture in pictures:
-        picture.thumbnail((STRIP_SIDE, STRIP_SIDE))
-    return pictures
+class ClipPreview:
+    """Strips of a clip's latents as colours; honours the host's preview method (none, latent2rgb, taesd, auto)."""
+
+    def __init__(self, model: Any, fps: float, pace: Pace) -> None:
+        self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        self.fps, self.pace = fps, pace
+
+    def __call__(self, x0: Tensor, at_once: bool = False) -> tuple[str, Image.Image, None] | None:
+        """What the host's progress bar takes as a preview of latents (f c h w); None when it is not time for one."""
+        if self.previewer is None or not (at_once or self.pace.is_due()):
+            return None
+        stride = -(-x0.shape[0] // MAX_FRAMES)
+        x0[0, 0, 0, 0].item()  # a device that is still computing is no cost of the preview
+        started = time.monotonic()
+        with torch.no_grad():
+            frames = [self.previewer.decode_latent_to_preview(frame[None]) for frame in x0[::stride]]
+        self.pace.made(started)
+        return ("PNG", AnimatedStrip(frames, self.fps / stride, self.pace), None)
+
+
+def reduced(frames: Tensor, side: int = STRIP_SIDE) -> Tensor:
+    """Every n-th pixel of frames, so that their longest side is at most `side`."""
+    stride = -(-max(frames.shape[1:3]) // side)
+    return frames[:, ::stride, ::stride, :3]
+
+
+def pictures(frames: Tensor) -> list[Image.Image]:
+    """Frames as pictures."""
+    pixels = (255 * frames[..., :3].float().clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
+    return [Image.fromarray(frame) for frame in pixels]

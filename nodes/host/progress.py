@@ -1,6 +1,6 @@
-"""How far a film is: the host's progress bar, a moving preview, and the time left in words.
+"""How far a clip is: the host's progress bar, a moving preview, and the time left in words.
 
-Shapes: chunks of frames (n h w 3) float 0..1.
+Shapes: latents (f c h w), chunks of frames (n h w 3) float 0..1.
 """
 
 from __future__ import annotations
@@ -8,42 +8,95 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import comfy.utils
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy_execution.utils import get_executing_context
-from PIL import Image
 from torch import Tensor
 
-from .preview import STRIP_FRAMES, AnimatedStrip, thumbnails
+from .preview import STRIP_FRAMES, AnimatedStrip, ClipPreview, Pace, pictures, reduced
 
-PAUSE = 1.0  # seconds between two previews
+PAUSE = 1.0  # seconds between two lines of text, and between two previews of decoded frames
+Callback = Callable[[int, Tensor, Tensor, int], None]
 
 
-class FilmProgress:
-    """Counts the frames of one film; call it with each chunk. Raises the host's interrupt."""
+class TimeLeft:
+    """Words for the node that is running, once in PAUSE seconds; nothing for what is over before."""
+
+    def __init__(self) -> None:
+        self.started = self.said = time.monotonic()
+        self.first: int | None = None
+
+    def begin(self, done: int) -> None:
+        """What was done before does not say how fast the rest goes."""
+        self.first = done if self.first is None else self.first
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Say what is being made, and how long the rest of it takes."""
+        now = time.monotonic()
+        if now - self.said > PAUSE or (done == total and self.said > self.started):
+            self.said = now
+            taken = now - self.started
+            left = (total - done) * taken / max(1, done - (self.first or 0))
+            say(f"{what}, {duration(left)} left" if done < total else f"{what}, {duration(taken)}")
+
+
+class SamplingProgress:
+    """The steps of all clips that one node samples: `parts` of them, whose names `part_name` knows."""
+
+    def __init__(self, parts: int = 1, part_name: Callable[[int], str] | None = None) -> None:
+        self.parts, self.part_name = parts, part_name
+        self.bar, self.pace, self.time_left = comfy.utils.ProgressBar(parts), Pace(), TimeLeft()
+
+    def callback(self, model: Any, fps: float, part: int = 0) -> Callback:
+        """A sampler callback for one of the clips, which raises the host's interrupt."""
+        preview = ClipPreview(model, fps, self.pace)
+
+        def after_step(step: int, x0: Tensor, _x: Tensor, steps: int) -> None:
+            done, total = part * steps + step + 1, self.parts * steps
+            self.time_left.begin(part * steps)
+            self.bar.update_absolute(done, total, preview(x0, at_once=done == total))
+            name = f"step {step + 1} of {steps}"
+            self.time_left(f"{self.part_name(part)}, {name}" if self.part_name else name, done, total)
+
+        return after_step
+
+    def beside(self, callback: Callback, model: Any, fps: float) -> Callback:
+        """Ours in place of the host's, which shows the first frame alone; the host's runs last, as it keeps the clip."""
+        ours = self.callback(model, fps)
+
+        def after_step(step: int, x0: Tensor, x: Tensor, steps: int) -> None:
+            if step + 1 == steps:
+                callback(step, x0, x, steps)
+            ours(step, x0, x, steps)
+
+        return after_step
+
+
+class FrameProgress:
+    """Counts the frames of one clip; call it with each chunk. Raises the host's interrupt."""
 
     def __init__(self, num_frames: int, fps: float):
         self.total, self.fps, self.done = num_frames, fps, 0
-        self.bar = comfy.utils.ProgressBar(num_frames)
-        self.started = self.shown = time.monotonic()
+        self.bar, self.time_left, self.pace = comfy.utils.ProgressBar(num_frames), TimeLeft(), Pace(PAUSE)
+        self.pace.made(time.monotonic())
         self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
-        self.latest: deque[Image.Image] = deque(maxlen=STRIP_FRAMES)
+        self.latest: deque[Tensor] = deque(maxlen=STRIP_FRAMES)
 
     def __call__(self, frames: Tensor) -> None:
         self.done += len(frames)
-        now, preview = time.monotonic(), None
+        preview = None
         if self.has_preview:
-            self.latest.extend(thumbnails(frames[-STRIP_FRAMES:]))
-        if now - self.shown > PAUSE:
-            self.shown = now
-            say(f"frame {self.done} of {self.total}, {self._left(now)} left")
-            if self.latest:
-                preview = ("PNG", AnimatedStrip(list(self.latest), self.fps), None)
+            self.latest.extend(reduced(frame[None]).clone() for frame in frames[-STRIP_FRAMES:])
+            if self.latest and self.pace.is_due():
+                started = time.monotonic()
+                shown = [picture for frame in self.latest for picture in pictures(frame)]
+                preview = ("PNG", AnimatedStrip(shown, self.fps, self.pace), None)
+                self.pace.made(started)
         self.bar.update_absolute(self.done, self.total, preview)
-
-    def _left(self, now: float) -> str:
-        return duration((self.total - self.done) * (now - self.started) / self.done)
+        self.time_left(f"frame {self.done} of {self.total}", self.done, self.total)
 
 
 def say(text: str) -> None:

@@ -17,7 +17,7 @@ from ...temporal.noise import correlated_noise
 from .guider import VideoGuider
 from .insertion import ClipSettings, set_clip
 from .known import known_of
-from .preview import preview_callback
+from .progress import SamplingProgress
 from .prompts import MotionPrompt, with_motion
 
 FPS_KEY = "video_ldm_fps"
@@ -49,10 +49,10 @@ def sample_clip(
     latent: dict,
     settings: SamplerSettings,
     motion: MotionPrompt | None,
+    progress: SamplingProgress | None = None,
     part: int = 0,
-    parts: int = 1,
 ) -> dict:
-    """Denoise one clip, number `part` of `parts` that a node makes; LATENT in, LATENT out with its frame rate.
+    """Denoise one clip, number `part` of those that a node makes; LATENT in, LATENT out with its frame rate.
 
     latent["samples"] (f c h w). With no temporal layers, independent noise and one cfg it is the host's KSampler.
     """
@@ -76,7 +76,7 @@ def sample_clip(
         comfy.samplers.sampler_object(settings.sampler_name),
         ksampler.sigmas,
         denoise_mask=latent.get("noise_mask"),
-        callback=preview_callback(model, ksampler.sigmas.shape[-1] - 1, settings.fps, part, parts),
+        callback=(progress or SamplingProgress()).callback(model, settings.fps, part),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=settings.seed,
     )
@@ -94,7 +94,7 @@ def make_guider(
     motion: MotionPrompt | None,
 ) -> VideoGuider:
     """Guider of one clip. `scales`: of the prompt at the first and last frame, of the known frames in `latent`."""
-    guider = VideoGuider(set_clip(model, ClipSettings(fps=fps)))
+    guider = VideoGuider(set_clip(model, ClipSettings(fps=fps)), fps)
     if motion is not None:
         positive, negative = with_motion(positive, motion.positive), with_motion(negative, motion.negative)
     guider.set_scales(*scales)

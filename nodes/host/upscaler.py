@@ -12,7 +12,6 @@ from typing import Any
 
 import comfy.model_management as mm
 import comfy.ops
-import comfy.utils
 import torch
 from torch import Tensor
 
@@ -22,10 +21,12 @@ from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, load_upscaler,
 from ...temporal.upscaler.estimate import Estimate, estimate
 from .files import VIDEO_UPSCALERS, full_path
 from .patcher import new_patcher
+from .progress import FrameProgress
 
 logger = logging.getLogger(__name__)
 CPU = torch.device("cpu")
 GIB = 2**30
+PREVIEW_FPS = 8.0  # images do not say how fast they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +116,12 @@ def upscale_clip(upscaler: HostUpscaler, images: Tensor) -> tuple[Tensor, str]:
     report = describe(upscaler, images, needs)
     check_memory(upscaler, needs, report)
     logger.info("%s", report)
-    progress = comfy.utils.ProgressBar(needs.calls)
     f, h, w = images.shape[:3]
     made = torch.empty(f, upscaler.scale * h, upscaler.scale * w, 3)
-    stream = upscaler.stream(images.split(upscaler.config.max_frames), lambda: progress.update(1))
-    for number, frame in enumerate(stream):
+    progress = FrameProgress(f, PREVIEW_FPS)
+    for number, frame in enumerate(upscaler.stream(images.split(upscaler.config.max_frames))):
         made[number] = frame[0]
+        progress(frame)
     return made, report
 
 

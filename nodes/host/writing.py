@@ -16,14 +16,14 @@ from torch.nn import functional
 
 from ...temporal.video import Film, FilmWriter
 from .clips import Clip
-from .progress import FilmProgress
+from .progress import FrameProgress
 
 SMALL = 512  # longest side of a film that only shows what is in another
 
 
 def write(clip: Clip, films: Mapping[Path, Film], small: Path | None = None) -> None:
     """Write every frame of a clip into one or several films as it comes; the one at `small` is scaled down."""
-    progress = FilmProgress(clip.num_frames, clip.fps)
+    progress = FrameProgress(clip.num_frames, clip.fps)
     with ExitStack() as stack:
         writers = [
             stack.enter_context(FilmWriter(path, film, mm.throw_exception_if_processing_interrupted))

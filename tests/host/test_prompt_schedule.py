@@ -29,7 +29,7 @@ def test_keyframes_have_their_own_text(rig, interpolation):
 
 
 def test_the_node_shows_the_weights(rig):
-    text = schedule(rig, "0: a red circle\n4: a blue square").ui.as_dict()["text"][0]
+    text = schedule(rig, "0: a red circle\n4: a blue square").ui["text"][0]
     assert text.splitlines()[1] == "1: 0.75 'a red circle' + 0.25 'a blue square'"
 
 

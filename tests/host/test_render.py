@@ -115,6 +115,7 @@ def test_the_node_says_what_it_needs_and_how_long_it_takes(host, monkeypatch):
         PromptServer.instance, "send_progress_text", lambda text, node: said.append((node, text))
     )
     monkeypatch.setattr(progress, "PAUSE", -1.0)
+    monkeypatch.setattr(host.pack("nodes.host.preview"), "SHARE", float("inf"))
     monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.Latent2RGB)
     inner = progress.AnimatedStrip
     monkeypatch.setattr(progress, "AnimatedStrip", lambda *a: previews.append(inner(*a)) or previews[-1])

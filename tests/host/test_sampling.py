@@ -139,7 +139,7 @@ def test_the_preview_is_an_animated_picture(rig, video_model, monkeypatch):
         comfy.utils, "PROGRESS_BAR_HOOK", lambda v, t, preview, node_id=None: shown.append(preview)
     )
     rig.sample_video(video_model, fps=10.0)
-    assert len(shown) == 3
+    assert len(shown) == 3 and shown[0] and shown[-1]
     kind, picture, max_size = shown[-1]
     assert (kind, max_size) == ("PNG", None)
     file = io.BytesIO()

@@ -1,0 +1,133 @@
+"""What a node shows when it is done: a clip that moves, its contact sheet, curves. Files in the host's temporary folder.
+
+Shapes: frames (f h w 3) float 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io, ui
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from .preview import MAX_FRAMES, pictures, reduced
+
+SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 4, 128
+CURVE_SIZE, MARGIN = (480, 200), 24
+COLOURS = ("#4e9bff", "#ff8a3c", "#57c466", "#d869e0", "#e0c04a", "#ff6470")
+BACK, GRID, WORDS = "#1e1e1e", "#4a4a4a", "#d0d0d0"
+
+
+def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
+    """A node's `ui` for a clip: small and moving, and every so many frames side by side with their numbers."""
+    path, sheet_path = _new_file("clip", ".webp"), _new_file("sheet", ".webp")
+    stride = -(-len(frames) // MAX_FRAMES)
+    first, *rest = pictures(reduced(frames[::stride]))
+    first.save(
+        path,
+        save_all=True,
+        append_images=rest,
+        duration=round(1000 * stride / fps),
+        loop=0,
+        quality=85,
+        method=0,
+    )
+    contact_sheet(frames).save(sheet_path, quality=85, method=0)
+    return _shown([path, sheet_path], animated=True)
+
+
+def contact_sheet(frames: Tensor) -> Image.Image:
+    """At most SHEET_FRAMES frames, evenly from the first to the last, in rows."""
+    count = min(len(frames), SHEET_FRAMES)
+    numbers = [round(i * (len(frames) - 1) / max(1, count - 1)) for i in range(count)]
+    small = pictures(reduced(frames[numbers], SHEET_SIDE))
+    width, height = small[0].size
+    columns = min(count, SHEET_COLUMNS)
+    sheet = Image.new("RGB", (columns * width, -(-count // columns) * height), BACK)
+    draw = ImageDraw.Draw(sheet)
+    for place, (number, picture) in enumerate(zip(numbers, small, strict=True)):
+        corner = (place % columns * width, place // columns * height)
+        sheet.paste(picture, corner)
+        draw.text((corner[0] + 2, corner[1]), str(number), "white", stroke_width=1, stroke_fill="black")
+    return sheet
+
+
+def shown_curves(curves: Mapping[str, Sequence[float]], across: str) -> dict[str, Any]:
+    """A node's `ui` for numbers that change along a clip, by their names; `across` says what goes from left to right."""
+    path = _new_file("curves", ".png")
+    draw_curves(curves, across).save(path, compress_level=1)
+    return _shown([path], animated=False)
+
+
+def cfg_curve(first: float, last: float, latent: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A node's `ui` for guidance that changes from the first frame to the last; None where it does not.
+
+    Without a LATENT of the clip, whose length nobody knows yet, over hundredths of it.
+    """
+    across, count = ("%", 101) if latent is None else ("frame", len(latent["samples"]))
+    if count < 2 or last in (0.0, first):
+        return None
+    ramp = [first + (last - first) * frame / (count - 1) for frame in range(count)]
+    return shown_curves({f"cfg, {first:g} to {last:g}": ramp}, across)
+
+
+def draw_curves(curves: Mapping[str, Sequence[float]], across: str) -> Image.Image:
+    """Curves of one length over the same axes, from 0 or the lowest value to the highest."""
+    width, height = CURVE_SIZE
+    names = list(curves)
+    picture = Image.new("RGB", (width, height + 14 * len(names)), BACK)
+    draw = ImageDraw.Draw(picture)
+    values = [value for curve in curves.values() for value in curve]
+    low, high = min(0.0, *values), max(*values, 1e-9)
+    box = (2 * MARGIN, MARGIN // 2, width - MARGIN, height - MARGIN)
+    for share in (0.0, 0.5, 1.0):
+        y = box[3] - share * (box[3] - box[1])
+        draw.line((box[0], y, box[2], y), GRID)
+        draw.text((4, y - 6), f"{low + share * (high - low):.4g}", WORDS)
+    last = max(map(len, curves.values())) - 1
+    draw.text((box[0], box[3] + 6), f"{across} 0", WORDS)
+    draw.text((box[2] - 8 * len(str(last)), box[3] + 6), str(last), WORDS)
+    for number, name in enumerate(names):
+        colour = COLOURS[number % len(COLOURS)]
+        points = _points(curves[name], box, low, high)
+        draw.line(points, colour, width=2)
+        if len(points) <= SHEET_FRAMES:
+            for x, y in points:
+                draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
+        top = height + 14 * number
+        draw.rectangle((8, top + 2, 16, top + 10), colour)
+        draw.text((24, top), _plain(name), WORDS)
+    return picture
+
+
+def _points(
+    curve: Sequence[float], box: tuple[int, int, int, int], low: float, high: float
+) -> list[tuple[float, float]]:
+    left, top, right, bottom = box
+    across, up = max(1, len(curve) - 1), (high - low) or 1.0
+    return [
+        (left + i * (right - left) / across, bottom - (value - low) / up * (bottom - top))
+        for i, value in enumerate(curve)
+    ]
+
+
+def _plain(name: str) -> str:
+    """What the built-in font can write, on one line."""
+    line = " ".join(name.split()).encode("latin-1", "replace").decode("latin-1")
+    return line if len(line) <= 70 else f"{line[:67]}..."
+
+
+def _new_file(kind: str, suffix: str) -> Path:
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = [int(path.stem.rpartition("_")[2]) for path in folder.glob(f"VideoLDM_{kind}_*{suffix}")]
+    return folder / f"VideoLDM_{kind}_{max(numbers, default=0) + 1:05}{suffix}"
+
+
+def _shown(paths: Sequence[Path], animated: bool) -> dict[str, Any]:
+    files = [ui.SavedResult(path.name, "", io.FolderType.temp) for path in paths]
+    return {"images": files, "animated": (animated,)}

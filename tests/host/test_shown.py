@@ -1,0 +1,165 @@
+"""What nodes show while they work and when they are done: strips, words, contact sheets, curves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+
+from .test_plugging import FRAMES, SIDE, clip_graph
+
+
+@pytest.fixture
+def watched(host, monkeypatch):
+    """Runs a graph with previews on: previews by node, and what nodes said."""
+    import comfy.utils
+    from comfy.cli_args import LatentPreviewMethod, args
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    previews, said = {}, []
+
+    def hook(value, total, preview, node_id=None):
+        if preview is not None:
+            previews.setdefault(get_executing_context().node_id, []).append(preview[1])
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.Latent2RGB)
+    monkeypatch.setattr(host.pack("nodes.host.progress"), "PAUSE", -1.0)
+    monkeypatch.setattr(host.pack("nodes.host.preview"), "SHARE", float("inf"))
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.append(text))
+
+    def run(graph):
+        return host.run(graph), previews, said
+
+    return run
+
+
+def temp(host, file):
+    return Image.open(host.base / "temp" / file["subfolder"] / file["filename"])
+
+
+def frames_of(previews, node):
+    return {len(getattr(picture, "frames", [picture])) for picture in previews[node]}
+
+
+def test_sampling_and_decoding_move(host, watched):
+    graph = clip_graph()
+    graph["sample"]["inputs"] |= {"steps": 3}
+    graph["decode"]["inputs"] |= {"chunk_length": 2}
+    graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}}
+    run, previews, said = watched(graph)
+    assert frames_of(previews, "sample") == {FRAMES}
+    assert max(frames_of(previews, "decode")) == FRAMES
+    assert "step 1 of 3, " in said[0] and said[0].endswith("left")
+    assert any(text.startswith("frame 2 of 5, ") for text in said)
+    clip, sheet = run.shown["decode"]["images"]
+    with temp(host, clip) as moving, temp(host, sheet) as still:
+        assert (moving.n_frames, moving.size) == (FRAMES, (SIDE, SIDE))
+        assert still.size == (4 * SIDE, 2 * SIDE)
+
+
+def test_custom_sampling_shows_every_frame_of_the_clip(watched):
+    graph = clip_graph()
+    del graph["sample"], graph["decode"]
+    links = {"model": ["model", 0], "positive": ["text", 0], "negative": ["no", 0]}
+    scales = {"cfg": 6.0, "cfg_last_frame": 2.0, "fps": 8.0}
+    graph["guide"] = {"class_type": "VLDM_VideoGuider", "inputs": {**links, **scales}}
+    graph["noise"] = {"class_type": "RandomNoise", "inputs": {"noise_seed": 1}}
+    graph["euler"] = {"class_type": "KSamplerSelect", "inputs": {"sampler_name": "euler"}}
+    steps = {"model": ["model", 0], "scheduler": "normal", "steps": 3, "denoise": 1.0}
+    graph["steps"] = {"class_type": "BasicScheduler", "inputs": steps}
+    parts = {"noise": "noise", "guider": "guide", "sampler": "euler", "sigmas": "steps"}
+    graph["custom"] = {
+        "class_type": "SamplerCustomAdvanced",
+        "inputs": {**{name: [key, 0] for name, key in parts.items()}, "latent_image": ["empty", 0]},
+    }
+    graph["save"] = {"class_type": "SaveLatent", "inputs": {"samples": ["custom", 1], "filename_prefix": "x"}}
+    run, previews, _ = watched(graph)
+    moving = [picture for picture in previews["custom"] if hasattr(picture, "frames")]
+    assert [len(picture.frames) for picture in moving] == [FRAMES] * 3
+    assert hasattr(previews["custom"][-1], "frames")
+    assert len(previews["custom"]) == 4
+    assert len(run.outputs["save"]) == 0 and run.outputs["guide"]
+    [curve] = run.shown["guide"]["images"]
+    assert curve["type"] == "temp"
+
+
+def test_long_jobs_name_segments_passes_and_the_time_left(watched):
+    graph = clip_graph()
+    del graph["decode"]
+    video = {"model": ["model", 0], "positive": ["text", 0], "negative": ["no", 0], "fps": 8.0}
+    sampler = {"steps": 1, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal"}
+    longer = {"segments": 2, "segment_length": 4, "context_frames": 2, "seeds": "1, 2", "folder": "shown"}
+    graph["longer"] = {
+        "class_type": "VLDM_ExtendVideo",
+        "inputs": {"samples": ["sample", 0], **video, **sampler, **longer},
+    }
+    between = {"method": "pinned", "passes": 2, "loop": False, "cut_threshold": 2.0, "pinned_denoise": 0.6}
+    graph["between"] = {
+        "class_type": "VLDM_LatentInterpolate",
+        "inputs": {"samples": ["sample", 0], "seed": 1, **video, **sampler, **between},
+    }
+    for name in ("longer", "between"):
+        saved = {"samples": [name, 0], "filename_prefix": "x"}
+        graph[f"save {name}"] = {"class_type": "SaveLatent", "inputs": saved}
+    _, previews, said = watched(graph)
+    assert frames_of(previews, "longer") == {4}
+    assert frames_of(previews, "between") == {5}
+    segments = [text for text in said if text.startswith("segment")]
+    assert segments[0].startswith("segment 1 of 2, seed 1, step 1 of 1, ") and segments[0].endswith("left")
+    assert segments[-1].startswith("segment 2 of 2, seed 2") and not segments[-1].endswith("left")
+    passes = [text for text in said if text.startswith("pass")]
+    assert passes[0].startswith("pass 1 of 2, pair 1 of 4") and passes[-1].startswith(
+        "pass 2 of 2, pair 16 of 16"
+    )
+
+
+def test_a_prompt_schedule_shows_its_weights_as_curves(host):
+    graph = clip_graph()
+    schedule = {"prompts": "0: a red circle\n4: a blue circle", "num_frames": 5, "interpolation": "linear"}
+    graph["text"] = {"class_type": "VLDM_PromptSchedule", "inputs": {"clip": ["model", 1], **schedule}}
+    graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}}
+    shown = host.run(graph).shown["text"]
+    assert "a red circle" in shown["text"][0]
+    with temp(host, shown["images"][0]) as picture:
+        assert len(picture.getcolors(10_000)) > 4
+
+
+def test_curves_go_where_the_numbers_are(host):
+    from video_ldm.nodes.host.shown import COLOURS, MARGIN, draw_curves
+
+    picture = draw_curves({"rising": [0.0, 1.0], "falling": [1.0, 0.0]}, "frame")
+    first = tuple(int(COLOURS[0][i : i + 2], 16) for i in (1, 3, 5))
+    columns = {2 * MARGIN + 10: [], 430: []}
+    for x, rows in columns.items():
+        rows += [y for y in range(200) if picture.getpixel((x, y)) == first]
+    left, right = columns.values()
+    assert min(left) > 150 and max(right) < 50
+
+
+def test_previews_take_no_more_than_their_share(host, monkeypatch):
+    from video_ldm.nodes.host import preview
+
+    now = [100.0]
+    monkeypatch.setattr(preview.time, "monotonic", lambda: now[0])
+    pace, made = preview.Pace(), 0
+    for _ in range(1000):
+        now[0] += 1.0
+        if pace.is_due():
+            made += 1
+            started = now[0]
+            now[0] += 0.5
+            pace.made(started)
+    assert 0.5 * made <= (preview.SHARE + 0.001) * (now[0] - 100)
+    assert made > 20
+
+
+def test_a_contact_sheet_reaches_from_the_first_frame_to_the_last(host):
+    from video_ldm.nodes.host.shown import contact_sheet
+
+    frames = torch.linspace(0, 1, 40).reshape(-1, 1, 1, 1).expand(-1, 32, 32, 3)
+    sheet = contact_sheet(frames)
+    assert sheet.size == (4 * 32, 4 * 32)
+    assert sheet.getpixel((30, 30)) == (0, 0, 0) and sheet.getpixel((126, 126)) == (255, 255, 255)
+    assert contact_sheet(frames[:1]).size == (32, 32)
