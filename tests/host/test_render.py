@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import weakref
 from fractions import Fraction
 from pathlib import Path
@@ -225,6 +227,48 @@ def test_the_hosts_save_video_saves_a_lazy_video(host, rig, latent, output, deco
     assert InputImpl.VideoFromFile(video.get_stream_source()).get_frame_count() == FRAMES
 
 
+def lazy_graph():
+    """An empty latent straight into the host's Save Video, decoded as it is saved."""
+    graph = film_graph()
+    lazy = {"samples": ["2", 0], "vae": ["1", 2], "fps": 8.0, "chunk_length": 2}
+    graph["3"] = {"class_type": "VLDM_LazyVideo", "inputs": lazy}
+    saved = {"video": ["3", 0], "filename_prefix": "film", "format": "auto", "codec": "auto"}
+    return {**graph, "4": {"class_type": "SaveVideo", "inputs": saved}}
+
+
+def test_save_video_keeps_the_prompt_of_a_lazy_video(host, output):
+    import av
+
+    graph = lazy_graph()
+    host.run(graph)
+    with av.open(str(output / "film_00001_.mp4")) as film:
+        assert json.loads(film.metadata["prompt"]) == graph
+
+
+def test_save_video_of_a_lazy_video_can_be_interrupted(host, output, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(host, patch, 2)
+        with pytest.raises(Interrupted):
+            host.run(lazy_graph())
+    assert not list(output.iterdir())
+    host.run(lazy_graph())
+    assert len(list(output.iterdir())) == 1
+
+
+def test_a_lazy_video_on_a_disk_that_gives_up_leaves_nothing(host, output, monkeypatch):
+    writer = host.pack("temporal.video.writer")
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.VideoFile, "write", full)
+        with pytest.raises(HostError, match=r"cannot be written to .*No space left on device"):
+            host.run(lazy_graph())
+    assert not list(output.iterdir())
+    assert host.run(lazy_graph()).shown["4"]["images"]
+
+
 def test_a_lazy_video_is_mp4_only(host, rig, latent, output):
     from video_ldm.temporal.errors import VideoLDMError
 
@@ -248,6 +292,10 @@ BAD = {
     "no clip": ({"samples": None, "vae": None}, "neither samples nor images is connected"),
     "two clips": ({"images": torch.zeros(1, 8, 8, 3)}, "both samples and images are connected"),
     "no vae": ({"vae": None}, "Latents were given without a VAE"),
+    "a latent of another space": (
+        {"samples": {"samples": torch.zeros(2, 16, 4, 4)}},
+        "The latent has shape (2, 16, 4, 4); this VAE decodes (frames, 4, height, width)",
+    ),
     "an unknown format": ({"format": "avi"}, "The format 'avi' is unknown; choose one of mp4 (H.264)"),
     "a path that leaves": ({"filename_prefix": "../film"}, "leads out of ComfyUI's output folder"),
     "an absolute path": ({"filename_prefix": "/etc/film"}, "leads out of ComfyUI's output folder"),
@@ -313,21 +361,26 @@ def test_the_estimate_is_said_before_and_is_about_right(host, rig, latent, outpu
     assert 0.3 < size / (15 / 8 * 9 * 64 * 64) < 3
 
 
-@pytest.mark.parametrize("name", ["mp4 (H.264)", "png sequence (8 bit)"])
-def test_an_interrupt_leaves_nothing_and_the_next_prompt_runs(host, output, monkeypatch, name):
+def interrupt_at(host, patch, chunk):
+    """The user's interrupt comes as a chunk of frames, by its number from 1, is handed to the writer."""
     import comfy.model_management as mm
 
-    graph = film_graph(format=name)
     writer = host.pack("temporal.video.writer")
     inner, count = writer.check_frames, [0]
 
     def interrupting(*arguments):
         count[0] += 1
-        if count[0] == 1:
+        if count[0] == chunk:
             mm.interrupt_current_processing()
         return inner(*arguments)
 
-    monkeypatch.setattr(writer, "check_frames", interrupting)
+    patch.setattr(writer, "check_frames", interrupting)
+
+
+@pytest.mark.parametrize("name", ["mp4 (H.264)", "png sequence (8 bit)"])
+def test_an_interrupt_leaves_nothing_and_the_next_prompt_runs(host, output, monkeypatch, name):
+    graph = film_graph(format=name)
+    interrupt_at(host, monkeypatch, 1)
     with pytest.raises(Interrupted):
         host.run(graph)
     assert not list(output.iterdir())
