@@ -358,7 +358,7 @@ def test_the_estimate_is_said_before_and_is_about_right(host, rig, latent, outpu
     said = next(record.message for record in caplog.records if "Rendering" in record.message)
     assert "9 frames of 64 x 64 at 8 fps as png sequence (8 bit); needs about" in said and "on disk" in said
     size = sum(path.stat().st_size for path in (output / "film_00001_").iterdir())
-    assert 0.3 < size / (15 / 8 * 9 * 64 * 64) < 3
+    assert 0.3 < size / (15.4 / 8 * 9 * 64 * 64) < 3
 
 
 def interrupt_at(host, patch, chunk):
