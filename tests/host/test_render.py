@@ -377,6 +377,15 @@ def interrupt_at(host, patch, chunk):
     patch.setattr(writer, "check_frames", interrupting)
 
 
+def test_the_memory_announced_for_taesd_is_its_own_not_that_of_a_kl_decoder(host):
+    from video_ldm.nodes.host.clips import DecodeSettings, clip_of
+
+    vae = host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[2]
+    film = {"samples": torch.zeros(1, 4, 1, 1).expand(32, 4, 64, 64), "video_ldm_fps": 8.0}
+    measured = 4217 * 2**20  # of Render Video, by benchmarks/memory.py --vae toy
+    assert clip_of(film, vae, None, None, 0.0, DecodeSettings()).memory == pytest.approx(measured, rel=0.1)
+
+
 @pytest.mark.parametrize("name", ["mp4 (H.264)", "png sequence (8 bit)"])
 def test_an_interrupt_leaves_nothing_and_the_next_prompt_runs(host, output, monkeypatch, name):
     graph = film_graph(format=name)
