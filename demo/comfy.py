@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,9 +56,9 @@ class Interrupted(HostError):
     """The run was stopped on request."""
 
 
-def stage(base: Path) -> None:
+def stage(base: Path, packs: Mapping[str, Path] = PACKS) -> None:
     """Fill ComfyUI's base directory: this pack, the toy world's pack, the bundled toy models that exist."""
-    for name, source in PACKS.items():
+    for name, source in packs.items():
         _link(source, base / "custom_nodes" / name)
     for folder, names in MODELS.items():
         (base / "models" / folder).mkdir(parents=True)
@@ -67,12 +67,12 @@ def stage(base: Path) -> None:
                 _link(DEMO / "models" / name, base / "models" / folder / name)
 
 
-def arguments(base: Path, port: int) -> list[str]:
+def arguments(base: Path, port: int, packs: Mapping[str, Path] = PACKS) -> list[str]:
     """ComfyUI's command line for a staged base directory: CPU, nothing of the user's, no other packs."""
     return [
         *("--cpu", "--port", str(port), "--base-directory", str(base)),
         *("--database-url", "sqlite:///:memory:", "--disable-api-nodes", "--disable-all-custom-nodes"),
-        *("--whitelist-custom-nodes", *PACKS),
+        *("--whitelist-custom-nodes", *packs),
     ]
 
 
@@ -103,9 +103,12 @@ def _unwind_when_terminated() -> None:
 
 
 class Host:
-    """A ComfyUI server process with this pack and the toy models, as a context manager. Raises HostError."""
+    """A ComfyUI server process with this pack, others if named, and the toy models, as a context manager. Raises HostError."""
 
-    def __init__(self, preview_method: str = "none", patience: float = 180.0) -> None:
+    def __init__(
+        self, preview_method: str = "none", patience: float = 180.0, packs: Mapping[str, Path] | None = None
+    ) -> None:
+        self.packs = {**PACKS, **(packs or {})}
         self.preview_method = preview_method
         self.patience = patience
         self.base = Path(tempfile.mkdtemp(prefix="video_ldm_"))
@@ -127,9 +130,13 @@ class Host:
         self.stop()
 
     def _start(self) -> Client:
-        stage(self.base)
+        stage(self.base, self.packs)
         port = free_port()
-        command = [sys.executable, str(environment.host_path() / "main.py"), *arguments(self.base, port)]
+        command = [
+            sys.executable,
+            str(environment.host_path() / "main.py"),
+            *arguments(self.base, port, self.packs),
+        ]
         # Tiny models on few cores are many times faster without threads of their own.
         surroundings = {"OMP_NUM_THREADS": "1", **os.environ}
         with self.log.open("wb") as log:

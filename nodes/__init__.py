@@ -16,6 +16,7 @@ from .sample import VideoKSampler
 from .schedule import PromptSchedule
 from .sparse_control import LoadSparseControl
 from .train import TrainTemporalDecoder
+from .train_upscaler import TrainVideoUpscaler
 from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
 from .video_model import LoadVideoModel
@@ -42,6 +43,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadVideoUpscaler,
     VideoUpscale,
     VideoUpscaleDiffusion,
+    TrainVideoUpscaler,
     RenderVideo,
     VideoFromLatents,
 )

@@ -9,9 +9,10 @@ from .host.decoder_training_node import train_on_images
 DEFAULTS = DecoderTrainingConfig()
 
 
-def _number(
+def number(
     name: str, kind: type, default: float, low: float, high: float, step: float, text: str
 ) -> io.Input:
+    """An input for a number."""
     return kind.Input(name, default=default, min=low, max=high, step=step, tooltip=text)
 
 
@@ -30,31 +31,31 @@ class TrainTemporalDecoder(io.ComfyNode):
                 io.Image.Input(
                     "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
                 ),
-                _number("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
+                number("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
                 io.String.Input(
                     "filename", default="my_decoder", tooltip="Name of the file to write in models/temporal_decoders."
                 ),
-                _number("steps", whole, DEFAULTS.steps, 1, 10**6, 1, "Optimiser steps; 1000 to 10000 for real videos."),
-                _number(
+                number("steps", whole, DEFAULTS.steps, 1, 10**6, 1, "Optimiser steps; 1000 to 10000 for real videos."),
+                number(
                     "learning_rate", real, DEFAULTS.learning_rate, 1e-6, 0.1, 1e-6,
                     "Relative to the size of the decoder's activations, so that one value fits most VAEs; lower it when the "
                     "loss jumps.",
                 ),
-                _number("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
-                _number("crop", whole, 256, 32, 2048, 8, "Side in pixels of the square that a step sees; more needs more memory."),
-                _number(
+                number("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
+                number("crop", whole, 256, 32, 2048, 8, "Side in pixels of the square that a step sees; more needs more memory."),
+                number(
                     "latent_noise", real, DEFAULTS.latent_noise, 0.0, 1.0, 0.01,
                     "Noise on the latents of each frame, in parts of their spread: what the layers learn to take away.",
                 ),
-                _number(
+                number(
                     "adversarial", real, 0.0, 0.0, 10.0, 0.05,
                     "Weight of a discriminator that sees clips, for sharper frames: 0 for none, about 0.5 for long runs.",
                 ),
-                _number(
+                number(
                     "image_learning_rate", real, 0.0, 0.0, 0.01, 1e-6,
                     "0 trains the temporal layers only; above 0 the image decoder trains too, e.g. 0.00001.",
                 ),
-                _number("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
+                number("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
                 io.Boolean.Input(
                     "resume", default=True, tooltip="Go on where an interrupted run of this filename and these settings stopped."
                 ),

@@ -1,6 +1,6 @@
 """Train a video upscaler on a folder of videos: what `python -m video_ldm.training upscaler` does.
 
-Shapes: b patches, f frames; given ((b f) 3 h w), large ((b f) 3 H W), both in 0..1.
+Shapes: f frames; given (f 3 h w), large (f 3 H W), both in 0..1.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import argparse
 import logging
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -17,14 +16,15 @@ from torch.nn import functional
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.training import checkpoint, report
+from ...temporal.training.patches import NO_STEP, Patches
 from ...temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
 from ...temporal.upscaler.model import enlarge
 from ..host.training import training_device
-from .frames import FrameStore, open_frames
+from .frames import open_frames
 
 logger = logging.getLogger(__name__)
-STATISTICS, SHOWN = 64, 3  # patches measured for a new upscaler; frames in a picture
+SHOWN = 3  # frames in a picture
 
 
 def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
@@ -35,21 +35,19 @@ def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
     init = load_upscaler(args.init, dtype=torch.float32) if args.init else None
     scale = init.config.scale if init is not None else args.scale
     store = open_frames(Path(args.clips), args.fps, _size(args, scale))
-    store.check(config.num_frames, args.side * scale)
+    patches = Patches(store, args.batch, config.num_frames, args.side, scale, config.seed)
+    shape = init.config if init is not None else new_config(args, config)
+    patches.check(shape)
     logger.info("%d videos, %d frames", len(store.offsets) - 1, len(store.frames))
-
-    def draw(step: int, batch: int = args.batch) -> tuple[Tensor, Tensor]:
-        return draw_patches(store, (config.seed, step), batch, config.num_frames, args.side, scale)
-
     torch.manual_seed(config.seed)
-    upscaler = init if init is not None else VideoUpscaler(new_config(args, config, draw(2**31, STATISTICS)))
+    upscaler = init if init is not None else VideoUpscaler(patches.measured(shape))
     device = training_device()
-    trainer = UpscalerTrainer(upscaler.to(device), draw, config, device.type)
+    trainer = UpscalerTrainer(upscaler.to(device), patches, config, device.type)
     state = out.with_suffix(".state.pt")
     if args.resume:
         trainer.load_state_dict(checkpoint.load_state(state))
         logger.info("resumed at step %d", trainer.step)
-    shown = draw(2**31 + 1, 1)
+    shown = patches.some(NO_STEP + 1, 1)
 
     def after_step(trainer: UpscalerTrainer) -> None:
         if trainer.step == config.steps or trainer.step % args.save_every == 0:
@@ -62,21 +60,8 @@ def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
     logger.info("wrote %s", out)
 
 
-def draw_patches(
-    store: FrameStore, seed: tuple[int, ...], batch: int, num_frames: int, side: int, scale: int
-) -> tuple[Tensor, Tensor]:
-    """Random patches of `side` given pixels; the same seed always gives the same ones."""
-    rng = np.random.default_rng(seed)
-    large = torch.cat([store.draw(rng, num_frames, side * scale) for _ in range(batch)])
-    return functional.avg_pool2d(large, scale), large
-
-
-def new_config(
-    args: argparse.Namespace, config: UpscalerTrainingConfig, patches: tuple[Tensor, Tensor]
-) -> UpscalerConfig:
-    """Shape of a new upscaler, and how much its clips have beyond bicubic ones."""
-    given, large = patches
-    residual = large - enlarge(given, args.scale)
+def new_config(args: argparse.Namespace, config: UpscalerTrainingConfig) -> UpscalerConfig:
+    """Shape of a new upscaler, before its clips are measured."""
     return UpscalerConfig(
         scale=args.scale,
         patch=args.patch,
@@ -85,7 +70,7 @@ def new_config(
         num_res_blocks=args.res_blocks,
         heads=args.heads,
         max_frames=config.num_frames,
-        residual_std=max(0.002, round(residual.std().item(), 4)),
+        residual_std=1.0,
         max_noise_level=args.max_noise_level,
     )
 

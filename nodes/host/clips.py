@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
-from .decode import stream_frames
+from .decode import frame_memory, stream_frames
 from .sampling import FPS_KEY
 
 CPU = torch.device("cpu")
@@ -101,7 +101,7 @@ def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: De
     scale = vae.spacial_compression_decode()
     num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
     together = min(decode.chunk_length, num_frames)
-    one = vae.memory_used_decode((1, *latents.shape[1:]), vae.vae_dtype)
+    one = frame_memory(vae, *latents.shape[2:])
     return Clip(
         stream=lambda: stream_frames(vae, latents, decode.chunk_length, decode.overlap),
         num_frames=num_frames,

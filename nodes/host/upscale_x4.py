@@ -30,6 +30,7 @@ KEY = "video_ldm.upscale_x4"
 LEVEL_COND = "video_ldm_noise_level"
 AUGMENTATION = 2  # stream of noise
 DEFAULT_WINDOW = 8  # frames, as in the paper
+LIVE_TENSORS = 20  # as wide as the UNet's first level, alive at its fullest moment; 16 were measured
 NO_LAYERS = (
     "This model has no temporal layers, so all frames share one noise, which keeps still things still but not moving "
     "ones. Put Load Temporal Layers with layers for the x4 upscaler before it."
@@ -166,10 +167,20 @@ def tile_shape(shape: Any, tile: int) -> list[int]:
     return [*shape[:-2], *(min(side, tile or side) for side in shape[-2:])]
 
 
+def step_memory(model: Any, shape: Any) -> float:
+    """Bytes that a step takes for latents of a shape (n 4 h w), beside the weights.
+
+    The host's own number is for models that attend at full resolution, which the x4 upscaler does not.
+    """
+    frames, _, h, w = shape
+    dtype = model.model.manual_cast_dtype or model.model.get_dtype()
+    return LIVE_TENSORS * model.model.diffusion_model.model_channels * frames * h * w * dtype.itemsize
+
+
 def describe(model: Any, images: Tensor, window: int, settings: X4Settings, temporal: bool) -> str:
     """What a clip becomes and what a step needs. Raises InvalidInputError when the device could never hold it."""
     f, h, w = images.shape[:3]
-    needed = model.model.memory_required(tile_shape([2 * window, 4, h, w], settings.tile)) / 2**30
+    needed = step_memory(model, tile_shape([2 * window, 4, h, w], settings.tile)) / 2**30
     total = mm.get_total_memory(model.load_device) / 2**30
     report = (
         f"{f} frames of {w} x {h} become {4 * w} x {4 * h}: about {needed:.2f} GB for a step with prompt and negative "

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ..errors import InvalidInputError
 
+QUALITIES = (0, 50, 80, 100)  # at which sizes were measured
+
 
 @dataclass(frozen=True)
 class Format:
@@ -17,7 +19,8 @@ class Format:
 
     `encoder`, `muxer`, `pixels` and `options` are ffmpeg's; a format without an encoder is a folder of pictures.
     `grid` is what width and height are padded to a multiple of. `sound` is ffmpeg's audio encoder, "wav" for a file of
-    its own beside the pictures, None when there is no place for sound. `bits` is a typical size per pixel and frame.
+    its own beside the pictures, None when there is no place for sound. `bits` is the size per pixel and frame of a drawn clip with grain,
+    measured by benchmarks/films.py: smooth clips are smaller, rich texture is larger, pure noise the largest.
     """
 
     name: str
@@ -45,9 +48,16 @@ def rate(worst: int, best: int, *options: str) -> Callable[[int], list[str]]:
     return lambda quality: ["-crf", str(round(worst + (best - worst) * quality / 100)), *options]
 
 
-def typical(at_best: float) -> Callable[[int], float]:
-    """Bits per pixel and frame of a lossy codec: an estimate on the safe side, halved by every 20 steps of quality."""
-    return lambda quality: at_best * 2 ** ((quality - 100) / 20)
+def measured(*sizes: float) -> Callable[[int], float]:
+    """Bits per pixel and frame of a lossy codec at the qualities of `QUALITIES`, and in even steps of their logarithm between."""
+
+    def bits(quality: int) -> float:
+        after = next(index for index, known in enumerate(QUALITIES) if quality <= known) or 1
+        low, high = QUALITIES[after - 1 : after + 1]
+        share = (quality - low) / (high - low)
+        return sizes[after - 1] ** (1 - share) * sizes[after] ** share
+
+    return bits
 
 
 def constant(bits: float) -> Callable[[int], float]:
@@ -66,7 +76,7 @@ _FORMATS = (
         "mp4 (H.264)",
         ".mp4",
         8,
-        typical(1.2),
+        measured(0.0104, 0.0164, 0.427, 1.96),
         *("libx264", "mp4", "yuv420p", rate(40, 12, "-preset", "medium")),
         grid=(2, 2),
         sides=(2, 16384),
@@ -77,7 +87,7 @@ _FORMATS = (
         "mp4 (H.265 10 bit)",
         ".mp4",
         16,
-        typical(1.0),
+        measured(0.0124, 0.0165, 0.127, 1.02),
         *("libx265", "mp4", "yuv420p10le"),
         rate(42, 14, "-preset", "medium", "-tag:v", "hvc1", "-x265-params", "log-level=error"),
         grid=(2, 2),
@@ -88,7 +98,7 @@ _FORMATS = (
         "webm (VP9)",
         ".webm",
         8,
-        typical(1.0),
+        measured(0.0063, 0.0433, 0.234, 0.695),
         *("libvpx-vp9", "webm", "yuv420p", rate(55, 15, "-b:v", "0", "-row-mt", "1", "-cpu-used", "4")),
         grid=(2, 2),
         sides=(2, 65535),
@@ -99,7 +109,7 @@ _FORMATS = (
         "webm (AV1)",
         ".webm",
         16,
-        typical(0.8),
+        measured(0.0057, 0.0111, 0.0208, 0.182),
         *("libsvtav1", "webm", "yuv420p10le", rate(60, 16, "-preset", "8")),
         grid=(2, 2),
         sides=(2, 16384),
@@ -110,7 +120,7 @@ _FORMATS = (
         "mov (ProRes 422 HQ)",
         ".mov",
         16,
-        constant(4.0),
+        constant(6.1),
         *("prores_ks", "mov", "yuv422p10le", lambda quality: ["-profile:v", "3", "-vendor", "apl0"]),
         grid=(2, 1),
         sides=(2, 65535),
@@ -120,7 +130,7 @@ _FORMATS = (
         "mkv (FFV1 lossless 10 bit)",
         ".mkv",
         16,
-        constant(18.0),
+        constant(20.0),
         *("ffv1", "matroska", "gbrp10le", lambda quality: ["-level", "3", "-g", "1", "-slicecrc", "1"]),
         sound="flac",
     ),
@@ -128,7 +138,7 @@ _FORMATS = (
         "gif",
         ".gif",
         8,
-        constant(6.0),
+        constant(9.9),
         *("gif", "gif", "pal8", lambda quality: ["-loop", "0"]),
         max_fps=50.0,
         plays=True,
@@ -137,14 +147,14 @@ _FORMATS = (
         "webp (animated)",
         ".webp",
         8,
-        lambda quality: 14.0 if quality == 100 else typical(3.0)(quality),
+        lambda quality: 13.0 if quality == 100 else measured(0.0257, 0.123, 0.301, 1.0)(quality),
         *("libwebp_anim", "webp", "bgra", _webp),
         sides=(1, 16383),
         plays=True,
     ),
-    Format("png sequence (8 bit)", ".png", 8, constant(15.0), sound="wav"),
-    Format("png sequence (16 bit)", ".png", 16, constant(42.0), sound="wav"),
-    Format("exr sequence (half float, linear)", ".exr", 32, constant(32.0), sound="wav"),
+    Format("png sequence (8 bit)", ".png", 8, constant(15.4), sound="wav"),
+    Format("png sequence (16 bit)", ".png", 16, constant(42.6), sound="wav"),
+    Format("exr sequence (half float, linear)", ".exr", 32, constant(29.7), sound="wav"),
 )
 FORMATS = {format.name: format for format in _FORMATS}
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from video_ldm.benchmarks import long_clips, personalisation, prediction, rollout, toy
+from video_ldm.benchmarks import decoder, films, long_clips, memory, personalisation, prediction, rollout, toy
 from video_ldm.demo import world
 from video_ldm.demo.train.personal import moonlit
 from video_ldm.demo.world import tracker
@@ -99,3 +99,20 @@ def test_held_out_scenes_are_of_the_test_split_with_motions_in_turn():
     scenes = toy.held_out(4, ("clockwise", "still"))
     assert [scene.motion for scene in scenes] == ["clockwise", "still"] * 2
     assert all(isinstance(scene, Scene) and world.split_of(scene) == "test" for scene in scenes)
+
+
+def test_the_spread_of_peaks_is_that_of_render_video_without_the_latents():
+    rows = [(memory.STREAMED, 1100, 100), (memory.STREAMED, 1450, 400), (memory.WHOLE, 9000, 0)]
+    measures = [{"way": way, "peak_bytes": peak, "latent_bytes": latents} for way, peak, latents in rows]
+    assert memory.spread(measures) == pytest.approx(0.05)
+
+
+def test_a_film_of_noise_takes_more_than_a_drawn_one():
+    clips = films.contents(4, 64)
+    drawn, grain, noise = (films.bits(clips[kind][0], "png sequence (8 bit)", 80) for kind in clips)
+    assert drawn < grain < noise and noise == pytest.approx(24, rel=0.05)
+
+
+def test_the_speed_of_decoders_can_be_shown_alone():
+    way = {"ms_per_frame": 2.5, "times_the_image_decoder": 1.25, "frames_per_frame": 1.0}
+    assert decoder.tables({"speed": {"streamed": way}}).endswith("| streamed | 2.5 | 1.25 | 1.00 |")

@@ -253,3 +253,23 @@ def test_openexr_that_is_missing_is_refused(tmp_path, monkeypatch):
 def test_this_computer_has_every_encoder():
     found = formats.encoders(formats.executable())
     assert {row.encoder for row in FORMATS.values() if row.encoder} <= found
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_announced_sizes_are_positive_and_grow_with_quality(name):
+    sizes = [FORMATS[name].bits(quality) for quality in range(101)]
+    assert sizes == sorted(sizes) and sizes[0] > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["mp4 (H.264)", "webm (VP9)", "gif", "png sequence (8 bit)", "mkv (FFV1 lossless 10 bit)"]
+)
+def test_a_clip_with_grain_takes_about_the_announced_disk(tmp_path, name):
+    y, x = torch.meshgrid(torch.linspace(0, 1, 128), torch.linspace(0, 1, 128), indexing="ij")
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.stack([(x + y + n / 40) % 1.2 / 1.2 for n in range(12)])[..., None].expand(-1, -1, -1, 3)
+    grain = 4 / 255 * torch.randn(frames.shape, generator=generator)
+    path = write(tmp_path / "film", (frames * 0.8 + 0.1 + grain).clamp(0, 1), name, quality=80)
+    files = [path] if path.is_file() else list(path.iterdir())
+    size = sum(file.stat().st_size for file in files)
+    assert 0.3 < size / (FORMATS[name].bits(80) * frames[..., 0].numel() / 8) < 3

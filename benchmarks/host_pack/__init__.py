@@ -1,0 +1,49 @@
+"""A custom node folder for the benchmarks only: a VAE that costs so little that thousands of frames can be measured."""
+
+import copy
+
+import torch
+from comfy.taesd.taesd import Block, Clamp, conv
+
+WIDTH = 8  # channels; TAESD has 64
+STAGES = 3  # each doubles the sides
+
+
+def thin_decoder(latent_channels: int, stages: int = STAGES) -> torch.nn.Sequential:
+    """TAESD's decoder with few channels and fixed random weights: latents (f c h w) to frames, 8 times as large by default."""
+    stage = [Block(WIDTH, WIDTH), torch.nn.Upsample(scale_factor=2), conv(WIDTH, WIDTH, bias=False)]
+    body = [layer for _ in range(stages) for layer in copy.deepcopy(stage)]
+    decoder = torch.nn.Sequential(
+        Clamp(), conv(latent_channels, WIDTH), torch.nn.ReLU(), *body, conv(WIDTH, 3)
+    )
+    generator = torch.Generator().manual_seed(0)
+    for parameter in decoder.parameters():
+        fan_in = parameter[0].numel() if parameter.ndim > 1 else None
+        value = torch.zeros_like(parameter) if fan_in is None else torch.empty_like(parameter)
+        parameter.data = (
+            value if fan_in is None else value.normal_(0, (1.5 / fan_in) ** 0.5, generator=generator)
+        )
+        parameter.requires_grad_(False)
+    return decoder
+
+
+class ThinVAE:
+    """A TAESD VAE with the thin decoder in the place of its own."""
+
+    CATEGORY = "Video LDM/benchmarks"
+    RETURN_TYPES = ("VAE",)
+    FUNCTION = "made"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        """One VAE."""
+        return {"required": {"vae": ("VAE",)}}
+
+    def made(self, vae: object) -> tuple[object]:
+        """A copy of the VAE; the one given stays as it is."""
+        thin = copy.deepcopy(vae)
+        thin.first_stage_model.taesd_decoder = thin_decoder(vae.latent_channels).eval()
+        return (thin,)
+
+
+NODE_CLASS_MAPPINGS = {"Benchmark_ThinVAE": ThinVAE}

@@ -1,0 +1,91 @@
+"""Training as a node: a pixel-space video upscaler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..temporal.training.upscaler import UpscalerTrainingConfig
+from .host import io
+from .host.upscaler_training_node import PatchSettings, train_on_images
+from .train import number
+from .upscale import UpscalerType
+
+DEFAULTS = UpscalerTrainingConfig()
+PATCHES = {
+    "side": "patch_size",
+    "batch": "batch_size",
+    "channels": "channels",
+    "max_noise_level": "max_noise",
+}
+
+
+class TrainVideoUpscaler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        whole, real = io.Int, io.Float
+        return io.Schema(
+            node_id="VLDM_TrainVideoUpscaler",
+            display_name="Train Video Upscaler",
+            category="Video LDM/training",
+            description="Trains a video upscaler on clips in the size that enlarged ones should have: first to enlarge single "
+            "frames, then its temporal layers, so that the detail it adds stays still.",
+            inputs=[
+                io.Image.Input(
+                    "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
+                ),
+                number("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
+                io.String.Input(
+                    "filename", default="my_upscaler", tooltip="Name of the file to write in models/video_upscalers."
+                ),
+                number("steps", whole, DEFAULTS.steps, 1, 10**7, 1, "Optimiser steps; 100000 and more for real videos."),
+                number(
+                    "spatial_steps", whole, DEFAULTS.spatial_steps, 0, 10**7, 1,
+                    "How many of the steps train the upscaler of single frames; the others train its temporal layers and leave it as "
+                    "it is. Usually half of them, or 0 for an upscaler that is connected.",
+                ),
+                number("learning_rate", real, 0.0002, 1e-6, 0.1, 1e-6, "Of each stage; lower it when the loss jumps."),
+                number("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
+                number(
+                    "patch_size", whole, 80, 8, 1024, 4,
+                    "Side in given pixels of the square that a step sees, a quarter of the images'; more needs more memory.",
+                ),
+                number("batch_size", whole, 2, 1, 64, 1, "Squares that a step sees; more needs more memory."),
+                number(
+                    "channels", whole, 128, 8, 1024, 8,
+                    "Size of a new upscaler; time and memory grow with it. An upscaler that is connected keeps its own.",
+                ),
+                number(
+                    "max_noise", real, 0.5, 0.0, 1.0, 0.01,
+                    "Strongest noise on the given frames in training, the highest noise_augmentation later.",
+                ),
+                number("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
+                io.Boolean.Input(
+                    "resume", default=True, tooltip="Go on where an interrupted run of this filename and these settings stopped."
+                ),
+                UpscalerType.Input(
+                    "upscaler", optional=True, tooltip="An upscaler to start from; it stays as it is. Without one, a new one is trained."
+                ),
+            ],
+            outputs=[
+                UpscalerType.Output(
+                    display_name="upscaler", tooltip="Connect it to Video Upscale or Render Video."
+                ),
+                io.String.Output(display_name="file", tooltip="Name of the file, for Load Video Upscaler."),
+            ],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls,
+        images: io.Image.Type,
+        clip_length: int,
+        filename: str,
+        resume: bool,
+        upscaler: Any = None,
+        **values: float,
+    ) -> io.NodeOutput:
+        seen = PatchSettings(**{name: values.pop(given) for name, given in PATCHES.items()})
+        config = UpscalerTrainingConfig(**values, final_learning_rate=values["learning_rate"] / 20)
+        made = train_on_images(images, clip_length, filename, upscaler, seen, config, resume)
+        return io.NodeOutput(*made)
