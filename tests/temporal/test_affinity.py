@@ -1,5 +1,10 @@
 """How alike frames are to their image: the lists of PIA, by distance, stretched for loops, and what is refused."""
 
+import ast
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from video_ldm.temporal.affinity import PRESETS, chosen, nearest
@@ -10,10 +15,26 @@ def of_frames(preset, given, custom=""):
     return chosen(preset, custom, 0.8).of_frames(nearest(given)[1]).tolist()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_sixteen_frames_from_the_first_have_the_published_list(preset):
-    from diffusers.pipelines.deprecated.pia import pipeline_pia
+@pytest.fixture(scope="module")
+def pipeline_pia():
+    """The two names of diffusers' pipeline that are needed, without the import of all of diffusers."""
+    folder = Path(importlib.util.find_spec("diffusers").origin).parent
+    tree = ast.parse((folder / "pipelines" / "deprecated" / "pia" / "pipeline_pia.py").read_text("utf-8"))
+    wanted = ("RANGE_list", "prepare_mask_coef_by_statistics")
+    tree.body = [
+        node for node in tree.body if {getattr(node, "name", None), *_targets(node)}.intersection(wanted)
+    ]
+    names = {"torch": torch}
+    exec(compile(tree, "pipeline_pia.py", "exec"), names)
+    return SimpleNamespace(**names)
 
+
+def _targets(node):
+    return {target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_sixteen_frames_from_the_first_have_the_published_list(preset, pipeline_pia):
     published = [
         pipeline_pia.prepare_mask_coef_by_statistics(16, 0, number)
         for number in range(len(pipeline_pia.RANGE_list))
