@@ -6,6 +6,7 @@ import argparse
 
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.patterns import NAMES, parse_patterns
+from .options import computing_options, host_options, number, state_options
 
 EXAMPLE = """
 Clips are a folder of video files. A caption is a text file with the video's name (cat.mp4, cat.txt), or a line of
@@ -71,16 +72,7 @@ def _files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--clips", required=True, help="folder of videos with captions, or a prepared cache")
     group.add_argument("--out", required=True, help="file of temporal layers to write (.safetensors)")
     group.add_argument("--init", help="temporal layers to start from (default: new ones)")
-    group.add_argument(
-        "--comfyui", help="ComfyUI's folder (default: COMFYUI_PATH, or where the pack is installed)"
-    )
-    group.add_argument(
-        "--custom-node",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="custom node to import first, for checkpoints that need one; can be repeated",
-    )
+    host_options(group)
 
 
 def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
@@ -90,9 +82,7 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         default=(defaults.num_frames,),
         help=f"frames per clip; several lengths as 8,5, the longest first ({defaults.num_frames})",
     )
-    group.add_argument(
-        "--fps", type=float, default=8.0, help="frames per second videos are read at (%(default)s)"
-    )
+    number(group, "--fps", 8.0, "frames per second videos are read at")
     group.add_argument(
         "--size", default="512x512", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
@@ -107,88 +97,62 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         default="none=0.5,first=0.25,first_two=0.25",
         help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} (%(default)s)",
     )
-    group.add_argument(
+    number(
+        group,
         "--known-noise",
-        type=int,
-        default=defaults.known_noise,
-        help="given frames get noise up to this diffusion step, 0..250 (%(default)s)",
+        defaults.known_noise,
+        "given frames get noise up to this diffusion step, 0..250",
     )
-    group.add_argument(
-        "--text-dropout",
-        type=float,
-        default=defaults.text_dropout,
-        help="share of clips without caption, for guidance (%(default)s)",
-    )
+    number(group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance")
 
 
 def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
-    group.add_argument("--steps", type=int, default=defaults.steps, help="optimiser steps (%(default)s)")
-    group.add_argument("--batch", type=int, default=defaults.batch, help="clips per step (%(default)s)")
-    group.add_argument(
-        "--accumulate", type=int, default=defaults.accumulate, help="batches added up per step (%(default)s)"
-    )
-    group.add_argument(
-        "--lr", type=float, default=defaults.learning_rate, help="peak learning rate (%(default)s)"
-    )
+    number(group, "--steps", defaults.steps, "optimiser steps")
+    number(group, "--batch", defaults.batch, "clips per step")
+    number(group, "--accumulate", defaults.accumulate, "batches added up per step")
+    number(group, "--lr", defaults.learning_rate, "peak learning rate")
     group.add_argument("--final-lr", type=float, help="learning rate at the end (a tenth of the peak)")
-    group.add_argument("--warmup", type=int, default=defaults.warmup, help="steps of warm-up (%(default)s)")
-    group.add_argument("--weight-decay", type=float, default=defaults.weight_decay, help="(%(default)s)")
-    group.add_argument("--gradient-clip", type=float, default=defaults.gradient_clip, help="(%(default)s)")
-    group.add_argument(
-        "--ema", type=float, default=defaults.ema, help="decay of the averaged weights (%(default)s)"
-    )
-    group.add_argument(
+    number(group, "--warmup", defaults.warmup, "steps of warm-up")
+    number(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
+    number(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
+    number(group, "--ema", defaults.ema, "decay of the averaged weights")
+    number(
+        group,
         "--high-noise",
-        type=float,
-        default=defaults.high_noise,
-        help="preference for high noise, where motion is decided; 0 for none (%(default)s)",
+        defaults.high_noise,
+        "preference for high noise, where motion is decided; 0 for none",
     )
-    group.add_argument(
+    number(
+        group,
         "--signal-dropout",
-        type=float,
-        default=defaults.signal_dropout,
-        help="share of clips drowned in more noise at the noisiest steps, so that motion follows the text (%(default)s)",
+        defaults.signal_dropout,
+        "share of clips drowned in more noise at the noisiest steps, so that motion follows the text",
     )
-    group.add_argument(
+    number(
+        group,
         "--weight-limit",
-        type=float,
-        default=defaults.weight_limit,
-        help="let high noise count up to this much more in the loss; 1 is the paper's plain loss (%(default)s)",
+        defaults.weight_limit,
+        "let high noise count up to this much more in the loss; 1 is the paper's plain loss",
     )
+    computing_options(group, defaults, "of new weights, clips and noise")
     group.add_argument(
-        "--precision", choices=("fp32", "bf16"), default=defaults.precision, help="(%(default)s)"
+        "--compile",
+        action="store_true",
+        help="compile the blocks, which takes minutes (needs a C++ compiler)",
     )
-    group.add_argument("--seed", type=int, default=defaults.seed, help="(%(default)s)")
-    group.add_argument("--cpu", action="store_true", help="train on the CPU")
-    group.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    group.add_argument(
-        "--workers", type=int, default=0, help="processes that draw batches ahead (%(default)s)"
-    )
-    group.add_argument("--compile", action="store_true", help="compile the blocks (needs a C++ compiler)")
+    number(group, "--workers", 0, "processes that draw batches ahead")
 
 
 def _output(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--resume", action="store_true", help="continue from OUT's training state, exactly where it was"
-    )
-    group.add_argument(
-        "--save-every",
-        type=int,
-        default=500,
-        help="steps between states, which hold everything (%(default)s)",
-    )
-    group.add_argument(
-        "--validate-every", type=int, default=500, help="steps between sample clips; 0 for none (%(default)s)"
-    )
+    state_options(group, 500, "states, which hold everything")
+    number(group, "--validate-every", 500, "steps between sample clips; 0 for none")
     group.add_argument(
         "--prompt",
         action="append",
         default=[],
         help="prompt of a sample clip (default: captions of the clips)",
     )
-    group.add_argument(
-        "--guidance", type=float, default=4.0, help="text guidance of sample clips (%(default)s)"
-    )
+    number(group, "--guidance", 4.0, "text guidance of sample clips")
 
 
 def _integers(text: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import argparse
 
 from ..temporal.training.decoder_config import DecoderTrainingConfig
 from . import boot
+from .options import computing_options, host_options, number, state_options
 
 EXAMPLE = """
 Example:
@@ -39,15 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _files(root.add_argument_group("files"))
     _training(root.add_argument_group("training"), DecoderTrainingConfig())
     output = root.add_argument_group("progress and results")
-    output.add_argument(
-        "--resume", action="store_true", help="continue from OUT's training state, exactly where it was"
-    )
-    output.add_argument(
-        "--save-every",
-        type=int,
-        default=500,
-        help="steps between states, which hold everything (%(default)s)",
-    )
+    state_options(output, 500, "states, which hold everything")
     return root
 
 
@@ -88,46 +81,38 @@ def _files(group: argparse._ArgumentGroup) -> None:
         "--features",
         help="weights of VGG-16 for the perceptual loss, torchvision's file (default: random features)",
     )
-    group.add_argument(
-        "--comfyui", help="ComfyUI's folder (default: COMFYUI_PATH, or where the pack is installed)"
-    )
-    group.add_argument(
-        "--custom-node",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="custom node to import first; can be repeated",
-    )
+    host_options(group)
 
 
 def _training(group: argparse._ArgumentGroup, defaults: DecoderTrainingConfig) -> None:
-    def number(name: str, default: float | None, text: str) -> None:
-        kind = float if default is None else type(default)
-        shown = "" if default is None else " (%(default)s)"
-        group.add_argument(name, type=kind, default=default, help=text + shown)
-
-    number("--frames", defaults.num_frames, "frames per clip")
-    number("--fps", 8.0, "frames per second videos are read at")
+    number(group, "--frames", defaults.num_frames, "frames per clip")
+    number(group, "--fps", 8.0, "frames per second videos are read at")
     group.add_argument(
         "--size", default="512x512", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
-    number("--crop", defaults.crop, "side in pixels of the square that a step sees, a multiple of 8")
-    number("--steps", defaults.steps, "optimiser steps")
-    number("--lr", defaults.learning_rate, "peak learning rate, relative to the size of the activations")
+    number(group, "--crop", defaults.crop, "side in pixels of the square that a step sees, a multiple of 8")
+    number(group, "--steps", defaults.steps, "optimiser steps")
     number(
+        group, "--lr", defaults.learning_rate, "peak learning rate, relative to the size of the activations"
+    )
+    number(
+        group,
         "--image-lr",
         defaults.image_learning_rate,
         "train the image decoder too, at this rate; 0: temporal layers only",
     )
-    number("--warmup", defaults.warmup, "steps of warm-up")
-    number("--gradient-clip", defaults.gradient_clip, "longest gradient")
-    number("--ema", defaults.ema, "decay of the averaged weights")
-    number("--steadiness", defaults.steadiness, "weight of the changes from frame to frame")
-    number("--perceptual", defaults.perceptual, "weight of the distance of features; 0 for none")
-    number("--adversarial", defaults.adversarial, "weight of the clip discriminator, e.g. 0.5; 0 for none")
-    group.add_argument("--adversary-start", type=int, help="step at which it begins (a fifth of --steps)")
-    number("--adversary-channels", defaults.adversary_channels, "its width")
+    number(group, "--warmup", defaults.warmup, "steps of warm-up")
+    number(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
+    number(group, "--ema", defaults.ema, "decay of the averaged weights")
+    number(group, "--steadiness", defaults.steadiness, "weight of the changes from frame to frame")
+    number(group, "--perceptual", defaults.perceptual, "weight of the distance of features; 0 for none")
     number(
+        group, "--adversarial", defaults.adversarial, "weight of the clip discriminator, e.g. 0.5; 0 for none"
+    )
+    group.add_argument("--adversary-start", type=int, help="step at which it begins (a fifth of --steps)")
+    number(group, "--adversary-channels", defaults.adversary_channels, "its width")
+    number(
+        group,
         "--latent-noise",
         defaults.latent_noise,
         "noise on the latents of each frame, in parts of their spread",
@@ -135,9 +120,4 @@ def _training(group: argparse._ArgumentGroup, defaults: DecoderTrainingConfig) -
     group.add_argument(
         "--free", action="store_true", help="let the layers change still clips too (default: they stay)"
     )
-    group.add_argument(
-        "--precision", choices=("fp32", "bf16"), default=defaults.precision, help="(%(default)s)"
-    )
-    number("--seed", defaults.seed, "of weights, clips and noise")
-    group.add_argument("--cpu", action="store_true", help="train on the CPU")
-    number("--threads", 0, "CPU threads; 0 for all cores")
+    computing_options(group, defaults, "of weights, clips and noise")

@@ -6,6 +6,7 @@ import argparse
 
 from ..temporal.training.upscaler import UpscalerTrainingConfig
 from . import boot
+from .options import computing_options, host_options, number, state_options
 
 EXAMPLE = """
 Example:
@@ -44,21 +45,11 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument("--clips", required=True, help="folder of videos")
     files.add_argument("--out", required=True, help="video upscaler to write (.safetensors)")
     files.add_argument("--init", help="video upscaler to start from (default: a new one of the shape below)")
-    files.add_argument(
-        "--comfyui", help="ComfyUI's folder (default: COMFYUI_PATH, or where the pack is installed)"
-    )
+    host_options(files, custom_nodes=False)
     _shape(root.add_argument_group("shape of a new upscaler"))
     _training(root.add_argument_group("training"), UpscalerTrainingConfig())
     output = root.add_argument_group("progress and results")
-    output.add_argument(
-        "--resume", action="store_true", help="continue from OUT's training state, exactly where it was"
-    )
-    output.add_argument(
-        "--save-every",
-        type=int,
-        default=1000,
-        help="steps between states and pictures: given, bicubic, enlarged, true (%(default)s)",
-    )
+    state_options(output, 1000, "states and pictures: given, bicubic, enlarged, true")
     return root
 
 
@@ -100,28 +91,20 @@ def _shape(group: argparse._ArgumentGroup) -> None:
 
 
 def _training(group: argparse._ArgumentGroup, defaults: UpscalerTrainingConfig) -> None:
-    def number(name: str, default: float, text: str) -> None:
-        group.add_argument(name, type=type(default), default=default, help=f"{text} (%(default)s)")
-
-    number("--frames", defaults.num_frames, "frames per patch")
-    number("--fps", 24.0, "frames per second videos are read at")
+    number(group, "--frames", defaults.num_frames, "frames per patch")
+    number(group, "--fps", 24.0, "frames per second videos are read at")
     group.add_argument(
         "--size", default="1024x576", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
-    number("--side", 80, "given pixels a side of a patch")
-    number("--batch", 2, "patches per step")
-    number("--steps", defaults.steps, "optimiser steps of both stages")
+    number(group, "--side", 80, "given pixels a side of a patch")
+    number(group, "--batch", 2, "patches per step")
+    number(group, "--steps", defaults.steps, "optimiser steps of both stages")
     group.add_argument(
         "--spatial-steps", type=int, help="of them for the upscaler of single pictures (half of them)"
     )
-    number("--lr", 2e-4, "peak learning rate of each stage")
-    number("--warmup", defaults.warmup, "steps of warm-up of each stage")
-    number("--weight-decay", defaults.weight_decay, "of matrices and kernels")
-    number("--gradient-clip", defaults.gradient_clip, "longest gradient")
-    number("--ema", defaults.ema, "decay of the averaged weights")
-    group.add_argument(
-        "--precision", choices=("fp32", "bf16"), default=defaults.precision, help="(%(default)s)"
-    )
-    number("--seed", defaults.seed, "of weights, patches and noise")
-    group.add_argument("--cpu", action="store_true", help="train on the CPU")
-    number("--threads", 0, "CPU threads; 0 for all cores")
+    number(group, "--lr", 2e-4, "peak learning rate of each stage")
+    number(group, "--warmup", defaults.warmup, "steps of warm-up of each stage")
+    number(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
+    number(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
+    number(group, "--ema", defaults.ema, "decay of the averaged weights")
+    computing_options(group, defaults, "of weights, patches and noise")

@@ -1,0 +1,44 @@
+"""Options that every training command has."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def number(group: argparse._ArgumentGroup, name: str, default: float, text: str) -> None:
+    """An option whose kind is that of its default, which its help shows."""
+    group.add_argument(name, type=type(default), default=default, help=f"{text} (%(default)s)".strip())
+
+
+def host_options(group: argparse._ArgumentGroup, custom_nodes: bool = True) -> None:
+    """Where ComfyUI is, and what it needs to open a model."""
+    group.add_argument(
+        "--comfyui", help="ComfyUI's folder (default: COMFYUI_PATH, or where the pack is installed)"
+    )
+    if custom_nodes:
+        group.add_argument(
+            "--custom-node",
+            action="append",
+            default=[],
+            metavar="PATH",
+            help="custom node to import first, for models that need one; can be repeated",
+        )
+
+
+def computing_options(group: argparse._ArgumentGroup, defaults: Any, seeded: str) -> None:
+    """Precision, seed and device of a run; `seeded` is what the seed decides."""
+    group.add_argument(
+        "--precision", choices=("fp32", "bf16"), default=defaults.precision, help="(%(default)s)"
+    )
+    number(group, "--seed", defaults.seed, seeded)
+    group.add_argument("--cpu", action="store_true", help="train on the CPU")
+    number(group, "--threads", 0, "CPU threads; 0 for all cores")
+
+
+def state_options(group: argparse._ArgumentGroup, save_every: int, what: str) -> None:
+    """Going on after an interruption; `what` is written every so many steps."""
+    group.add_argument(
+        "--resume", action="store_true", help="continue from OUT's training state, exactly where it was"
+    )
+    number(group, "--save-every", save_every, f"steps between {what}")
