@@ -149,7 +149,7 @@ class Draws:
         b, f = self.config.batch, self.config.num_frames
         n, latent = b * f, torch.randn(b * f, *world.LATENT)
         return Batch(latent, latent, torch.arange(n), torch.ones(n), torch.ones(b, 2, 6), torch.ones(b, 7), latent,
-                     torch.ones(n), FPS)  # fmt: skip
+                     torch.ones(n), FPS, f)  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
