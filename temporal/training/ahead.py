@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 Drawn = TypeVar("Drawn")
@@ -38,7 +37,6 @@ class DrawnAhead(Generic[Drawn]):
             batch_size=None,
             num_workers=self.workers,
             prefetch_factor=4,
-            pin_memory=torch.cuda.is_available(),
         )
         return iter(loader)
 

@@ -37,11 +37,10 @@ class Batch:
     num_frames: int
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch on a device, copied without waiting where that is a GPU; frame rates stay, as they are looked at."""
-        pinned = torch.device(device).type == "cuda"
+        """The batch on a device; frame rates stay, as they are looked at."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {
-            name: (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
+            name: value.to(device)
             for name, value in given.items()
             if isinstance(value, Tensor) and name != "fps"
         }
