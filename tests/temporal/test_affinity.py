@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ def of_frames(preset, given, custom=""):
 
 
 @pytest.fixture(scope="module")
-def pipeline_pia():
+def pipeline_pia(tmp_path_factory):
     """The two names of diffusers' pipeline that are needed, without the import of all of diffusers."""
     folder = Path(importlib.util.find_spec("diffusers").origin).parent
     tree = ast.parse((folder / "pipelines" / "deprecated" / "pia" / "pipeline_pia.py").read_text("utf-8"))
@@ -24,9 +23,12 @@ def pipeline_pia():
     tree.body = [
         node for node in tree.body if {getattr(node, "name", None), *_targets(node)}.intersection(wanted)
     ]
-    names = {"torch": torch}
-    exec(compile(tree, "pipeline_pia.py", "exec"), names)
-    return SimpleNamespace(**names)
+    path = tmp_path_factory.mktemp("pia") / "pipeline_pia.py"
+    path.write_text(f"import torch\n{ast.unparse(tree)}\n", "utf-8")
+    spec = importlib.util.spec_from_file_location("pipeline_pia", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _targets(node):
