@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 import torch
 from einops import repeat
-from safetensors.torch import save_file
 from video_ldm.tests import reference
 
 from . import motion_rig as rig
@@ -23,21 +22,6 @@ def tiny_bases(monkeypatch):
     from video_ldm.temporal.formats import motion_modules
 
     monkeypatch.setattr(motion_modules, "BASES", {4: ("SD 1.x", rig.TINY_SD1)})
-
-
-@pytest.fixture
-def load(host):
-    """Load Temporal Layers on a MODEL, with weights written as a file into the host's folder."""
-    from video_ldm.nodes.load import LoadTemporalLayers
-
-    path = host.base / "models" / "temporal_layers" / "image_under_test.safetensors"
-
-    def load(model, weights, **inputs):
-        save_file({key: value.contiguous() for key, value in weights.items()}, path)
-        return LoadTemporalLayers.execute(model, path.name, 1.0, **inputs).result
-
-    yield load
-    path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +92,9 @@ def error(out, expected):
 
 @pytest.mark.parametrize("spell", [rig.as_original, dict], ids=["original", "diffusers"])
 @pytest.mark.parametrize("place", [0, 3])
-def test_pia_is_diffusers_with_the_norms_of_the_original(load, pia, spell, place):
+def test_pia_is_diffusers_with_the_norms_of_the_original(load_layers, pia, spell, place):
     unet, image = pia
-    model, report = load(image, pia_weights(unet, spell))
+    model, report = load_layers(image, pia_weights(unet, spell))
     assert report.startswith("PIA (") and "sqrt_linear, 0.00085 to 0.012\n" in report
     latent = clip_from([place])
     call, _ = rig.one_video_call(model, latent)
@@ -121,24 +105,24 @@ def test_pia_is_diffusers_with_the_norms_of_the_original(load, pia, spell, place
     assert error(rig.reference_out(unet, call, beside=beside.flip(0)), call.out) > 0.01
 
 
-def test_a_whole_unet_of_diffusers_is_pia_without_its_image_model(load, pia):
+def test_a_whole_unet_of_diffusers_is_pia_without_its_image_model(load_layers, pia):
     unet, image = pia
-    _, report = load(image, {**unet.state_dict(), **pia_weights(unet, dict)})
+    _, report = load_layers(image, {**unet.state_dict(), **pia_weights(unet, dict)})
     assert report.startswith("PIA (diffusers file)") and "of an image model (not used)" in report
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_pia_at_odd_sizes_and_numbers_of_frames(load, pia, frames):
+def test_pia_at_odd_sizes_and_numbers_of_frames(load_layers, pia, frames):
     unet, image = pia
     latent = clip_from([0], frames, (9, 11))
-    call, _ = rig.one_video_call(load(image, pia_weights(unet))[0], latent)
+    call, _ = rig.one_video_call(load_layers(image, pia_weights(unet))[0], latent)
     beside = seen_by_pia(latent, 0, [1.0, 0.9, 0.85][:frames])
     assert error(call.out, rig.reference_out(unet, call, frames, beside)) < TOLERANCE
 
 
-def test_the_motion_of_pia_is_the_artists_choice(load, pia):
+def test_the_motion_of_pia_is_the_artists_choice(load_layers, pia):
     unet, image = pia
-    model, latent = load(image, pia_weights(unet))[0], clip_from([0])
+    model, latent = load_layers(image, pia_weights(unet))[0], clip_from([0])
     for preset, custom, expected in [
         ("large", "", [1.0, 0.8, 0.7, 0.7, 0.7]),
         ("custom", "1, 0.2", [1.0, 0.2, 0.2, 0.2, 0.2]),
@@ -148,11 +132,11 @@ def test_the_motion_of_pia_is_the_artists_choice(load, pia):
         assert error(call.out, rig.reference_out(unet, call, beside=beside)) < TOLERANCE
 
 
-def test_animatelcm_i2v_is_the_reference_with_features_before_the_second_modules(load, i2v):
+def test_animatelcm_i2v_is_the_reference_with_features_before_the_second_modules(load_layers, i2v):
     unet, image, encoder = i2v
     weights = rig.without_tables(rig.motion_weights(unet))
     weights |= {f"img_encoder.{key}": value for key, value in encoder.items()}
-    model, report = load(image, weights, schedule="checkpoint")
+    model, report = load_layers(image, weights, schedule="checkpoint")
     assert report.startswith("AnimateLCM-I2V (original file)")
     assert "sqrt_linear, 0.00085 to 0.014, consistency sampling from 200 steps\n" in report
     for size, frame_weight in ((rig.SIZE, 0.8), ((9, 11), 0.3)):
@@ -178,54 +162,51 @@ def plus(feature):
     return lambda _module, args: (args[0] + feature, *args[1:])
 
 
-def test_animatelcm_i2v_sets_its_schedule(load, i2v):
+def test_animatelcm_i2v_sets_its_schedule(load_layers, i2v):
     unet, image, encoder = i2v
     weights = rig.without_tables(rig.motion_weights(unet))
     weights |= {f"img_encoder.{key}": value for key, value in encoder.items()}
-    sampling = load(image, weights)[0].get_model_object("model_sampling")
+    sampling = load_layers(image, weights)[0].get_model_object("model_sampling")
     assert sampling.original_timesteps == 200
     betas = torch.linspace(0.00085, 0.014, 1000, dtype=torch.float64)
     last = torch.cumprod(1 - betas, dim=0)[-1]
     assert abs(float(sampling.sigma_max) - float(((1 - last) / last).sqrt())) < 1e-3
 
 
-def test_the_given_frame_stays_unless_it_is_drawn_in_another_style(load, pia):
+def test_the_given_frame_stays_unless_it_is_drawn_in_another_style(load_layers, pia):
     unet, image = pia
-    model, latent = load(image, pia_weights(unet))[0], clip_from([1])
+    model, latent = load_layers(image, pia_weights(unet))[0], clip_from([1])
     for preset, kept in (("small", True), ("style small", False)):
         _, made = rig.one_video_call(moved(model, preset), latent)
         assert torch.equal(made["samples"][1], latent["samples"][1]) == kept
 
 
-def test_strength_zero_is_the_image_model(load, pia):
-    from video_ldm.nodes.load import LoadTemporalLayers
-
+def test_strength_zero_is_the_image_model(load_layers, pia):
     unet, image = pia
-    load(image, pia_weights(unet))
-    off = LoadTemporalLayers.execute(image, "image_under_test.safetensors", 0.0, schedule="checkpoint")
+    off = load_layers(image, pia_weights(unet), 0.0, schedule="checkpoint")[0]
     latent = clip_from([0])
-    call, _ = rig.one_video_call(off.result[0], latent)
+    call, _ = rig.one_video_call(off, latent)
     plain, _ = rig.one_video_call(image, {"samples": latent["samples"]})
     assert torch.equal(call.x[:5], plain.x[:5]) and torch.equal(call.out, plain.out)
 
 
-def test_guidance_towards_the_image_runs(load, pia):
+def test_guidance_towards_the_image_runs(load_layers, pia):
     from video_ldm.nodes.host.sampling import SamplerSettings, sample_clip
 
     unet, image = pia
-    model = load(image, pia_weights(unet))[0]
+    model = load_layers(image, pia_weights(unet))[0]
     settings = SamplerSettings(1, 1, 3.0, "euler", "normal", 8.0, context_guidance=1.5)
     with torch.inference_mode(), rig.calls_of(model) as calls:
         made = sample_clip(model, *rig.conditions(), clip_from([0]), settings, None)
     assert len(calls[0].x) == 3 * rig.FRAMES and bool(made["samples"].isfinite().all())
 
 
-def test_windows_see_the_image_wherever_they_are(load, pia):
+def test_windows_see_the_image_wherever_they_are(load_layers, pia):
     """The second window has no given frame, but the image and its own affinities."""
     from video_ldm.nodes.host.windows import add_windows
 
     unet, image = pia
-    model = load(image, pia_weights(unet))[0]
+    model = load_layers(image, pia_weights(unet))[0]
     windowed = add_windows(moved(model, "medium"), 4, 1, "standard_static", "pyramid", False, False)
     latent = clip_from([0], 7)
     from video_ldm.nodes.host.sampling import SamplerSettings, sample_clip
@@ -240,11 +221,11 @@ def test_windows_see_the_image_wherever_they_are(load, pia):
         assert error(call.out, rig.reference_out(unet, call, 4, beside)) < TOLERANCE
 
 
-def test_no_image_is_refused_in_one_sentence(load, pia):
+def test_no_image_is_refused_in_one_sentence(load_layers, pia):
     from video_ldm.temporal.errors import IncompatibleModelError
 
     unet, image = pia
-    model = load(image, pia_weights(unet))[0]
+    model = load_layers(image, pia_weights(unet))[0]
     with pytest.raises(IncompatibleModelError, match=r"^PIA layers animate a given image, .*Known Frames"):
         rig.one_call(model)
     with pytest.raises(IncompatibleModelError, match=r"^PIA layers animate a given image"):
@@ -262,10 +243,10 @@ def test_no_image_is_refused_in_one_sentence(load, pia):
         ({"fps_embedding.linear.weight": torch.zeros(1)}, "it is FancyVideo"),
     ],
 )
-def test_a_damaged_pia_names_what_is_wrong(load, pia, change, message):
+def test_a_damaged_pia_names_what_is_wrong(load_layers, pia, change, message):
     from video_ldm.temporal.errors import CheckpointFormatError
 
     unet, image = pia
     weights = {key: value for key, value in {**pia_weights(unet), **change}.items() if value is not None}
     with pytest.raises(CheckpointFormatError, match=message):
-        load(image, weights)
+        load_layers(image, weights)

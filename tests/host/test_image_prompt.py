@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from video_ldm.tests.reference_picture import projected
 
 from . import video_rig as rig
@@ -41,22 +40,6 @@ def sizes(host, monkeypatch):
 
 
 @pytest.fixture
-def load(host):
-    """Load Video Model on weights written as a file into the host's folder: MODEL and report."""
-    from video_ldm.nodes.video_model import LoadVideoModel
-
-    path = host.base / "models" / "diffusion_models" / "picture_under_test.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def load(weights, **inputs):
-        save_file({key: value.contiguous() for key, value in weights.items()}, path)
-        return LoadVideoModel.execute(path.name, **inputs).result
-
-    yield load
-    path.unlink(missing_ok=True)
-
-
-@pytest.fixture
 def published(sizes):
     """The reference, the processors of its attention, its projector, and all weights as they are published."""
     unet = rig.modelscope()
@@ -88,9 +71,9 @@ def features_of(options):
 
 
 @pytest.mark.parametrize("frames", [1, 4])
-def test_it_is_the_reference(load, published, frames):
+def test_it_is_the_reference(load_model, published, frames):
     unet, processors, projector, weights = published
-    model, report = load(weights)
+    model, report = load_model(weights)
     assert report.startswith("VideoCrafter1 for image to video (original file)")
     assert f"Keys: {len(weights)} used" in report and "Image Prompt" in report
     both = prompted()
@@ -107,12 +90,12 @@ def test_it_is_the_reference(load, published, frames):
     assert rig.error(call.out, rig.modelscope_out(unet, call, frames)) > 20 * TOLERANCE
 
 
-def test_it_samples_with_both_samplers_and_in_windows(load, published):
+def test_it_samples_with_both_samplers_and_in_windows(load_model, published):
     from video_ldm.nodes.windows import VideoWindows
 
     from .rig import Rig
 
-    model, _ = load(published[3])
+    model, _ = load_model(published[3])
     rig_of_host, both = Rig(), prompted()
     texts = [[[torch.randn(1, 7, rig.TEXT), options]] for options in both]
     rig_of_host.positive, rig_of_host.negative = texts
@@ -125,22 +108,22 @@ def test_it_samples_with_both_samplers_and_in_windows(load, published):
     assert bool(torch.isfinite(rig_of_host.sample_video(windowed)["samples"]).all())
 
 
-def test_without_a_picture_it_is_refused_before_sampling(load, published):
+def test_without_a_picture_it_is_refused_before_sampling(load_model, published):
     from video_ldm.temporal.errors import IncompatibleModelError
 
-    model, _ = load(published[3])
+    model, _ = load_model(published[3])
     with pytest.raises(IncompatibleModelError, match="Put Image Prompt between both texts and the sampler"):
         rig.one_call(model)
     with pytest.raises(IncompatibleModelError, match="Put Image Prompt"):
         rig.one_call(model, positive=prompted()[0], negative={})
 
 
-def test_another_image_encoder_and_two_pictures_are_refused(load, published):
+def test_another_image_encoder_and_two_pictures_are_refused(load_model, published):
     from video_ldm.temporal.errors import IncompatibleModelError, InvalidInputError
 
     other = Encoder()
     other.features = 9
-    model, _ = load(published[3])
+    model, _ = load_model(published[3])
     with pytest.raises(
         IncompatibleModelError, match=r"gives 9 numbers for a patch, .* reads 12\. Load CLIP ViT"
     ):
@@ -149,16 +132,16 @@ def test_another_image_encoder_and_two_pictures_are_refused(load, published):
         prompted(torch.rand(2, 6, 10, 3))
 
 
-def test_a_unet_without_its_projector_is_named(load, published):
+def test_a_unet_without_its_projector_is_named(load_model, published):
     from video_ldm.temporal.errors import CheckpointFormatError
 
     bare = {key: value for key, value in published[3].items() if not key.startswith("image_proj_model")}
     with pytest.raises(CheckpointFormatError, match=r"missing: image_proj_model\.latents"):
-        load(bare)
+        load_model(bare)
 
 
-def test_at_strength_zero_the_picture_does_nothing_either(load, published):
-    model, _ = load(published[3], strength=0.0)
+def test_at_strength_zero_the_picture_does_nothing_either(load_model, published):
+    model, _ = load_model(published[3], strength=0.0)
     plain = model.clone()
     plain.additional_models, plain.wrappers, plain.attachments = {}, {}, {}
     assert torch.equal(rig.one_call(model, 2, *prompted()).out, rig.one_call(plain, 2).out)

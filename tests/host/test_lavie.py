@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from . import lavie_rig as rig
 
@@ -35,65 +34,34 @@ def weights():
     return {name: rig.tiny_weights(name) for name in (*MODELS, *UPSCALERS)}
 
 
-@pytest.fixture
-def load(host):
-    """Load Video Model on weights written as a file into the host's folder: MODEL and report."""
-    from video_ldm.nodes.video_model import LoadVideoModel
-
-    path = host.base / "models" / "diffusion_models" / "lavie_under_test.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def load(weights, **inputs):
-        save_file(weights, path)
-        return LoadVideoModel.execute(path.name, **inputs).result
-
-    yield load
-    path.unlink(missing_ok=True)
-
-
-@pytest.fixture
-def load_layers(host):
-    """Load Temporal Layers on a MODEL, with weights written as a file into the host's folder: MODEL and report."""
-    from video_ldm.nodes.load import LoadTemporalLayers
-
-    path = host.base / "models" / "temporal_layers" / "lavie_under_test.safetensors"
-
-    def load(model, weights, **inputs):
-        save_file(weights, path)
-        return LoadTemporalLayers.execute(model, path.name, inputs.pop("strength", 1.0), **inputs).result
-
-    yield load
-    path.unlink(missing_ok=True)
-
-
 @pytest.mark.parametrize("name", MODELS)
-def test_each_whole_model_is_the_reference(load, weights, name):
+def test_each_whole_model_is_the_reference(load_model, weights, name):
     start, network, given = MODELS[name]
-    model, report = load(weights[name])
+    model, report = load_model(weights[name])
     assert report.startswith(start) and "sqrt_linear, 0.0001 to 0.02" in report and "Apache-2.0" in report
     call = rig.one_call(model, rig.known_clip(5, given))
     expected = rig.reference_out(weights[name], network, call, 5)
     assert rig.error(call.out, expected) < TOLERANCE
-    alone = rig.one_call(load(weights[name], strength=0.0)[0], rig.known_clip(5, given))
+    alone = rig.one_call(load_model(weights[name], strength=0.0)[0], rig.known_clip(5, given))
     assert rig.error(alone.out, call.out) > 0.01
     assert rig.hooks_left(model) == 0
 
 
 @pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize("name", MODELS)
-def test_other_lengths(load, weights, name, frames):
+def test_other_lengths(load_model, weights, name, frames):
     network, given = MODELS[name][1], (0,) if MODELS[name][2] else ()
-    call = rig.one_call(load(weights[name])[0], rig.known_clip(frames, given))
+    call = rig.one_call(load_model(weights[name])[0], rig.known_clip(frames, given))
     assert rig.error(call.out, rig.reference_out(weights[name], network, call, frames)) < TOLERANCE
 
 
-def test_a_clip_many_times_as_long_runs(load, weights):
-    model = load(weights["lavie_base"])[0]
+def test_a_clip_many_times_as_long_runs(load_model, weights):
+    model = load_model(weights["lavie_base"])[0]
     assert bool(rig.sample(model, rig.known_clip(70, ())).isfinite().all())
 
 
-def test_the_noise_levels_are_those_of_the_family(load, weights):
-    sampling = load(weights["lavie_base"])[0].get_model_object("model_sampling")
+def test_the_noise_levels_are_those_of_the_family(load_model, weights):
+    sampling = load_model(weights["lavie_base"])[0].get_model_object("model_sampling")
     alphas = torch.cumprod(1 - torch.linspace(0.0001, 0.02, 1000, dtype=torch.float64), 0)
     torch.testing.assert_close(sampling.sigmas.double(), ((1 - alphas) / alphas).sqrt(), rtol=1e-4, atol=0)
     assert (
@@ -101,11 +69,11 @@ def test_the_noise_levels_are_those_of_the_family(load, weights):
     )
 
 
-def test_seine_sees_a_mask_and_the_given_latents(load, weights):
+def test_seine_sees_a_mask_and_the_given_latents(load_model, weights):
     from video_ldm.temporal.known_channels import GREY
 
     latent = rig.known_clip(5, (0, 4))
-    call = rig.one_call(load(weights["seine"])[0], latent)
+    call = rig.one_call(load_model(weights["seine"])[0], latent)
     mask, shown = call.x[:, 4:].split([1, 4], dim=1)
     assert mask.flatten(1).mean(1).tolist() == [0, 1, 1, 1, 0] * 2
     expected = 0.18215 * latent["samples"][[0, 4, 0, 4]]
@@ -114,32 +82,32 @@ def test_seine_sees_a_mask_and_the_given_latents(load, weights):
     torch.testing.assert_close(shown[[1, 2, 3, 6, 7, 8]], grey)
 
 
-def test_seine_without_given_frames_makes_all_of_them(load, weights):
-    call = rig.one_call(load(weights["seine"])[0], rig.known_clip(3, ()))
+def test_seine_without_given_frames_makes_all_of_them(load_model, weights):
+    call = rig.one_call(load_model(weights["seine"])[0], rig.known_clip(3, ()))
     assert bool((call.x[:, 4] == 1).all()) and rig.error(call.x[:3, 5:], call.x[3:, 5:]) == 0
     assert rig.error(call.out, rig.reference_out(weights["seine"], rig.PLAIN, call, 3)) < TOLERANCE
 
 
-def test_guidance_towards_given_frames_works_with_seine(load, weights):
-    model, latent = load(weights["seine"])[0], rig.known_clip(3, (0,))
+def test_guidance_towards_given_frames_works_with_seine(load_model, weights):
+    model, latent = load_model(weights["seine"])[0], rig.known_clip(3, (0,))
     call = rig.one_call(model, latent, context_guidance=1.5)
     masks = call.x[::3, 4].flatten(1).mean(1).tolist()
     assert sorted(masks) == [0, 1, 1]  # the text with frames, the text without, no text without
 
 
-def test_interpolation_sees_the_nearest_given_frame(load, weights):
+def test_interpolation_sees_the_nearest_given_frame(load_model, weights):
     latent = rig.known_clip(9, (0, 4, 8))
-    call = rig.one_call(load(weights["lavie_interpolation"])[0], latent)
+    call = rig.one_call(load_model(weights["lavie_interpolation"])[0], latent)
     expected = 0.18215 * latent["samples"][[4 * ((frame + 1) // 4) for frame in range(9)]]
     torch.testing.assert_close(call.x[:9, 4:], expected)
     torch.testing.assert_close(call.x[9:, 4:], expected)
 
 
-def test_interpolation_in_windows_sees_given_frames_outside_of_the_window(load, weights):
+def test_interpolation_in_windows_sees_given_frames_outside_of_the_window(load_model, weights):
     from video_ldm.nodes.host.windows import add_windows
 
     model = add_windows(
-        load(weights["lavie_interpolation"])[0], 4, 0, "standard_static", "pyramid", False, False
+        load_model(weights["lavie_interpolation"])[0], 4, 0, "standard_static", "pyramid", False, False
     )
     latent = rig.known_clip(8, (0,))
     shown = [call.x[:4, 4:] for call in rig.all_calls(model, latent)]
@@ -149,38 +117,40 @@ def test_interpolation_in_windows_sees_given_frames_outside_of_the_window(load, 
         torch.testing.assert_close(channels, expected)
 
 
-def test_half_precision_files_load(load, weights):
+def test_half_precision_files_load(load_model, weights):
     half = {key: weight.half() for key, weight in weights["lavie_base"].items()}
-    call = rig.one_call(load(half)[0], rig.known_clip(3, ()))
+    call = rig.one_call(load_model(half)[0], rig.known_clip(3, ()))
     rounded = {key: weight.float() for key, weight in half.items()}
     assert rig.error(call.out.float(), rig.reference_out(rounded, rig.PLAIN, call, 3)) < 100 * TOLERANCE
 
 
-def test_given_frames_come_out_bit_for_bit(load, weights):
+def test_given_frames_come_out_bit_for_bit(load_model, weights):
     latent = rig.known_clip(5, (0, 4))
-    made = rig.sample(load(weights["lavie_interpolation"])[0], latent, steps=2)
+    made = rig.sample(load_model(weights["lavie_interpolation"])[0], latent, steps=2)
     assert torch.equal(made[[0, 4]], latent["samples"][[0, 4]])
 
 
-def test_interpolation_without_given_frames_is_refused(load, weights):
+def test_interpolation_without_given_frames_is_refused(load_model, weights):
     from video_ldm.temporal.errors import InvalidInputError
 
     with pytest.raises(InvalidInputError, match=r"fills in between given frames.*Known Frames"):
-        rig.sample(load(weights["lavie_interpolation"])[0], rig.known_clip(5, ()))
+        rig.sample(load_model(weights["lavie_interpolation"])[0], rig.known_clip(5, ()))
 
 
-def test_interpolation_with_context_guidance_is_refused(load, weights):
+def test_interpolation_with_context_guidance_is_refused(load_model, weights):
     from video_ldm.temporal.errors import InvalidInputError
 
     with pytest.raises(InvalidInputError, match=r"context_guidance to 1"):
-        rig.sample(load(weights["lavie_interpolation"])[0], rig.known_clip(5, (0, 4)), context_guidance=1.5)
+        rig.sample(
+            load_model(weights["lavie_interpolation"])[0], rig.known_clip(5, (0, 4)), context_guidance=1.5
+        )
 
 
-def test_keys_of_other_frames_reach_attention_patches(load, weights):
+def test_keys_of_other_frames_reach_attention_patches(load_model, weights):
     """Another node that replaces self-attention still gets the keys of the first frame and of the one before."""
     from comfy.ldm.modules.attention import optimized_attention
 
-    model = load(weights["lavie_interpolation"])[0]
+    model = load_model(weights["lavie_interpolation"])[0]
     plain, sizes, patched = rig.one_call(model, rig.known_clip(3, (0,))), [], model.clone()
 
     def attend(q, k, v, options):
@@ -193,8 +163,8 @@ def test_keys_of_other_frames_reach_attention_patches(load, weights):
     assert rig.error(call.out, plain.out) < TOLERANCE
 
 
-def test_layers_of_a_whole_model_on_another_are_an_experiment(load, load_layers, weights):
-    model, report = load_layers(load(weights["lavie_base"], strength=0.0)[0], weights["seine"])
+def test_layers_of_a_whole_model_on_another_are_an_experiment(load_model, load_layers, weights):
+    model, report = load_layers(load_model(weights["lavie_base"], strength=0.0)[0], weights["seine"])
     assert "\nExperiment: " in report
     assert rig.one_call(model, rig.known_clip(3, (0,))).x.shape[1] == 4
 
@@ -210,12 +180,12 @@ def test_layers_of_a_whole_model_on_another_are_an_experiment(load, load_layers,
         ),
     ],
 )
-def test_a_damaged_file_names_what_is_wrong(load, weights, change, message):
+def test_a_damaged_file_names_what_is_wrong(load_model, weights, change, message):
     from video_ldm.temporal.errors import CheckpointFormatError
 
     changed = {**weights["lavie_base"], **change}
     with pytest.raises(CheckpointFormatError, match=message):
-        load({key: value for key, value in changed.items() if value is not None})
+        load_model({key: value for key, value in changed.items() if value is not None})
 
 
 @pytest.mark.parametrize(
@@ -271,10 +241,10 @@ def test_the_upscaler_gets_the_noise_levels_and_keeps_its_prediction(load_layers
     torch.testing.assert_close(sampling.sigmas.double(), ((1 - alphas) / alphas).sqrt(), rtol=1e-4, atol=0)
 
 
-def test_the_upscalers_layers_are_refused_on_another_model(load, load_layers, weights):
+def test_the_upscalers_layers_are_refused_on_another_model(load_model, load_layers, weights):
     from video_ldm.temporal.errors import IncompatibleModelError
 
-    model = load(weights["lavie_base"])[0]
+    model = load_model(weights["lavie_base"])[0]
     with pytest.raises(IncompatibleModelError, match="made for SD x4 upscaler"):
         load_layers(model, weights["lavie_vsr"])
 
@@ -285,8 +255,8 @@ def test_at_strength_zero_the_upscaler_is_itself_to_the_last_bit(load_layers, we
     assert torch.equal(rig.one_call(model, latent).out, rig.one_call(image, latent).out)
 
 
-def test_nothing_is_left_after_an_error(load, weights):
-    model = load(weights["lavie_interpolation"])[0]
+def test_nothing_is_left_after_an_error(load_model, weights):
+    model = load_model(weights["lavie_interpolation"])[0]
 
     def fail(*_):
         raise RuntimeError("in the middle")

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from . import motion_rig as rig
 
@@ -35,32 +34,17 @@ def tiny_bases(monkeypatch):
     monkeypatch.setattr(motion_modules, "BASES", bases)
 
 
-@pytest.fixture
-def load(host):
-    """Load Temporal Layers on a MODEL, with weights written as a file into the host's folder."""
-    from video_ldm.nodes.load import LoadTemporalLayers
-
-    path = host.base / "models" / "temporal_layers" / "motion_under_test.safetensors"
-
-    def load(model, weights, **inputs):
-        save_file({key: value.contiguous() for key, value in weights.items()}, path)
-        return LoadTemporalLayers.execute(model, path.name, 1.0, **inputs).result
-
-    yield load
-    path.unlink(missing_ok=True)
-
-
 def error(out, expected):
     return ((out - expected).norm() / expected.norm()).item()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_family_is_the_reference_with_the_norms_of_the_original(load, family):
+def test_each_family_is_the_reference_with_the_norms_of_the_original(load_layers, family):
     base, middle, length, spell, norms = FAMILIES[family]
     unet = rig.reference_unet(base, middle, length)
     rig.norms_of_the_original(unet, *norms)
     image = rig.host_model(base, unet)
-    model, report = load(image, spell(rig.motion_weights(unet)))
+    model, report = load_layers(image, spell(rig.motion_weights(unet)))
     assert report.startswith(f"{family} (") and f"for {base}\n" in report
     call = rig.one_call(model)
     assert error(call.out, rig.reference_out(unet, call)) < TOLERANCE
@@ -68,75 +52,75 @@ def test_each_family_is_the_reference_with_the_norms_of_the_original(load, famil
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["MotionAdapter", "UNetMotionModel"])
-def test_a_diffusers_file_is_loaded_as_the_original_computes(load, whole):
+def test_a_diffusers_file_is_loaded_as_the_original_computes(load_layers, whole):
     unet = rig.reference_unet("SD 1.x", True, 32)
     weights = unet.state_dict() if whole else rig.motion_weights(unet)
     rig.norms_of_the_original(unet, False, False)
-    model, report = load(rig.host_model("SD 1.x", unet), weights)
+    model, report = load_layers(rig.host_model("SD 1.x", unet), weights)
     assert report.startswith("AnimateDiff v2 (diffusers file)")
     assert ("of an image model (not used)" in report) == whole
     call = rig.one_call(model)
     assert error(call.out, rig.reference_out(unet, call)) < TOLERANCE
 
 
-def test_with_norms_over_the_clip_it_is_diffusers_itself(load, monkeypatch):
+def test_with_norms_over_the_clip_it_is_diffusers_itself(load_layers, monkeypatch):
     """The one difference between diffusers and the original is the norm of the module."""
     from video_ldm.temporal.formats import motion_modules
 
     v2 = motion_modules.FACTS["AnimateDiff v2"]
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
-    as_original = rig.one_call(load(image, weights)[0])
+    as_original = rig.one_call(load_layers(image, weights)[0])
     monkeypatch.setitem(motion_modules.FACTS, "AnimateDiff v2", replace(v2, clip_norm=True))
-    call = rig.one_call(load(image, weights)[0])
+    call = rig.one_call(load_layers(image, weights)[0])
     assert error(call.out, rig.reference_out(unet, call)) < TOLERANCE
     assert error(as_original.out, call.out) > 0.01
 
 
-def test_a_clip_longer_than_the_table_is_refused_or_squeezed(load):
+def test_a_clip_longer_than_the_table_is_refused_or_squeezed(load_layers):
     from video_ldm.temporal.errors import InvalidInputError
 
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
     with pytest.raises(InvalidInputError, match=r"33 frames; .* at most 32.*longer_clips"):
-        rig.one_call(load(image, weights)[0], frames=33)
-    out = rig.one_call(load(image, weights, longer_clips="squeeze")[0], frames=33).out
+        rig.one_call(load_layers(image, weights)[0], frames=33)
+    out = rig.one_call(load_layers(image, weights, longer_clips="squeeze")[0], frames=33).out
     assert bool(torch.isfinite(out).all())
 
 
-def test_a_long_clip_convolved_runs_and_a_short_one_is_as_ever(load):
+def test_a_long_clip_convolved_runs_and_a_short_one_is_as_ever(load_layers):
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
-    convolved = load(image, weights, longer_clips="convolve")[0]
+    convolved = load_layers(image, weights, longer_clips="convolve")[0]
     assert bool(torch.isfinite(rig.one_call(convolved, frames=33).out).all())
-    short = [rig.one_call(model).out for model in (convolved, load(image, weights)[0])]
+    short = [rig.one_call(model).out for model in (convolved, load_layers(image, weights)[0])]
     assert torch.equal(*short)
 
 
-def test_an_unknown_choice_for_longer_clips_is_refused(load):
+def test_an_unknown_choice_for_longer_clips_is_refused(load_layers):
     from video_ldm.temporal.errors import InvalidInputError
 
     unet = rig.reference_unet("SD 1.x", True, 32)
     with pytest.raises(InvalidInputError, match="'stretch'; choose from refuse, squeeze, convolve"):
-        load(rig.host_model("SD 1.x", unet), rig.motion_weights(unet), longer_clips="stretch")
+        load_layers(rig.host_model("SD 1.x", unet), rig.motion_weights(unet), longer_clips="stretch")
 
 
-def test_layers_act_only_between_start_and_end(load):
+def test_layers_act_only_between_start_and_end(load_layers):
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
-    plain = rig.one_call(load(image, weights)[0])
-    late = rig.one_call(load(image, weights, start_percent=0.5, schedule="checkpoint")[0])
+    plain = rig.one_call(load_layers(image, weights)[0])
+    late = rig.one_call(load_layers(image, weights, start_percent=0.5, schedule="checkpoint")[0])
     assert torch.equal(late.out, rig.one_call(image).out)
     assert not torch.equal(plain.out, late.out)
 
 
-def test_alpha_by_resolution_and_every_setting_survive_a_clone(load):
+def test_alpha_by_resolution_and_every_setting_survive_a_clone(load_layers):
     """Alpha 1 everywhere is the image model; at one resolution it is neither that nor the whole."""
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
 
     def out(**inputs):
-        model = load(image, weights, schedule="checkpoint", **inputs)[0]
+        model = load_layers(image, weights, schedule="checkpoint", **inputs)[0]
         return rig.one_call(model.clone()).out
 
     plain, whole = rig.one_call(image).out, out()
@@ -149,10 +133,10 @@ def test_alpha_by_resolution_and_every_setting_survive_a_clone(load):
     assert torch.equal(out(start_percent=0.5), plain)
 
 
-def test_a_resolution_that_the_unet_does_not_have_is_refused(load):
+def test_a_resolution_that_the_unet_does_not_have_is_refused(load_layers):
     from video_ldm.temporal.errors import InvalidInputError
 
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
     with pytest.raises(InvalidInputError, match=r"has 0 \(the finest\) to 3"):
-        load(image, weights, alpha_by_level="input.4: 0.5")
+        load_layers(image, weights, alpha_by_level="input.4: 0.5")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from . import video_rig as rig
 
@@ -23,41 +22,25 @@ def tiny_sizes(host, monkeypatch):
     monkeypatch.setattr(svd, "SHAPE", rig.tiny_shape(plan))
 
 
-@pytest.fixture
-def load(host):
-    """Load Video Model on weights written as a file into the host's folder: MODEL and report."""
-    from video_ldm.nodes.video_model import LoadVideoModel
-
-    path = host.base / "models" / "diffusion_models" / "video_under_test.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def load(weights, **inputs):
-        save_file({key: value.contiguous() for key, value in weights.items()}, path)
-        return LoadVideoModel.execute(path.name, **inputs).result
-
-    yield load
-    path.unlink(missing_ok=True)
-
-
 @pytest.mark.parametrize("frames", [1, 3, 5])
 @pytest.mark.parametrize("spelling", ["original", "diffusers"])
-def test_modelscope_is_the_reference(load, spelling, frames):
+def test_modelscope_is_the_reference(load_model, spelling, frames):
     unet = rig.modelscope()
     weights = rig.modelscope_as_published(unet) if spelling == "original" else unet.state_dict()
-    model, report = load(weights)
+    model, report = load_model(weights)
     assert report.startswith(f"ModelScope or ZeroScope ({spelling} file)")
     assert f"Keys: {len(weights)} used" in report and "CC-BY-NC" in report
     call = rig.one_call(model, frames)
     assert rig.error(call.out, rig.modelscope_out(unet, call, frames)) < TOLERANCE
 
 
-def test_at_strength_zero_it_is_the_image_model_alone(load):
+def test_at_strength_zero_it_is_the_image_model_alone(load_model):
     weights = rig.modelscope().state_dict()
-    model, _ = load(weights, strength=0.0)
+    model, _ = load_model(weights, strength=0.0)
     plain = model.clone()
     plain.additional_models, plain.wrappers, plain.attachments = {}, {}, {}
     assert torch.equal(rig.one_call(model).out, rig.one_call(plain).out)
-    assert rig.error(rig.one_call(load(weights)[0]).out, rig.one_call(plain).out) > 0.01
+    assert rig.error(rig.one_call(load_model(weights)[0]).out, rig.one_call(plain).out) > 0.01
 
 
 def sgm_names():
@@ -68,12 +51,12 @@ def sgm_names():
 
 
 @pytest.mark.parametrize("spelling", ["original", "diffusers"])
-def test_svd_is_the_reference(load, spelling):
+def test_svd_is_the_reference(load_model, spelling):
     unet = rig.svd()
     weights, names = unet.state_dict(), sgm_names()
     if spelling == "original":
         weights = {f"model.diffusion_model.{names[key]}": value for key, value in weights.items()}
-    model, report = load(weights)
+    model, report = load_model(weights)
     assert type(model.model).__name__ == "SVD_img2vid" and report.startswith(
         f"Stable Video Diffusion ({spelling} "
     )
@@ -88,7 +71,7 @@ FPS = 24.0
     "family", ["VideoCrafter2", "VideoCrafter1 for 1024 x 576", "VideoCrafter1 for 512 x 320"]
 )
 @pytest.mark.parametrize("frames", [3, 20])
-def test_videocrafter_is_the_reference(load, family, frames):
+def test_videocrafter_is_the_reference(load_model, family, frames):
     from video_ldm.nodes.host.insertion import ClipSettings, set_clip
 
     unet, extra, convs = rig.modelscope(), {}, family == "VideoCrafter2"
@@ -98,30 +81,32 @@ def test_videocrafter_is_the_reference(load, family, frames):
     if not convs:
         extra |= rig.add_relative_positions(unet, reach=16)
         rig.without_convs(unet)
-    model, report = load(rig.videocrafter_as_published(unet, extra, convs))
+    model, report = load_model(rig.videocrafter_as_published(unet, extra, convs))
     assert report.startswith(f"{family} (original file)")
     call = rig.one_call(set_clip(model, ClipSettings(FPS)), frames)
     assert rig.error(call.out, rig.modelscope_out(unet, call, frames)) < TOLERANCE
 
 
-def test_videocrafter_is_told_its_usual_frame_rate_where_nobody_says_otherwise(load):
+def test_videocrafter_is_told_its_usual_frame_rate_where_nobody_says_otherwise(load_model):
     from video_ldm.nodes.host.insertion import ClipSettings, set_clip
 
     unet, extra = rig.modelscope(), rig.frame_rate_weights()
-    model, _ = load(rig.videocrafter_as_published(unet, extra, convs=True))
+    model, _ = load_model(rig.videocrafter_as_published(unet, extra, convs=True))
     usual, slow = rig.one_call(model).out, rig.one_call(set_clip(model, ClipSettings(8.0))).out
     assert torch.equal(usual, rig.one_call(set_clip(model, ClipSettings(28.0))).out)
     assert rig.error(slow, usual) > 1e-3
 
 
-def test_scaled_latents_are_folded_into_the_noise_levels(load):
+def test_scaled_latents_are_folded_into_the_noise_levels(load_model):
     """Against the definition: x_t = sqrt(a) s x0 + sqrt(1 - a) noise, s falling from 1 to 0.7 in 400 steps."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     a = torch.cumprod(1 - betas, 0)
     s = torch.cat(
         [torch.linspace(1, 0.7, 400, dtype=torch.float64), torch.full((600,), 0.7, dtype=torch.float64)]
     )
-    model, _ = load(rig.videocrafter_as_published(rig.modelscope(), rig.frame_rate_weights(), convs=True))
+    model, _ = load_model(
+        rig.videocrafter_as_published(rig.modelscope(), rig.frame_rate_weights(), convs=True)
+    )
     sampling = model.get_model_object("model_sampling")
     x0, noise = torch.randn(1, 4, 2, 3).double(), torch.randn(1, 4, 2, 3).double()
     for t in (0, 17, 399, 400, 999):
@@ -138,21 +123,21 @@ def test_scaled_latents_are_folded_into_the_noise_levels(load):
     torch.testing.assert_close(rig.one_call(model).x.std(), torch.tensor(1.0), rtol=0.1, atol=0)
 
 
-def test_the_prediction_is_that_of_the_family_whatever_the_host_guesses(load):
+def test_the_prediction_is_that_of_the_family_whatever_the_host_guesses(load_model):
     """The host takes SD 2.x for v-prediction where one bias varies much."""
     from comfy.model_base import ModelType
 
     weights = rig.modelscope().state_dict()
     telltale = "up_blocks.3.attentions.2.transformer_blocks.0.norm1.bias"
-    model, _ = load({**weights, telltale: 3 * torch.randn_like(weights[telltale])})
+    model, _ = load_model({**weights, telltale: 3 * torch.randn_like(weights[telltale])})
     assert model.model.model_type == ModelType.EPS
 
 
-def test_it_samples_with_both_samplers(load):
+def test_it_samples_with_both_samplers(load_model):
     from .rig import Rig
 
     rig_of_host = Rig()
-    model, _ = load(rig.modelscope().state_dict())
+    model, _ = load_model(rig.modelscope().state_dict())
     text = [[torch.randn(1, 7, rig.TEXT), {}]]
     rig_of_host.positive = rig_of_host.negative = text
     host, ours = rig_of_host.sample(model), rig_of_host.sample_video(model)["samples"]
@@ -160,23 +145,17 @@ def test_it_samples_with_both_samplers(load):
     assert not any(module._forward_hooks for module in model.model.modules())
 
 
-def test_its_layers_on_another_image_model_are_an_experiment_where_they_fit(host, load):
-    from video_ldm.nodes.load import LoadTemporalLayers
+def test_its_layers_on_another_image_model_are_an_experiment_where_they_fit(load_model, load_layers):
     from video_ldm.temporal.errors import IncompatibleModelError
 
     from .rig import Rig
 
     weights = rig.modelscope().state_dict()
-    image, _ = load(weights)
-    path = host.base / "models" / "temporal_layers" / "whole_under_test.safetensors"
-    save_file({key: value.contiguous() for key, value in weights.items()}, path)
-    try:
-        report = LoadTemporalLayers.execute(image, path.name, 1.0).result[1]
-        assert "Experiment: the image model in this file was trained along" in report
-        with pytest.raises(IncompatibleModelError, match=r"made for SD 2\.x"):
-            LoadTemporalLayers.execute(Rig().model, path.name, 1.0)
-    finally:
-        path.unlink()
+    image, _ = load_model(weights)
+    _, report = load_layers(image, weights)
+    assert "Experiment: the image model in this file was trained along" in report
+    with pytest.raises(IncompatibleModelError, match=r"made for SD 2\.x"):
+        load_layers(Rig().model, weights)
 
 
 @pytest.mark.parametrize(
@@ -186,20 +165,20 @@ def test_its_layers_on_another_image_model_are_an_experiment_where_they_fit(host
         ({"input_blocks.0.0.weight": torch.zeros(1), "a.temp_convs.b": torch.zeros(1)}, "is no video model"),
     ],
 )
-def test_another_file_is_refused_in_one_sentence(load, weights, message):
+def test_another_file_is_refused_in_one_sentence(load_model, weights, message):
     from video_ldm.temporal.errors import CheckpointFormatError
 
     with pytest.raises(CheckpointFormatError, match=message):
-        load(weights)
+        load_model(weights)
 
 
-def test_sizes_the_host_does_not_know_are_refused(load, monkeypatch):
+def test_sizes_the_host_does_not_know_are_refused(load_model, monkeypatch):
     import comfy.supported_models as supported
     from video_ldm.temporal.errors import CheckpointFormatError
 
     monkeypatch.setattr(supported, "models", supported.models[:-2])
     with pytest.raises(CheckpointFormatError, match="the host knows no image model with the sizes"):
-        load(rig.modelscope().state_dict())
+        load_model(rig.modelscope().state_dict())
 
 
 def test_a_file_that_is_gone_is_named(host):
@@ -241,23 +220,23 @@ def test_the_host_recognises_the_published_sizes(monkeypatch, name):
     assert video.stack is None or video.stack.config.unet == UNetShape.from_config(config.unet_config)
 
 
-def test_half_precision_weights_are_cast_as_they_are_used(load):
+def test_half_precision_weights_are_cast_as_they_are_used(load_model):
     unet, extra = rig.modelscope(), rig.frame_rate_weights()
     rig.add_frame_rate(unet, extra, 28.0)
     extra |= rig.add_relative_positions(unet, reach=16)
     rig.without_convs(unet)
     weights = rig.videocrafter_as_published(unet, extra, convs=False)
-    model, _ = load({key: value.half() for key, value in weights.items()})
+    model, _ = load_model({key: value.half() for key, value in weights.items()})
     stack = model.get_additional_models_with_key("video_ldm")[0].model
     assert {parameter.dtype for parameter in stack.parameters()} == {torch.float16}
     call = rig.one_call(model)
     assert rig.error(call.out, rig.modelscope_out(unet, call)) < 0.02
 
 
-def test_svd_samples_with_a_guidance_that_rises_over_the_frames(load):
+def test_svd_samples_with_a_guidance_that_rises_over_the_frames(load_model):
     from .rig import Rig
 
-    model, _ = load(rig.svd().state_dict())
+    model, _ = load_model(rig.svd().state_dict())
     rig_of_host, picture = Rig(), torch.randn(1, 4, 10, 6)
     rig_of_host.positive = [[torch.randn(1, 1, rig.TEXT), {"concat_latent_image": picture}]]
     rig_of_host.negative = [[torch.zeros(1, 1, rig.TEXT), {"concat_latent_image": torch.zeros_like(picture)}]]
