@@ -38,7 +38,8 @@ def _end(path: Path, opened: Opened, what: str) -> str:
     try:
         weights = opened(path)
     except VideoLDMError as error:
-        assert str(error).isprintable() and len(str(error)) < LONGEST, (what, str(error))
+        assert str(error).isprintable() and len(str(error)) < LONGEST, (what, str(error)[:LONGEST])
+        assert str(error)[-1] in ".)" and "Error(s)" not in str(error), (what, str(error))
         return "refused"
     assert all(bool(torch.isfinite(weight.float()).all()) for weight in weights.values()), what
     return "used"

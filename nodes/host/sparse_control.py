@@ -22,9 +22,9 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequenti
 from torch import Tensor
 
 from ...temporal.clip import Clip
-from ...temporal.errors import CheckpointFormatError, IncompatibleModelError, InvalidInputError
+from ...temporal.errors import IncompatibleModelError, InvalidInputError
 from ...temporal.files import assign_weights
-from ...temporal.formats.keys import check_keys
+from ...temporal.formats.keys import check_keys, check_shape
 from ...temporal.formats.sparse_control import EMBEDDING, FAMILY, SparseControlFile, open_sparse_control
 from ...temporal.masks import place
 from ...temporal.plan import UNetShape
@@ -197,12 +197,7 @@ def _named_as_here(name: str, file: SparseControlFile, model: SparseControlModel
     names = {theirs: ours for theirs, ours in names_in_files(file).items() if ours in own}
     check_keys(name, FAMILY, names.keys() - file.weights.keys(), file.weights.keys() - names.keys())
     for theirs, ours in names.items():
-        given, expected = file.weights[theirs].shape, own[ours].shape
-        if given != expected:
-            raise CheckpointFormatError(
-                f"{name}: {theirs} has shape {tuple(given)}, but {FAMILY} has {tuple(expected)}. It may be damaged, or made for "
-                "another image model."
-            )
+        check_shape(name, FAMILY, theirs, file.weights[theirs], own[ours].shape)
     return {names[key]: tensor for key, tensor in file.weights.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor
 from ...temporal.errors import CheckpointFormatError, InvalidInputError
 from ...temporal.files import listed
 from ...temporal.formats import Schedule, VideoModel, open_video_model, report_model
+from ...temporal.formats.keys import check_shape
 from .insertion import ClipSettings, LayerSettings, add_temporal_layers, set_clip
 from .patcher import new_patcher
 
@@ -101,7 +101,7 @@ def _image_model(name: str, video: VideoModel) -> Any:
     """MODEL of the spatial weights, recognised and built by the host."""
     try:
         config = model_config_from_unet(dict(video.image), "")
-        model = None if config is None else _built(config, video.image)
+        model = None if config is None else _built(name, config, video)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointFormatError(
@@ -123,8 +123,9 @@ def _image_model(name: str, video: VideoModel) -> Any:
     return ModelPatcher(model, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
-def _built(config: Any, image: Mapping[str, Tensor]) -> Any:
+def _built(name: str, config: Any, video: VideoModel) -> Any:
     """The host's model of a kind it has recognised, with the weights of a file as they are: its own loader copies them."""
+    image = video.image
     supported = list(config.supported_inference_dtypes)
     dtype = mm.unet_dtype(
         model_params=comfy.utils.calculate_parameters(image),
@@ -133,6 +134,9 @@ def _built(config: Any, image: Mapping[str, Tensor]) -> Any:
     )
     config.set_inference_dtype(dtype, mm.unet_manual_cast(dtype, mm.get_torch_device(), supported))
     model = config.get_model(dict(image), "", device=torch.device("meta"))
+    for key, weight in model.diffusion_model.state_dict().items():
+        if key in image:
+            check_shape(name, video.family, key, image[key], weight.shape)
     weights = {key: weight.to(mm.unet_offload_device(), dtype) for key, weight in image.items()}
     model.diffusion_model.load_state_dict(weights, strict=False, assign=True)
     return model

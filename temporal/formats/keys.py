@@ -1,6 +1,6 @@
 """Keys of a file against those of the network it should hold: what is missing, what is too much, what has another shape."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -65,14 +65,18 @@ def picked(
     """
     found = {host: tensors[key] for host, key in keys.items()}
     for host, tensor in found.items():
-        expected = shapes.get(host, tuple(tensor.shape))
-        if tuple(tensor.shape) != expected:
-            raise CheckpointFormatError(
-                f"{name}: {keys[host]} has shape {size(tensor)}, but {family} has {expected}. It may be damaged, or "
-                "another model built on it."
-            )
+        check_shape(name, family, keys[host], tensor, shapes.get(host, tensor.shape))
         check_numbers(name, keys[host], tensor)
     return found
+
+
+def check_shape(name: str, family: str, key: str, tensor: Tensor, expected: Sequence[int]) -> None:
+    """Refuse a weight of another shape than the family's."""
+    if tuple(tensor.shape) != tuple(expected):
+        raise CheckpointFormatError(
+            f"{name}: {shown(key)} has shape {size(tensor)}, but {family} has {tuple(expected)}. It may be damaged, or "
+            "made for another image model."
+        )
 
 
 def joined(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from einops import rearrange
 from safetensors.torch import save_file
+from video_ldm.tests.damage_trial import trial
 
 from . import motion_rig as rig
 
@@ -326,3 +327,19 @@ def test_every_key_of_the_published_files_is_used(host, monkeypatch, kind):
     _, report = ours.load_sparse_control("published.ckpt", ours.Places("first"))
     assert f"{ {'rgb': 496.7, 'scribble': 497.8}[kind] } M weights" in report
     assert used.keys() == {"TemporalStack", "SparseControlModel"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_refused_in_a_sentence_or_can_be_used(host, tmp_path, monkeypatch, kind):
+    import folder_paths
+    from safetensors.torch import save
+
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "controlnet", ([str(tmp_path)], {".safetensors"})
+    )
+    weights = file_of(reference_control(kind))
+    good = save({key: value.half().contiguous() for key, value in weights.items()})
+    ends = trial(
+        tmp_path / "sparse.safetensors", good, lambda path: load(path.name)[0].control_model.state_dict()
+    )
+    assert ends["refused"] > 5, ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from video_ldm.tests.damage_trial import trial
 
 from . import video_rig as rig
 
@@ -231,6 +232,27 @@ def test_half_precision_weights_are_cast_as_they_are_used(load_model):
     assert {parameter.dtype for parameter in stack.parameters()} == {torch.float16}
     call = rig.one_call(model)
     assert rig.error(call.out, rig.modelscope_out(unet, call)) < 0.02
+
+
+@pytest.mark.parametrize("spelling", ["diffusers", "original"])
+def test_a_damaged_svd_is_refused_in_a_sentence_or_can_be_used(tmp_path, monkeypatch, spelling):
+    import folder_paths
+    from safetensors.torch import save
+    from video_ldm.nodes.video_model import LoadVideoModel
+
+    weights = rig.svd().state_dict()
+    if spelling == "original":
+        names = sgm_names()
+        weights = {f"model.diffusion_model.{names[key]}": value for key, value in weights.items()}
+    good = save({key: value.half().contiguous() for key, value in weights.items()})
+    places = {**folder_paths.folder_names_and_paths, "diffusion_models": ([str(tmp_path)], {".safetensors"})}
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", places)
+
+    def opened(path):
+        return LoadVideoModel.execute(path.name).result[0].model.diffusion_model.state_dict()
+
+    ends = trial(tmp_path / "bad.safetensors", good, opened)
+    assert ends["refused"] > 5, ends
 
 
 def test_svd_samples_with_a_guidance_that_rises_over_the_frames(load_model):

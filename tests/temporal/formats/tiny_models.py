@@ -38,9 +38,7 @@ def modelscope_weights() -> dict[str, Tensor]:
 
 
 def weights_of(family: Any) -> dict[str, Tensor]:
-    """Any family whose UNet is `SHAPE`, under the names of its files; of Stable Video Diffusion diffusers'."""
-    if family is svd.DIFFUSERS:
-        return svd_weights()
+    """Any family whose UNet is `SHAPE`, under the names of its files."""
     stack = sine_init(TemporalStack(family.stack_config())).half()
     channels, convolutions = getattr(family, "in_channels", 4), isinstance(family, inside.InsideFamily)
     weights = _random(family.image_keys(), image_shapes(SHAPE, channels, linear=not convolutions))
@@ -57,7 +55,7 @@ def narrow(family: Any) -> Any:
     """A family in the size of `SHAPE`; those of the LVDM line take it from `formats.lvdm`."""
     if isinstance(family, inside.InsideFamily):
         return replace(family, unet=SHAPE)
-    if isinstance(family, svd.SvdFamily) or family.config.picture is None:
+    if family.config.picture is None:
         return family
     return replace(family, config=replace(family.config, picture=PictureConfig(4, 2, 8, 1, 1)))
 
