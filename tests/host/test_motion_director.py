@@ -10,7 +10,7 @@ from . import video_rig as rig
 
 TOLERANCE = 1e-4
 RANK = 2
-tiny_sizes, load = test_video_model.tiny_sizes, test_video_model.load
+tiny_sizes = test_video_model.tiny_sizes
 
 
 def layers_in_order(unet):
@@ -60,10 +60,10 @@ def with_lora(model, name, strength):
 
 
 @pytest.mark.parametrize("spelling", ["original", "diffusers"])
-def test_it_is_as_merging_by_hand(load, file, spelling):
+def test_it_is_as_merging_by_hand(load_model, file, spelling):
     unet = rig.modelscope()
     weights = rig.modelscope_as_published(unet) if spelling == "original" else unet.state_dict()
-    model, matrices = load(weights)[0], matrices_for(unet)
+    model, matrices = load_model(weights)[0], matrices_for(unet)
     plain = rig.one_call(model).out
     changed = with_lora(with_lora(model, file(matrices), 0.3), file(matrices), 0.4)
     patches = changed.get_additional_models_with_key("video_ldm")[0].patches
@@ -77,11 +77,11 @@ def test_it_is_as_merging_by_hand(load, file, spelling):
     assert rig.error(plain, call.out) > 0.01
 
 
-def test_lists_that_do_not_fit_are_refused(load, file):
+def test_lists_that_do_not_fit_are_refused(load_model, file):
     from video_ldm.temporal.errors import CheckpointFormatError
 
     unet = rig.modelscope()
-    model, matrices = load(unet.state_dict())[0], matrices_for(unet)
+    model, matrices = load_model(unet.state_dict())[0], matrices_for(unet)
     swapped = [matrices[1], matrices[0], *matrices[2:]]
     cases = [
         (matrices[:20], r"is a list of 20 matrices; .* has 340\. It may be the spatial LoRA"),
