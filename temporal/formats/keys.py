@@ -97,6 +97,8 @@ def joined(
                     f"{tuple(expected)}. It may be damaged, or made for another image model."
                 )
         found = [tensors[part].reshape(expected) for part in parts]
+        if len({part.dtype for part in found}) > 1:
+            found = [part.float() for part in found]  # numbers of 8 bits cannot be joined with others
         yield key, found[0] if len(found) == 1 else torch.cat(found)
 
 

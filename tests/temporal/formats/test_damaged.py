@@ -25,7 +25,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny_base(monkeypatch):
-    monkeypatch.setattr(motion_modules, "BASES", {4: ("SD 1.x", damage.TINY)})
+    monkeypatch.setattr(motion_modules, "BASES", damage.BASES)
 
 
 @pytest.fixture
@@ -121,15 +121,18 @@ def test_wrappers_without_end_end(tmp_path):
         load_stack(tmp_path / "cycle.ckpt")
 
 
-def test_layers_in_8_bits_are_read(good, loaders, tmp_path):
+@pytest.mark.parametrize("ends", [".weight", "to_q.weight"], ids=["all matrices", "queries only"])
+def test_layers_in_8_bits_are_read(good, loaders, tmp_path, ends):
     from safetensors.torch import load, save
 
     weights = load(good.files["motion"])
     large = {
-        key: weight.to(torch.float8_e4m3fn) if weight.ndim == 2 else weight for key, weight in weights.items()
+        key: weight.to(torch.float8_e4m3fn) if weight.ndim == 2 and key.endswith(ends) else weight
+        for key, weight in weights.items()
     }
     (tmp_path / "layers").write_bytes(save(large))
-    assert torch.float8_e4m3fn in {tensor.dtype for tensor in loaders["motion"](tmp_path / "layers").values()}
+    kinds = {tensor.dtype for tensor in loaders["motion"](tmp_path / "layers").values()}
+    assert {".weight": torch.float8_e4m3fn, "to_q.weight": torch.float32}[ends] in kinds
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ ADAPTERS = {
 
 @pytest.fixture(autouse=True)
 def tiny_bases(monkeypatch):
-    monkeypatch.setattr(motion_modules, "BASES", {4: ("SD 1.x", damage.TINY), 3: ("SDXL", TINY_SDXL)})
+    monkeypatch.setattr(motion_modules, "BASES", {**damage.BASES, 3: ("SDXL", TINY_SDXL)})
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
