@@ -1,4 +1,7 @@
-"""`python tests`: set up, lint, then every test. `--unit` leaves out what needs ComfyUI; all else goes to pytest."""
+"""`python tests`: set up, lint, then every test in two processes. `--unit` leaves out what needs ComfyUI.
+
+All else goes to pytest; `-n 0` tests in one process, as a debugger wants it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import sys
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
+PROCESSES = ("-n", "2", "--dist", "loadscope")  # two cores, and each file's models and pages in one process
+NEEDS_HOST = ("tests/host", "tests/nodes", "tests/browser")
 sys.path.insert(0, str(REPO / "demo"))
 
 import environment  # noqa: E402  (its folder has just been added)
@@ -19,7 +24,8 @@ def main(arguments: list[str]) -> int:
     unit = "--unit" in arguments
     arguments = [argument for argument in arguments if argument != "--unit"]
     lint = max(_run("ruff", "check", "."), _run("ruff", "format", "--check", "."))
-    tests = _run("pytest", *(("-m", "not host") if unit else ()), *arguments)
+    chosen = ("-m", "not host", *(f"--ignore={folder}" for folder in NEEDS_HOST)) if unit else ()
+    tests = _run("pytest", *PROCESSES, *chosen, *arguments)
     if lint:
         print("ruff found something, see above the tests")
     return tests or lint

@@ -35,11 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("host") is not None)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
-    """Add up seconds per part."""
-    durations["host" if item.get_closest_marker("host") else "unit"] += call.duration
-    return (yield)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up seconds per part; with several workers (pytest -n) this sees the reports of all."""
+    durations["host" if "host" in report.keywords else "unit"] += report.duration
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def test_messages_are_those_of_the_code():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_exist(command):
+def test_commands_exist(command, monkeypatch):
     words = shlex.split(command, comments=True)
     match words:
         case ["python", "demo", *arguments]:
@@ -73,9 +72,9 @@ def test_commands_exist(command):
         case ["python", "-m", "pip", "install", "-r", requirements]:
             assert (ROOT / requirements.removeprefix(INSTALLED)).is_file()
         case ["python", "-m", "video_ldm.formats", "convert", *_]:
-            run("-m", "video_ldm.formats", "convert", "--help")
+            run(monkeypatch, "video_ldm.formats", "convert", "--help")
         case ["python", "-m", module, *arguments]:
-            run("-m", module, *arguments)
+            run(monkeypatch, module, *arguments)
         case ["git", "clone", url]:
             assert url in (ROOT / "pyproject.toml").read_text("utf-8")
         case ["cp", *options, source, _] if options in ([], ["-r"]):
@@ -86,9 +85,14 @@ def test_commands_exist(command):
             pytest.fail(f"nobody knows how to test {command!r}")
 
 
-def run(*arguments: str) -> None:
-    """Run Python in the repository's folder; it must end well."""
-    subprocess.run([sys.executable, "-P", *arguments], cwd=ROOT, check=True, capture_output=True)
+def run(monkeypatch: pytest.MonkeyPatch, module: str, *arguments: str) -> None:
+    """Run a module as a program in the repository's folder; it must end well."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        assert not ended.code
 
 
 def test_the_library_example_runs(tmp_path):

@@ -29,6 +29,7 @@ def files(*folders: str) -> list[Path]:
 
 
 @functools.cache
+@functools.cache
 def tree(path: Path) -> ast.Module:
     """Syntax tree of a file."""
     return ast.parse((ROOT / path).read_text("utf-8"))
@@ -60,6 +61,7 @@ def targets(node: ast.AST, path: Path) -> list[str]:
     return [base, *(f"{base}.{alias.name}" for alias in node.names)]
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Everything a file imports, anywhere in it."""
     return {name for node in ast.walk(tree(path)) for name in targets(node, path)}

@@ -57,14 +57,13 @@ def test_the_video_distance_sees_flicker_that_the_picture_distance_does_not():
         shape = (3, 3, SIDE, SIDE) if each_frame else (1, 3, SIDE, SIDE)
         return [frames + 0.03 * torch.randn(shape, generator=generator) for frames in true]
 
-    stays, flickers = grained(False), grained(True)
+    def seen(clips):
+        return benchmark.picture_features(judge, clips), benchmark.video_features(judge, clips)
 
     def distances(clips):
-        return [
-            frechet_distance(features(judge, clips), features(judge, true))
-            for features in (benchmark.picture_features, benchmark.video_features)
-        ]
+        return [frechet_distance(made, drawn) for made, drawn in zip(seen(clips), truth, strict=True)]
 
+    stays, flickers, truth = grained(False), grained(True), seen(true)
     (fid_stays, fvd_stays), (fid_flickers, fvd_flickers) = distances(stays), distances(flickers)
     assert fid_flickers == pytest.approx(fid_stays, rel=0.3)
     assert fvd_flickers > 2 * fvd_stays

@@ -1,5 +1,6 @@
 """The smallest stack that has everything, with weights that hide no mistake, and clips to put through it."""
 
+import functools
 from dataclasses import replace
 
 import torch
@@ -24,13 +25,19 @@ SIZES = ((5, 7), (3, 4))  # by level: odd and not square, so that swapped axes f
 
 def sine_init(module: nn.Module, scale: float = 0.2) -> nn.Module:
     """Weights from one long sine: reproducible, none alike, none zero; ones or the identity would hide errors."""
-    start = 0
+    start, parameters = 0, list(module.parameters())
+    curve = _sine(1 << sum(parameter.numel() for parameter in parameters).bit_length())
     with torch.no_grad():
-        for parameter in module.parameters():
-            steps = torch.arange(start, start + parameter.numel(), dtype=torch.float64)
-            parameter.copy_((scale * torch.sin(1 + 0.7 * steps)).reshape(parameter.shape))
+        for parameter in parameters:
+            piece = curve[start : start + parameter.numel()]
+            parameter.copy_((scale * piece).reshape(parameter.shape))
             start += parameter.numel()
     return module
+
+
+@functools.cache
+def _sine(length: int) -> Tensor:
+    return torch.sin(1 + 0.7 * torch.arange(length, dtype=torch.float64))
 
 
 def new_stack(**changes: object) -> TemporalStack:

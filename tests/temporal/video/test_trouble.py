@@ -83,14 +83,29 @@ def obey_permissions() -> None:
         ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
-def told(folder, preparation: str = "") -> dict[str, str]:
-    """What each format says in a program of its own."""
-    program = f"{TRY_ALL}\n{preparation}\ntry_all()"
-    command = [sys.executable, "-c", program, str(folder)]
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What each format says in a program of its own: in a folder that is locked, then on a disk that is full.
+
+    A limit on the size of files stands for the end of the disk: the same calls fail, with another reason.
+    """
+    locked, full = tmp_path_factory.mktemp("locked"), tmp_path_factory.mktemp("full")
+    locked.chmod(0o555)
+    program = f"""{TRY_ALL}
+import resource, signal
+try_all()
+print("full")
+sys.argv[1] = sys.argv[2]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+try_all()
+"""
+    command = [sys.executable, "-c", program, str(locked), str(full)]
     ended = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, check=True, preexec_fn=obey_permissions
     )
-    return {name: line for name in FORMATS for line in ended.stdout.splitlines() if line.startswith(name)}
+    parts = zip((locked, full), ended.stdout.split("full\n", 1), strict=True)
+    return {folder.name.rstrip("0123456789"): (folder, lines.splitlines()) for folder, lines in parts}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
@@ -112,27 +127,15 @@ with FilmWriter(Path(sys.argv[1]) / "file", Film("mp4 (H.264)", 8)) as one:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
-def test_a_full_disk_is_told_and_cleared_away(tmp_path):
-    """A limit on the size of files stands for the end of the disk: the same calls fail, with another reason."""
-    lines = told(
-        tmp_path,
-        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))",
-    )
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [("full", "Free space there or make the folder writable"), ("locked", "ermission denied")],
+)
+def test_a_disk_that_takes_nothing_is_told_and_left_empty(told, trouble, reason):
+    folder, lines = told[trouble]
     for name in FORMATS:
-        assert "The film cannot be written to" in lines[name]
-        assert "Free space there or make the folder writable" in lines[name]
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked like this")
-def test_a_read_only_folder_is_told(tmp_path):
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o555)
-    lines = told(folder)
-    for name in FORMATS:
-        assert "The film cannot be written to" in lines[name]
-        assert "ermission denied" in lines[name], lines[name]
+        line = next(line for line in lines if line.startswith(name))
+        assert "The film cannot be written to" in line and reason in line, line
     assert not list(folder.iterdir())
 
 
