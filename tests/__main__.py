@@ -11,7 +11,13 @@ import sys
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-PROCESSES = ("-n", "2", "--dist", "loadscope")  # two cores, and each file's models and pages in one process
+PROCESSES = (
+    "-n",
+    "2",
+    "--dist",
+    "loadscope",
+    "--no-loadscope-reorder",
+)  # two cores, and each file's models and pages in one process
 NEEDS_HOST = ("tests/host", "tests/nodes", "tests/browser")
 sys.path.insert(0, str(REPO / "demo"))
 

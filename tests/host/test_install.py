@@ -15,7 +15,7 @@ from video_ldm.demo.comfy import NOT_THE_PACK
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["comfyui-video-ldm-main", "Video LDM (copy)", "video.ldm-0.1.0", "packed for the registry"]
 OF_THE_HOST = "comfy comfy_api comfy_execution folder_paths latent_preview".split()
-LOADED_ALREADY = {"torch", "numpy", "einops", "safetensors", *OF_THE_HOST}
+LOADED_ALREADY = {"torch", "numpy", "PIL", "einops", "safetensors", *OF_THE_HOST}
 
 
 @pytest.fixture
