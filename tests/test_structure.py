@@ -73,8 +73,12 @@ def imports_when_loaded(path: Path) -> set[str]:
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
-    """All functions and methods of a file."""
-    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    """All functions and methods of a file; those inside others are as long as a part of them."""
+    classes = (node for node in tree(path).body if isinstance(node, ast.ClassDef))
+    places = [tree(path).body, *(node.body for node in classes)]
+    return (
+        node for body in places for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
 
 
 TEMPORAL = files("temporal")

@@ -35,7 +35,7 @@ def test_every_damaged_model_is_refused_in_a_sentence_or_can_be_used(tmp_path):
     ends = trial(
         tmp_path / "bad.bin", good, opened_as("ModelScope or ZeroScope"), [*damage.ANY, *damage.HEADERS] * 2
     )
-    assert min(ends.values()) > 5, ends
+    assert min(ends.values()) > 3, ends
 
 
 @pytest.mark.parametrize(
