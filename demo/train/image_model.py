@@ -182,7 +182,8 @@ def train(args: argparse.Namespace) -> None:
             save_checkpoint(args.out, average.module.unet, average.module.text, autoencoder)
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """What `train` needs, from a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True, help="folder written by demo.train.clips")
     parser.add_argument("--autoencoder", type=Path, required=True)
@@ -200,10 +201,10 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=0.998)
     parser.add_argument("--every", type=int, default=500, help="steps between files")
     parser.add_argument("--seed", type=int, default=2)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     args.state = args.state or args.out.with_suffix(".state.pt")
-    train(args)
+    return args
 
 
 if __name__ == "__main__":
-    main()
+    train(parse())

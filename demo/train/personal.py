@@ -64,13 +64,26 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     start_log().info("drawing %d pictures", args.count)
     draw(args.folder, args.checkpoint, args.count, args.seed)
-    out = args.folder / NAME
-    training = argparse.Namespace(
-        clips=args.folder, autoencoder=args.checkpoint, init=args.checkpoint, out=out, state=out.with_suffix(".state.pt"),
-        freeze_text=True, steps=args.steps, batch=args.batch, rate=args.rate, warmup=min(40, args.steps), decay=0.98,
-        every=args.steps, seed=args.seed,
-    )  # fmt: skip
-    image_model.train(training)
+    image_model.train(training(args))
+
+
+def training(args: argparse.Namespace) -> argparse.Namespace:
+    """Training of the image model on the pictures in `args.folder`, the text encoder as it is."""
+    options = {
+        "--clips": args.folder,
+        "--autoencoder": args.checkpoint,
+        "--init": args.checkpoint,
+        "--out": args.folder / NAME,
+        "--steps": args.steps,
+        "--batch": args.batch,
+        "--rate": args.rate,
+        "--warmup": min(40, args.steps),
+        "--decay": 0.98,
+        "--every": args.steps,
+        "--seed": args.seed,
+    }
+    words = [str(word) for option in options.items() for word in option]
+    return image_model.parse([*words, "--freeze-text"])
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ def train(args: argparse.Namespace) -> None:
 def enlarged(upscaler: VideoUpscaler, given: Tensor, settings: UpscaleSettings) -> Tensor:
     """The upscaler's frames (f 3 4h 4w) of given ones (f 3 h w)."""
     frames = rearrange(given, "f c h w -> f h w c")
-    with torch.no_grad(), torch.autocast(given.device.type, torch.bfloat16):
+    half = given.device.type != "cpu"  # which has no fast half precision
+    with torch.no_grad(), torch.autocast(given.device.type, torch.bfloat16, enabled=half):
         made = torch.cat(list(upscale(upscaler, upscaler.config, [frames], settings)))
     return rearrange(made.float(), "f h w c -> f c h w")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import inspect
 import math
 
 import numpy as np
 import pytest
 from video_ldm.benchmarks import decoder, films, long_clips, memory, personalisation, prediction, rollout, toy
 from video_ldm.demo import world
+from video_ldm.demo.train import image_model, personal
 from video_ldm.demo.train.personal import moonlit
 from video_ldm.demo.world import tracker
 from video_ldm.demo.world.scene import Scene
@@ -116,3 +120,21 @@ def test_a_film_of_noise_takes_more_than_a_drawn_one():
 def test_the_speed_of_decoders_can_be_shown_alone():
     way = {"ms_per_frame": 2.5, "times_the_image_decoder": 1.25, "frames_per_frame": 1.0}
     assert decoder.tables({"speed": {"streamed": way}}).endswith("| streamed | 2.5 | 1.25 | 1.00 |")
+
+
+def test_a_personal_model_is_trained_with_all_that_training_asks_for(tmp_path):
+    args = argparse.Namespace(
+        folder=tmp_path, checkpoint=tmp_path / "a.safetensors", steps=9, batch=2, rate=0.5, seed=3
+    )
+    training = personal.training(args)
+    assert (training.init, training.steps, training.warmup) == (
+        args.checkpoint,
+        9,
+        9,
+    ) and training.freeze_text
+    asked = {node.attr for node in ast.walk(ast.parse(inspect.getsource(image_model))) if is_argument(node)}
+    assert asked <= vars(training).keys()
+
+
+def is_argument(node):
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "args"
