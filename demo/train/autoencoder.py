@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import world
-from .common import Average, cosine, save_half, save_state, set_rate, start_log
+from .common import Average, cosine, half_precision, save_half, save_state, set_rate, start_log
 from .toy_models import new_autoencoder
 
 
@@ -100,7 +100,7 @@ def train(args: argparse.Namespace) -> None:
         whole = step > 0.85 * args.steps
         pictures = draw_batch(pool, rng, args.batch // 4 if whole else args.batch, 128 if whole else 64)
         set_rate(optimizer, cosine(step, args.steps, args.rate))
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision(torch.device("cpu")):
             latents = model.taesd_encoder(pictures).float()
             noise = torch.randn_like(latents) * args.noise
             given = model.taesd_decoder(latents + noise).float()

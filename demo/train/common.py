@@ -38,6 +38,12 @@ def keep_memory() -> None:
         libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: never trim
 
 
+def half_precision(device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where that is fast: with 256-bit vectors a CPU takes twenty times as long as in full precision."""
+    fast = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
 def start_log() -> logging.Logger:
     """A logger for one script's progress, with times; also sets the process up for a long run."""
     keep_memory()

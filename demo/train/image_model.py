@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .common import Average, cosine, save_state, set_rate, start_log, use_host
+from .common import Average, cosine, half_precision, save_state, set_rate, start_log, use_host
 from .toy_models import TextEncoder, load_autoencoder, load_parts, new_unet, save_checkpoint
 
 MOTION = re.compile(r"(moving|circling|panning|zooming|standing) (\w+)|(road)")
@@ -99,7 +99,7 @@ def loss_of(
     noisy = share.sqrt() * latents + (1 - share).sqrt() * noise
     text = model.text(rows)
     options = FAST_ATTENTION if latents.device.type == "cpu" else {}
-    with torch.autocast(latents.device.type, torch.bfloat16):
+    with half_precision(latents.device):
         given = model.unet(noisy, times.float(), context=text, transformer_options=options)
     error = (given.float() - noise).square().mean((1, 2, 3))
     ratio = (share / (1 - share)).flatten()

@@ -32,7 +32,7 @@ from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler,
 from ...temporal.upscaler.model import enlarge
 from .. import world
 from ..world.scene import DURATION, SIDE, Scene
-from .common import start_log
+from .common import half_precision, start_log
 
 SCALE, FRAMES = 4, 8
 RATES = (8.0, 16.0, 32.0, 64.0)  # keyframes, and what is between them after one, two and three interpolations
@@ -109,8 +109,7 @@ def train(args: argparse.Namespace) -> None:
 def enlarged(upscaler: VideoUpscaler, given: Tensor, settings: UpscaleSettings) -> Tensor:
     """The upscaler's frames (f 3 4h 4w) of given ones (f 3 h w)."""
     frames = rearrange(given, "f c h w -> f h w c")
-    half = given.device.type != "cpu"  # which has no fast half precision
-    with torch.no_grad(), torch.autocast(given.device.type, torch.bfloat16, enabled=half):
+    with torch.no_grad(), half_precision(given.device):
         made = torch.cat(list(upscale(upscaler, upscaler.config, [frames], settings)))
     return rearrange(made.float(), "f h w c -> f c h w")
 
