@@ -73,10 +73,16 @@ def picked(
 def check_shape(name: str, family: str, key: str, tensor: Tensor, expected: Sequence[int]) -> None:
     """Refuse a weight of another shape than the family's."""
     if tuple(tensor.shape) != tuple(expected):
-        raise CheckpointFormatError(
-            f"{name}: {shown(key)} has shape {size(tensor)}, but {family} has {tuple(expected)}. It may be damaged, or "
-            "made for another image model."
-        )
+        raise _wrong_shape(name, family, key, tensor, expected)
+
+
+def _wrong_shape(
+    name: str, family: str, key: str, tensor: Tensor, expected: Sequence[int]
+) -> CheckpointFormatError:
+    return CheckpointFormatError(
+        f"{name}: {shown(key)} has shape {size(tensor)}, but {family} has {tuple(expected)}. It may be damaged, or made for "
+        "another image model."
+    )
 
 
 def joined(
@@ -92,10 +98,7 @@ def joined(
         expected = torch.Size([first // len(parts), *rest])
         for part in parts:
             if without_points(tensors[part].shape) != without_points(expected):
-                raise CheckpointFormatError(
-                    f"{name}: {shown(part)} has shape {size(tensors[part])}, but {stack.config.family} has "
-                    f"{tuple(expected)}. It may be damaged, or made for another image model."
-                )
+                raise _wrong_shape(name, stack.config.family, part, tensors[part], expected)
         found = [tensors[part].reshape(expected) for part in parts]
         if len({part.dtype for part in found}) > 1:
             found = [part.float() for part in found]  # numbers of 8 bits cannot be joined with others
