@@ -107,6 +107,11 @@ def test_temporal_loads_with_torch_einops_safetensors_and_numpy():
     assert not found(TEMPORAL, lambda path: packages(imports_when_loaded(path)) - CORE)
 
 
+def test_the_pack_loads_with_what_the_host_has_loaded():
+    """What else a node needs is imported where it is used, so that ComfyUI starts quickly (benchmarks/startup.py)."""
+    assert not found(PACK, lambda path: packages(imports_when_loaded(path)) - CORE - HOST - {"PIL"})
+
+
 def test_only_nodes_host_imports_the_host():
     outside = [path for path in PACK if path.parts[:2] != ("nodes", "host") and path != STARTS_THE_HOST]
     assert not found(outside, lambda path: packages(imports(path)) & HOST)

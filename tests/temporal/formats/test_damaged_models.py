@@ -38,10 +38,8 @@ def test_every_damaged_model_is_refused_in_a_sentence_or_can_be_used(tmp_path):
     assert min(ends.values()) > 3, ends
 
 
-@pytest.mark.parametrize(
-    ("number", "family"), enumerate(FAMILIES), ids=lambda each: getattr(each, "family", "")
-)
-def test_so_is_every_other_family(monkeypatch, tmp_path, number, family):
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.family)
+def test_so_is_every_other_family(monkeypatch, tmp_path, family):
     """Stable Video Diffusion is in tests/host/test_video_model.py: the host has its temporal layers."""
     for name in ("FAMILIES", "SEPARABLE", "VIDEO_MODELS"):
         families = tuple(tiny_models.narrow(f) if f is family else f for f in getattr(formats, name))
@@ -49,5 +47,5 @@ def test_so_is_every_other_family(monkeypatch, tmp_path, number, family):
     good = save(tiny_models.weights_of(tiny_models.narrow(family)))
     layers = family in UPSCALERS
     opened = (lambda path: open_stack(path)[0].state_dict()) if layers else opened_as(family.family)
-    kinds = damage.HEADERS[number % 2 :: 2]  # the families share them
+    kinds = damage.HEADERS[FAMILIES.index(family) % 2 :: 2]  # the families share them
     assert trial(tmp_path / "bad.bin", good, opened, kinds)["refused"] > 3
