@@ -6,6 +6,7 @@ from .host import io
 from .host.decode import decode_clip
 from .host.given import given_frames
 from .host.sampling import frame_rate
+from .host.search import search_aliases
 from .host.shown import shown_clip
 
 
@@ -16,6 +17,7 @@ class TemporalVAEDecode(io.ComfyNode):
             node_id="VLDM_TemporalVAEDecode",
             display_name="Temporal VAE Decode",
             category="Video LDM/decode",
+            **search_aliases("vae decode", "decode video", "deflicker", "tiled decode"),
             description="Decodes a clip of any length in bounded memory. Temporal decoders see every neighbour: frames do "
             "not flicker, and there are no seams.",
             inputs=[

@@ -11,6 +11,7 @@ from .host.graph import ancestors, contents
 from .host.interpolate import VideoModel
 from .host.prompts import MotionPrompt
 from .host.sampling import SamplerSettings
+from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
@@ -21,6 +22,9 @@ class ExtendVideo(io.ComfyNode):
             node_id="VLDM_ExtendVideo",
             display_name="Extend Video",
             category="Video LDM/sampling",
+            **search_aliases(
+                "long video", "prediction", "autoregressive", "continue video", "looping sampler"
+            ),
             description="Goes on from the last frames of a clip, segment by segment, for as long as you like. Every finished "
             "segment is kept on disk: after a stop the same graph continues where it was.",
             inputs=[

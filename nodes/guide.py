@@ -5,6 +5,7 @@ from __future__ import annotations
 from .host import io
 from .host.prompts import MotionPrompt
 from .host.sampling import make_guider
+from .host.search import search_aliases
 from .host.shown import cfg_curve
 from .sample import cfg_input, cfg_last_frame_input, context_guidance_input, fps_input, motion_prompt_input
 
@@ -16,6 +17,7 @@ class VideoGuiderNode(io.ComfyNode):
             node_id="VLDM_VideoGuider",
             display_name="Video Guider",
             category="Video LDM/sampling",
+            **search_aliases("guider", "cfg guider", "samplercustomadvanced", "context guidance"),
             description="Guidance of a clip for SamplerCustomAdvanced: a scale per frame, known frames and guidance towards "
             "them.",
             inputs=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..temporal.affinity import CUSTOM, PRESETS, chosen
 from .host import io
 from .host.insertion import set_image_motion
+from .host.search import search_aliases
 
 
 class ImageMotion(io.ComfyNode):
@@ -14,6 +15,7 @@ class ImageMotion(io.ComfyNode):
             node_id="VLDM_ImageMotion",
             display_name="Image Motion",
             category="Video LDM/sampling",
+            **search_aliases("pia", "animatelcm-i2v", "affinity", "motion strength"),
             description="Says how far a model that animates an image (PIA, AnimateLCM-I2V) moves it. Without this node the motion "
             "is small.",
             inputs=[

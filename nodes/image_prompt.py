@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .host import io
 from .host.image_prompt import with_picture
+from .host.search import search_aliases
 
 
 class ImagePrompt(io.ComfyNode):
@@ -13,6 +14,7 @@ class ImagePrompt(io.ComfyNode):
             node_id="VLDM_ImagePrompt",
             display_name="Image Prompt",
             category="Video LDM/conditioning",
+            **search_aliases("image to video", "img2vid", "i2v", "clip vision", "videocrafter"),
             description="Shows a picture to a video model that is prompted with text and a picture: VideoCrafter 1 for image to "
             "video.",
             inputs=[

@@ -8,6 +8,7 @@ from .host import io
 from .host.interpolate import METHODS, Interpolation, VideoModel, interpolate
 from .host.prompts import MotionPrompt
 from .host.sampling import SamplerSettings
+from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
@@ -18,6 +19,9 @@ class LatentInterpolate(io.ComfyNode):
             node_id="VLDM_LatentInterpolate",
             display_name="Latent Interpolate",
             category="Video LDM/latent",
+            **search_aliases(
+                "frame interpolation", "inbetween", "tween", "slow motion", "rife", "film", "keyframes"
+            ),
             description="Makes the frames between keyframes, three for each pair: 8 keyframes become 29 frames, and 113 in "
             "two passes. Given keyframes stay exactly as they are.",
             inputs=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..temporal.masks import PATTERNS
 from .host import io
 from .host.images import give_frames
+from .host.search import search_aliases
 
 
 class KnownFramesNode(io.ComfyNode):
@@ -14,6 +15,16 @@ class KnownFramesNode(io.ComfyNode):
             node_id="VLDM_KnownFrames",
             display_name="Known Frames",
             category="Video LDM/latent",
+            **search_aliases(
+                "image to video",
+                "img2vid",
+                "i2v",
+                "first frame",
+                "last frame",
+                "keyframes",
+                "storyboard",
+                "loop",
+            ),
             description="Puts given images or latents at frames of a clip: image to video, continuing, filling in between, "
             "storyboards, loops.",
             inputs=[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .host import io
 from .host.prompts import encode_motion
+from .host.search import search_aliases
 
 MotionPromptType = io.Custom("VLDM_MOTION_PROMPT")
 
@@ -15,6 +16,7 @@ class MotionPromptEncode(io.ComfyNode):
             node_id="VLDM_MotionPrompt",
             display_name="Motion Prompt",
             category="Video LDM/conditioning",
+            **search_aliases("animatediff prompt", "motion text", "temporal conditioning"),
             description="Text for the temporal layers alone: how things move, while the prompt says what is seen.",
             inputs=[
                 io.Clip.Input(

@@ -7,6 +7,7 @@ from .host import io
 from .host.clips import DecodeSettings, clip_of
 from .host.lazy_video import LazyVideo
 from .host.render import FilmSettings, as_video, render, saved_notes
+from .host.search import search_aliases
 
 UpscalerType = io.Custom("VLDM_UPSCALER")
 OUTPUT = "Video LDM/output"
@@ -19,6 +20,18 @@ class RenderVideo(io.ComfyNode):
             node_id="VLDM_RenderVideo",
             display_name="Render Video",
             category=OUTPUT,
+            **search_aliases(
+                "video combine",
+                "vhs",
+                "save video",
+                "export",
+                "mp4",
+                "webm",
+                "prores",
+                "gif",
+                "exr",
+                "ffmpeg",
+            ),
             description="Decodes a clip, enlarges it if asked, and writes it to one file as it goes: memory does not grow "
             "with the length of the film.",
             is_output_node=True,
@@ -97,6 +110,7 @@ class VideoFromLatents(io.ComfyNode):
             node_id="VLDM_LazyVideo",
             display_name="Video From Latents",
             category=OUTPUT,
+            **search_aliases("create video", "latent to video", "stream video"),
             description="A VIDEO that is decoded while it is saved: connect it to Save Video, which then needs no memory "
             "for the whole film.",
             inputs=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .host import io
 from .host.prompts import MotionPrompt
 from .host.sampling import SAMPLERS, SCHEDULERS, SamplerSettings, sample_clip
+from .host.search import search_aliases
 from .host.shown import cfg_curve
 from .prompt import MotionPromptType
 
@@ -18,6 +19,7 @@ class VideoKSampler(io.ComfyNode):
             node_id="VLDM_VideoKSampler",
             display_name="Video KSampler",
             category="Video LDM/sampling",
+            **search_aliases("ksampler", "animatediff sampler", "txt2vid", "t2v", "text to video"),
             description="Denoises one clip: the frames are the batch of the latent.",
             inputs=[*_host_inputs(), *_clip_inputs()],
             outputs=[

@@ -6,6 +6,7 @@ from ..temporal.errors import InvalidInputError
 from ..temporal.travel import MODES, curves_of, describe, frame_weights, parse_schedule
 from .host import io
 from .host.prompts import encode_schedule
+from .host.search import search_aliases
 from .host.shown import shown_curves
 
 
@@ -16,6 +17,7 @@ class PromptSchedule(io.ComfyNode):
             node_id="VLDM_PromptSchedule",
             display_name="Prompt Schedule",
             category="Video LDM/conditioning",
+            **search_aliases("prompt travel", "batch prompt schedule", "fizznodes", "keyframe prompts"),
             description="A prompt for every frame of a clip: written for some frames, mixed in between.",
             inputs=[
                 io.Clip.Input("clip", tooltip="Text encoder of the checkpoint."),

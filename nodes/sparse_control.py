@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..temporal.masks import PATTERNS
 from .host import io, ui
 from .host.files import CONTROL_NETS, file_names, full_path
+from .host.search import search_aliases
 from .host.sparse_control import Places, load_sparse_control
 
 
@@ -15,6 +16,7 @@ class LoadSparseControl(io.ComfyNode):
             node_id="VLDM_LoadSparseControl",
             display_name="Load Sparse Control",
             category="Video LDM/loaders",
+            **search_aliases("sparsectrl", "animatediff controlnet", "sparse controlnet loader"),
             description="Opens SparseCtrl: a few pictures or drawings say what some frames of a clip look like, the others follow. "
             "For Apply ControlNet, with AnimateDiff v3 on the model.",
             inputs=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..temporal.training.decoder_config import DecoderTrainingConfig
 from .host import io
 from .host.decoder_training_node import train_on_images
+from .host.search import search_aliases
 
 DEFAULTS = DecoderTrainingConfig()
 
@@ -24,6 +25,7 @@ class TrainTemporalDecoder(io.ComfyNode):
             node_id="VLDM_TrainTemporalDecoder",
             display_name="Train Temporal Decoder",
             category="Video LDM/training",
+            **search_aliases("finetune vae", "train decoder", "deflicker"),
             description="Trains temporal layers for the decoder of a VAE on clips, so that decoded frames do not flicker. The "
             "encoder stays, and with it everything that makes latents for the VAE.",
             inputs=[

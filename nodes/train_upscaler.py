@@ -6,6 +6,7 @@ from typing import Any
 
 from ..temporal.training.upscaler import UpscalerTrainingConfig
 from .host import io
+from .host.search import search_aliases
 from .host.upscaler_training_node import PatchSettings, train_on_images
 from .train import number
 from .upscale import UpscalerType
@@ -27,6 +28,7 @@ class TrainVideoUpscaler(io.ComfyNode):
             node_id="VLDM_TrainVideoUpscaler",
             display_name="Train Video Upscaler",
             category="Video LDM/training",
+            **search_aliases("finetune upscaler", "train super resolution"),
             description="Trains a video upscaler on clips in the size that enlarged ones should have: first to enlarge single "
             "frames, then its temporal layers, so that the detail it adds stays still.",
             inputs=[

@@ -7,6 +7,7 @@ from typing import Any
 from ..temporal.upscaler import UpscaleSettings
 from .host import io
 from .host.files import VIDEO_UPSCALERS, file_names
+from .host.search import search_aliases
 from .host.shown import shown_clip
 from .host.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 
@@ -20,6 +21,7 @@ class LoadVideoUpscaler(io.ComfyNode):
             node_id="VLDM_LoadVideoUpscaler",
             display_name="Load Video Upscaler",
             category="Video LDM/loaders",
+            **search_aliases("upscale model loader", "super resolution", "vsr"),
             description="Opens a pixel-space video upscaler and says how it is to be used. It enlarges the frames of a clip "
             "together, so that the detail it adds stays still.",
             inputs=[
@@ -59,6 +61,7 @@ class VideoUpscale(io.ComfyNode):
             node_id="VLDM_VideoUpscale",
             display_name="Video Upscale",
             category="Video LDM/upscale",
+            **search_aliases("super resolution", "vsr", "enlarge", "upscale image", "4x"),
             description="Enlarges the frames of a clip with a video upscaler. Colours and brightness stay as they are; the same "
             "seed gives the same detail, however long the clip is.",
             inputs=[

@@ -6,6 +6,7 @@ from typing import Any
 
 from .host import io, ui
 from .host.sampling import SamplerSettings
+from .host.search import search_aliases
 from .host.upscale_x4 import X4Settings, upscale_latents
 from .sample import fps_input, sampler_inputs
 
@@ -19,6 +20,9 @@ class VideoUpscaleDiffusion(io.ComfyNode):
             node_id="VLDM_VideoUpscaleDiffusion",
             display_name="Video Upscale (SD x4)",
             category="Video LDM/upscale",
+            **search_aliases(
+                "super resolution", "vsr", "upscale-a-video", "lavie", "4x", "stable diffusion upscaler"
+            ),
             description="Enlarges a clip four times with Stable Diffusion's x4 upscaler and a prompt. With temporal layers on the "
             "model, frames are enlarged together; decode the latents with the upscaler's own VAE.",
             inputs=[*_given_inputs(), *sampler_inputs(), fps_input(), *_size_inputs()],

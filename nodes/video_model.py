@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .host import io, ui
 from .host.schedule import AUTO, NAMES, with_schedule
+from .host.search import search_aliases
 from .host.video_model import load_video_model, video_model_names
 
 
@@ -14,6 +15,9 @@ class LoadVideoModel(io.ComfyNode):
             node_id="VLDM_LoadVideoModel",
             display_name="Load Video Model",
             category="Video LDM/loaders",
+            **search_aliases(
+                "svd", "stable video diffusion", "modelscope", "zeroscope", "videocrafter", "lavie", "seine"
+            ),
             description="Opens a whole video model, whose image model and temporal layers were trained together: Stable Video "
             "Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2, LaVie, SEINE.",
             inputs=[

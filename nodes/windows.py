@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .host import io
+from .host.search import search_aliases
 from .host.windows import FUSE_METHODS, SCHEDULES, add_windows
 
 
@@ -13,6 +14,9 @@ class VideoWindows(io.ComfyNode):
             node_id="VLDM_VideoWindows",
             display_name="Video Windows",
             category="Video LDM/sampling",
+            **search_aliases(
+                "context options", "context windows", "sliding window", "freenoise", "infinite length"
+            ),
             description="Denoises long clips in windows that overlap and are blended at every step; prompts, known frames "
             "and ControlNet hints of each frame go along.",
             inputs=[

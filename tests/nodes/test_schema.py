@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FROZEN = json.loads((Path(__file__).parent / "frozen.json").read_text(encoding="utf-8"))
@@ -27,6 +28,20 @@ def test_every_node_says_what_it_is(schemas):
         schema = node.GET_SCHEMA()
         assert schema.display_name and schema.description.endswith("."), name
         assert schema.category.startswith("Video LDM/"), name
+
+
+def test_hosts_whose_search_takes_other_words_find_every_node_by_them(schemas, monkeypatch):
+    from comfy_api.latest import io
+
+    @dataclass
+    class NewerSchema(io.Schema):
+        search_aliases: list[str] = field(default_factory=list)
+
+    monkeypatch.setattr(io, "Schema", NewerSchema)
+    for name, node in schemas.items():
+        schema = node.define_schema()
+        assert len(schema.search_aliases) >= 2, name
+        assert schema.display_name.lower() not in schema.search_aliases, name
 
 
 def test_every_input_and_output_has_a_tooltip(schemas):
