@@ -17,7 +17,7 @@ class TemporalVAEDecode(io.ComfyNode):
             node_id="VLDM_TemporalVAEDecode",
             display_name="Temporal VAE Decode",
             category="Video LDM/decode",
-            **search_aliases("vae decode", "decode video", "deflicker", "tiled decode"),
+            **search_aliases("vae decode, decode video, deflicker, tiled decode"),
             description="Decodes a clip of any length in bounded memory. Temporal decoders see every neighbour: frames do "
             "not flicker, and there are no seams.",
             inputs=[

@@ -22,9 +22,7 @@ class ExtendVideo(io.ComfyNode):
             node_id="VLDM_ExtendVideo",
             display_name="Extend Video",
             category="Video LDM/sampling",
-            **search_aliases(
-                "long video", "prediction", "autoregressive", "continue video", "looping sampler"
-            ),
+            **search_aliases("long video, prediction, autoregressive, continue video, looping sampler"),
             description="Goes on from the last frames of a clip, segment by segment, for as long as you like. Every finished "
             "segment is kept on disk: after a stop the same graph continues where it was.",
             inputs=[

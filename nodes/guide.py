@@ -17,7 +17,7 @@ class VideoGuiderNode(io.ComfyNode):
             node_id="VLDM_VideoGuider",
             display_name="Video Guider",
             category="Video LDM/sampling",
-            **search_aliases("guider", "cfg guider", "samplercustomadvanced", "context guidance"),
+            **search_aliases("guider, cfg guider, samplercustomadvanced, context guidance"),
             description="Guidance of a clip for SamplerCustomAdvanced: a scale per frame, known frames and guidance towards "
             "them.",
             inputs=[

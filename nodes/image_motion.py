@@ -15,7 +15,7 @@ class ImageMotion(io.ComfyNode):
             node_id="VLDM_ImageMotion",
             display_name="Image Motion",
             category="Video LDM/sampling",
-            **search_aliases("pia", "animatelcm-i2v", "affinity", "motion strength"),
+            **search_aliases("pia, animatelcm-i2v, affinity, motion strength"),
             description="Says how far a model that animates an image (PIA, AnimateLCM-I2V) moves it. Without this node the motion "
             "is small.",
             inputs=[

@@ -14,7 +14,7 @@ class ImagePrompt(io.ComfyNode):
             node_id="VLDM_ImagePrompt",
             display_name="Image Prompt",
             category="Video LDM/conditioning",
-            **search_aliases("image to video", "img2vid", "i2v", "clip vision", "videocrafter"),
+            **search_aliases("image to video, img2vid, i2v, clip vision, videocrafter"),
             description="Shows a picture to a video model that is prompted with text and a picture: VideoCrafter 1 for image to "
             "video.",
             inputs=[

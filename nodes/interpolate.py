@@ -19,9 +19,7 @@ class LatentInterpolate(io.ComfyNode):
             node_id="VLDM_LatentInterpolate",
             display_name="Latent Interpolate",
             category="Video LDM/latent",
-            **search_aliases(
-                "frame interpolation", "inbetween", "tween", "slow motion", "rife", "film", "keyframes"
-            ),
+            **search_aliases("frame interpolation, inbetween, tween, slow motion, rife, film, keyframes"),
             description="Makes the frames between keyframes, three for each pair: 8 keyframes become 29 frames, and 113 in "
             "two passes. Given keyframes stay exactly as they are.",
             inputs=[

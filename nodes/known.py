@@ -16,14 +16,7 @@ class KnownFramesNode(io.ComfyNode):
             display_name="Known Frames",
             category="Video LDM/latent",
             **search_aliases(
-                "image to video",
-                "img2vid",
-                "i2v",
-                "first frame",
-                "last frame",
-                "keyframes",
-                "storyboard",
-                "loop",
+                "image to video, img2vid, i2v, first frame, last frame, keyframes, storyboard, loop"
             ),
             description="Puts given images or latents at frames of a clip: image to video, continuing, filling in between, "
             "storyboards, loops.",

@@ -57,9 +57,7 @@ class LoadTemporalLayers(io.ComfyNode):
             node_id="VLDM_LoadTemporalLayers",
             display_name="Load Temporal Layers",
             category="Video LDM/loaders",
-            **search_aliases(
-                "animatediff", "ade", "motion module", "motion model", "mm loader", "hotshot", "animatelcm"
-            ),
+            **search_aliases("animatediff, ade, motion module, motion model, mm loader, hotshot, animatelcm"),
             description="Adds temporal layers to an image model, so that it makes frames that belong together. Opens Video "
             "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM and AnimateLCM-I2V, PIA, AnimateDiff-Lightning, "
             "HotShot-XL, diffusers motion adapters, and for the x4 upscaler LaVie VSR and Upscale-A-Video.",
@@ -150,7 +148,7 @@ class LoadMotionLora(io.ComfyNode):
             node_id="VLDM_LoadMotionLoRA",
             display_name="Load Motion LoRA",
             category="Video LDM/loaders",
-            **search_aliases("animatediff lora", "camera motion", "motiondirector", "zoom", "pan"),
+            **search_aliases("animatediff lora, camera motion, motiondirector, zoom, pan"),
             description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance; those of ModelScope "
             "or ZeroScope one of MotionDirector. Several can be chained.",
             inputs=[
@@ -188,7 +186,7 @@ class LoadTemporalDecoder(io.ComfyNode):
             node_id="VLDM_LoadTemporalDecoder",
             display_name="Load Temporal Decoder",
             category="Video LDM/loaders",
-            **search_aliases("svd decoder", "tooncrafter decoder", "video vae", "deflicker"),
+            **search_aliases("svd decoder, tooncrafter decoder, video vae, deflicker"),
             description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. Opens Video LDM files, "
             "the decoder of Stable Video Diffusion, original or diffusers, and that of ToonCrafter; these two decode the latents "
             "of every SD 1.x and 2.x model.",

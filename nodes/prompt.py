@@ -16,7 +16,7 @@ class MotionPromptEncode(io.ComfyNode):
             node_id="VLDM_MotionPrompt",
             display_name="Motion Prompt",
             category="Video LDM/conditioning",
-            **search_aliases("animatediff prompt", "motion text", "temporal conditioning"),
+            **search_aliases("animatediff prompt, motion text, temporal conditioning"),
             description="Text for the temporal layers alone: how things move, while the prompt says what is seen.",
             inputs=[
                 io.Clip.Input(

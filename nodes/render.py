@@ -20,18 +20,7 @@ class RenderVideo(io.ComfyNode):
             node_id="VLDM_RenderVideo",
             display_name="Render Video",
             category=OUTPUT,
-            **search_aliases(
-                "video combine",
-                "vhs",
-                "save video",
-                "export",
-                "mp4",
-                "webm",
-                "prores",
-                "gif",
-                "exr",
-                "ffmpeg",
-            ),
+            **search_aliases("video combine, vhs, save video, export, mp4, webm, prores, gif, exr, ffmpeg"),
             description="Decodes a clip, enlarges it if asked, and writes it to one file as it goes: memory does not grow "
             "with the length of the film.",
             is_output_node=True,
@@ -110,7 +99,7 @@ class VideoFromLatents(io.ComfyNode):
             node_id="VLDM_LazyVideo",
             display_name="Video From Latents",
             category=OUTPUT,
-            **search_aliases("create video", "latent to video", "stream video"),
+            **search_aliases("create video, latent to video, stream video"),
             description="A VIDEO that is decoded while it is saved: connect it to Save Video, which then needs no memory "
             "for the whole film.",
             inputs=[

@@ -19,7 +19,7 @@ class VideoKSampler(io.ComfyNode):
             node_id="VLDM_VideoKSampler",
             display_name="Video KSampler",
             category="Video LDM/sampling",
-            **search_aliases("ksampler", "animatediff sampler", "txt2vid", "t2v", "text to video"),
+            **search_aliases("ksampler, animatediff sampler, txt2vid, t2v, text to video"),
             description="Denoises one clip: the frames are the batch of the latent.",
             inputs=[*_host_inputs(), *_clip_inputs()],
             outputs=[

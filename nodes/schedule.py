@@ -17,7 +17,7 @@ class PromptSchedule(io.ComfyNode):
             node_id="VLDM_PromptSchedule",
             display_name="Prompt Schedule",
             category="Video LDM/conditioning",
-            **search_aliases("prompt travel", "batch prompt schedule", "fizznodes", "keyframe prompts"),
+            **search_aliases("prompt travel, batch prompt schedule, fizznodes, keyframe prompts"),
             description="A prompt for every frame of a clip: written for some frames, mixed in between.",
             inputs=[
                 io.Clip.Input("clip", tooltip="Text encoder of the checkpoint."),

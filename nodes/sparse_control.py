@@ -16,7 +16,7 @@ class LoadSparseControl(io.ComfyNode):
             node_id="VLDM_LoadSparseControl",
             display_name="Load Sparse Control",
             category="Video LDM/loaders",
-            **search_aliases("sparsectrl", "animatediff controlnet", "sparse controlnet loader"),
+            **search_aliases("sparsectrl, animatediff controlnet, sparse controlnet loader"),
             description="Opens SparseCtrl: a few pictures or drawings say what some frames of a clip look like, the others follow. "
             "For Apply ControlNet, with AnimateDiff v3 on the model.",
             inputs=[

@@ -25,7 +25,7 @@ class TrainTemporalDecoder(io.ComfyNode):
             node_id="VLDM_TrainTemporalDecoder",
             display_name="Train Temporal Decoder",
             category="Video LDM/training",
-            **search_aliases("finetune vae", "train decoder", "deflicker"),
+            **search_aliases("finetune vae, train decoder, deflicker"),
             description="Trains temporal layers for the decoder of a VAE on clips, so that decoded frames do not flicker. The "
             "encoder stays, and with it everything that makes latents for the VAE.",
             inputs=[

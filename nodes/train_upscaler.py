@@ -28,7 +28,7 @@ class TrainVideoUpscaler(io.ComfyNode):
             node_id="VLDM_TrainVideoUpscaler",
             display_name="Train Video Upscaler",
             category="Video LDM/training",
-            **search_aliases("finetune upscaler", "train super resolution"),
+            **search_aliases("finetune upscaler, train super resolution"),
             description="Trains a video upscaler on clips in the size that enlarged ones should have: first to enlarge single "
             "frames, then its temporal layers, so that the detail it adds stays still.",
             inputs=[

@@ -21,7 +21,7 @@ class LoadVideoUpscaler(io.ComfyNode):
             node_id="VLDM_LoadVideoUpscaler",
             display_name="Load Video Upscaler",
             category="Video LDM/loaders",
-            **search_aliases("upscale model loader", "super resolution", "vsr"),
+            **search_aliases("upscale model loader, super resolution, vsr"),
             description="Opens a pixel-space video upscaler and says how it is to be used. It enlarges the frames of a clip "
             "together, so that the detail it adds stays still.",
             inputs=[
@@ -61,7 +61,7 @@ class VideoUpscale(io.ComfyNode):
             node_id="VLDM_VideoUpscale",
             display_name="Video Upscale",
             category="Video LDM/upscale",
-            **search_aliases("super resolution", "vsr", "enlarge", "upscale image", "4x"),
+            **search_aliases("super resolution, vsr, enlarge, upscale image, 4x"),
             description="Enlarges the frames of a clip with a video upscaler. Colours and brightness stay as they are; the same "
             "seed gives the same detail, however long the clip is.",
             inputs=[

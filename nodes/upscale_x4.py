@@ -20,9 +20,7 @@ class VideoUpscaleDiffusion(io.ComfyNode):
             node_id="VLDM_VideoUpscaleDiffusion",
             display_name="Video Upscale (SD x4)",
             category="Video LDM/upscale",
-            **search_aliases(
-                "super resolution", "vsr", "upscale-a-video", "lavie", "4x", "stable diffusion upscaler"
-            ),
+            **search_aliases("super resolution, vsr, upscale-a-video, lavie, 4x, stable diffusion upscaler"),
             description="Enlarges a clip four times with Stable Diffusion's x4 upscaler and a prompt. With temporal layers on the "
             "model, frames are enlarged together; decode the latents with the upscaler's own VAE.",
             inputs=[*_given_inputs(), *sampler_inputs(), fps_input(), *_size_inputs()],

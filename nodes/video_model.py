@@ -16,7 +16,7 @@ class LoadVideoModel(io.ComfyNode):
             display_name="Load Video Model",
             category="Video LDM/loaders",
             **search_aliases(
-                "svd", "stable video diffusion", "modelscope", "zeroscope", "videocrafter", "lavie", "seine"
+                "svd, stable video diffusion, modelscope, zeroscope, videocrafter, lavie, seine"
             ),
             description="Opens a whole video model, whose image model and temporal layers were trained together: Stable Video "
             "Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2, LaVie, SEINE.",

@@ -14,9 +14,7 @@ class VideoWindows(io.ComfyNode):
             node_id="VLDM_VideoWindows",
             display_name="Video Windows",
             category="Video LDM/sampling",
-            **search_aliases(
-                "context options", "context windows", "sliding window", "freenoise", "infinite length"
-            ),
+            **search_aliases("context options, context windows, sliding window, freenoise, infinite length"),
             description="Denoises long clips in windows that overlap and are blended at every step; prompts, known frames "
             "and ControlNet hints of each frame go along.",
             inputs=[

@@ -8,7 +8,7 @@ from typing import Any
 from . import io
 
 
-def search_aliases(*words: str) -> dict[str, Any]:
-    """The argument of `io.Schema` with these words; none for hosts whose search looks at names alone (ComfyUI 0.3)."""
+def search_aliases(words: str) -> dict[str, Any]:
+    """The argument of `io.Schema` for words with commas between; none for hosts whose search looks at names alone (0.3)."""
     known = {field.name for field in fields(io.Schema)}
-    return {"search_aliases": list(words)} if "search_aliases" in known else {}
+    return {"search_aliases": words.split(", ")} if "search_aliases" in known else {}
