@@ -105,7 +105,7 @@ def extend(
     `origin` says where model and prompts came from, `weights` what is in their files: a segment made another way is made
     anew.
     """
-    start = latent["samples"].float()
+    start = latent["samples"].float().cpu()  # where finished segments are; --gpu-only keeps latents elsewhere
     if not len(start):
         raise InvalidInputError(
             "The clip has no frame to go on from; give one frame at least, such as a picture's latent."

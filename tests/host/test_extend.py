@@ -92,6 +92,22 @@ def test_each_segment_goes_on_from_the_last_frames(run, calls):
         assert torch.equal(window["samples"][:2], frames[1 + 3 * number : 3 + 3 * number])
 
 
+class Elsewhere(torch.Tensor):
+    """Stands for a tensor on an accelerator: so are its parts and what is computed of it, until `cpu`."""
+
+    def cpu(self):
+        """Where files and other tensors are."""
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_clip_on_the_device_goes_on_where_finished_segments_are(run, calls):
+    """As with the host's option --gpu-only."""
+    given = start(2)
+    (clip,) = run({**given, "samples": given["samples"].as_subclass(Elsewhere)})
+    assert not any(isinstance(window["samples"], Elsewhere) for window in calls)
+    assert torch.equal(clip["samples"], run(given)[0]["samples"])
+
+
 def test_several_futures_of_one_start(run):
     one, two = run(start(2), seeds=(1, 2))
     assert torch.equal(one["samples"][:2], two["samples"][:2])
