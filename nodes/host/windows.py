@@ -22,10 +22,12 @@ from torch import Tensor
 from ...temporal.errors import InvalidInputError
 from ...temporal.noise import repeat_noise
 from .controls import FrameControls
+from .insertion import TEXT_COND
 
 SCHEDULES = ("standard_static", "standard_uniform", "looped_uniform", "batched")
 FUSE_METHODS = ("pyramid", "overlap-linear", "relative", "flat")
 NOISE_KEY = "video_ldm.windows"
+TEXTS = ("c_crossattn", "y", TEXT_COND)  # conditions of the model that come from a prompt, y with SDXL
 
 
 class FrameWindow(IndexListContextWindow):
@@ -86,8 +88,9 @@ class ClipWindows(IndexListContextHandler):
             self._window, self._controls = window, FrameControls(window.index_list, window.num_frames)
         resized = super().get_resized_cond(cond_in, x_in, window, device)
         for cond in resized:
-            model_conds = {key: _cut(value, len(x_in), window) for key, value in cond["model_conds"].items()}
-            cond["model_conds"] = model_conds
+            cond["model_conds"] = {
+                key: _cut(key, value, len(x_in), window) for key, value in cond["model_conds"].items()
+            }
         return resized
 
     def prepare_control_objects(self, control: Any, device: Any = None) -> Any:
@@ -95,10 +98,16 @@ class ClipWindows(IndexListContextHandler):
         return self._controls.of(control)
 
 
-def _cut(value: Any, num_frames: int, window: FrameWindow) -> Any:
+def _cut(key: str, value: Any, num_frames: int, window: FrameWindow) -> Any:
+    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one goes on."""
     tensor = getattr(value, "cond", None)
-    if isinstance(tensor, Tensor) and tensor.ndim and len(tensor) == num_frames:
+    if not isinstance(tensor, Tensor) or not tensor.ndim:
+        return value
+    if len(tensor) == num_frames:
         return value._copy_with(window.get_tensor(tensor))
+    if key in TEXTS and len(tensor) > 1:
+        last = len(tensor) - 1
+        return value._copy_with(tensor[[min(frame, last) for frame in window.index_list]])
     return value
 
 
