@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from .host import io
 from .host.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
-from .host.graph import ancestors, contents
+from .host.graph import ancestors, contents, written
 from .host.interpolate import VideoModel
 from .host.prompts import MotionPrompt
 from .host.sampling import SamplerSettings
@@ -43,7 +42,7 @@ class ExtendVideo(io.ComfyNode):
                     tooltip="The whole clip, start included; one for each seed, and what follows runs for each.",
                 )
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -66,15 +65,15 @@ class ExtendVideo(io.ComfyNode):
         choice = Extension(
             segments, segment_length, context_frames, parse_seeds(seeds), output_folder(folder)
         )
-        origin = ancestors(cls.hidden.prompt, cls.hidden.unique_id, ("model", "positive", "negative"))
+        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("model", "positive", "negative"))
         clips = extend(
             samples,
             choice,
             VideoModel(model, positive, negative, motion_prompt),
             SamplerSettings(seed=0, **sampler),
             segment_prompts(clip, positive, prompts, segments),
-            json.dumps(origin, sort_keys=True),
-            json.dumps(contents(origin), sort_keys=True),
+            written(origin),
+            written(contents(origin)),
         )
         return io.NodeOutput(clips)
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 
@@ -25,7 +25,14 @@ LATENTS = "latents"
 
 def digest(*parts: str | bytes | Tensor) -> str:
     """Fingerprint of everything a segment depends on; equal on every run and machine."""
+    *_, total = _digests(*parts)
+    return total
+
+
+def _digests(*parts: str | bytes | Tensor) -> Iterator[str]:
+    """The fingerprint of nothing, of the first part, of the first two, and so on."""
     total = hashlib.sha256()
+    yield total.hexdigest()
     for part in parts:
         if isinstance(part, Tensor):
             part = (
@@ -34,7 +41,7 @@ def digest(*parts: str | bytes | Tensor) -> str:
             )
         data = part.encode() if isinstance(part, str) else part
         total.update(len(data).to_bytes(8, "big") + data)
-    return total.hexdigest()
+        yield total.hexdigest()
 
 
 class Rollout:
@@ -77,13 +84,21 @@ class Rollout:
             write_weights(self.path(number, fingerprint), {LATENTS: latents}, {"format": "video_ldm.segment"})
 
     def join(self, start: Tensor, segments: Sequence[tuple[int, str]]) -> Tensor:
-        """The whole clip (f c h w): frames `start`, then the segments; the memory of it is the file, not the process."""
-        path = self.folder / f"clip_{digest(start, *(key for _, key in segments))[:16]}.latents"
+        """The whole clip (f c h w): frames `start`, then the segments; the memory of it is the file, not the process.
+
+        Files of the same clip with fewer segments are removed: they can be joined again.
+        """
+        _, *shorter, path = (
+            self.folder / f"clip_{key[:16]}.latents" for key in _digests(start, *(key for _, key in segments))
+        )
         frames = self._lengths(segments)
         shape = (len(start) + sum(frames), *start.shape[1:])
         if not path.is_file() or path.stat().st_size != 4 * prod(shape):
             with self._writing():
                 _write_raw(path, self._parts(start, segments))
+        for old in shorter:
+            with suppress(OSError):  # Windows keeps a file that a clip in memory still lies on
+                old.unlink(missing_ok=True)
         return torch.from_file(str(path), shared=False, size=prod(shape), dtype=torch.float32).reshape(shape)
 
     def _lengths(self, segments: Sequence[tuple[int, str]]) -> list[int]:

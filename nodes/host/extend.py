@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.rollout import Rollout, digest
+from .controls import FrameControls
 from .interpolate import VideoModel
 from .known import with_frames
 from .progress import SamplingProgress
@@ -40,7 +41,7 @@ class Extension:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment to make: number from 1, fingerprint of all it depends on, its prompt.
+    """One segment to make: number from 1, fingerprint of all it depends on, its prompt, its frames of a clip of `num_frames`.
 
     `former`: the fingerprint as it was before it held the contents of files of weights.
     """
@@ -49,6 +50,8 @@ class Segment:
     key: str
     former: str
     positive: list
+    frames: range
+    num_frames: int
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -105,7 +108,7 @@ def extend(
     `origin` says where model and prompts came from, `weights` what is in their files: a segment made another way is made
     anew.
     """
-    start = latent["samples"].float()
+    start = latent["samples"].float().cpu()  # where finished segments are; --gpu-only keeps latents elsewhere
     if not len(start):
         raise InvalidInputError(
             "The clip has no frame to go on from; give one frame at least, such as a picture's latent."
@@ -116,14 +119,15 @@ def extend(
             "longer or use fewer frames of context."
         )
     sampler = replace(sampler, fps=frame_rate(latent, sampler.fps))
-    clips = []
-    count = len(prompts)
+    clips, count = [], len(prompts)
+    frames = _frames(len(start), choice, count)
     progress = SamplingProgress(len(choice.seeds) * count, partial(_part_name, choice.seeds, count))
     for number, seed in enumerate(choice.seeds):
         rollout = Rollout(choice.folder / f"seed_{seed}")
         own = replace(sampler, seed=seed)
         former = _fingerprint(start, choice, video, own, origin)
-        segments = _segments(digest(former, weights) if weights else former, former, prompts)
+        base = digest(former, weights) if weights else former
+        segments = _segments(base, former, prompts, video.negative, frames)
         _predict(rollout, start, choice, segments, video, own, progress, number * count)
         clip = rollout.join(start, [(segment.number, segment.key) for segment in segments])
         clips.append({"samples": clip, FPS_KEY: sampler.fps})
@@ -141,13 +145,27 @@ def _fingerprint(
     return digest(json.dumps(settings, sort_keys=True), origin, start, *texts)
 
 
-def _segments(base: str, former: str, prompts: Sequence[list]) -> list[Segment]:
+def _frames(start: int, choice: Extension, segments: int) -> list[range]:
+    """Frames of the clip that each segment samples, those that it goes on from included."""
+    frames, end = [], start
+    for _ in range(segments):
+        first = max(0, end - choice.context_frames)
+        frames.append(range(first, first + choice.segment_length))
+        end = frames[-1].stop
+    return frames
+
+
+def _segments(
+    base: str, former: str, prompts: Sequence[list], negative: list, frames: Sequence[range]
+) -> list[Segment]:
     """Each segment's fingerprint holds those before it, so that a changed prompt makes only what comes after anew."""
     segments: list[Segment] = []
-    for number, positive in enumerate(prompts, start=1):
-        texts = [tensor for tensor, _ in positive]
-        base, former = digest(base, *texts), digest(former, *texts)
-        segments.append(Segment(number, base, former, positive))
+    num_frames = frames[-1].stop
+    for number, (positive, own) in enumerate(zip(prompts, frames, strict=True), start=1):
+        hints = FrameControls(own, num_frames).seen([*positive, *negative])
+        parts = [*(tensor for tensor, _ in positive), *map(json.dumps, hints)]
+        base, former = digest(base, *parts), digest(former, *parts)
+        segments.append(Segment(number, base, former, positive, own, num_frames))
     return segments
 
 
@@ -162,19 +180,17 @@ def _predict(
     done: int,
 ) -> None:
     """Make and write the segments that are not on disk; only frames of context stay in memory."""
-    context, end = start[-choice.context_frames :], len(start)
+    context = start[-choice.context_frames :]
     for segment in segments:
         new = rollout.load(segment.number, segment.key, segment.former)
         if new is None:
-            frames = range(end - len(context), end - len(context) + choice.segment_length)
-            new = _continue(context, frames, segment, video, sampler, progress, done)
+            new = _continue(context, segment, video, sampler, progress, done)
             rollout.save(segment.number, segment.key, new)
-        context, end = torch.cat([context, new])[-choice.context_frames :], end + len(new)
+        context = torch.cat([context, new])[-choice.context_frames :]
 
 
 def _continue(
     context: Tensor,
-    frames: range,
     segment: Segment,
     video: VideoModel,
     sampler: SamplerSettings,
@@ -183,9 +199,12 @@ def _continue(
 ) -> Tensor:
     """New frames (f-n c h w) after the context (n c h w), which is the first of the segment's f frames of the clip."""
     places = tuple((frame, frame) for frame in range(len(context)))
-    window = with_frames({"samples": context.new_zeros(len(frames), *context.shape[1:])}, context, places)
+    window = with_frames(
+        {"samples": context.new_zeros(len(segment.frames), *context.shape[1:])}, context, places
+    )
     sampler = replace(sampler, seed=(sampler.seed + segment.number * 2**32) % SEEDS)
-    prompts = [at_frames(conds, frames) for conds in (segment.positive, video.negative)]
+    controls = FrameControls(segment.frames, segment.num_frames)
+    prompts = [at_frames(conds, segment.frames, controls) for conds in (segment.positive, video.negative)]
     part = done + segment.number - 1
     made = sample_clip(video.model, *prompts, window, sampler, video.motion, progress, part)["samples"]
     return made[len(context) :].float().cpu()

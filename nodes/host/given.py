@@ -12,26 +12,48 @@ import torch
 from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
-from .known import KNOWN_KEY
+from .known import KNOWN_KEY, given_numbers
 
 
 def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, Tensor]:
-    """Images (k h w 3) by the number of the frame that each one is.
+    """Images (k h w 3) by the number of the frame that each one is; one image may be several frames.
 
-    They are the known frames of the LATENT, in order; where it has none, one image is the first frame, and two are the first
-    and the last. Raises InvalidInputError for another number of images.
+    They are the given frames of the LATENT in the order of giving: those that were images, or all of them; or one for each
+    frame that holds one. Where nothing is given, one image is the first frame, and two are the first and the last. Raises
+    InvalidInputError for another number of images.
     """
     if images is None:
         return {}
-    num_frames, mask = len(latent["samples"]), latent.get(KNOWN_KEY)
-    places = [0, num_frames - 1][: len(images)] if mask is None else mask.nonzero().flatten().tolist()
-    if len(places) != len(images):
-        expected = "1 (the first frame) or 2 (the first and the last)" if mask is None else len(places)
+    choices = {len(set(numbers.values())): numbers for numbers in reversed(_choices(latent))}
+    if len(images) not in choices:
+        expected = " or ".join(str(count) for count in sorted(choices) if count) or "none"
+        if KNOWN_KEY not in latent:
+            expected = "1 (the first frame) or 2 (the first and the last)"
         raise InvalidInputError(
             f"{len(images)} known images were given, but this clip wants {expected}. Connect the images that went into Known "
             "Frames."
         )
-    return dict(zip(places, images[..., :3], strict=True))
+    numbers = choices[len(images)]
+    order, num_frames = sorted(set(numbers.values())), len(latent["samples"])
+    return {
+        frame: images[order.index(number), ..., :3]
+        for frame, number in numbers.items()
+        if frame < num_frames  # the end may have been cut off since
+    }
+
+
+def _choices(latent: Mapping[str, Any]) -> list[dict[int, int]]:
+    """What the images may be: numbers of given frames by frame of the clip."""
+    if KNOWN_KEY not in latent:
+        return [{0: 0}, {0: 0, len(latent["samples"]) - 1: 1}]
+    given = [
+        (frame, *numbers) for frame, numbers in enumerate(given_numbers(latent).tolist()) if numbers[0] >= 0
+    ]
+    return [
+        {frame: number for frame, number, was_image in given if was_image},
+        {frame: number for frame, number, _ in given},
+        {frame: place for place, (frame, _, _) in enumerate(given)},
+    ]
 
 
 def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None:

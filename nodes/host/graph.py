@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import folder_paths
+from comfy_execution.graph import DynamicPrompt
+from comfy_execution.graph_utils import is_link
 
 LONGEST_NAME = 512
 BLOCK = 2**22  # bytes
 
 
-def ancestors(graph: Mapping[str, Any] | None, node: str | None, inputs: Sequence[str]) -> dict[str, Any]:
+def ancestors(graph: DynamicPrompt | None, node: str | None, inputs: Sequence[str]) -> dict[str, Any]:
     """What leads to some inputs of a node: types, values and links of all nodes above, whatever their numbers are.
 
-    Empty outside a graph. Equal for equal graphs, so it tells whether a model was made the same way before.
+    Nodes that others made while the graph runs are among them. Empty outside a graph. Equal for equal graphs, so it tells
+    whether a model was made the same way before.
     """
-    if not graph or node is None:
+    if graph is None or node is None or not graph.has_node(node):
         return {}
-    return {name: _origin(graph, graph[node]["inputs"].get(name)) for name in inputs}
+    return {name: _origin(graph, graph.get_node(node)["inputs"].get(name)) for name in inputs}
 
 
-def _origin(graph: Mapping[str, Any], value: Any) -> Any:
-    if not (isinstance(value, list) and len(value) == 2 and value[0] in graph):
+def _origin(graph: DynamicPrompt, value: Any) -> Any:
+    if not (is_link(value) and graph.has_node(value[0])):
         return value
-    node = graph[value[0]]
+    node = graph.get_node(value[0])
     inputs = {name: _origin(graph, part) for name, part in node["inputs"].items()}
     return {"type": node["class_type"], "output": value[1], "inputs": inputs}
+
+
+def written(origin: Any) -> str:
+    """A graph from `ancestors` as text; a value that a node put there in place of a link is equal to no other."""
+    return json.dumps(origin, sort_keys=True, default=lambda _: uuid4().hex)
 
 
 def contents(origin: Any) -> dict[str, str]:

@@ -35,7 +35,8 @@ def give_frames(
         frames.append(given_latents["samples"])
     places = place(pattern, sum(map(len, frames)), len(samples), every, indices)
     _check_alike(frames)
-    return with_frames(latent, torch.cat([part.to(frames[0]) for part in frames]), places)
+    given = torch.cat([part.to(frames[0]) for part in frames])
+    return with_frames(latent, given, places, images=sum(map(len, images)))
 
 
 def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...temporal.errors import IncompatibleModelError, InvalidInputError
 from ...temporal.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
+from .controls import FrameControls
 from .insertion import layers_know_frames
 from .known import with_frames
 from .progress import SamplingProgress
@@ -60,8 +61,7 @@ def interpolate(
     for number in range(choice.passes):
         fps *= STRIDE
         settings = replace(sampler, fps=fps, seed=(sampler.seed + number * 2**32) % SEEDS)
-        done = sum(counts[:number])
-        fill = _fill(choice, video, settings, STRIDE**number, progress, done)
+        fill = _fill(choice, video, settings, counts, number, progress)
         frames = refine(frames, fill, choice.loop, choice.cut_threshold)
     return {"samples": frames, FPS_KEY: fps}
 
@@ -104,25 +104,27 @@ def _fill(
     choice: Interpolation,
     video: VideoModel,
     settings: SamplerSettings,
-    density: int,
+    counts: Sequence[int],
+    current: int,
     progress: SamplingProgress,
-    done: int,
 ) -> Fill:
-    """How the frames between two keyframes are made in one pass, whose keyframes are `density` times the given ones."""
+    """How the frames between two keyframes are made in pass `current` of those whose numbers of pairs are `counts`."""
     if choice.method == "linear":
         return lambda _number, start, end: lerp(start, end, WEIGHTS)
     if choice.method == "slerp":
         return lambda _number, start, end: slerp_frames(start, end)
+
+    density, finer = STRIDE**current, STRIDE ** (choice.passes - 1 - current)
+    num_frames, done = STRIDE * counts[-1] + (not choice.loop), sum(counts[:current])
 
     def sampled(number: int, start: Tensor, end: Tensor) -> Tensor:
         """Frames (3 c h w) from the middle of a clip of five whose ends are given."""
         window = _window(choice.method, start, end)
         denoise = choice.pinned_denoise if choice.method == "pinned" else settings.denoise
         own = replace(settings, seed=(settings.seed + number) % SEEDS, denoise=denoise)
-        prompts = [
-            at_frames(conds, [number // density] * len(window["samples"]))
-            for conds in (video.positive, video.negative)
-        ]
+        places = [(STRIDE * number + frame) * finer % num_frames for frame in range(STRIDE + 1)]
+        keyframe, controls = [number // density] * len(places), FrameControls(places, num_frames)
+        prompts = [at_frames(conds, keyframe, controls) for conds in (video.positive, video.negative)]
         made = sample_clip(video.model, *prompts, window, own, video.motion, progress, done + number)
         return made["samples"][1:-1].to(start)
 

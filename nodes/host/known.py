@@ -1,7 +1,8 @@
 """Known frames in a LATENT, and their way to the temporal layers.
 
 A LATENT with known frames holds them in `samples`, and beside it `video_ldm_known` (f,), 1 = given. Its `noise_mask`
-is 0 there, so that the host's own samplers pin the frames.
+is 0 there, so that the host's own samplers pin the frames. `video_ldm_given` (f 2) says which of the given frames each
+one is, counted in the order of giving, -1 = none; and 1 = it was an image.
 
 Shapes: f frames, c h w a latent.
 """
@@ -23,6 +24,7 @@ from ...temporal.known_channels import nearest_given
 from .insertion import IMAGE_COND, KNOWN_COND
 
 KNOWN_KEY = "video_ldm_known"
+GIVEN_KEY = "video_ldm_given"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +86,11 @@ def known_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
 
 
 def with_frames(
-    latent: Mapping[str, Any], frames: Tensor, places: tuple[tuple[int, int], ...]
+    latent: Mapping[str, Any], frames: Tensor, places: tuple[tuple[int, int], ...], images: int = 0
 ) -> dict[str, Any]:
     """LATENT in which `frames` (k c h w) are given at `places`: pairs (frame of the clip, number of the given one).
+
+    The first `images` of them were images, which a decode can give back.
 
     Raises InvalidInputError when sizes differ or a frame is given that was given before.
     """
@@ -103,17 +107,28 @@ def with_frames(
         raise InvalidInputError(
             f"Frame {clashes[0]} was already given by an earlier Known Frames node; each frame can be given once."
         )
-    samples = samples.clone()
+    samples, given = samples.clone(), given_numbers(latent).clone()
+    earlier = int(given[:, 0].max()) + 1
     for frame, number in places:
         samples[frame] = frames[number].to(samples)
         known[frame] = True
+        given[frame] = torch.tensor([earlier + number, number < images])
     marked = KnownFrames(samples, known)
     return {
         **latent,
         "samples": samples,
         KNOWN_KEY: known.float(),
+        GIVEN_KEY: given,
         "noise_mask": marked.pin(latent.get("noise_mask")),
     }
+
+
+def given_numbers(latent: Mapping[str, Any]) -> Tensor:
+    """Which given frame each frame of a LATENT is (f 2), see above; without a record they were given in their order."""
+    if GIVEN_KEY in latent:
+        return latent[GIVEN_KEY]
+    known = latent.get(KNOWN_KEY, torch.zeros(len(latent["samples"]))).cpu().long()
+    return torch.stack([known.cumsum(0) * known - 1, known], dim=1)
 
 
 def _size(latents: Tensor) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.travel import Weight, travel
+from .controls import FrameControls
 from .insertion import TEXT_COND
 
 
@@ -66,10 +67,16 @@ def encode_schedule(
     return [[travel([tensor for tensor, _ in keys], weights, spherical), options]]
 
 
-def at_frames(conditioning: list, frames: Sequence[int]) -> list:
-    """CONDITIONING of some frames of a clip: prompts that differ between frames keep to theirs, the last one goes on."""
+def at_frames(conditioning: list, frames: Sequence[int], controls: FrameControls) -> list:
+    """CONDITIONING of some frames of a clip: prompts that differ between frames keep to theirs, the last one goes on.
+
+    Its ControlNets become those of `controls`.
+    """
     return [
-        [_rows(tensor, frames), {**options, **_pooled_rows(options, frames)}]
+        [
+            _rows(tensor, frames),
+            {**options, **_pooled_rows(options, frames), **_cut_control(options, controls)},
+        ]
         for tensor, options in conditioning
     ]
 
@@ -83,3 +90,8 @@ def _rows(tensor: Tensor, frames: Sequence[int]) -> Tensor:
 def _pooled_rows(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Tensor]:
     pooled = options.get("pooled_output")
     return {} if pooled is None else {"pooled_output": _rows(pooled, frames)}
+
+
+def _cut_control(options: Mapping[str, Any], controls: FrameControls) -> dict[str, Any]:
+    control = options.get("control")
+    return {} if control is None else {"control": controls.of(control)}

@@ -97,10 +97,19 @@ class SparseControl(comfy.controlnet.ControlNet):
         return super().get_control(x_noisy, t, cond, batched_number, transformer_options)
 
     def for_window(self, frames: list[int], num_frames: int) -> SparseControl:
-        """The same for some frames of a clip of `num_frames`."""
+        """The same for some frames of a clip of `num_frames`, or of those that it sees now."""
+        if self.window is not None:
+            seen, num_frames = self.window
+            frames = [seen[frame] for frame in frames]
         own = copy.copy(self)
         own.extra_args, own.window = dict(self.extra_args), (list(frames), num_frames)
         return own
+
+    def given_at(self, frames: list[int], num_frames: int) -> list[tuple[int, int]]:
+        """Where in such a window the images are: pairs (frame of the window, number of the image)."""
+        places, given = self.places, len(self.cond_hint_original)
+        images = dict(place(places.pattern, given, num_frames, places.every, places.indices))
+        return [(number, images[frame]) for number, frame in enumerate(frames) if frame in images]
 
     def copy(self) -> SparseControl:
         """As the host's: the same weights."""
@@ -128,12 +137,10 @@ class SparseControl(comfy.controlnet.ControlNet):
         if size not in self._given:
             self._given[size] = self._encoded(*size)
         given = self._given[size]
-        places = self.places
-        pairs = place(places.pattern, len(given), total, places.every, places.indices)
-        hint = given.new_zeros(total, given.shape[1] + 1, *given.shape[2:])
-        for frame, number in pairs:
+        hint = given.new_zeros(len(frames), given.shape[1] + 1, *given.shape[2:])
+        for frame, number in self.given_at(frames, total):
             hint[frame, :-1], hint[frame, -1] = given[number], 1
-        return hint[frames].to(x.device, self.manual_cast_dtype or self.control_model.dtype)
+        return hint.to(x.device, self.manual_cast_dtype or self.control_model.dtype)
 
     def _encoded(self, height: int, width: int) -> Tensor:
         """The given images (k c h w), as pixels or as latents in the sampler's scale."""

@@ -7,7 +7,6 @@ Shapes: f frames of the clip.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from comfy.context_windows import (
@@ -22,10 +21,13 @@ from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.noise import repeat_noise
+from .controls import FrameControls
+from .insertion import TEXT_COND
 
 SCHEDULES = ("standard_static", "standard_uniform", "looped_uniform", "batched")
 FUSE_METHODS = ("pyramid", "overlap-linear", "relative", "flat")
 NOISE_KEY = "video_ldm.windows"
+TEXTS = ("c_crossattn", "y", TEXT_COND)  # conditions of the model that come from a prompt, y with SDXL
 
 
 class FrameWindow(IndexListContextWindow):
@@ -49,7 +51,7 @@ class ClipWindows(IndexListContextHandler):
     """The host's windows over frames on the batch axis, with every condition per frame cut to the window."""
 
     _window: FrameWindow | None = None
-    _controls: dict[int, Any] | None = None
+    _controls: FrameControls | None = None
 
     def should_use_context(
         self, model: Any, conds: Any, x_in: Tensor, timestep: Any, model_options: dict
@@ -83,39 +85,29 @@ class ClipWindows(IndexListContextHandler):
         if cond_in is None:
             return None
         if self._window is not window:
-            self._window, self._controls = window, {}
+            self._window, self._controls = window, FrameControls(window.index_list, window.num_frames)
         resized = super().get_resized_cond(cond_in, x_in, window, device)
         for cond in resized:
-            model_conds = {key: _cut(value, len(x_in), window) for key, value in cond["model_conds"].items()}
-            cond["model_conds"] = model_conds
+            cond["model_conds"] = {
+                key: _cut(key, value, len(x_in), window) for key, value in cond["model_conds"].items()
+            }
         return resized
 
     def prepare_control_objects(self, control: Any, device: Any = None) -> Any:
         """A ControlNet that sees the hints of the window; the same one for all conditions that share it."""
-        if id(control) not in self._controls:
-            own = _control_of(control, self._window)
-            if own.previous_controlnet is not None:
-                own.previous_controlnet = self.prepare_control_objects(own.previous_controlnet, device)
-            self._controls[id(control)] = own
-        return self._controls[id(control)]
+        return self._controls.of(control)
 
 
-def _control_of(control: Any, window: FrameWindow) -> Any:
-    """A copy of a ControlNet with the hints of a window; one that knows frames does it itself."""
-    if hasattr(control, "for_window"):
-        return control.for_window(window.index_list, window.num_frames)
-    own = copy.copy(control)
-    own.cond_hint = None
-    if own.cond_hint_original is not None and len(own.cond_hint_original) > 1:
-        last = len(own.cond_hint_original) - 1
-        own.cond_hint_original = own.cond_hint_original[[min(i, last) for i in window.index_list]]
-    return own
-
-
-def _cut(value: Any, num_frames: int, window: FrameWindow) -> Any:
+def _cut(key: str, value: Any, num_frames: int, window: FrameWindow) -> Any:
+    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one goes on."""
     tensor = getattr(value, "cond", None)
-    if isinstance(tensor, Tensor) and tensor.ndim and len(tensor) == num_frames:
+    if not isinstance(tensor, Tensor) or not tensor.ndim:
+        return value
+    if len(tensor) == num_frames:
         return value._copy_with(window.get_tensor(tensor))
+    if key in TEXTS and len(tensor) > 1:
+        last = len(tensor) - 1
+        return value._copy_with(tensor[[min(frame, last) for frame in window.index_list]])
     return value
 
 

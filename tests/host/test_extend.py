@@ -92,6 +92,22 @@ def test_each_segment_goes_on_from_the_last_frames(run, calls):
         assert torch.equal(window["samples"][:2], frames[1 + 3 * number : 3 + 3 * number])
 
 
+class Elsewhere(torch.Tensor):
+    """Stands for a tensor on an accelerator: so are its parts and what is computed of it, until `cpu`."""
+
+    def cpu(self):
+        """Where files and other tensors are."""
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_clip_on_the_device_goes_on_where_finished_segments_are(run, calls):
+    """As with the host's option --gpu-only."""
+    given = start(2)
+    (clip,) = run({**given, "samples": given["samples"].as_subclass(Elsewhere)})
+    assert not any(isinstance(window["samples"], Elsewhere) for window in calls)
+    assert torch.equal(clip["samples"], run(given)[0]["samples"])
+
+
 def test_several_futures_of_one_start(run):
     one, two = run(start(2), seeds=(1, 2))
     assert torch.equal(one["samples"][:2], two["samples"][:2])
@@ -132,14 +148,16 @@ def test_segments_from_before_weights_were_looked_at_are_taken_over_once(run, ca
 
 
 def test_a_replaced_file_of_the_same_name_is_noticed(host, tmp_path):
+    from comfy_execution.graph import DynamicPrompt
     from video_ldm.nodes.host.graph import ancestors, contents
 
     path = host.base / "models" / "loras" / "replaced.safetensors"
     path.parent.mkdir(exist_ok=True)
-    graph = {
+    nodes = {
         "1": {"class_type": "LoraLoader", "inputs": {"lora_name": path.name, "strength": 1.0, "text": "a b"}},
         "2": {"class_type": "VLDM_ExtendVideo", "inputs": {"model": ["1", 0]}},
     }
+    graph = DynamicPrompt(nodes)
     seen = []
     for content in (b"one", b"two", b"one"):
         path.write_bytes(content)
@@ -148,6 +166,33 @@ def test_a_replaced_file_of_the_same_name_is_noticed(host, tmp_path):
     path.unlink()
     assert list(seen[0]) == ["loras/replaced.safetensors"] and seen[0] == seen[2] != seen[1]
     assert contents(ancestors(graph, "2", ("model",))) == {}
+
+
+def test_nodes_that_were_made_while_the_graph_runs_are_seen(host):
+    from comfy_execution.graph import DynamicPrompt
+    from video_ldm.nodes import ExtendVideo
+    from video_ldm.nodes.host import io
+    from video_ldm.nodes.host.graph import ancestors, written
+
+    def origin(prefix, strength, conditioning):
+        """Of a node in what another node was expanded to."""
+        graph = DynamicPrompt({"1": {"class_type": "Loader", "inputs": {"file": "a"}}})
+        inner = {"class_type": "Lora", "inputs": {"model": ["1", 0], "strength": strength}}
+        node = {
+            "class_type": "VLDM_ExtendVideo",
+            "inputs": {"model": [f"{prefix}.1", 0], "positive": conditioning},
+        }
+        for name, added in ((f"{prefix}.1", inner), (f"{prefix}.2", node)):
+            graph.add_ephemeral_node(name, added, "1", "1")
+        return ancestors(graph, f"{prefix}.2", ("model", "positive"))
+
+    one, same, other = origin("2.0", 1.0, "a"), origin("3.0", 1.0, "a"), origin("2.0", 0.5, "a")
+    assert one["model"]["inputs"]["model"]["inputs"] == {"file": "a"}
+    assert written(one) == written(same) != written(other)
+    placed = origin("2.0", 1.0, [[torch.zeros(1, 2, 3), {}], [torch.zeros(1, 2, 3), {}]])
+    assert written(placed) != written(placed), "nobody knows what else it is equal to"
+    assert ancestors(DynamicPrompt({}), "2.0.2", ("model",)) == ancestors(None, None, ("model",)) == {}
+    assert io.Hidden.dynprompt in ExtendVideo.define_schema().hidden
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be killed")

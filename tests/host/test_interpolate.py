@@ -31,14 +31,16 @@ def run(rig, models):
     from video_ldm.nodes.host.interpolate import Interpolation, VideoModel, interpolate
     from video_ldm.nodes.host.sampling import SamplerSettings
 
-    def run(latent, method, model=None, passes=1, loop=False, fps=2.0, **changes):
+    def run(latent, method, model=None, passes=1, loop=False, fps=2.0, pinned_denoise=0.6, **changes):
         video = VideoModel(model or models.get(method), rig.positive, rig.negative, None)
         video = changes.pop("video", video)
         sampler = SamplerSettings(
             seed=1, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=fps, **changes
         )
         with torch.inference_mode():
-            return interpolate(latent, Interpolation(method, passes, loop, 0.9, 0.6), video, sampler)
+            return interpolate(
+                latent, Interpolation(method, passes, loop, 0.9, pinned_denoise), video, sampler
+            )
 
     return run
 
@@ -119,8 +121,30 @@ def test_pinned_frames_go_no_further_than_allowed(run):
     from video_ldm.temporal.interpolation import slerp_frames
 
     given = keyframes(2)
-    far = run({"samples": given}, "pinned")["samples"]
+    kept, far = (run({"samples": given}, "pinned", pinned_denoise=most)["samples"] for most in (0.0, 0.6))
+    torch.testing.assert_close(kept[1:4], slerp_frames(*given))
     assert not torch.allclose(far[1:4], slerp_frames(*given), atol=1e-2)
+
+
+def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, monkeypatch):
+    from video_ldm.nodes.host import interpolate as module
+    from video_ldm.temporal.interpolation import slerp_frames
+
+    windows = []
+    sample = module.sample_clip
+
+    def spy(model, positive, negative, window, settings, *args):
+        windows.append((window, settings.denoise))
+        return sample(model, positive, negative, window, settings, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    given = keyframes(3)
+    run({"samples": given}, "pinned", pinned_denoise=0.4)
+    for number, (window, denoise) in enumerate(windows):
+        assert torch.equal(window["samples"][::4], given[number : number + 2])
+        torch.testing.assert_close(window["samples"][1:4], slerp_frames(*given[number : number + 2]))
+        assert window["noise_mask"].flatten(1).mean(1).tolist() == [0, 1, 1, 1, 0] and denoise == 0.4
+    assert len(windows) == 2
 
 
 def test_what_cannot_be_done_is_refused(run, rig, models):

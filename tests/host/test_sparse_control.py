@@ -224,6 +224,33 @@ def test_windows_have_the_images_of_their_frames(unet, model, files):
         assert error(call.out, expected) < TOLERANCE
 
 
+def test_segments_have_the_images_of_their_frames(unet, model, files, tmp_path):
+    from video_ldm.nodes.host.extend import Extension, extend
+    from video_ldm.nodes.host.interpolate import VideoModel
+    from video_ldm.nodes.host.sampling import SamplerSettings
+
+    reference = reference_control("scribble")
+    control, _ = load(files("controlnet", file_of(reference)), indices="1, 6")
+    images = pictures(2)
+    positive, negative = applied(control, images, None)
+    settings = SamplerSettings(0, 1, 3.0, "euler", "normal", 8.0)
+    latent, choice = {"samples": torch.zeros(1, 4, *rig.SIZE)}, Extension(2, 4, 1, (0,), tmp_path)
+    with torch.inference_mode(), rig.calls_of(model) as calls:
+        extend(latent, choice, VideoModel(model, positive, negative, None), settings, [positive] * 2, "")
+    given = condition("scribble", None, images, (1, 6), 7)
+    for call, first in zip(calls, (0, 3), strict=True):
+        expected = reference_out(unet, reference, call, given[first : first + 4], frames=4)
+        assert error(call.out, expected) < TOLERANCE
+
+
+def test_a_window_of_some_frames_counts_those_of_the_whole_clip(files):
+    control, _ = load(files("controlnet", file_of(reference_control("scribble"))), indices="1, 6")
+    control.cond_hint_original = pictures(2)
+    window = control.for_window([3, 4, 5, 6], 7).for_window([1, 3], 4).window
+    assert window == ([4, 6], 7) and control.window is None
+    assert control.given_at(*window) == [(1, 1)] and control.given_at([0, 1, 2, 3], 7) == [(1, 0)]
+
+
 def test_it_acts_only_until_its_end_and_stacks_with_itself(model, files):
     control, _ = load(files("controlnet", file_of(reference_control("scribble"))), "first")
     once = applied(control, pictures(1), None)

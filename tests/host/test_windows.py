@@ -55,6 +55,35 @@ def test_frames_that_do_not_see_each_other_are_what_they_were(rig, schedule, fus
     torch.testing.assert_close(made, plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
 
 
+@pytest.mark.parametrize("texts", [6, 13])
+def test_texts_of_another_number_than_frames_count_from_the_start_of_the_clip(rig, texts):
+    """Too few: the last one goes on. Too many: the rest is not used."""
+    text = torch.cat([per_frame_text(rig)[0][0]] * 2)[:texts]
+    frames = [min(frame, texts - 1) for frame in range(LATENT[0])]
+    plain = rig.sample(rig.model, positive=[[text[frames], {}]], latent=empty())
+    made = rig.sample(windowed(rig.model), positive=[[text, {}]], latent=empty())
+    torch.testing.assert_close(made, plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
+
+
+def test_only_texts_are_cut_where_their_number_is_not_that_of_the_frames(rig):
+    from comfy.conds import CONDRegular
+    from video_ldm.nodes.host.insertion import TEXT_COND
+    from video_ldm.nodes.host.windows import FrameWindow
+
+    def cut(key, rows):
+        handler = windowed(rig.model).model_options["context_handler"]
+        conds = [{"model_conds": {key: CONDRegular(torch.arange(rows).reshape(-1, 1))}}]
+        window = FrameWindow([2, 3, 4, 5], 9)
+        found = handler.get_resized_cond(conds, torch.zeros(LATENT), window)
+        return found[0]["model_conds"][key].cond.flatten().tolist()
+
+    for key in ("c_crossattn", "y", TEXT_COND):
+        assert (
+            cut(key, 4) == [2, 3, 3, 3] and cut(key, 12) == cut(key, 9) == [2, 3, 4, 5] and cut(key, 1) == [0]
+        )
+    assert cut("other", 4) == [0, 1, 2, 3] and cut("other", 9) == [2, 3, 4, 5]
+
+
 FAMILIES = {
     "native": {},
     "AnimateDiff v3": {"motion": MotionConfig(False, False, False)},

@@ -39,6 +39,32 @@ def test_changing_the_clip_in_memory_does_not_change_the_file(tmp_path):
     assert torch.equal(clip.join(frames(2), []), frames(2))
 
 
+def joined(folder: Path) -> list[int]:
+    """Sizes of the joined clips in a folder, in frames."""
+    return sorted(path.stat().st_size // (4 * 4 * 3 * 5) for path in folder.glob("clip_*.latents"))
+
+
+def test_the_file_of_a_clip_gives_way_to_that_of_a_longer_one(tmp_path, monkeypatch):
+    clip = Rollout(tmp_path)
+    keys = [(number, f"{number:064}") for number in range(1, 4)]
+    for number, key in keys:
+        clip.save(number, key, frames(3, number))
+    clip.join(frames(1), keys[:1])
+    two = clip.join(frames(2), keys[:2])
+    assert joined(tmp_path) == [4, 8]
+    clip.join(frames(2), keys)
+    assert joined(tmp_path) == [4, 11], "another clip's stays"
+    assert torch.equal(two, torch.cat([frames(2), frames(3, 1), frames(3, 2)])), "memory keeps its own"
+    assert torch.equal(clip.join(frames(2), keys[:2]), two) and joined(tmp_path) == [4, 8, 11]
+
+    def in_use(path, missing_ok=False):
+        if path.suffix == ".latents":
+            raise PermissionError(errno.EACCES, "used by another process")
+
+    monkeypatch.setattr(Path, "unlink", in_use)
+    assert len(clip.join(frames(2), keys)) == 11 and joined(tmp_path) == [4, 8, 11]
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the process's memory from /proc")
 def test_a_long_clip_lies_on_disk_and_not_in_memory(tmp_path):
     clip = Rollout(tmp_path)
