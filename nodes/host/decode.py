@@ -125,17 +125,29 @@ def _streamed(vae: Any, stream: DecoderStream, latents: LatentReader, length: in
             yield frames
 
 
-def _decode_window(vae: Any, window: Tensor, **options: Any) -> Tensor:
+def _decode_window(vae: Any, window: Tensor, pictures: Tensor | None = None) -> Tensor:
     """Images (n h w 3) of a window's latents; never fewer at once, which would change them."""
     decode = vae.first_stage_model.decode
+    options = {} if pictures is None else {"pictures": pictures}
     frames = _attempt(vae, tuple(window.shape), lambda: decode(_on_device(vae, window), **options))
     if frames is None:
         mm.soft_empty_cache()
-        raise InvalidInputError(
-            f"There is not enough memory to decode {len(window)} frames together, and this decoder's frames depend on how "
-            "many it gets. Lower chunk_length or overlap on Temporal VAE Decode, or make the clip smaller."
-        )
+        raise _too_many(len(window)) if pictures is None else _too_long(len(window))
     return frames
+
+
+def _too_many(frames: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"There is not enough memory to decode {frames} frames together, and this decoder's frames depend on how many it gets. "
+        "Lower chunk_length or overlap, or make the clip smaller."
+    )
+
+
+def _too_long(frames: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"There is not enough memory to decode all {frames} frames of the clip at once, as ToonCrafter's decoder must when it "
+        "is given pictures. Make the clip shorter or smaller, or disconnect known_images."
+    )
 
 
 def _attempt(vae: Any, shape: tuple[int, ...], decode: Callable[[], Tensor]) -> Tensor | None:
