@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from ...temporal.decoder.streaming import DecoderStream, LatentReader
 from ...temporal.decoder.windows import decode_windows
 from ...temporal.errors import InvalidInputError
-from .given import check_sizes, ends_of
+from ...temporal.upscaler.colour import keep_colours
+from .given import check_colours, check_sizes, ends_of
 from .progress import FrameProgress
 from .reference_decoder import ReferenceAutoencoder
 from .vae import TemporalAutoencoder
@@ -68,15 +69,21 @@ def decode_clip(
     overlap: int,
     given: Mapping[int, Tensor] | None = None,
     fps: float = 8.0,
+    colours: Tensor | None = None,
 ) -> Tensor:
     """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a moving preview.
 
-    `given` frames (h w 3), by their number, come out exactly as they are.
+    Colour and brightness become those of `colours`, the clip before it was enlarged (f h w 3). `given` frames (h w 3), by
+    their number, come out exactly as they are.
     """
     given, num_frames, done = given or {}, latent.shape[0], 0
     check_sizes(given, latent, vae.upscale_ratio)
+    if colours is not None:
+        check_colours(colours, latent, vae.spacial_compression_decode())
     ends = ends_of(given, num_frames) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
     frames = stream_frames(vae, latent, chunk_length, overlap, ends)
+    if colours is not None:
+        frames = keep_colours(frames, colours[..., :3])
     progress, images = FrameProgress(num_frames, fps), None
     for piece in frames:
         if images is None:
