@@ -46,6 +46,12 @@ class TemporalVAEDecode(io.ComfyNode):
                     tooltip="Images of the known frames, as they went into Known Frames, or of the first, or the first and the "
                     "last frame: they come out exactly. ToonCrafter's decoder looks at them too.",
                 ),
+                io.Image.Input(
+                    "keep_colours_of",
+                    optional=True,
+                    tooltip="The frames that were enlarged, as they went into Video Upscale (SD x4): the result gets their colours "
+                    "and brightness and keeps its detail.",
+                ),
             ],
             outputs=[io.Image.Output(tooltip="The frames; connect them to Create Video.")],
         )
@@ -58,8 +64,9 @@ class TemporalVAEDecode(io.ComfyNode):
         chunk_length: int,
         overlap: int,
         known_images: io.Image.Type | None = None,
+        keep_colours_of: io.Image.Type | None = None,
     ) -> io.NodeOutput:
         given = given_frames(samples, known_images)
         fps = frame_rate(samples, otherwise=8.0)
-        frames = decode_clip(vae, samples["samples"], chunk_length, overlap, given, fps)
+        frames = decode_clip(vae, samples["samples"], chunk_length, overlap, given, fps, keep_colours_of)
         return io.NodeOutput(frames, ui=shown_clip(frames, fps))

@@ -1,36 +1,69 @@
-"""Sentences that users see, as the source has them: values left out, which pages write as `...`."""
+"""Sentences that users see: the errors of the source, their values left out, and the rows of pages that are about them."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+WORD = re.compile(r"[A-Za-z][\w']*")
+FEWEST_WORDS = 4  # that can tell a sentence from the others
 
 
 @functools.cache
-def sentences() -> tuple[str, ...]:
-    """Every text in the pack's source, without its values."""
-    found = []
-    for path in (*(ROOT / "nodes").rglob("*.py"), *(ROOT / "temporal").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                found.append("".join(part.value for part in node.values if isinstance(part, ast.Constant)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
-    return tuple(found)
+def errors() -> tuple[tuple[str, str], ...]:
+    """File and sentence of every error that the pack raises, without its values."""
+    paths = sorted((*(ROOT / "nodes").rglob("*.py"), *(ROOT / "temporal").rglob("*.py")))
+    trees = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in paths}
+    kinds = {node.name for node in trees["temporal/errors.py"].body if isinstance(node, ast.ClassDef)}
+    named = {name: value for tree in trees.values() for name, value in _constants(tree)}
+    return tuple(
+        (path, _sentence(node.args[0], named))
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds
+    )
 
 
-def in_the_code(message: str) -> bool:
-    """Whether the source has a sentence with the pieces of a message, in their order."""
-    pieces = [re.escape(piece) for piece in message.split("...") if piece.strip()]
-    pattern = re.compile(".*".join(pieces), re.DOTALL)
-    return any(pattern.search(sentence) for sentence in sentences())
+def in_the_code(row: str) -> bool:
+    """Whether the pack raises an error that a row of a page is about."""
+    return any(is_about(row, sentence) for _, sentence in errors())
+
+
+def is_about(row: str, sentence: str) -> bool:
+    """Whether a row, with `...` for values, has a part of a sentence; one of few words must have all of it."""
+    pattern = ".*".join(re.escape(piece) for piece in row.split("..."))
+    find = re.search if len(WORD.findall(row)) >= FEWEST_WORDS else re.fullmatch
+    return find(pattern, sentence, re.DOTALL) is not None
 
 
 def section(page: str, title: str) -> str:
     """The part of a page below a heading of the second level."""
     return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Names that a file gives to texts."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            yield from ((target.id, node.value) for target in node.targets if isinstance(target, ast.Name))
+
+
+def _sentence(node: ast.expr, named: dict[str, ast.expr]) -> str:
+    """What an expression says, without its values."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(part.value for part in parts if isinstance(part, ast.Constant))
+        case ast.Call(func=ast.Attribute(value=template, attr="format")):
+            return _sentence(template, named)
+        case ast.Name(id=name) if name in named:
+            return _sentence(named[name], named)
+    raise ValueError(
+        f"An error says {ast.unparse(node)}; write its sentence where it is raised, or name it as a constant."
+    )

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from ...temporal.decoder.streaming import DecoderStream, LatentReader
 from ...temporal.decoder.windows import decode_windows
 from ...temporal.errors import InvalidInputError
-from .given import check_sizes, ends_of
+from ...temporal.upscaler.colour import keep_colours
+from .given import check_colours, check_sizes, ends_of
 from .progress import FrameProgress
 from .reference_decoder import ReferenceAutoencoder
 from .vae import TemporalAutoencoder
@@ -68,15 +69,21 @@ def decode_clip(
     overlap: int,
     given: Mapping[int, Tensor] | None = None,
     fps: float = 8.0,
+    colours: Tensor | None = None,
 ) -> Tensor:
     """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a moving preview.
 
-    `given` frames (h w 3), by their number, come out exactly as they are.
+    Colour and brightness become those of `colours`, the clip before it was enlarged (f h w 3). `given` frames (h w 3), by
+    their number, come out exactly as they are.
     """
     given, num_frames, done = given or {}, latent.shape[0], 0
     check_sizes(given, latent, vae.upscale_ratio)
+    if colours is not None:
+        check_colours(colours, latent, vae.spacial_compression_decode())
     ends = ends_of(given, num_frames) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
     frames = stream_frames(vae, latent, chunk_length, overlap, ends)
+    if colours is not None:
+        frames = keep_colours(frames, colours[..., :3])
     progress, images = FrameProgress(num_frames, fps), None
     for piece in frames:
         if images is None:
@@ -125,17 +132,29 @@ def _streamed(vae: Any, stream: DecoderStream, latents: LatentReader, length: in
             yield frames
 
 
-def _decode_window(vae: Any, window: Tensor, **options: Any) -> Tensor:
+def _decode_window(vae: Any, window: Tensor, pictures: Tensor | None = None) -> Tensor:
     """Images (n h w 3) of a window's latents; never fewer at once, which would change them."""
     decode = vae.first_stage_model.decode
+    options = {} if pictures is None else {"pictures": pictures}
     frames = _attempt(vae, tuple(window.shape), lambda: decode(_on_device(vae, window), **options))
     if frames is None:
         mm.soft_empty_cache()
-        raise InvalidInputError(
-            f"There is not enough memory to decode {len(window)} frames together, and this decoder's frames depend on how "
-            "many it gets. Lower chunk_length or overlap on Temporal VAE Decode, or make the clip smaller."
-        )
+        raise _too_many(len(window)) if pictures is None else _too_long(len(window))
     return frames
+
+
+def _too_many(frames: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"There is not enough memory to decode {frames} frames together, and this decoder's frames depend on how many it gets. "
+        "Lower chunk_length or overlap, or make the clip smaller."
+    )
+
+
+def _too_long(frames: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"There is not enough memory to decode all {frames} frames of the clip at once, as ToonCrafter's decoder must when it "
+        "is given pictures. Make the clip shorter or smaller, or disconnect known_images."
+    )
 
 
 def _attempt(vae: Any, shape: tuple[int, ...], decode: Callable[[], Tensor]) -> Tensor | None:

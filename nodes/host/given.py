@@ -1,4 +1,4 @@
-"""Pictures of known frames, which a decode gives back exactly and some decoders look at.
+"""Pictures beside a clip: known frames, which a decode gives back exactly and some decoders look at, and colours to keep.
 
 Shapes: f frames of the clip, k pictures, c h w a latent.
 """
@@ -65,6 +65,17 @@ def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None
                 f"The known images are {image.shape[1]} x {image.shape[0]}, but the frames will be {width} x {height}. Scale the "
                 "images to that size."
             )
+
+
+def check_colours(images: Tensor, latent: Tensor, ratio: int) -> None:
+    """Refuse images (f h w 3) that are not the clip of latents (f c h w) before it was enlarged, or in its own size."""
+    height, width = (ratio * size for size in latent.shape[-2:])
+    count, h, w = images.shape[:3]
+    if count != len(latent) or (height % h, width % w) != (0, 0) or height // h != width // w:
+        raise InvalidInputError(
+            f"keep_colours_of was given {count} frames of {w} x {h}, but the clip has {len(latent)} frames of {width} x {height}. "
+            "Connect the images that were enlarged: as many, and the size of the clip a whole number of times theirs."
+        )
 
 
 def ends_of(given: Mapping[int, Tensor], num_frames: int) -> Tensor | None:

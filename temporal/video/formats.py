@@ -35,7 +35,7 @@ class Format:
     sides: tuple[int, int] = (1, 65535)
     max_fps: float = 1000.0
     sound: str | None = None
-    plays: bool = False  # in every browser
+    plays: bool = False  # in the editor, which gives a browser every film that is not webp as a video
 
     @property
     def is_sequence(self) -> bool:
@@ -141,7 +141,6 @@ _FORMATS = (
         constant(9.9),
         *("gif", "gif", "pal8", lambda quality: ["-loop", "0"]),
         max_fps=50.0,
-        plays=True,
     ),
     Format(
         "webp (animated)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -88,7 +89,12 @@ class VideoFile:
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.log, bufsize=0
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self.log,
+                bufsize=0,
+                env={"SVT_LOG": "1", **os.environ},  # errors alone, as of ffmpeg: a greeting is none
             )
         except OSError as error:
             self.resources.close()

@@ -187,7 +187,9 @@ def test_windows_are_never_made_smaller(rig, latent, monkeypatch):
 
     vae = looks_along_time(rig.vae, monkeypatch)
     calls = record_calls(vae, monkeypatch, fail_above=4)
-    with pytest.raises(InvalidInputError, match=r"decode 5 frames together.*Lower chunk_length or overlap"):
+    with pytest.raises(
+        InvalidInputError, match=r"decode 5 frames together.*Lower chunk_length or overlap, or"
+    ):
         decode(vae, latent, chunk_length=4, overlap=1)
     assert calls == [5]
     assert decode(vae, latent, chunk_length=2, overlap=1).shape[0] == 7
@@ -235,3 +237,31 @@ def test_a_decoder_for_another_autoencoder_is_refused(rig):
         IncompatibleModelError, match=r"made for the KL autoencoder of SD.*no block of 512 channels"
     ):
         check_autoencoder(rig.vae, decoder)
+
+
+@pytest.fixture(scope="module")
+def small(latent):
+    """What the clip might have been enlarged from: a quarter of its size, each frame in a colour of its own."""
+    frames = torch.rand(7, 1, 1, 3, generator=torch.Generator().manual_seed(3))
+    return (0.4 + 0.2 * frames).expand(-1, 10, 6, -1)
+
+
+@pytest.mark.parametrize("chunk_length", [2, 16])
+def test_colours_of_given_frames_are_kept(host, rig, latent, small, chunk_length):
+    values = {"samples": {"samples": latent}, "vae": rig.vae, "chunk_length": chunk_length, "overlap": 0}
+    (frames,) = host.call("VLDM_TemporalVAEDecode", **values)
+    (kept,) = host.call("VLDM_TemporalVAEDecode", **values, keep_colours_of=small)
+    wanted = small.mean(dim=(1, 2))
+    assert (frames.mean(dim=(1, 2)) - wanted).abs().max() > 0.05
+    assert (kept.mean(dim=(1, 2)) - wanted).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("shape", [(6, 10, 6, 3), (7, 12, 6, 3), (7, 10, 12, 3), (7, 80, 48, 3)])
+def test_frames_that_the_clip_was_not_enlarged_from_are_refused(rig, latent, shape):
+    from video_ldm.nodes.host.decode import decode_clip
+    from video_ldm.temporal.errors import InvalidInputError
+
+    count, height, width, _ = shape
+    message = f"keep_colours_of was given {count} frames of {width} x {height}, but the clip has 7 frames of 24 x 40"
+    with pytest.raises(InvalidInputError, match=message):
+        decode_clip(rig.vae, latent, 16, 4, colours=torch.rand(shape))

@@ -172,3 +172,19 @@ def test_known_images_that_do_not_fit_are_told(vae, toon):
         decode_clip(vae, samples, 16, 4, {0: torch.rand(24, 32, 3)})
     with pytest.raises(InvalidInputError, match="first and the last frame of the clip; connect both"):
         decode_clip(toon, samples, 16, 4, {0: torch.rand(24, 40, 3)})
+
+
+def test_no_memory_for_the_whole_clip_is_told_with_what_helps(toon, monkeypatch):
+    """A clip with pictures goes through at once: another chunk_length or overlap would change nothing."""
+    import comfy.model_management as mm
+    from video_ldm.nodes.host.decode import decode_clip
+    from video_ldm.temporal.errors import InvalidInputError
+
+    def out_of_memory(*_args, **_options):
+        raise mm.OOM_EXCEPTION("out of memory")
+
+    monkeypatch.setattr(toon.first_stage_model, "decode", out_of_memory)
+    pictures = torch.rand(2, 24, 40, 3)
+    with pytest.raises(InvalidInputError, match=r"decode all 5 frames.*disconnect known_images") as told:
+        decode_clip(toon, latents(5), 2, 0, {0: pictures[0], 4: pictures[1]})
+    assert "chunk_length" not in str(told.value)

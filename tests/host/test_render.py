@@ -153,7 +153,7 @@ def film_graph(**inputs):
 
 
 @pytest.mark.parametrize(
-    "name", ["mov (ProRes 422 HQ)", "exr sequence (half float, linear)", "png sequence (8 bit)"]
+    "name", ["mov (ProRes 422 HQ)", "gif", "exr sequence (half float, linear)", "png sequence (8 bit)"]
 )
 def test_what_a_browser_cannot_play_is_shown_small(host, output, tmp_path, name):
     import av

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from video_ldm.tests.messages import ROW, in_the_code, section
+from video_ldm.tests.messages import ROW, errors, in_the_code, is_about, section
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "web" / "docs"
@@ -15,6 +15,46 @@ PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 SEEDS = ("seed",)  # 0 to 2^64 - 1, which pages write as a power
 LISTED_BY_THE_HOST = ("file", "sampler_name", "scheduler")
 TOTAL_SIZE = 1_500_000
+COMMANDS = "only the command line says it"
+CHOICE = "the host refuses what is not in the list"
+RANGE = "the host keeps the input in its range"
+LIBRARY = "no node gives such a value"
+ON_NO_PAGE = {  # files, and beginnings of sentences
+    "nodes/commands/": COMMANDS,
+    "nodes/host/training.py": COMMANDS,
+    "temporal/formats/convert.py": COMMANDS,
+    "temporal/training/batches.py": COMMANDS,
+    "temporal/training/cache.py": COMMANDS,
+    "temporal/training/config.py": COMMANDS,
+    "temporal/training/patterns.py": COMMANDS,
+    "temporal/training/perceptual.py": COMMANDS,
+    " has no  spelling; it is written as": COMMANDS,
+    " holds no VAE that ComfyUI knows": COMMANDS,
+    "The training state belongs to temporal layers of another shape": COMMANDS,
+    "There is no VAE or checkpoint": COMMANDS,
+    "There is no training state": COMMANDS,
+    "Noise mode": CHOICE,
+    "Unknown interpolation": CHOICE,
+    "Unknown method": CHOICE,
+    "Unknown motion": CHOICE,
+    "Unknown pattern": CHOICE,
+    "longer_clips is": CHOICE,
+    "precision is": CHOICE,
+    " is ; give 0 for none, or more.": RANGE,
+    " is ; give 1 or more.": RANGE,
+    "A frame rate must be above 0": RANGE,
+    "A step sees  patches": RANGE,
+    "Enlarging needs at least 1 step": RANGE,
+    "Every N-th frame needs N of 1 or more": RANGE,
+    "The quality is": RANGE,
+    "ema is": RANGE,
+    "A clip needs at least one frame": LIBRARY,
+    "Frame  is  x , but the film began with": LIBRARY,
+    "Frames of  x  follow frames of": LIBRARY,
+    "Known frames need both": LIBRARY,
+    "There is no file at": LIBRARY,
+    "alpha is set for": LIBRARY,
+}
 
 
 def page_of(name: str) -> str:
@@ -89,3 +129,41 @@ def test_messages_are_those_of_the_code(path):
     messages = ROW.findall(section(path.read_text("utf-8"), "Messages"))
     assert messages
     assert not [message for message in messages if not in_the_code(message)]
+
+
+def test_every_error_is_on_a_page_or_has_a_reason_not_to_be():
+    rows = [
+        row
+        for path in PAGES.glob("*.md")
+        for row in ROW.findall(section(path.read_text("utf-8"), "Messages"))
+    ]
+    untold, used = [], set()
+    for path, sentence in errors():
+        reasons = [
+            start
+            for start in ON_NO_PAGE
+            if f"{path}:{sentence}".startswith(start) or sentence.startswith(start)
+        ]
+        used |= set(reasons)
+        if not reasons and not any(is_about(row, sentence) for row in rows):
+            untold.append((path, sentence))
+    assert not untold
+    assert used == set(ON_NO_PAGE)
+
+
+@pytest.mark.parametrize(
+    ("row", "is_one"),
+    [
+        ("The clip has no frames; connect a latent with at least one.", True),
+        ("There is no file ... in models/..., which holds ...", True),
+        ("... layers animate a given image, but none was given.", True),
+        ("... is not SparseCtrl: ...", True),
+        ("is not SparseCtrl", False),  # too little to find a sentence by
+        ("on disk", False),
+        ("The clip has no frames; connect two latents.", False),
+        ("Frames decoded together; more needs more memory.", False),  # of a node's schema
+        ("Raises InvalidInputError for latents the VAE cannot decode", False),  # of a docstring
+    ],
+)
+def test_only_what_an_error_says_is_a_message(row, is_one):
+    assert in_the_code(row) == is_one
