@@ -16,6 +16,7 @@ from ...temporal.formats import load_stack, save_stack
 from ...temporal.stack import StackConfig, TemporalStack
 from ...temporal.training import cache, checkpoint, report
 from ...temporal.training.batches import BatchSource
+from ...temporal.training.conditions import Conditions
 from ...temporal.training.config import TrainingConfig
 from ...temporal.training.loop import Trainer
 from ...temporal.training.sampling import ddim
@@ -157,7 +158,8 @@ def sample_clips(
     trainer: Trainer, models: host.Checkpoint, prompts: cache.Embedded, guidance: float
 ) -> tuple[list[Tensor], float]:
     """One clip per prompt after the first, which is empty, from the averaged layers: frames (f h w 3), their frame rate."""
-    stack, schedule, config = trainer.stack, trainer.batches.schedule, trainer.config
+    stack, config = trainer.stack, trainer.config
+    model = (trainer.denoise, stack, trainer.batches.schedule)
     shape = (config.num_frames, *trainer.batches.cache.latents.shape[1:])
     fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
     texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
@@ -170,10 +172,8 @@ def sample_clips(
             generator = torch.Generator().manual_seed(number - 1)
             noise = torch.randn(shape, generator=generator).to(trainer.device)
             clip = Clip(num_frames=config.num_frames, fps=fps)
-            pair = None if pooled is None else pooled[[number, 0]]
+            conditions = Conditions(None if pooled is None else pooled[[number, 0]])
             text, empty = texts[number : number + 1], texts[:1]
-            latents = ddim(
-                trainer.denoise, stack, schedule, noise, text, empty, clip, guidance=guidance, pooled=pair
-            )
+            latents = ddim(*model, noise, text, empty, clip, guidance=guidance, conditions=conditions)
             clips.append(host.decode_frames(models.model, models.vae, latents))
     return clips, fps

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ...temporal.clip import Clip, sdpa
 from ...temporal.errors import CheckpointFormatError, IncompatibleModelError
 from ...temporal.stack import TemporalStack
+from ...temporal.training.conditions import NOTHING, Conditions
 from ...temporal.training.loop import Denoise
 from ...temporal.training.schedule import NoiseSchedule
 from .hooks import inserted
@@ -127,7 +128,7 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
         text: Tensor,
         stack: TemporalStack,
         clip: Clip,
-        pooled: Tensor | None = None,
+        conditions: Conditions = NOTHING,
     ) -> Tensor:
         given: dict[str, Any] = {"transformer_options": {}}
         if next(unet.parameters()).device != noisy.device:
@@ -135,7 +136,7 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
         if noisy.device.type == "cpu":
             given["transformer_options"]["optimized_attention_override"] = _plain_attention
         if vector is not None:
-            y = vector(pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
+            y = vector(conditions.pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
                 noisy.device, unet.dtype
             )
             given["y"] = repeat(y, "b a -> (b f) a", f=clip.num_frames)

@@ -1,6 +1,6 @@
 """Random training batches from a clip cache.
 
-Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); pooled (b p); fps (b,).
+Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); fps (b,).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import InvalidInputError
 from . import patterns
 from .cache import ClipCache
+from .conditions import Conditions
 from .config import TrainingConfig
 from .schedule import NoiseSchedule
 
@@ -30,7 +31,7 @@ class Batch:
     t: Tensor
     signal: Tensor
     text: Tensor
-    pooled: Tensor | None  # where the image model wants it
+    conditions: Conditions
     known_latents: Tensor
     known_mask: Tensor
     fps: Tensor
@@ -42,7 +43,7 @@ class Batch:
         moved = {
             name: value.to(device)
             for name, value in given.items()
-            if isinstance(value, Tensor) and name != "fps"
+            if isinstance(value, Tensor | Conditions) and name != "fps"
         }
         return replace(self, **moved)
 
@@ -80,7 +81,7 @@ class BatchSource:
             t=repeat(t, "b -> (b f)", f=num_frames),
             signal=repeat(self._signal(t, generator), "b -> (b f)", f=num_frames),
             text=self.cache.embedding(text),
-            pooled=self.cache.pooled_embedding(text),
+            conditions=Conditions(pooled=self.cache.pooled_embedding(text)),
             known_latents=torch.cat(known) * rearrange(mask, "n -> n 1 1 1"),
             known_mask=mask,
             fps=torch.tensor(rates),
