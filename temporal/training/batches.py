@@ -5,6 +5,7 @@ Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from ..errors import InvalidInputError
 from . import patterns
 from .cache import ClipCache
-from .conditions import Conditions
+from .conditions import NOTHING, Conditions
 from .config import TrainingConfig
 from .schedule import NoiseSchedule
 
@@ -75,7 +76,7 @@ class BatchSource:
             text.append(0 if dropped else int(self.cache.caption_ids[index]))
         x, mask = torch.cat(latents), torch.cat(mask)
         noise, t = torch.randn(x.shape, generator=generator), self._diffusion_steps(generator)
-        return Batch(
+        batch = Batch(
             latents=x,
             noise=noise,
             t=repeat(t, "b -> (b f)", f=num_frames),
@@ -87,6 +88,24 @@ class BatchSource:
             fps=torch.tensor(rates),
             num_frames=num_frames,
         )
+        return self._conditioned(batch, generator)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of the latents of a sample clip (f c h w)."""
+        return self.config.num_frames, *self.cache.latents.shape[1:]
+
+    def sample_captions(self, count: int) -> list[str]:
+        """Captions for at most so many sample clips."""
+        return list(self.cache.captions[1 : 1 + count])
+
+    def sample_conditions(self, numbers: Sequence[int]) -> Conditions:
+        """What sample clips of these numbers are made from, beside their text."""
+        return NOTHING
+
+    def _conditioned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A batch as the image model is given it."""
+        return batch
 
     def _length(self, generator: torch.Generator) -> int:
         """Frames of the clips of one batch, which all have the same number."""
