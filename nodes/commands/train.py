@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,14 +14,13 @@ from torch import Tensor
 from ...temporal.clip import Clip
 from ...temporal.errors import InvalidInputError
 from ...temporal.formats import load_stack, save_stack
-from ...temporal.stack import StackConfig, TemporalStack
+from ...temporal.stack import TemporalStack
 from ...temporal.training import cache, checkpoint, report
-from ...temporal.training.batches import BatchSource
 from ...temporal.training.config import TrainingConfig
 from ...temporal.training.loop import Trainer
 from ...temporal.training.sampling import ddim
 from ..host import training as host
-from ..host.shapes import base_name, unet_shape
+from .kinds import Kind, kind_of
 from .videos import find_videos, long_enough
 
 logger = logging.getLogger(__name__)
@@ -33,14 +33,15 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     models = host.load_checkpoint(args.checkpoint)
-    clips = prepare_clips(Path(args.clips), models, config, args)
+    kind = kind_of(models, config, args)
+    clips = prepare_clips(Path(args.clips), kind, args)
     logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
-    batches = BatchSource(clips, config, host.noise_schedule(models.model))
+    batches = kind.batches(clips)
     precision = torch.bfloat16 if config.precision == "bf16" else torch.float32
     unet = host.frozen_unet(models.model, precision)
     device = next(unet.parameters()).device
     torch.manual_seed(config.seed)
-    stack = new_or_given_stack(models, config, args.init).to(device)
+    stack = new_or_given_stack(kind, args.init).to(device)
     if args.compile:
         host.compile_blocks(unet, stack)
     denoise = host.denoiser(unet, host.vector_of(models.model))
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     if args.resume:
         trainer.load_state_dict(checkpoint.load_state(state))
         logger.info("resumed at step %d", trainer.step)
-    prompts = embed(models, ["", *(args.prompt or clips.captions[1 : 1 + SAMPLES])])
+    prompts = embed(models, ["", *(args.prompt or batches.sample_captions(SAMPLES))])
 
     def after_step(trainer: Trainer) -> None:
         last = trainer.step == config.steps
@@ -67,33 +68,36 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     logger.info("wrote %s", out)
 
 
-def prepare_clips(
-    folder: Path, models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace
-) -> cache.ClipCache:
+def prepare_clips(folder: Path, kind: Kind, args: argparse.Namespace) -> cache.ClipCache:
     """The clips as latents and text embeddings, from a cache where it is still good."""
-    encoder = host.text_fingerprint(models.clip)
+    encoder = host.text_fingerprint(kind.models.clip)
     if not (folder / cache.INDEX).is_file():
-        folder = _cache_of_videos(folder, models, config, args)
-    cache.encode_captions(folder, encoder, lambda captions: embed(models, captions))
-    return cache.open_cache(folder, encoder)
+        folder = _cache_of_videos(folder, kind, args)
+    cache.encode_captions(folder, encoder, lambda captions: embed(kind.models, captions))
+    clips, channels = cache.open_cache(folder, encoder), host.channels(kind.models.model)
+    if clips.latents.shape[1] != channels:
+        raise InvalidInputError(
+            f"The clips in {folder} were prepared for a model of {clips.latents.shape[1]} channels, but this one takes in "
+            f"{channels}; give the folder of videos they were made from."
+        )
+    return clips
 
 
-def _cache_of_videos(
-    folder: Path, models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace
-) -> Path:
-    videos, size = find_videos(folder), parse_size(args.size)
+def _cache_of_videos(folder: Path, kind: Kind, args: argparse.Namespace) -> Path:
+    config, size = kind.config, parse_size(args.size)
+    kind.check_size(*size)
+    videos = find_videos(folder, kind.needs_captions)
     needed = (config.num_frames - 1) * min(config.strides) + 1
     stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption) for v in videos]
-    source = (
-        f"{host.fingerprint(models.vae.first_stage_model.state_dict())} {size} {args.fps:g} {needed} {stamps}"
-    )
+    encoder = host.fingerprint(kind.models.vae.first_stage_model.state_dict())
+    source = f"{kind.cache_name}{encoder} {size} {args.fps:g} {needed} {stamps}"
     target = folder / "video_ldm_cache"
     if cache.is_current(target, source):
         return target
 
     def encoded() -> Iterator[tuple[Tensor, str, float]]:
         for number, (frames, video) in enumerate(long_enough(videos, args.fps, size, needed), start=1):
-            yield host.encode_frames(models.model, models.vae, frames), video.caption, args.fps
+            yield kind.encode(frames), video.caption, args.fps
             logger.info("encoded %d of %d videos", number, len(videos))
 
     cache.write_cache(target, encoded(), source)
@@ -113,25 +117,17 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def new_or_given_stack(models: host.Checkpoint, config: TrainingConfig, init: str | None) -> TemporalStack:
+def new_or_given_stack(kind: Kind, init: str | None) -> TemporalStack:
     """New layers for the image model, or those of a file, in float32."""
-    shape = unet_shape(models.model)
-    if init is not None:
-        stack = load_stack(init, dtype=torch.float32)
-        if stack.config.unet != shape:
-            raise InvalidInputError(
-                f"The layers in {init} were made for {stack.config.base}, not for this checkpoint."
-            )
-        return stack
-    return TemporalStack(
-        StackConfig(
-            unet=shape,
-            base=base_name(shape),
-            max_frames=config.num_frames,
-            known_frames=set(config.patterns) != {"none"},
-            frame_rate=True,
+    new = kind.new_layers()
+    if init is None:
+        return TemporalStack(new)
+    stack = load_stack(init, dtype=torch.float32)
+    if stack.config.unet != new.unet:
+        raise InvalidInputError(
+            f"The layers in {init} were made for {stack.config.base}, not for this checkpoint."
         )
-    )
+    return stack
 
 
 def write_layers(out: Path, trainer: Trainer, args: argparse.Namespace) -> None:
@@ -157,8 +153,8 @@ def sample_clips(
     trainer: Trainer, models: host.Checkpoint, prompts: cache.Embedded, guidance: float
 ) -> tuple[list[Tensor], float]:
     """One clip per prompt after the first, which is empty, from the averaged layers: frames (f h w 3), their frame rate."""
-    stack, schedule, config = trainer.stack, trainer.batches.schedule, trainer.config
-    shape = (config.num_frames, *trainer.batches.cache.latents.shape[1:])
+    stack, config = trainer.stack, trainer.config
+    model = (trainer.denoise, stack, trainer.batches.schedule)
     fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
     texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
     clips = []
@@ -168,12 +164,12 @@ def sample_clips(
     ):
         for number in range(1, len(texts)):
             generator = torch.Generator().manual_seed(number - 1)
-            noise = torch.randn(shape, generator=generator).to(trainer.device)
+            noise = torch.randn(trainer.batches.sample_shape, generator=generator).to(trainer.device)
             clip = Clip(num_frames=config.num_frames, fps=fps)
-            pair = None if pooled is None else pooled[[number, 0]]
+            conditions = trainer.batches.sample_conditions([number - 1] * 2).to(trainer.device)
+            if pooled is not None:
+                conditions = replace(conditions, pooled=pooled[[number, 0]])
             text, empty = texts[number : number + 1], texts[:1]
-            latents = ddim(
-                trainer.denoise, stack, schedule, noise, text, empty, clip, guidance=guidance, pooled=pair
-            )
+            latents = ddim(*model, noise, text, empty, clip, guidance=guidance, conditions=conditions)
             clips.append(host.decode_frames(models.model, models.vae, latents))
     return clips, fps

@@ -37,18 +37,21 @@ def video_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def find_videos(folder: Path) -> list[Video]:
-    """All videos of a folder with their captions; raises InvalidInputError when there are none or a caption is missing."""
+def find_videos(folder: Path, needs_captions: bool = True) -> list[Video]:
+    """All videos of a folder with their captions, which may be empty where they are not needed.
+
+    Raises InvalidInputError when there are no videos, or a caption that is needed is missing.
+    """
     paths = video_paths(folder)
     table = _metadata(folder)
     captions = {path: _caption(path, table) for path in paths}
     missing = [path.name for path, caption in captions.items() if caption is None]
-    if missing:
+    if missing and needs_captions:
         raise InvalidInputError(
             f"{len(missing)} of {len(paths)} videos have no caption ({', '.join(missing[:3])}); write each into a .txt "
             "file of the same name, or list them in metadata.jsonl."
         )
-    return [Video(path, caption) for path, caption in captions.items()]
+    return [Video(path, caption or "") for path, caption in captions.items()]
 
 
 def read_frames(path: Path, fps: float, size: tuple[int, int]) -> Tensor:

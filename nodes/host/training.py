@@ -19,12 +19,15 @@ import folder_paths
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
-from einops import repeat
+from einops import rearrange, repeat
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ...temporal.clip import Clip, sdpa
 from ...temporal.errors import CheckpointFormatError, IncompatibleModelError
 from ...temporal.stack import TemporalStack
+from ...temporal.training.conditions import NOTHING, Conditions
+from ...temporal.training.enlarging import Enlarging
 from ...temporal.training.loop import Denoise
 from ...temporal.training.schedule import NoiseSchedule
 from .hooks import inserted
@@ -77,17 +80,33 @@ def noise_schedule(model: Any) -> NoiseSchedule:
     known = not model.model.adm_channels or isinstance(model.model, comfy.model_base.SDXL)
     if kind not in ("EPS", "V_PREDICTION") or not known:
         raise IncompatibleModelError(
-            f"Temporal layers train on SD 1.x, SD 2.x and SDXL image models; this one is a {type(model.model).__name__} "
-            f"({kind}). Give the checkpoint of such a model."
+            "Temporal layers train on SD 1.x, SD 2.x and SDXL image models and on the SD x4 upscaler; this one is a "
+            f"{type(model.model).__name__} ({kind}). Give the checkpoint of such a model."
         )
     config = model.model.model_config.unet_config
-    if config["in_channels"] != config["out_channels"]:
+    if config["in_channels"] != config["out_channels"] and not enlarges(model):
         raise IncompatibleModelError(
             f"The image model takes in {config['in_channels']} channels instead of {config['out_channels']}, as inpainting models "
             "do; give the plain checkpoint it was made from, on which layers for both can be trained."
         )
     sigmas = model.get_model_object("model_sampling").sigmas.float().cpu()
     return NoiseSchedule(1 / (1 + sigmas**2), "eps" if kind == "EPS" else "v")
+
+
+def channels(model: Any) -> int:
+    """Channels that the UNet of a MODEL takes in."""
+    return model.model.model_config.unet_config["in_channels"]
+
+
+def enlarges(model: Any) -> bool:
+    """Whether a MODEL is the SD x4 upscaler, which takes in small frames beside noisy latents."""
+    return isinstance(model.model, comfy.model_base.SD_X4Upscaler)
+
+
+def enlarging(model: Any, side: int) -> Enlarging:
+    """How the SD x4 upscaler is given patches of small frames: as its noise augmentation makes them."""
+    augmentor = model.model.noise_augmentor
+    return Enlarging(side, NoiseSchedule(augmentor.alphas_cumprod.float().cpu()), augmentor.max_noise_level)
 
 
 def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
@@ -127,7 +146,7 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
         text: Tensor,
         stack: TemporalStack,
         clip: Clip,
-        pooled: Tensor | None = None,
+        conditions: Conditions = NOTHING,
     ) -> Tensor:
         given: dict[str, Any] = {"transformer_options": {}}
         if next(unet.parameters()).device != noisy.device:
@@ -135,10 +154,14 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
         if noisy.device.type == "cpu":
             given["transformer_options"]["optimized_attention_override"] = _plain_attention
         if vector is not None:
-            y = vector(pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
+            y = vector(conditions.pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
                 noisy.device, unet.dtype
             )
             given["y"] = repeat(y, "b a -> (b f) a", f=clip.num_frames)
+        elif conditions.level is not None:
+            given["y"] = conditions.level
+        if conditions.low_res is not None:
+            noisy = torch.cat([noisy, conditions.low_res], dim=1)
         context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
         with inserted(unet, stack, clip):
             return unet(noisy.to(unet.dtype), t, context=context, **given)
@@ -178,6 +201,14 @@ def encode_texts(clip: Any, captions: list[str]) -> tuple[Tensor, Tensor]:
 def encode_frames(model: Any, vae: Any, frames: Tensor) -> Tensor:
     """Latents of frames, scaled as the UNet sees them."""
     return model.model.process_latent_in(vae.encode(frames[..., :3])).float().cpu().clone()
+
+
+def encode_both(model: Any, vae: Any, frames: Tensor) -> Tensor:
+    """Latents of large frames, and in three further channels the frames at the size of their latents, in -1..1."""
+    latents = encode_frames(model, vae, frames)
+    pixels = rearrange(frames[..., :3], "f h w c -> f c h w")
+    small = functional.interpolate(pixels, size=latents.shape[-2:], mode="bicubic", antialias=True)
+    return torch.cat([latents, 2 * small.clamp(0, 1) - 1], dim=1)
 
 
 @torch.inference_mode()

@@ -1,10 +1,11 @@
 """Random training batches from a clip cache.
 
-Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); pooled (b p); fps (b,).
+Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); fps (b,).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..errors import InvalidInputError
 from . import patterns
 from .cache import ClipCache
+from .conditions import NOTHING, Conditions
 from .config import TrainingConfig
 from .schedule import NoiseSchedule
 
@@ -30,7 +32,7 @@ class Batch:
     t: Tensor
     signal: Tensor
     text: Tensor
-    pooled: Tensor | None  # where the image model wants it
+    conditions: Conditions
     known_latents: Tensor
     known_mask: Tensor
     fps: Tensor
@@ -42,7 +44,7 @@ class Batch:
         moved = {
             name: value.to(device)
             for name, value in given.items()
-            if isinstance(value, Tensor) and name != "fps"
+            if isinstance(value, Tensor | Conditions) and name != "fps"
         }
         return replace(self, **moved)
 
@@ -74,18 +76,36 @@ class BatchSource:
             text.append(0 if dropped else int(self.cache.caption_ids[index]))
         x, mask = torch.cat(latents), torch.cat(mask)
         noise, t = torch.randn(x.shape, generator=generator), self._diffusion_steps(generator)
-        return Batch(
+        batch = Batch(
             latents=x,
             noise=noise,
             t=repeat(t, "b -> (b f)", f=num_frames),
             signal=repeat(self._signal(t, generator), "b -> (b f)", f=num_frames),
             text=self.cache.embedding(text),
-            pooled=self.cache.pooled_embedding(text),
+            conditions=Conditions(pooled=self.cache.pooled_embedding(text)),
             known_latents=torch.cat(known) * rearrange(mask, "n -> n 1 1 1"),
             known_mask=mask,
             fps=torch.tensor(rates),
             num_frames=num_frames,
         )
+        return self._conditioned(batch, generator)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of the latents of a sample clip (f c h w)."""
+        return self.config.num_frames, *self.cache.latents.shape[1:]
+
+    def sample_captions(self, count: int) -> list[str]:
+        """Captions for at most so many sample clips."""
+        return list(self.cache.captions[1 : 1 + count])
+
+    def sample_conditions(self, numbers: Sequence[int]) -> Conditions:
+        """What sample clips of these numbers are made from, beside their text."""
+        return NOTHING
+
+    def _conditioned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A batch as the image model is given it."""
+        return batch
 
     def _length(self, generator: torch.Generator) -> int:
         """Frames of the clips of one batch, which all have the same number."""

@@ -1,6 +1,6 @@
 """Training of temporal layers on a frozen image model (paper section 3.1).
 
-Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e); pooled (b p).
+Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..errors import IncompatibleModelError
 from ..stack import TemporalStack
 from .ahead import DrawnAhead
 from .batches import Batch, BatchSource
+from .conditions import NOTHING, Conditions
 from .config import TrainingConfig
 from .ema import ExponentialMovingAverage
 from .loss import denoising_loss
@@ -24,7 +25,7 @@ from .schedule import learning_rate
 
 
 class Denoise(Protocol):
-    """An image model with temporal layers, as training knows it; `pooled` text goes to models that want it (SDXL)."""
+    """An image model with temporal layers, as training knows it."""
 
     def __call__(
         self,
@@ -33,7 +34,7 @@ class Denoise(Protocol):
         text: Tensor,
         stack: TemporalStack,
         clip: Clip,
-        pooled: Tensor | None = None,
+        conditions: Conditions = NOTHING,
     ) -> Tensor: ...
 
 
@@ -97,7 +98,7 @@ class Trainer(Run):
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
             noisy = schedule.add_noise(x, batch.noise, t, batch.signal)
             clip = self.stack.prepare(clip)
-            prediction = self.denoise(noisy, t, batch.text, self.stack, clip, batch.pooled)
+            prediction = self.denoise(noisy, t, batch.text, self.stack, clip, batch.conditions)
         weight = schedule.weight(t, self.config.weight_limit)
         return denoising_loss(prediction, schedule.training_target(x, noisy, t), weight)
 

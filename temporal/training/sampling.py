@@ -1,6 +1,6 @@
 """A few lines of DDIM, enough to look at a clip while training.
 
-Shapes: latents ((b f) c h w); text, empty (b m e); pooled (2b p), of the text and of the empty one.
+Shapes: latents ((b f) c h w); text, empty (b m e); conditions of 2b clips, both ways.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..clip import Clip
 from ..stack import TemporalStack
+from .conditions import NOTHING, Conditions
 from .loop import Denoise
 from .schedule import NoiseSchedule
 
@@ -28,7 +29,7 @@ def ddim(
     clip: Clip,
     steps: int = 20,
     guidance: float = 4.0,
-    pooled: Tensor | None = None,
+    conditions: Conditions = NOTHING,
 ) -> Tensor:
     """Clean latents from noise with DDIM (eta 0) and text guidance; known frames come with `clip`."""
     both = torch.cat([text, empty])
@@ -44,7 +45,7 @@ def ddim(
     times = [round((schedule.num_steps - 1) * (1 - step / steps)) for step in range(steps + 1)]
     for now, after in pairwise(times):
         t = torch.full((2 * len(x),), now, device=x.device)
-        with_text, without = denoise(torch.cat([x, x]), t, both, stack, clip, pooled).float().chunk(2)
+        with_text, without = denoise(torch.cat([x, x]), t, both, stack, clip, conditions).float().chunk(2)
         prediction = without + guidance * (with_text - without)
         clean, direction = schedule.split(x, prediction, t[: len(x)])
         x = schedule.add_noise(clean, direction, torch.full_like(t[: len(x)], after)) if after > 0 else clean

@@ -7,6 +7,7 @@ import torch
 from video_ldm.temporal.errors import IncompatibleModelError
 from video_ldm.temporal.formats import load_stack
 from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.training.conditions import Conditions
 from video_ldm.tests.host import tiny_sdxl
 from video_ldm.tests.host.test_training_cli import clips  # noqa: F401
 from video_ldm.training import arguments
@@ -63,10 +64,10 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
     noisy = seen["input"] / (sigma**2 + 1) ** 0.5
     denoise = training.denoiser(unet, training.vector_of(models.model))
     with torch.no_grad():
-        made = denoise(noisy, t, text, stack, stack.prepare(clip), pooled)
+        made = denoise(noisy, t, text, stack, stack.prepare(clip), Conditions(pooled))
     torch.testing.assert_close(seen["input"] - sigma * made, seen["x0"], rtol=1e-3, atol=1e-3)
     with torch.no_grad():
-        other = denoise(noisy, t, text, stack, stack.prepare(clip), 2 * pooled)
+        other = denoise(noisy, t, text, stack, stack.prepare(clip), Conditions(2 * pooled))
     assert not torch.allclose(other, made, atol=0.01)
 
 

@@ -5,52 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from video_ldm.tests.host import tiny_x4
 
 FRAMES, SIZE = 5, (10, 6)
 VALUES = {
     "noise_augmentation": 0.2, "seed": 3, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal",
     "fps": 8.0, "context_length": 0, "context_overlap": 1, "tile_size": 0, "tile_overlap": 2,
 }  # fmt: skip
-CONFIG = {
-    "model_channels": 32,
-    "channel_mult": [1, 2],
-    "num_res_blocks": [1, 1],
-    "transformer_depth": [0, 1],
-    "transformer_depth_output": [1, 1, 0, 0],
-    "transformer_depth_middle": 1,
-    "context_dim": 16,
-    "num_heads": 4,
-    "num_head_channels": -1,
-    "use_linear_in_transformer": True,
-    "use_spatial_transformer": True,
-    "disable_self_attentions": [True, False],
-    "num_classes": 1000,
-    "in_channels": 7,
-    "out_channels": 4,
-    "image_size": 32,
-    "legacy": False,
-}
 
 
 @pytest.fixture(scope="module")
 def model(host):
     """MODEL: the x4 upscaler in every respect but size, all weights random."""
-    import comfy.model_management as mm
-    import comfy.model_patcher
-    from comfy.supported_models import SD_X4Upscaler
-
-    def fresh():
-        return {key: value[:] if isinstance(value, list) else value for key, value in CONFIG.items()}
-
-    config = SD_X4Upscaler(fresh())
-    config.unet_config = fresh()
-    config.set_inference_dtype(torch.float32, None)
-    upscaler = config.get_model({}, "")
-    torch.manual_seed(0)
-    for parameter in upscaler.diffusion_model.parameters():
-        nn.init.normal_(parameter, std=0.05)
-    config.unet_config = fresh()  # the host's constructor consumes its lists
-    return comfy.model_patcher.ModelPatcher(upscaler, mm.get_torch_device(), mm.unet_offload_device())
+    return tiny_x4.model()
 
 
 @pytest.fixture(scope="module")

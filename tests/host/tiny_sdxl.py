@@ -44,10 +44,10 @@ def write_checkpoint(path: Path) -> None:
     toy = load_file(environment.REPO / "demo" / "models" / "toy_sd.safetensors")
     weights = {key: value for key, value in toy.items() if key.startswith("first_stage_model.")}
     unet = UNetModel(**UNET, dtype=torch.float32, device="cpu", operations=manual_cast)
-    weights |= _random(unet, "model.diffusion_model.")
+    weights |= random_weights(unet, "model.diffusion_model.")
     for place, width in (("0.transformer", TEXT_L), ("1.model.transformer", TEXT_G)):
         text = CLIPTextModel(_text_config(width), torch.float32, "cpu", manual_cast)
-        weights |= _random(text, f"conditioner.embedders.{place}.")
+        weights |= random_weights(text, f"conditioner.embedders.{place}.")
     save_file(weights, path)
 
 
@@ -93,7 +93,7 @@ def _text_config(width: int) -> dict:
     }
 
 
-def _random(module: torch.nn.Module, prefix: str) -> dict[str, Tensor]:
+def random_weights(module: torch.nn.Module, prefix: str = "") -> dict[str, Tensor]:
     """Of about the size that keeps activations at theirs."""
     weights = {}
     for key, value in module.state_dict().items():

@@ -24,6 +24,7 @@ from video_ldm.temporal.noise import repeat_noise
 from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.batches import Batch
+from video_ldm.temporal.training.conditions import Conditions
 from video_ldm.temporal.training.loop import Trainer
 from video_ldm.temporal.training.sampling import ddim
 from video_ldm.temporal.training.schedule import stable_diffusion_schedule
@@ -148,8 +149,10 @@ class Draws:
     def draw(self, step: int, part: int = 0) -> Batch:
         b, f = self.config.batch, self.config.num_frames
         n, latent = b * f, torch.randn(b * f, *world.LATENT)
-        return Batch(latent, latent, torch.arange(n), torch.ones(n), torch.ones(b, 2, 6), torch.ones(b, 7), latent,
-                     torch.ones(n), FPS, f)  # fmt: skip
+        text, conditions = torch.ones(b, 2, 6), Conditions(torch.ones(b, 7))
+        return Batch(
+            latent, latent, torch.arange(n), torch.ones(n), text, conditions, latent, torch.ones(n), FPS, f
+        )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -159,8 +162,8 @@ def test_training_of_layers(precision):
     with GPU:
         model, seen = world.ImageModel(), []
 
-    def denoise(noisy, t, text, stack, clip, pooled=None):
-        seen.append(pooled.device)
+    def denoise(noisy, t, text, stack, clip, conditions=None):
+        seen.append(conditions.pooled.device)
         return model.denoise(noisy, t, text, stack, clip)
 
     trainer = Trainer(stack, denoise, Draws(config), GPU.type)
@@ -169,7 +172,7 @@ def test_training_of_layers(precision):
     text = gpu(1, 2, 6)
     with trainer.average.applied_to(stack):
         args = (denoise, stack, trainer.batches.schedule, gpu(4, *world.LATENT), text, text, Clip(4))
-        assert ddim(*args, steps=2, pooled=gpu(2, 7)).device == GPU
+        assert ddim(*args, steps=2, conditions=Conditions(gpu(2, 7))).device == GPU
     assert set(seen) == {GPU}
 
 

@@ -133,7 +133,7 @@ def test_ddim_recovers_a_clip_from_a_perfect_prediction(cache, image_model):
     trainer = world.make_trainer(cache, image_model)
     schedule, clean = trainer.batches.schedule, cache.clip(0)[:4]
 
-    def oracle(noisy, t, text, stack, clip, pooled=None):
+    def oracle(noisy, t, text, stack, clip, conditions=None):
         alpha, sigma = schedule.signal_and_noise(t, noisy)
         return (noisy - alpha * clean.repeat(2, 1, 1, 1)) / sigma
 

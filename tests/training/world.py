@@ -14,6 +14,7 @@ from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.batches import BatchSource
 from video_ldm.temporal.training.cache import Embedded, encode_captions, open_cache, write_cache
+from video_ldm.temporal.training.conditions import NOTHING, Conditions
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.loop import Trainer
 from video_ldm.temporal.training.schedule import stable_diffusion_schedule
@@ -32,7 +33,13 @@ class ImageModel(nn.Module):
         self.requires_grad_(False)
 
     def denoise(
-        self, noisy: Tensor, t: Tensor, text: Tensor, stack: TemporalStack, clip, pooled: Tensor | None = None
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        text: Tensor,
+        stack: TemporalStack,
+        clip,
+        conditions: Conditions = NOTHING,
     ) -> Tensor:
         """The callable that training knows an image model by."""
         h, emb = self.conv_in(noisy), self.emb(t[:, None] / 1000)

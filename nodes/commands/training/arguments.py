@@ -17,10 +17,15 @@ Example:
   python -m video_ldm.training --checkpoint v1-5.safetensors --clips my_clips --out my_layers.safetensors \\
       --frames 8 --fps 8 --steps 20000 --batch 4 --patterns "none=0.5,first=0.25,first_two=0.25"
 
+With the SD x4 upscaler (x4-upscaler-ema.safetensors) as the checkpoint, the layers learn to enlarge: videos of the size that large
+frames should have, e.g. --size 1024x576, are made small, and every step sees square patches of both (--side), the small ones with noise
+of a level of their own. Captions are then not needed, and --patterns and --known-noise mean nothing.
+
 An interrupted run continues with the same command and --resume.
 
 `python -m video_ldm.training decoder --help` says how to train a temporal decoder.
 """
+PATTERNS = "none=0.5,first=0.25,first_two=0.25"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +59,7 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         weight_decay=args.weight_decay,
         gradient_clip=args.gradient_clip,
         ema=args.ema,
-        patterns=parse_patterns(args.patterns),
+        patterns=parse_patterns(args.patterns or PATTERNS),
         text_dropout=args.text_dropout,
         known_noise=args.known_noise,
         high_noise=args.high_noise,
@@ -94,8 +99,7 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
     )
     group.add_argument(
         "--patterns",
-        default="none=0.5,first=0.25,first_two=0.25",
-        help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} (%(default)s)",
+        help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} ({PATTERNS})",
     )
     number(
         group,
@@ -104,6 +108,7 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         "given frames get noise up to this diffusion step, 0..250",
     )
     number(group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance")
+    number(group, "--side", 64, "given pixels a side of the patches that a step sees, for the SD x4 upscaler")
 
 
 def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
