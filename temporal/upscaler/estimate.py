@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from .config import UpscalerConfig
 from .sampling import UpscaleSettings
 from .tiles import tiles_along
-from .windows import count_windows
 
 FLOAT = 4  # bytes
 LIVE_TENSORS = 10  # as wide as the UNet's first level, alive at its fullest moment; 8 were counted
@@ -14,12 +13,11 @@ FRAME_COPIES = 7  # of a window's enlarged frames while a step is computed, besi
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes and calls of the UNet."""
+    """Bytes."""
 
     work: int  # main memory while frames pass through; it does not grow with the clip
     device: int  # memory of the device that computes, beside the weights
     result: int  # all enlarged frames at once, as an IMAGE
-    calls: int
 
 
 def estimate(
@@ -33,10 +31,8 @@ def estimate(
     tile = max(t.high - t.low for t in rows) * max(t.high - t.low for t in columns)
     places = window * tile * (config.scale // config.patch) ** 2
     per_place = LIVE_TENSORS * config.widths[0] + 4 * 3 * config.patch**2
-    windows = count_windows(num_frames, settings.window, settings.overlap)
     return Estimate(
         work=window * enlarged * (2 * settings.steps + FRAME_COPIES),
         device=places * per_place * FLOAT,
         result=num_frames * enlarged,
-        calls=windows * settings.steps * len(rows) * len(columns),
     )

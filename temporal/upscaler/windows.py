@@ -47,8 +47,3 @@ def check_windows(length: int, overlap: int) -> None:
         raise InvalidInputError(
             f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap shorter."
         )
-
-
-def count_windows(num_frames: int, length: int, overlap: int) -> int:
-    """Windows of a clip."""
-    return 1 + -(-max(0, num_frames - length) // (length - overlap))

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-from video_ldm.temporal.upscaler import UpscaleSettings, upscale
+from video_ldm.temporal.upscaler import UpscaleSettings
 from video_ldm.temporal.upscaler.estimate import estimate
-from video_ldm.tests.temporal.upscaler.tiny import TINY, moving_clip, random_upscaler
+from video_ldm.tests.temporal.upscaler.tiny import TINY
 
 SETTINGS = UpscaleSettings(steps=3, overlap=1, tile=20)
-
-
-def test_calls_are_counted_as_they_are_made():
-    upscaler, calls = random_upscaler(), 0
-
-    def predict(*given):
-        nonlocal calls
-        calls += 1
-        return upscaler(*given)
-
-    for num_frames, size in ((1, (6, 10)), (4, (30, 50)), (9, (22, 21))):
-        calls = 0
-        with torch.no_grad():
-            list(upscale(predict, TINY, [moving_clip(num_frames, *size)], SETTINGS))
-        assert estimate(TINY, SETTINGS, num_frames, *size).calls == calls
 
 
 def test_only_the_result_grows_with_the_clip():
