@@ -42,6 +42,11 @@ class HostUpscaler:
         return self.patcher.model.config
 
     @property
+    def load_device(self) -> Any:
+        """What computes."""
+        return self.patcher.load_device
+
+    @property
     def scale(self) -> int:
         """Sides of the enlarged frames over those of the given ones."""
         return self.config.scale
@@ -71,13 +76,14 @@ class HostUpscaler:
         loaded = False
         for chunk in frames:
             if not loaded and chunk.ndim == 4:
-                needs = self.estimate(max(len(chunk), self.config.max_frames), *chunk.shape[1:3])
+                window = self.settings.checked(self.config).window
+                needs = self.estimate(window, *chunk.shape[1:3])
                 mm.load_models_gpu([self.patcher], memory_required=needs.device)
                 loaded = True
             yield chunk.to(CPU)
 
     def _predict(self, after_call: Callable[[], None]) -> Callable[..., Tensor]:
-        device, dtype = self.patcher.load_device, compute_dtype(self.patcher.load_device)
+        device, dtype = self.load_device, compute_dtype(self.load_device)
 
         def predict(noisy: Tensor, given: Tensor, time: Tensor, level: Tensor, clip: Clip) -> Tensor:
             mm.throw_exception_if_processing_interrupted()
@@ -137,7 +143,7 @@ def describe(upscaler: HostUpscaler, images: Tensor, needs: Estimate) -> str:
 
 def check_memory(upscaler: HostUpscaler, needs: Estimate, report: str) -> None:
     """Refuse what cannot fit, with what to change."""
-    free, device = mm.get_free_memory(CPU), upscaler.patcher.load_device
+    free, device = mm.get_free_memory(CPU), upscaler.load_device
     here = needs.work + needs.result + (needs.device if device.type == "cpu" else 0)
     if here > free:
         raise InvalidInputError(

@@ -153,3 +153,22 @@ def test_render_video_writes_the_enlarged_frames(host, folder):
         filename_prefix="enlarged",
     )[0]  # fmt: skip
     torch.testing.assert_close(video.get_components().images, expected(frames), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("context_length", "window"), [(0, 4), (9, 9), (2, 2)])
+def test_memory_is_asked_for_the_window_whatever_the_chunks(
+    host, folder, monkeypatch, context_length, window
+):
+    import comfy.model_management as mm
+
+    asked, inner = [], mm.load_models_gpu
+
+    def recorded(models, memory_required=0, **options):
+        asked.append(memory_required)
+        return inner(models, memory_required=memory_required, **options)
+
+    monkeypatch.setattr(mm, "load_models_gpu", recorded)
+    upscaler = load(host, context_length=context_length)
+    for size in (1, 8):
+        list(upscaler.stream(moving_clip(10, 6, 8).split(size)))
+    assert asked == 2 * [upscaler.estimate(window, 6, 8).device]
