@@ -8,6 +8,7 @@ Shapes: f frames, b chunks (uncond, cond), h w size of the given frames, which i
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,11 @@ from ...temporal.errors import IncompatibleModelError, InvalidInputError
 from ...temporal.upscaler.blend import Box, blended, places
 from ...temporal.upscaler.schedule import frame_noise
 from .insertion import stacks_of
+from .progress import say
 from .sampling import SamplerSettings, sample_clip
 from .windows import add_windows
 
+logger = logging.getLogger(__name__)
 KEY = "video_ldm.upscale_x4"
 LEVEL_COND = "video_ldm_noise_level"
 AUGMENTATION = 2  # stream of noise
@@ -62,6 +65,8 @@ def upscale_latents(
     limits = [stack.config.max_frames for stack, _ in stacks if stack.config.max_frames]  # 0: any length
     window = settings.window or min(limits or [DEFAULT_WINDOW])
     report = describe(model, images, min(window, frames), settings, bool(stacks))
+    logger.info("%s", report)
+    say(report)
     noise = "independent" if stacks else "mixed"  # mixed wholly: the same for all frames
     seen = augmented(model, images, settings.noise_augmentation, sampler.seed, shared=not stacks)
     level = noise_level(model, settings.noise_augmentation)

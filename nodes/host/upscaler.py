@@ -21,7 +21,7 @@ from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, load_upscaler,
 from ...temporal.upscaler.estimate import Estimate, estimate
 from .files import VIDEO_UPSCALERS, full_path
 from .patcher import new_patcher
-from .progress import FrameProgress
+from .progress import FrameProgress, say
 
 logger = logging.getLogger(__name__)
 CPU = torch.device("cpu")
@@ -122,6 +122,7 @@ def upscale_clip(upscaler: HostUpscaler, images: Tensor) -> tuple[Tensor, str]:
     report = describe(upscaler, images, needs)
     check_memory(upscaler, needs, report)
     logger.info("%s", report)
+    say(report)
     f, h, w = images.shape[:3]
     made = torch.empty(f, upscaler.scale * h, upscaler.scale * w, 3)
     progress = FrameProgress(f, PREVIEW_FPS)

@@ -155,6 +155,17 @@ def test_render_video_writes_the_enlarged_frames(host, folder):
     torch.testing.assert_close(video.get_components().images, expected(frames), atol=1e-4, rtol=0)
 
 
+def test_what_it_needs_is_said_before_it_begins(host, folder, monkeypatch):
+    module, events = host.pack("nodes.host.upscaler"), []
+    monkeypatch.setattr(module, "say", events.append)
+    monkeypatch.setattr(
+        module.HostUpscaler, "stream", lambda _self, _frames: events.append("begun") or iter(())
+    )
+    _, report = module.upscale_clip(load(host), moving_clip(6, 7, 10))
+    assert events == [report, "begun"]
+    assert "GB on the device that computes" in report
+
+
 @pytest.mark.parametrize(("context_length", "window"), [(0, 4), (9, 9), (2, 2)])
 def test_memory_is_asked_for_the_window_whatever_the_chunks(
     host, folder, monkeypatch, context_length, window

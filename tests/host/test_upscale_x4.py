@@ -176,3 +176,14 @@ def test_the_announced_memory_is_that_of_the_unet_whatever_the_hosts_guess(host,
 
     assert 1 < step_memory(model, [4, 4, 256, 256]) / (0.53 * 2**30) < 1.5
     assert step_memory(model, [16, 4, 256, 256]) == 4 * step_memory(model, [4, 4, 256, 256])
+
+
+def test_what_it_needs_is_said_before_it_begins(host, model, conds, images, monkeypatch):
+    from video_ldm.nodes.host import upscale_x4
+
+    events, inner = [], upscale_x4.sample_clip
+    monkeypatch.setattr(upscale_x4, "say", events.append)
+    monkeypatch.setattr(upscale_x4, "sample_clip", lambda *given: events.append("begun") or inner(*given))
+    _, report = upscale(host, model, conds, images)
+    assert events == [report, "begun"]
+    assert "GB for a step with prompt and negative prompt together" in report
