@@ -96,7 +96,10 @@ def pixel(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     settings = UpscaleSettings(steps=steps, tile=256)
     upscaler = HostUpscaler(new_patcher(model, torch.device("cpu")), settings)
     made = clip_of(None, None, clip(frames), upscaler, FPS, DecodeSettings())
-    row = {"step": "Render Video with a pixel upscaler", "announced_gb": round(made.memory / GIB, 3)}
+    row = {
+        "step": "Render Video with a pixel upscaler",
+        "announced_gb": round(sum(made.memory.values()) / GIB, 3),
+    }
     with measured(row):
         path = film(folder, "pixel", made)
     return [{**row, "frames": frames, "size": size_of(path)}]
@@ -161,7 +164,7 @@ def diffusion(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     row |= {"announced_gb": float(re.search(r"about ([\d.]+) GB for a step", report)[1]), "frames": frames}
     rows = [{**row, "size": "latents of {3} x {2}".format(*latent["samples"].shape)}]
     made = clip_of(latent, x4_vae(), None, None, 0.0, DecodeSettings(chunk_length=2))
-    row = {"step": "Render Video of its latents", "announced_gb": round(made.memory / GIB, 3)}
+    row = {"step": "Render Video of its latents", "announced_gb": round(sum(made.memory.values()) / GIB, 3)}
     with measured(row):
         path = film(folder, "x4", made)
     return [*rows, {**row, "frames": frames, "size": size_of(path)}]

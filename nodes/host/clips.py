@@ -5,8 +5,9 @@ Shapes: latents (f c h w), chunks of frames (n h w 3) float 0..1.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -28,9 +29,10 @@ class Needs(Protocol):
 
 
 class Upscaler(Protocol):
-    """What makes frames larger, `scale` times a side."""
+    """What makes frames larger, `scale` times a side, on a device."""
 
     scale: int
+    load_device: Any
 
     def estimate(self, frames: int, height: int, width: int) -> Needs:
         """Bytes for a clip of given frames."""
@@ -43,7 +45,7 @@ class Upscaler(Protocol):
 class Clip:
     """Frames to come: `stream` makes them, the numbers are known before.
 
-    `memory` is about what making them takes on `device`, in bytes; `least` is what each device must hold at the least.
+    Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the least.
     """
 
     stream: Callable[[], Iterator[Tensor]]
@@ -51,9 +53,8 @@ class Clip:
     width: int
     height: int
     fps: float
-    memory: float
+    memory: Mapping[Any, float]
     least: Mapping[Any, float]
-    device: Any
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,8 @@ def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: De
         width=width,
         height=height,
         fps=_frame_rate(samples, fps),
-        memory=one * together + held(together, width, height),
+        memory=Counter({vae.device: one * together}) + Counter({CPU: held(together, width, height)}),
         least={vae.device: WIDEST * width * height * vae.vae_dtype.itemsize},
-        device=vae.device,
     )
 
 
@@ -127,24 +127,22 @@ def _clip_of_images(images: Tensor, fps: float, chunk_length: int) -> Clip:
         width=width,
         height=height,
         fps=_frame_rate({}, fps),
-        memory=held(min(chunk_length, num_frames), width, height),
+        memory={CPU: held(min(chunk_length, num_frames), width, height)},
         least={CPU: held(1, width, height)},
-        device=images.device,
     )
 
 
 def _enlarged(clip: Clip, upscaler: Upscaler) -> Clip:
     width, height = clip.width * upscaler.scale, clip.height * upscaler.scale
     needs = upscaler.estimate(clip.num_frames, clip.height, clip.width)
-    return Clip(
+    here = Counter({CPU: needs.work + held(1, width, height)}) + Counter({upscaler.load_device: needs.device})
+    return replace(
+        clip,
         stream=lambda: upscaler.stream(clip.stream()),
-        num_frames=clip.num_frames,
         width=width,
         height=height,
-        fps=clip.fps,
-        memory=clip.memory + needs.work + needs.device + held(1, width, height),
-        least={**clip.least, CPU: max(clip.least.get(CPU, 0.0), needs.work + held(1, width, height))},
-        device=clip.device,
+        memory=Counter(clip.memory) + here,
+        least=Counter(clip.least) | here,  # decoding and enlarging take turns
     )
 
 

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management as mm
 
 from ...temporal.errors import InvalidInputError
 from ...temporal.video import Format
-from .clips import Clip
+from .clips import CPU, Clip
 
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that a film needs and bytes that there are."""
+    """Bytes that a film needs and bytes that there are; memory by device."""
 
-    memory: float
-    memory_free: float
+    memory: Mapping[Any, float]
+    memory_free: Mapping[Any, float]
     disk: float
     disk_free: float
 
     @property
     def text(self) -> str:
         """The estimate as a sentence."""
-        tight = self.memory > self.memory_free
-        remark = "; if memory runs out, smaller pieces are decoded" if tight else ""
-        return (
-            f"needs about {size(self.memory)} of memory ({size(self.memory_free)} free{remark}) and about "
-            f"{size(self.disk)} on disk ({size(self.disk_free)} free)"
-        )
+        memory = ", ".join(self._on(device) for device in self.memory)
+        return f"needs {memory} and about {size(self.disk)} on disk ({size(self.disk_free)} free)"
+
+    def _on(self, device: Any) -> str:
+        needed, free = self.memory[device], self.memory_free[device]
+        name = "memory" if device == CPU else f"memory on {device}"
+        remark = "; if memory runs out, smaller pieces are decoded" if needed > free else ""
+        return f"about {size(needed)} of {name} ({size(free)} free{remark})"
 
 
 def estimate(clip: Clip, format: Format, quality: int, folder: Path) -> Estimate:
@@ -41,7 +45,7 @@ def estimate(clip: Clip, format: Format, quality: int, folder: Path) -> Estimate
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return Estimate(
         memory=clip.memory,
-        memory_free=mm.get_free_memory(clip.device),
+        memory_free={device: mm.get_free_memory(device) for device in clip.memory},
         disk=pixels * format.bits(quality) / 8,
         disk_free=shutil.disk_usage(existing).free,
     )
@@ -54,7 +58,7 @@ def check_it_fits(needs: Estimate, clip: Clip, format: Format, folder: Path) -> 
         if least > (total := mm.get_total_memory(device)):
             raise InvalidInputError(
                 f"{what} needs at least {size(least)} of memory at once, and {device} has {size(total)} in all. Make the "
-                "clip smaller, lower the upscaler's steps or context_length, or leave it out."
+                "clip smaller, lower the upscaler's tile_size, context_length or steps, or leave it out."
             )
     if needs.disk > needs.disk_free:
         raise InvalidInputError(
