@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
-from .decode import frame_memory, stream_frames
+from .decode import stream_frames
+from .decode_memory import decode_needs
 from .sampling import FPS_KEY
 
 CPU = torch.device("cpu")
-WIDEST = 2 * 64  # channels in and out of the last layer at full size, in the smallest decoder there is
 
 
 class Needs(Protocol):
@@ -45,7 +45,8 @@ class Upscaler(Protocol):
 class Clip:
     """Frames to come: `stream` makes them, the numbers are known before.
 
-    Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the least.
+    Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the least. `shrinks`:
+    where memory runs out, they are made with less of it.
     """
 
     stream: Callable[[], Iterator[Tensor]]
@@ -55,6 +56,7 @@ class Clip:
     fps: float
     memory: Mapping[Any, float]
     least: Mapping[Any, float]
+    shrinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,16 @@ def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: De
         )
     scale = vae.spacial_compression_decode()
     num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
-    together = min(decode.chunk_length, num_frames)
-    one = frame_memory(vae, *latents.shape[2:])
+    needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap)
     return Clip(
         stream=lambda: stream_frames(vae, latents, decode.chunk_length, decode.overlap),
         num_frames=num_frames,
         width=width,
         height=height,
         fps=_frame_rate(samples, fps),
-        memory=Counter({vae.device: one * together}) + Counter({CPU: held(together, width, height)}),
-        least={vae.device: WIDEST * width * height * vae.vae_dtype.itemsize},
+        memory=Counter({vae.device: needs.memory}) + Counter({CPU: held(needs.together, width, height)}),
+        least={vae.device: needs.least},
+        shrinks=needs.shrinks,
     )
 
 

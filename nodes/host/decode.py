@@ -27,8 +27,6 @@ from .vae import TemporalAutoencoder
 
 LONGEST = 2**31  # frames of a clip that is decoded as a whole
 TAIL_FRAMES = 2  # what a stream keeps between its pieces, as frames whose decode needs as much memory
-KL_SCALE = 8
-TAESD_LIVE = 4 * 64  # channels of TAESD at full size that are alive at its fullest moment
 IMAGE_AUTOENCODERS = (AutoencodingEngine, TAESD)
 
 
@@ -96,18 +94,9 @@ def decode_clip(
     return images
 
 
-def frame_memory(vae: Any, height: int, width: int) -> float:
-    """Bytes that decoding a frame of latents of a size takes.
-
-    The host counts every decoder as a KL one that enlarges eight times; TAESD is as it was measured, and the KL decoder of
-    the x4 upscaler, which enlarges four times, takes its part.
-    """
-    autoencoder = getattr(vae.first_stage_model, "autoencoder", vae.first_stage_model)
-    host = vae.memory_used_decode((1, vae.latent_channels, height, width), vae.vae_dtype)
-    scale = vae.spacial_compression_decode()
-    if isinstance(autoencoder, TAESD):
-        return min(host, TAESD_LIVE * height * width * scale**2 * vae.vae_dtype.itemsize)
-    return host * (scale / KL_SCALE) ** 2 if isinstance(autoencoder, AutoencodingEngine) else host
+def takes_pieces(autoencoder: nn.Module) -> bool:
+    """Whether an autoencoder gives the same frames however few of them are decoded together."""
+    return isinstance(autoencoder, TemporalAutoencoder) or is_image_decoder(autoencoder)
 
 
 def is_image_decoder(autoencoder: nn.Module) -> bool:

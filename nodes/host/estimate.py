@@ -23,6 +23,7 @@ class Estimate:
 
     memory: Mapping[Any, float]
     memory_free: Mapping[Any, float]
+    shrinks: bool
     disk: float
     disk_free: float
 
@@ -35,7 +36,8 @@ class Estimate:
     def _on(self, device: Any) -> str:
         needed, free = self.memory[device], self.memory_free[device]
         name = "memory" if device == CPU else f"memory on {device}"
-        remark = "; if memory runs out, smaller pieces are decoded" if needed > free else ""
+        is_short = needed > free and device != CPU  # no error tells that main memory ran out
+        remark = "; if memory runs out, smaller pieces are decoded" if is_short and self.shrinks else ""
         return f"about {size(needed)} of {name} ({size(free)} free{remark})"
 
 
@@ -46,6 +48,7 @@ def estimate(clip: Clip, format: Format, quality: int, folder: Path) -> Estimate
     return Estimate(
         memory=clip.memory,
         memory_free={device: mm.get_free_memory(device) for device in clip.memory},
+        shrinks=clip.shrinks,
         disk=pixels * format.bits(quality) / 8,
         disk_free=shutil.disk_usage(existing).free,
     )
@@ -58,7 +61,8 @@ def check_it_fits(needs: Estimate, clip: Clip, format: Format, folder: Path) -> 
         if least > (total := mm.get_total_memory(device)):
             raise InvalidInputError(
                 f"{what} needs at least {size(least)} of memory at once, and {device} has {size(total)} in all. Make the "
-                "clip smaller, lower the upscaler's tile_size, context_length or steps, or leave it out."
+                "clip smaller, decode fewer frames together (chunk_length and overlap), or "
+                "lower the upscaler's tile_size, context_length or steps, or leave it out."
             )
     if needs.disk > needs.disk_free:
         raise InvalidInputError(

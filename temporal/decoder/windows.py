@@ -4,6 +4,7 @@ Shapes: f frames, c channels, h w size.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -31,6 +32,13 @@ def decode_windows(
         ready, held = frames[: len(frames) - keep], frames[len(frames) - keep :].clone()
         if len(ready):
             yield ready
+
+
+def longest_window(num_frames: int, length: int, overlap: int) -> int:
+    """The most frames that `decode_windows` decodes together."""
+    starts = range(0, max(1, num_frames - 1), length)  # a single last frame starts none
+    cores = pairwise([*starts, num_frames])
+    return max(min(num_frames, stop + overlap) - max(0, start - overlap) for start, stop in cores)
 
 
 def cross_fade(first: Tensor, second: Tensor) -> Tensor:
