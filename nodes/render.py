@@ -85,8 +85,11 @@ class RenderVideo(io.ComfyNode):
         audio: io.Audio.Type | None = None,
         chunk_length: int = 16,
         overlap: int = 4,
+        known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
-        clip = clip_of(samples, vae, images, upscaler, fps, DecodeSettings(chunk_length, overlap))
+        clip = clip_of(
+            samples, vae, images, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images)
+        )
         notes = saved_notes(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         film = render(clip, FilmSettings(format, quality, filename_prefix), notes, audio)
         return io.NodeOutput(as_video(film, clip, audio), ui=film.shown)
@@ -125,8 +128,9 @@ class VideoFromLatents(io.ComfyNode):
         audio: io.Audio.Type | None = None,
         chunk_length: int = 16,
         overlap: int = 4,
+        known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
-        clip = clip_of(samples, vae, None, upscaler, fps, DecodeSettings(chunk_length, overlap))
+        clip = clip_of(samples, vae, None, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images))
         return io.NodeOutput(LazyVideo(clip, audio))
 
 
@@ -161,5 +165,11 @@ def decode_inputs() -> list[io.Input]:
             max=64,
             optional=True,
             tooltip="For SVD decoders: neighbours decoded along with each chunk and faded over. As in Temporal VAE Decode.",
+        ),
+        io.Image.Input(
+            "known_images",
+            optional=True,
+            tooltip="Images of the known frames of samples, which come out exactly; as in Temporal VAE Decode. With them, "
+            "ToonCrafter's decoder takes the whole clip at once.",
         ),
     ]

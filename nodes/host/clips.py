@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ...temporal.errors import InvalidInputError
-from .decode import stream_frames
+from .decode import ends_for, stream_frames
 from .decode_memory import decode_needs
+from .given import exact, given_frames
 from .sampling import FPS_KEY
 
 CPU = torch.device("cpu")
@@ -61,10 +62,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """How many frames are decoded together, and how many neighbours overlap."""
+    """How many frames are decoded together, how many neighbours overlap, and images (k h w 3) of known frames."""
 
     chunk_length: int = 16
     overlap: int = 4
+    known_images: Tensor | None = None
 
 
 def clip_of(
@@ -85,7 +87,7 @@ def clip_of(
             f"Exactly one clip can be rendered, but {given} connected. Connect samples with a VAE, or images."
         )
     if images is not None:
-        clip = _clip_of_images(images, fps, decode.chunk_length)
+        clip = _clip_of_images(images, fps, decode)
     else:
         clip = clip_of_latents(samples, vae, fps, decode)
     return clip if upscaler is None else _enlarged(clip, upscaler)
@@ -103,9 +105,11 @@ def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: De
         )
     scale = vae.spacial_compression_decode()
     num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
-    needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap)
+    given = given_frames(samples, decode.known_images)
+    ends = ends_for(vae, latents, given)
+    needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap, at_once=ends is not None)
     return Clip(
-        stream=lambda: stream_frames(vae, latents, decode.chunk_length, decode.overlap),
+        stream=lambda: exact(stream_frames(vae, latents, decode.chunk_length, decode.overlap, ends), given),
         num_frames=num_frames,
         width=width,
         height=height,
@@ -121,15 +125,20 @@ def held(num_frames: int, width: int, height: int) -> float:
     return 30.0 * num_frames * width * height
 
 
-def _clip_of_images(images: Tensor, fps: float, chunk_length: int) -> Clip:
+def _clip_of_images(images: Tensor, fps: float, decode: DecodeSettings) -> Clip:
+    if decode.known_images is not None:
+        raise InvalidInputError(
+            "known_images are for a clip that is decoded, but images are connected, which are written as they are. Disconnect "
+            "known_images, or connect samples and a VAE in place of images."
+        )
     num_frames, height, width = images.shape[:3]
     return Clip(
-        stream=lambda: iter(images.split(chunk_length)),
+        stream=lambda: iter(images.split(decode.chunk_length)),
         num_frames=num_frames,
         width=width,
         height=height,
         fps=_frame_rate({}, fps),
-        memory={CPU: held(min(chunk_length, num_frames), width, height)},
+        memory={CPU: held(min(decode.chunk_length, num_frames), width, height)},
         least={CPU: held(1, width, height)},
     )
 

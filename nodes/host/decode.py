@@ -20,7 +20,7 @@ from ...temporal.decoder.streaming import DecoderStream, LatentReader
 from ...temporal.decoder.windows import decode_windows
 from ...temporal.errors import InvalidInputError
 from ...temporal.upscaler.colour import keep_colours
-from .given import check_colours, check_sizes, ends_of
+from .given import check_colours, check_sizes, ends_of, exact
 from .progress import FrameProgress
 from .reference_decoder import ReferenceAutoencoder
 from .vae import TemporalAutoencoder
@@ -75,23 +75,29 @@ def decode_clip(
     their number, come out exactly as they are.
     """
     given, num_frames, done = given or {}, latent.shape[0], 0
-    check_sizes(given, latent, vae.upscale_ratio)
+    ends = ends_for(vae, latent, given)
     if colours is not None:
         check_colours(colours, latent, vae.spacial_compression_decode())
-    ends = ends_of(given, num_frames) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
     frames = stream_frames(vae, latent, chunk_length, overlap, ends)
     if colours is not None:
         frames = keep_colours(frames, colours[..., :3])
     progress, images = FrameProgress(num_frames, fps), None
-    for piece in frames:
+    for piece in exact(frames, given):
         if images is None:
             images = piece.new_empty(num_frames, *piece.shape[1:])
         images[done : done + len(piece)] = piece
         done += len(piece)
         progress(piece)
-    for frame, image in given.items():
-        images[frame] = image.to(images)
     return images
+
+
+def ends_for(vae: Any, latent: Tensor, given: Mapping[int, Tensor]) -> Tensor | None:
+    """The given frames (2 h w 3) that a VAE looks at as it decodes latents (f c h w), None where it looks at none.
+
+    Raises InvalidInputError for given frames of another size, or without the two ends that it looks at.
+    """
+    check_sizes(given, latent, vae.upscale_ratio)
+    return ends_of(given, len(latent)) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
 
 
 def takes_pieces(autoencoder: nn.Module) -> bool:

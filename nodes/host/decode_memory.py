@@ -37,11 +37,13 @@ class DecodeNeeds:
     shrinks: bool
 
 
-def decode_needs(vae: Any, latents: Tensor, chunk_length: int, overlap: int) -> DecodeNeeds:
-    """What `stream_frames` takes on the VAE's device."""
+def decode_needs(vae: Any, latents: Tensor, chunk_length: int, overlap: int, at_once: bool) -> DecodeNeeds:
+    """What `stream_frames` takes on the VAE's device; `at_once`: the decoder gets the clip as a whole."""
     num_frames, _, height, width = latents.shape
     shrinks = takes_pieces(vae.first_stage_model)
-    if shrinks:
+    if at_once:
+        together = num_frames
+    elif shrinks:
         together = min(chunk_length, num_frames)
     else:
         together = longest_window(num_frames, chunk_length, overlap)

@@ -61,8 +61,8 @@ def check_it_fits(needs: Estimate, clip: Clip, format: Format, folder: Path) -> 
         if least > (total := mm.get_total_memory(device)):
             raise InvalidInputError(
                 f"{what} needs at least {size(least)} of memory at once, and {device} has {size(total)} in all. Make the "
-                "clip smaller, decode fewer frames together (chunk_length and overlap), or "
-                "lower the upscaler's tile_size, context_length or steps, or leave it out."
+                "clip smaller, decode fewer frames together (chunk_length and overlap; ToonCrafter with known_images takes "
+                "all of them), or lower the upscaler's tile_size, context_length or steps, or leave it out."
             )
     if needs.disk > needs.disk_free:
         raise InvalidInputError(

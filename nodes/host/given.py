@@ -5,7 +5,7 @@ Shapes: f frames of the clip, k pictures, c h w a latent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -54,6 +54,17 @@ def _choices(latent: Mapping[str, Any]) -> list[dict[int, int]]:
         {frame: number for frame, number, _ in given},
         {frame: place for place, (frame, _, _) in enumerate(given)},
     ]
+
+
+def exact(pieces: Iterable[Tensor], given: Mapping[int, Tensor]) -> Iterator[Tensor]:
+    """Pieces of a clip (n h w 3), in order, in which the given frames (h w 3) are exactly as they are."""
+    done = 0
+    for piece in pieces:
+        with torch.inference_mode():  # they were made in it, and cannot be changed outside
+            for frame in given.keys() & range(done, done + len(piece)):
+                piece[frame - done] = given[frame].to(piece)
+        done += len(piece)
+        yield piece
 
 
 def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None:

@@ -1,4 +1,4 @@
-"""What is said before a clip is made is what it takes, on every device."""
+"""What is said before a clip is made is what it takes, on every device; known images come out of films as they are."""
 
 # ruff: noqa: F811 (the fixtures of another file)
 
@@ -15,7 +15,9 @@ from .test_render import (  # noqa: F401
     FPS,
     Doubling,
     count_decodes,
+    decoded,
     latent,
+    lazy,
     output,
     render,
     rig,
@@ -131,3 +133,29 @@ def test_a_video_decoder_beside_the_encoder_of_taesd_is_not_counted_as_taesd(rig
     vae.first_stage_model = VideoAutoencoder(rig.vae.first_stage_model, decoder)
     host = vae.memory_used_decode((1, 4, 8, 8), vae.vae_dtype)
     assert frame_memory(rig.vae, 8, 8) < frame_memory(vae, 8, 8) == host
+
+
+@pytest.mark.parametrize("chunk_length", [2, 16])
+def test_known_images_are_in_the_film_as_they_are(host, rig, latent, decoded, chunk_length):
+    images = torch.rand(2, *decoded.shape[1:])
+    video = render(
+        host, samples=latent, vae=rig.vae, chunk_length=chunk_length, known_images=images, upscaler=Doubling(),
+        format="png sequence (16 bit)",
+    )  # fmt: skip
+    frames = video.get_components().images[:, ::2, ::2]
+    torch.testing.assert_close(frames[[0, -1]], images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(frames[1:-1], decoded[1:-1], atol=1e-5, rtol=0)
+    saved = lazy(host, rig, latent, chunk_length=chunk_length, known_images=images).get_components().images
+    assert torch.equal(saved[[0, -1]], images)
+    torch.testing.assert_close(saved[1:-1], decoded[1:-1], atol=1e-5, rtol=0)
+
+
+def test_known_images_that_do_not_fit_are_refused(host, rig, latent, output, decoded, monkeypatch):
+    calls = count_decodes(rig.vae, monkeypatch)
+    with pytest.raises(ValueError, match="known images are 16 x 8, but the frames will be 96 x 64"):
+        render(host, samples=latent, vae=rig.vae, known_images=torch.rand(1, 8, 16, 3))
+    with pytest.raises(
+        ValueError, match="known_images are for a clip that is decoded, but images are connected"
+    ):
+        render(host, images=decoded, known_images=decoded[:1], fps=FPS)
+    assert not calls and not list(output.iterdir())

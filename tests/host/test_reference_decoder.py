@@ -188,3 +188,24 @@ def test_no_memory_for_the_whole_clip_is_told_with_what_helps(toon, monkeypatch)
     with pytest.raises(InvalidInputError, match=r"decode all 5 frames.*disconnect known_images") as told:
         decode_clip(toon, latents(5), 2, 0, {0: pictures[0], 4: pictures[1]})
     assert "chunk_length" not in str(told.value)
+
+
+def test_a_film_of_known_ends_is_decoded_as_a_whole_and_says_so(toon):
+    from video_ldm.nodes.host.clips import DecodeSettings, clip_of
+    from video_ldm.nodes.host.decode import decode_clip
+    from video_ldm.temporal.errors import InvalidInputError
+
+    latent = {"samples": latents(9), "video_ldm_fps": 8.0}
+    pictures = torch.rand(2, 24, 40, 3)
+
+    def clip(known_images):
+        return clip_of(latent, toon, None, None, 0.0, DecodeSettings(2, 1, known_images))
+
+    with torch.inference_mode():
+        made = torch.cat(list(clip(pictures).stream()))
+        whole = decode_clip(toon, latent["samples"], 2, 1, {0: pictures[0], 8: pictures[1]})
+    assert torch.equal(made, whole)
+    with_ends, without = (sum(clip(images).least.values()) for images in (pictures, None))
+    assert with_ends * 4 == without * 9
+    with pytest.raises(InvalidInputError, match="first and the last frame of the clip; connect both"):
+        clip(pictures[:1])
