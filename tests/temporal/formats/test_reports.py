@@ -1,0 +1,66 @@
+"""What reports say where keys alone do not tell the family."""
+
+import pytest
+from video_ldm.temporal import formats
+from video_ldm.temporal.files import WeightsFile
+from video_ldm.temporal.formats import motion_modules
+
+from .test_listings import opened, published, same_keys_and_shapes
+
+CONVERT = 'convert the file with python -m video_ldm.formats convert IN OUT --family "{}".'
+LCM = f"If this is AnimateLCM, set schedule to lcm_sqrt_linear, or {CONVERT.format('AnimateLCM')}"
+V1 = f"If this is AnimateDiff v1, {CONVERT.format('AnimateDiff v1')}"
+DOUBTS = {  # file, whether it has position tables: the family it is taken for, the other one, what to do
+    ("diffusers_motion_adapter_v2", False): ("AnimateDiff v2", "AnimateLCM", LCM),
+    ("diffusers_motion_adapter_v2", True): ("AnimateDiff v2", "AnimateLCM", LCM),
+    ("diffusers_unet_motion_model_sd15_v2", True): ("AnimateDiff v2", "AnimateLCM", LCM),
+    ("diffusers_motion_adapter_v1", False): ("AnimateDiff v3", "AnimateDiff v1", V1),
+    ("diffusers_motion_adapter_v3", True): ("AnimateDiff v3", "AnimateDiff v1", V1),
+}
+SURE = (
+    "diffusers_motion_adapter_v1",
+    "diffusers_motion_adapter_sdxl",
+    "animatediff_v2",
+    "animatelcm_t2v",
+    "pia",
+)
+
+
+@pytest.fixture(autouse=True)
+def unread(monkeypatch):
+    """Names and shapes are looked at, half a billion zeros are not."""
+    monkeypatch.setattr(motion_modules, "assign_weights", same_keys_and_shapes)
+
+
+def adapter(name: str, tables: bool, **metadata: str) -> WeightsFile:
+    file = published(name)
+    kept = {key: value for key, value in file.tensors.items() if tables or not key.endswith(".pe")}
+    return WeightsFile(file.path, metadata, kept)
+
+
+@pytest.mark.parametrize("case", DOUBTS)
+def test_a_layout_that_two_families_have_is_noted(monkeypatch, case):
+    family, _, note = DOUBTS[case]
+    lines = formats.report(*opened(monkeypatch, adapter(*case))).splitlines()
+    assert lines[0].startswith(f"{family} (diffusers file)")
+    assert lines[-1].startswith("Note: ") and lines[-1].endswith(note)
+
+
+@pytest.mark.parametrize("case", DOUBTS)
+def test_a_file_that_names_its_family_is_believed_without_a_note(monkeypatch, case):
+    for family in DOUBTS[case][:2]:
+        file = adapter(*case, **{motion_modules.FAMILY_KEY: family})
+        stack, source = opened(monkeypatch, file)
+        assert (stack.config.family, source.note) == (family, "")
+
+
+@pytest.mark.parametrize("name", SURE)
+def test_a_layout_of_one_family_has_no_note(monkeypatch, name):
+    assert "Note:" not in formats.report(*opened(monkeypatch, published(name)))
+
+
+def test_a_family_of_another_base_in_the_metadata_is_not_believed(monkeypatch):
+    file = adapter(
+        "diffusers_motion_adapter_v2", True, **{motion_modules.FAMILY_KEY: "AnimateDiff SDXL beta"}
+    )
+    assert opened(monkeypatch, file)[0].config.family == "AnimateDiff v2"
