@@ -1,11 +1,11 @@
-"""What reports say where keys alone do not tell the family."""
+"""What reports say where keys alone do not tell the family, and where a model is taken apart."""
 
 import pytest
 from video_ldm.temporal import formats
 from video_ldm.temporal.files import WeightsFile
-from video_ldm.temporal.formats import motion_modules
+from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
 
-from .test_listings import opened, published, same_keys_and_shapes
+from .test_listings import opened, opened_model, published, same_keys_and_shapes
 
 CONVERT = 'convert the file with python -m video_ldm.formats convert IN OUT --family "{}".'
 LCM = f"If this is AnimateLCM, set schedule to lcm_sqrt_linear, or {CONVERT.format('AnimateLCM')}"
@@ -29,7 +29,9 @@ SURE = (
 @pytest.fixture(autouse=True)
 def unread(monkeypatch):
     """Names and shapes are looked at, half a billion zeros are not."""
-    monkeypatch.setattr(motion_modules, "assign_weights", same_keys_and_shapes)
+    for module in (motion_modules, inside, lvdm):
+        monkeypatch.setattr(module, "assign_weights", same_keys_and_shapes)
+    monkeypatch.setattr(keys, "check_numbers", lambda *_: None)
 
 
 def adapter(name: str, tables: bool, **metadata: str) -> WeightsFile:
@@ -57,6 +59,22 @@ def test_a_file_that_names_its_family_is_believed_without_a_note(monkeypatch, ca
 @pytest.mark.parametrize("name", SURE)
 def test_a_layout_of_one_family_has_no_note(monkeypatch, name):
     assert "Note:" not in formats.report(*opened(monkeypatch, published(name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [("videocrafter2_t2v", "0.7"), ("videocrafter1_t2v_512", None)],
+)
+def test_only_a_whole_model_is_said_to_scale_its_clean_latents(monkeypatch, name, scale):
+    whole = formats.report_model(opened_model(monkeypatch, published(name)))
+    apart = formats.report(*opened(monkeypatch, published(name)))
+    assert ("clean latents scaled to" in whole) == (scale is not None)
+    schedule, note = (
+        next(line for line in apart.splitlines() if line.startswith(s)) for s in ("Noise", "Experiment")
+    )
+    assert "scaled" not in schedule
+    assert ("scaled" in note) == (scale is not None)
+    assert scale is None or f"clean latents scaled to {scale}, which only Load Video Model does." in note
 
 
 def test_a_family_of_another_base_in_the_metadata_is_not_believed(monkeypatch):
