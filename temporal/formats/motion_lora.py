@@ -16,11 +16,11 @@ from torch import Tensor
 from ..errors import CheckpointFormatError, IncompatibleModelError
 from ..files import WeightsFile, check_numbers, listed, shown, size
 from ..stack import TemporalStack
-from . import modelscope
+from . import bare, modelscope, what_it_is
 from .animatediff import ORIGINAL
 from .motion_adapter import DIFFUSERS
 from .motion_modules import file_keys
-from .strangers import is_list
+from .strangers import is_list, is_motion_lora
 
 # what trainers write before the leaf, and where the changed weight really is
 ENDS = {
@@ -41,7 +41,6 @@ IN_ORDER = (
     "ff.net.2",
 )
 LEAVES = {"A": "lora_down.weight", "B": "lora_up.weight", "down": "lora_down.weight", "up": "lora_up.weight"}
-
 
 Target = str | tuple[str, tuple[int, int, int]]
 
@@ -73,15 +72,15 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
     """
     if not takes_motion_lora(stack):
         raise IncompatibleModelError(
-            f"{file.path.name} is for motion modules of the AnimateDiff kind, but the MODEL has layers of another kind. "
-            "Load an AnimateDiff file with Load Temporal Layers."
+            f"{file.path.name} cannot be used: motion LoRAs change motion modules of the AnimateDiff kind, but the MODEL has layers "
+            "of another kind. Load an AnimateDiff file with Load Temporal Layers."
         )
     known = dict(_targets(stack))
     if is_list(file.tensors):
         return _listed(file, stack, known)
     flat = {FLAT + name.replace(".", "_"): name for name in known}
     factors, targets, skipped, unknown = {}, {}, [], []
-    for key, tensor in file.tensors.items():
+    for key, tensor in bare(file).tensors.items():
         found = _split(key)
         module = found and flat.get(found[0], found[0])
         if module in known:
@@ -90,13 +89,20 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
             skipped.append(key)
         else:
             unknown.append(key)
-    if unknown:
+    if unknown or not targets:
         raise CheckpointFormatError(
-            f"{file.path.name} is not a motion LoRA for {stack.config.family}. Unknown: {listed(unknown)}."
+            f"{file.path.name} is not a motion LoRA for {stack.config.family}{_reason(file, unknown or skipped, targets)}"
         )
     for module in targets:
         _check_factors(file.path.name, module, factors, known[module], stack)
     return MotionLora(factors, targets, tuple(skipped))
+
+
+def _reason(file: WeightsFile, unknown: list[str], targets: Mapping[str, Target]) -> str:
+    """The end of the sentence on a file that does not fit: what it is, or, where it is a motion LoRA, the first keys."""
+    if targets or is_motion_lora(file.tensors):
+        return f". Unknown: {listed(unknown)}."
+    return f": {what_it_is(file)}"
 
 
 def _listed(file: WeightsFile, stack: TemporalStack, known: Mapping[str, Target]) -> MotionLora:
@@ -169,7 +175,6 @@ def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target]]:
 
 def _split(key: str) -> tuple[str, str] | None:
     """The changed layer of a key, as files of motion modules name it, and which factor it is."""
-    key = key.removeprefix("unet.")
     for end, layer in ENDS.items():
         match = re.search(end + "$", key)
         if match:

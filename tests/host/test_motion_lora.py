@@ -90,6 +90,10 @@ SPELLINGS = {
     ),
     "kohya": lambda name: (f"{original(name)}.lora_up.weight", f"{original(name)}.lora_down.weight"),
     "flat": lambda name: (f"{flat(name)}.lora_up.weight", f"{flat(name)}.lora_down.weight"),
+    "prefixed": lambda name: (
+        f"module.unet.{original(name)}.lora_up.weight",
+        f"module.unet.{original(name)}.lora_down.weight",
+    ),
 }
 
 
@@ -179,7 +183,8 @@ def test_wrong_files_and_models_are_refused(image, unet, file):
     with pytest.raises(IncompatibleModelError, match="has no temporal layers"):
         LoadMotionLora.execute(image, name, 1.0)
     with pytest.raises(
-        CheckpointFormatError, match=r"is not a motion LoRA for AnimateDiff v2\. Unknown: lora_unet"
+        CheckpointFormatError,
+        match="is not a motion LoRA for AnimateDiff v2: it is a LoRA; load it with a LoRA loader",
     ):
         LoadMotionLora.execute(load(image, file, rig.motion_weights(unet)), name, 1.0)
 
