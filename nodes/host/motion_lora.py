@@ -29,12 +29,12 @@ def add_motion_lora(model: Any, name: str, strength: float) -> Any:
         )
     file = read_weights(full_path(MOTION_LORA, name))
     changed = [patcher.clone() for patcher in patchers]
-    for patcher in changed:
-        if takes_motion_lora(patcher.model) or len(changed) == 1:
-            lora = read_motion_lora(file, patcher.model)
-            patches = comfy.lora.load_lora(dict(lora.factors), dict(lora.targets))
-            patcher.add_patches(patches, strength)
-            logger.info("%s: changes %d layers, %d keys not used", name, len(patches), len(lora.skipped))
+    takers = [patcher for patcher in changed if takes_motion_lora(patcher.model)]
+    for patcher in takers or changed[:1]:  # of which the first says why it cannot
+        lora = read_motion_lora(file, patcher.model)
+        patches = comfy.lora.load_lora(dict(lora.factors), dict(lora.targets))
+        patcher.add_patches(patches, strength)
+        logger.info("%s: changes %d layers, %d keys not used", name, len(patches), len(lora.skipped))
     patched = model.clone()
     patched.set_additional_models(KEY, changed)
     return patched

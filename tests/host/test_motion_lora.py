@@ -189,6 +189,19 @@ def test_wrong_files_and_models_are_refused(image, unet, file):
         LoadMotionLora.execute(load(image, file, rig.motion_weights(unet)), name, 1.0)
 
 
+def test_two_stacks_of_which_none_takes_motion_loras_are_refused(host, file):
+    from video_ldm.nodes.load import LoadMotionLora
+    from video_ldm.temporal.errors import IncompatibleModelError
+
+    from .rig import Rig
+
+    toy = Rig()
+    twice = toy.with_layers(toy.with_layers(), toy.stack())
+    name = file("motion_lora", {"a.lora_up.weight": torch.zeros(2, 2)})
+    with pytest.raises(IncompatibleModelError, match="the MODEL has layers of another kind"):
+        LoadMotionLora.execute(twice, name, 1.0)
+
+
 def test_motiondirectors_list_belongs_to_another_model(image, unet, file, host):
     from video_ldm.nodes.load import LoadMotionLora
     from video_ldm.temporal.errors import IncompatibleModelError
