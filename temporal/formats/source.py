@@ -61,9 +61,14 @@ def describe(
     ]
     if facts is not None:
         lines += [f"Sampling: {facts.advice}", f"Licence: {facts.licence}"]
-    unused = "".join(f", {count} {what}" for what, count in source.unused.items() if count)
-    lines.append(f"Keys: {source.used} used{unused}")
+    lines.append(keys_line(source.used, source.unused))
     return "\n".join([*lines, source.note] if source.note else lines)
+
+
+def keys_line(used: int, unused: Mapping[str, int]) -> str:
+    """What became of every key of a file; `unused` by what they are."""
+    others = "".join(f", {count} {what}" for what, count in unused.items() if count)
+    return f"Keys: {used} used{others}"
 
 
 def _describe_schedule(schedule: Schedule | None) -> str:

@@ -21,6 +21,7 @@ from .facts import FACTS
 from .keys import check_keys, joined
 from .motion_adapter import DIFFUSERS
 from .motion_modules import Spelling, base_of, check_tables, file_keys
+from .source import keys_line
 
 FAMILY = "SparseCtrl"
 SPELLINGS = tuple(
@@ -59,7 +60,9 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
     weights = {key: tensor for key, tensor in file.tensors.items() if key not in own}
     stack = _stack(file, spelling, own, ops, dtype)
     count = sum(tensor.numel() for tensor in (*weights.values(), *stack.parameters()))
-    report = "\n".join(_report(kind, spelling.name, count, stack.config.base))
+    tables = sum(key.endswith(spelling.tables) for key in own)
+    keys = keys_line(len(file.tensors) - tables, {"position tables (computed anew)": tables})
+    report = "\n".join([*_report(kind, spelling.name, count, stack.config.base), keys])
     return SparseControlFile(kind, stack, weights, report)
 
 

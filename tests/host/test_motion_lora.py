@@ -189,6 +189,23 @@ def test_wrong_files_and_models_are_refused(image, unet, file):
         LoadMotionLora.execute(load(image, file, rig.motion_weights(unet)), name, 1.0)
 
 
+def test_the_report_is_shown_and_logged(image, unet, file, caplog):
+    from video_ldm.nodes.load import LoadMotionLora
+
+    lora = spelled(factors(unet), "diffusers")
+    name = file("motion_lora", lora)
+    with caplog.at_level("INFO"):
+        node = LoadMotionLora.execute(load(image, file, rig.motion_weights(unet)), name, 1.0)
+    report = node.result[1]
+    assert (
+        report.startswith("Motion LoRA (diffusers file), rank 2, ")
+        and "on AnimateDiff v2\nLayers: 12 changed\n" in report
+    )
+    assert report.endswith(f"\nKeys: {len(lora)} used")
+    assert f"{name}: {report}" in caplog.text
+    assert node.ui.as_dict()["text"] == (report,)
+
+
 def test_two_stacks_of_which_none_takes_motion_loras_are_refused(host, file):
     from video_ldm.nodes.load import LoadMotionLora
     from video_ldm.temporal.errors import IncompatibleModelError

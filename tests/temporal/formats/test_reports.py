@@ -1,9 +1,13 @@
-"""What reports say where keys alone do not tell the family, and where a model is taken apart."""
+"""What reports say where keys alone do not tell the family, where a model is taken apart, and of motion LoRAs."""
 
 import pytest
 from video_ldm.temporal import formats
 from video_ldm.temporal.files import WeightsFile
 from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
+from video_ldm.temporal.formats.motion_lora import read_motion_lora, report_lora
+from video_ldm.temporal.layers.motion import MotionConfig
+from video_ldm.temporal.plan import SD1
+from video_ldm.temporal.stack import StackConfig, TemporalStack
 
 from .test_listings import opened, opened_model, published, same_keys_and_shapes
 
@@ -75,6 +79,29 @@ def test_only_a_whole_model_is_said_to_scale_its_clean_latents(monkeypatch, name
     assert "scaled" not in schedule
     assert ("scaled" in note) == (scale is not None)
     assert scale is None or f"clean latents scaled to {scale}, which only Load Video Model does." in note
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling"), [("animatediff_motion_lora", "original"), ("diffusers_motion_lora", "diffusers")]
+)
+def test_the_report_of_a_motion_lora_counts_every_key(name, spelling):
+    file = published(name)
+    for family, middle, counted in (
+        ("AnimateDiff v2", True, "Layers: 168 changed|Keys: 336 used"),
+        (
+            "AnimateDiff v3",
+            False,
+            "Layers: 160 changed|Keys: 320 used, 16 of a middle block that the layers lack (not used)",
+        ),
+    ):
+        motion = MotionConfig(middle, False, False)
+        config = StackConfig(SD1, "SD 1.x", 32, False, False, family=family, motion=motion)
+        stack = TemporalStack(config, device="meta")
+        lines = report_lora(read_motion_lora(file, stack), stack).splitlines()
+        assert lines[0].startswith(f"Motion LoRA ({spelling} file), rank 64, ")
+        assert lines[0].endswith(f" M weights, on {family}")
+        assert "Licence: that of its publisher; AnimateDiff's own: Apache-2.0" in lines[2]
+        assert [lines[1], lines[3]] == counted.split("|")
 
 
 def test_a_family_of_another_base_in_the_metadata_is_not_believed(monkeypatch):
