@@ -171,12 +171,19 @@ class LoadMotionLora(io.ComfyNode):
                     tooltip="How much of the motion: 1 as trained, 0 none, below 0 the other way.",
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="The model with the motion; connect it to Video KSampler.")],
+            outputs=[
+                io.Model.Output(tooltip="The model with the motion; connect it to Video KSampler."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="What the file holds and changes: spelling, rank, layers, licence.",
+                ),
+            ],
         )
 
     @classmethod
     def execute(cls, model: io.Model.Type, file: str, strength: float) -> io.NodeOutput:
-        return io.NodeOutput(add_motion_lora(model, file, strength))
+        patched, report = add_motion_lora(model, file, strength)
+        return io.NodeOutput(patched, report, ui=ui.PreviewText(report))
 
 
 class LoadTemporalDecoder(io.ComfyNode):

@@ -9,15 +9,15 @@ import comfy.lora
 
 from ...temporal.errors import IncompatibleModelError
 from ...temporal.files import read_weights
-from ...temporal.formats.motion_lora import read_motion_lora, takes_motion_lora
+from ...temporal.formats.motion_lora import read_motion_lora, report_lora, takes_motion_lora
 from .files import MOTION_LORA, full_path
 from .insertion import KEY
 
 logger = logging.getLogger(__name__)
 
 
-def add_motion_lora(model: Any, name: str, strength: float) -> Any:
-    """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`.
+def add_motion_lora(model: Any, name: str, strength: float) -> tuple[Any, str]:
+    """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`, and a report, also logged.
 
     Raises IncompatibleModelError when the MODEL has no layers that motion LoRAs are made for.
     """
@@ -29,12 +29,14 @@ def add_motion_lora(model: Any, name: str, strength: float) -> Any:
         )
     file = read_weights(full_path(MOTION_LORA, name))
     changed = [patcher.clone() for patcher in patchers]
-    for patcher in changed:
-        if takes_motion_lora(patcher.model) or len(changed) == 1:
-            lora = read_motion_lora(file, patcher.model)
-            patches = comfy.lora.load_lora(dict(lora.factors), dict(lora.targets))
-            patcher.add_patches(patches, strength)
-            logger.info("%s: changes %d layers, %d keys not used", name, len(patches), len(lora.skipped))
+    takers = [patcher for patcher in changed if takes_motion_lora(patcher.model)]
+    reports = []
+    for patcher in takers or changed[:1]:  # of which the first says why it cannot
+        lora = read_motion_lora(file, patcher.model)
+        patcher.add_patches(comfy.lora.load_lora(dict(lora.factors), dict(lora.targets)), strength)
+        reports.append(report_lora(lora, patcher.model))
+    text = "\n".join(reports)
+    logger.info("%s: %s", name, text)
     patched = model.clone()
     patched.set_additional_models(KEY, changed)
-    return patched
+    return patched, text

@@ -6,6 +6,7 @@ Shapes: b chunks, f frames, k given frames, c channels, h w size.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from ...temporal.masks import place
 from ...temporal.plan import UNetShape
 from ...temporal.stack import StackConfig, TemporalStack
 from .hooks import inserted
+
+logger = logging.getLogger(__name__)
 
 CONDITION_CHANNELS = {"rgb": 4, "scribble": 3}  # beside them a mask: 1 where a frame is given
 PIXELS = 8  # per latent, of the host's VAEs for SD 1.x and of the scribbles' embedding
@@ -162,7 +165,10 @@ class SparseControl(comfy.controlnet.ControlNet):
 
 
 def load_sparse_control(path: str, places: Places) -> tuple[SparseControl, str]:
-    """CONTROL_NET from a file of SparseCtrl, and what it holds. Raises CheckpointFormatError for another or a damaged file."""
+    """CONTROL_NET from a file of SparseCtrl, and its report, which is also logged.
+
+    Raises CheckpointFormatError for another or a damaged file.
+    """
     load_device = mm.get_torch_device()
     file = open_sparse_control(path, comfy.ops.manual_cast)
     dtype = mm.unet_dtype(weight_dtype=comfy.utils.weight_dtype(dict(file.weights)))
@@ -176,6 +182,7 @@ def load_sparse_control(path: str, places: Places) -> tuple[SparseControl, str]:
     control = SparseControl(
         places, file.kind == "rgb", model.eval(), load_device=load_device, manual_cast_dtype=manual_cast
     )
+    logger.info("%s: %s", Path(path).name, file.report)
     return control, file.report
 
 

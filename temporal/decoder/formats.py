@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, read_weights
+from ..formats import what_it_is
 from ..formats.native import load_described, save_described
-from ..formats.strangers import describe
 from .decoder import DecoderConfig, TemporalDecoder
 
 FORMAT = "video_ldm.temporal_decoder"
@@ -55,7 +55,7 @@ def image_weights(file: WeightsFile) -> dict[str, Tensor]:
 
 def _check(file: WeightsFile) -> None:
     if file.metadata.get("format") != FORMAT:
-        raise CheckpointFormatError(f"{file.path.name} holds no temporal decoder: {describe(file)}")
+        raise CheckpointFormatError(f"{file.path.name} holds no temporal decoder: {what_it_is(file)}")
 
 
 def save_decoder(

@@ -34,6 +34,7 @@ __all__ = [
     "schedule_of",
     "trained_frames",
     "video_family",
+    "what_it_is",
 ]
 
 FAMILIES = (
@@ -90,7 +91,7 @@ def open_stack(
     for family in SEPARABLE:
         if family.recognise(named):
             return family.load(named, ops, dtype, device).layers()
-    raise CheckpointFormatError(f"{file.path.name} holds no temporal layers: {describe(file)}")
+    raise CheckpointFormatError(f"{file.path.name} holds no temporal layers: {what_it_is(file)}")
 
 
 def open_video_model(
@@ -104,22 +105,37 @@ def open_video_model(
     Raises:
         CheckpointFormatError: not a whole video model (the message says what it is and where it belongs), or damaged.
     """
-    named = bare(read_weights(path))
+    file = read_weights(path)
+    named = bare(file)
     family = video_family(named)
-    if family is not None:
-        return family.load(named, ops, dtype, device)
-    name = named.path.name
-    if any(family.recognise(named) for family in FAMILIES):
+    if family is None:
         raise CheckpointFormatError(
-            f"{name} is no whole video model: it holds temporal layers; put it in models/temporal_layers and load it "
-            "with Load Temporal Layers."
+            f"{file.path.name} is no video model that can be read: {what_it_is(file)}"
         )
-    raise CheckpointFormatError(f"{name} is no video model that can be read: {describe(named)}")
+    return family.load(named, ops, dtype, device)
 
 
 def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.WholeFamily | None:
     """The family of whole video models that a file, under bare names, is of."""
     return next((family for family in VIDEO_MODELS if family.recognise(file)), None)
+
+
+def what_it_is(file: WeightsFile) -> str:
+    """One sentence on what a file, as it was read, is and which loader opens it: for a loader that does not."""
+    named = bare(file)
+    layers = next((family for family in FAMILIES if family.recognise(named)), None)
+    if layers is not None:
+        return (
+            f"it holds temporal layers of {layers.called(named)}; put it in models/temporal_layers and load it with Load "
+            "Temporal Layers."
+        )
+    model = video_family(named)
+    if model is not None:
+        return (
+            f"it is {model.label[0]}, a whole video model: its image model was trained along; put it in "
+            "models/diffusion_models and load it with Load Video Model."
+        )
+    return describe(file)
 
 
 def respell(path: str | Path, out: str | Path, spelling: str) -> None:

@@ -42,7 +42,7 @@ def write(path: str | Path, stack: TemporalStack, spelling: str) -> None:
 def _families(stack: TemporalStack, spelling: Spelling) -> Collection[str]:
     part = PARTS.get(stack.config.image)
     if part is None:
-        return spelling.families.values()
+        return spelling.known()
     return part.families.values() if spelling.name in part.spellings else ()
 
 

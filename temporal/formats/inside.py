@@ -181,6 +181,10 @@ class WholeFamily(InsideFamily):
 class LayersFamily(InsideFamily):
     """A family whose image model stayed as it was: the layers alone are taken, and may come alone."""
 
+    def called(self, _file: WeightsFile) -> str:
+        """What a file holds temporal layers of."""
+        return self.family
+
     def load(
         self, file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
     ) -> tuple[TemporalStack, Source]:

@@ -9,8 +9,12 @@ from .motion_modules import Spelling
 
 DIFFUSERS = Spelling(
     name="diffusers",
-    # official converters leave the tables out, so a file without them need not be AnimateLCM
     families={**ORIGINAL.families, ("SD 1.x", True, None): "AnimateDiff v2"},
+    # official converters leave the tables out, or write them anew in a length of their own
+    others={
+        **dict.fromkeys([("SD 1.x", True, length) for length in (None, 32, 64)], "AnimateLCM"),
+        **dict.fromkeys([("SD 1.x", False, length) for length in (None, 32)], "AnimateDiff v1"),
+    },
     module="{block}.motion_modules.{index}",
     attentions=(f"{BLOCK}.attn1", f"{BLOCK}.attn2"),
     norms=(f"{BLOCK}.norm1", f"{BLOCK}.norm2"),

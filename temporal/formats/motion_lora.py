@@ -16,11 +16,13 @@ from torch import Tensor
 from ..errors import CheckpointFormatError, IncompatibleModelError
 from ..files import WeightsFile, check_numbers, listed, shown, size
 from ..stack import TemporalStack
-from . import modelscope
+from . import bare, modelscope, what_it_is
 from .animatediff import ORIGINAL
+from .facts import ANIMATEDIFF_LICENCE
 from .motion_adapter import DIFFUSERS
 from .motion_modules import file_keys
-from .strangers import is_list
+from .source import keys_line
+from .strangers import is_list, is_motion_lora
 
 # what trainers write before the leaf, and where the changed weight really is
 ENDS = {
@@ -42,7 +44,6 @@ IN_ORDER = (
 )
 LEAVES = {"A": "lora_down.weight", "B": "lora_up.weight", "down": "lora_down.weight", "up": "lora_up.weight"}
 
-
 Target = str | tuple[str, tuple[int, int, int]]
 
 
@@ -51,11 +52,12 @@ class MotionLora:
     """Factors of every changed weight, named `<module>.lora_up.weight`, `.lora_down.weight`, `.alpha`.
 
     `targets`: per module, our weight and, where it is a part of several stacked ones, (axis, start, length) of that part.
-    `skipped`: keys for modules that the stack does not have.
+    `spelling`: of the names in the file. `skipped`: keys for modules that the stack does not have.
     """
 
     factors: Mapping[str, Tensor]
     targets: Mapping[str, Target]
+    spelling: str
     skipped: tuple[str, ...] = ()
 
 
@@ -73,15 +75,16 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
     """
     if not takes_motion_lora(stack):
         raise IncompatibleModelError(
-            f"{file.path.name} is for motion modules of the AnimateDiff kind, but the MODEL has layers of another kind. "
-            "Load an AnimateDiff file with Load Temporal Layers."
+            f"{file.path.name} cannot be used: motion LoRAs change motion modules of the AnimateDiff kind, but the MODEL has layers "
+            "of another kind. Load an AnimateDiff file with Load Temporal Layers."
         )
-    known = dict(_targets(stack))
+    layers = list(_targets(stack))
+    known = {module: target for module, target, _ in layers}
     if is_list(file.tensors):
         return _listed(file, stack, known)
     flat = {FLAT + name.replace(".", "_"): name for name in known}
     factors, targets, skipped, unknown = {}, {}, [], []
-    for key, tensor in file.tensors.items():
+    for key, tensor in bare(file).tensors.items():
         found = _split(key)
         module = found and flat.get(found[0], found[0])
         if module in known:
@@ -90,13 +93,38 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
             skipped.append(key)
         else:
             unknown.append(key)
-    if unknown:
+    if unknown or not targets:
         raise CheckpointFormatError(
-            f"{file.path.name} is not a motion LoRA for {stack.config.family}. Unknown: {listed(unknown)}."
+            f"{file.path.name} is not a motion LoRA for {stack.config.family}{_reason(file, unknown or skipped, targets)}"
         )
     for module in targets:
         _check_factors(file.path.name, module, factors, known[module], stack)
-    return MotionLora(factors, targets, tuple(skipped))
+    spelled = {spelling for module, _, spelling in layers if module in targets}
+    return MotionLora(factors, targets, " and ".join(sorted(spelled)), tuple(skipped))
+
+
+def report_lora(lora: MotionLora, stack: TemporalStack) -> str:
+    """What a motion LoRA holds and changes, one fact per line."""
+    ranks = sorted({len(factor) for key, factor in lora.factors.items() if key.endswith(LEAVES["down"])})
+    rank = f"{ranks[0]}" if ranks[0] == ranks[-1] else f"{ranks[0]} to {ranks[-1]}"
+    count = sum(factor.numel() for factor in lora.factors.values())
+    animatediff = stack.config.motion is not None
+    own = f"AnimateDiff's own: {ANIMATEDIFF_LICENCE}" if animatediff else "MotionDirector's own: Apache-2.0"
+    lacking = {"of a middle block that the layers lack (not used)": len(lora.skipped)}
+    lines = (
+        f"Motion LoRA ({lora.spelling} file), rank {rank}, {count / 1e6:.1f} M weights, on {stack.config.family}",
+        f"Layers: {len(lora.targets)} changed",
+        f"Licence: that of its publisher; {own}",
+        keys_line(len(lora.factors), lacking),
+    )
+    return "\n".join(lines)
+
+
+def _reason(file: WeightsFile, unknown: list[str], targets: Mapping[str, Target]) -> str:
+    """The end of the sentence on a file that does not fit: what it is, or, where it is a motion LoRA, the first keys."""
+    if targets or is_motion_lora(file.tensors):
+        return f". Unknown: {listed(unknown)}."
+    return f": {what_it_is(file)}"
 
 
 def _listed(file: WeightsFile, stack: TemporalStack, known: Mapping[str, Target]) -> MotionLora:
@@ -117,7 +145,7 @@ def _listed(file: WeightsFile, stack: TemporalStack, known: Mapping[str, Target]
     for name, up, down in zip(names, matrices[::2], matrices[1::2], strict=True):
         factors |= {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}
         _check_factors(file.path.name, name, factors, known[name], stack)
-    return MotionLora(factors, {name: known[name] for name in names})
+    return MotionLora(factors, {name: known[name] for name in names}, "MotionDirector")
 
 
 def _names_in_order(stack: TemporalStack) -> Iterator[str]:
@@ -152,24 +180,24 @@ def _check_factors(
             check_numbers(name, f"{module}.{leaf}", factors[f"{module}.{leaf}"])
 
 
-def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target]]:
-    """Every linear layer of the temporal layers as files name it, and our weight or the part of it."""
+def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target, str]]:
+    """Every linear layer of the temporal layers as files name it, our weight or the part of it, and the spelling."""
     if stack.config.motion is not None:
-        spelled = [file_keys(stack, spelling) for spelling in (ORIGINAL, DIFFUSERS)]
+        spelled = {spelling.name: file_keys(stack, spelling) for spelling in (ORIGINAL, DIFFUSERS)}
     else:
-        spelled = [family.temporal_keys(stack) for family in (modelscope.ORIGINAL, modelscope.DIFFUSERS)]
-    for keys in spelled:
+        families = (modelscope.ORIGINAL, modelscope.DIFFUSERS)
+        spelled = {family.spelling.name: family.temporal_keys(stack) for family in families}
+    for spelling, keys in spelled.items():
         for own, parts in keys.items():
             rows = stack.get_parameter(own).shape[0] // len(parts)
             for index, part in enumerate(parts):
                 if part.endswith(".weight"):
                     target = own if len(parts) == 1 else (own, (0, index * rows, rows))
-                    yield part.removesuffix(".weight"), target
+                    yield part.removesuffix(".weight"), target, spelling
 
 
 def _split(key: str) -> tuple[str, str] | None:
     """The changed layer of a key, as files of motion modules name it, and which factor it is."""
-    key = key.removeprefix("unet.")
     for end, layer in ENDS.items():
         match = re.search(end + "$", key)
         if match:

@@ -4,8 +4,8 @@ Shapes: f frames of the position table, c channels.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -25,6 +25,7 @@ from .keys import check_keys, joined
 from .source import Source
 from .strangers import relative
 
+Layout = tuple[str | None, bool, int | None]  # base, module in the middle block, length of the position table
 BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the UNet
 WITHOUT_TABLES = (
     "AnimateLCM",
@@ -38,16 +39,17 @@ TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 class Spelling:
     """Names of the parts of a motion module in files, below `module`, which has {block} and {index}.
 
-    `families` by base, module in the middle block, and length of the position table (None: without tables).
+    `families` by layout; without tables their length is None. `others`: families that share the layout of one of these.
     """
 
     name: str
-    families: Mapping[tuple[str, bool, int | None], str]
+    families: Mapping[Layout, str]
     module: str
     attentions: tuple[str, ...]
     norms: tuple[str, ...]
     norm_out: str
     tables: tuple[str, ...]  # position tables, all alike
+    others: Mapping[Layout, str] = field(default_factory=dict)
 
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Our name of each part and the names in files of what is stacked into it."""
@@ -75,6 +77,53 @@ class Spelling:
         """Whether a file holds motion modules so spelled, and is none of the relatives that need something else."""
         return bool(self.keys_of(file)) and relative(file.tensors) is None
 
+    def layout(self, file: WeightsFile) -> Layout:
+        """What tells the families of this spelling apart."""
+        own = self.keys_of(file)
+        tables = (file.tensors[key] for key in own if key.endswith(self.tables))
+        lengths = {table.shape[1] for table in tables if table.ndim == 3}
+        base, _ = BASES.get(_levels(own), (None, None))
+        return base, any(key.startswith("mid_block.") for key in own), max(lengths, default=None)
+
+    def family_of(self, file: WeightsFile) -> str | None:
+        """The published family with the layout of a file, or the one that a file we wrote names."""
+        part = image_part(file.tensors)
+        families = self.families if part is None else part.families
+        base, middle, length = self.layout(file)
+        told = families.get((base, middle, length), families.get((base, middle, 32)))
+        return self._written(file) or told
+
+    def called(self, file: WeightsFile) -> str:
+        """What a file holds temporal layers of, as an artist would say it."""
+        return self.family_of(file) or "the AnimateDiff kind"
+
+    def note(self, file: WeightsFile) -> str:
+        """What to do if a file is of another family with the same layout; empty where there is none, or the file says."""
+        other = self.others.get(self.layout(file))
+        if other is None or self._written(file) is not None or image_part(file.tensors) is not None:
+            return ""
+        schedule = FACTS[other].schedule
+        way = f"set schedule to lcm_{schedule.betas}, or " if schedule.lcm_steps else ""
+        return (
+            f"Note: in this spelling {other} can have the same keys. If this is {other}, {way}convert the file with python -m "
+            f'video_ldm.formats convert IN OUT --family "{other}".'
+        )
+
+    def known(self) -> set[str]:
+        """Every family that is so spelled, without an image part."""
+        return {*self.families.values(), *self.others.values()}
+
+    def possible(self, base: str | None, middle: bool, part: ImagePart | None) -> list[str]:
+        """The families that modules for a base may be of, whatever their tables; `part`: what the file holds beside them."""
+        layouts = [self.families, self.others] if part is None else [part.families]
+        listed = (item for families in layouts for item in families.items())
+        return list(dict.fromkeys(family for (*where, _), family in listed if where == [base, middle]))
+
+    def _written(self, file: WeightsFile) -> str | None:
+        base, middle, _ = self.layout(file)
+        written = file.metadata.get(FAMILY_KEY)
+        return written if written in self.possible(base, middle, image_part(file.tensors)) else None
+
     def load(
         self, file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
     ) -> tuple[TemporalStack, Source]:
@@ -101,7 +150,7 @@ class Spelling:
         weights = {**dict(joined(name, file.tensors, keys, stack)), **given}
         assign_weights(stack, weights, name, dtype, device)
         unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
-        return stack, Source(self.name, len(wanted), unused)
+        return stack, Source(self.name, len(wanted), unused, self.note(file))
 
 
 def file_keys(stack: TemporalStack, spelling: Spelling) -> dict[str, tuple[str, ...]]:
@@ -129,7 +178,7 @@ def modules(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int
 
 def base_of(name: str, keys: set[str]) -> tuple[str, UNetShape]:
     """The image model that motion modules were made for, by the number of its resolutions."""
-    levels = len({key.split(".")[1] for key in keys if key.startswith("down_blocks.")})
+    levels = _levels(keys)
     if levels not in BASES:
         raise CheckpointFormatError(
             f"{name} has motion modules for a UNet of {levels} resolutions; SD 1.x has 4 and SDXL 3. It may be damaged."
@@ -137,18 +186,15 @@ def base_of(name: str, keys: set[str]) -> tuple[str, UNetShape]:
     return BASES[levels]
 
 
+def _levels(keys: Iterable[str]) -> int:
+    return len({key.split(".")[1] for key in keys if key.startswith("down_blocks.")})
+
+
 def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePart | None) -> StackConfig:
-    name, tensors = file.path.name, file.tensors
+    name = file.path.name
     base, unet = base_of(name, own)
-    middle = any(key.startswith("mid_block.") for key in own)
-    lengths = {
-        tensors[key].shape[1] for key in own if key.endswith(spelling.tables) and tensors[key].ndim == 3
-    }
-    length = max(lengths, default=None)
-    families = spelling.families if part is None else part.families
-    family = families.get((base, middle, length), families.get((base, middle, 32)))
-    written = file.metadata.get(FAMILY_KEY)
-    family = written if written in families.values() else family
+    _, middle, length = spelling.layout(file)
+    family = spelling.family_of(file)
     if family is None:
         raise CheckpointFormatError(
             f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which no published "

@@ -22,6 +22,11 @@ def recognise(file: WeightsFile) -> bool:
     return file.metadata.get("format") == FORMAT
 
 
+def called(_file: WeightsFile) -> str:
+    """What a file holds temporal layers of, as an artist would say it."""
+    return "Video LDM"
+
+
 def load(
     file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
 ) -> tuple[TemporalStack, Source]:

@@ -1,7 +1,7 @@
 """Where a stack came from, for the report: the spelling of its file and what became of every key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..stack import TemporalStack
 from .facts import FACTS, Schedule
@@ -20,9 +20,13 @@ class Source:
 
 
 def schedule_of(stack: TemporalStack) -> Schedule | None:
-    """The noise schedule that the layers were trained with; None: that of the image model."""
+    """The noise schedule for the layers on any image model; None: that of the image model.
+
+    It is the one they were trained with, without a scale of clean latents, which belongs to the image model trained along.
+    """
     facts = FACTS.get(stack.config.family)
-    return None if facts is None else facts.schedule
+    known = None if facts is None else facts.schedule
+    return None if known is None else replace(known, x0_scale=1.0)
 
 
 def trained_frames(stack: TemporalStack) -> int:
@@ -57,9 +61,14 @@ def describe(
     ]
     if facts is not None:
         lines += [f"Sampling: {facts.advice}", f"Licence: {facts.licence}"]
-    unused = "".join(f", {count} {what}" for what, count in source.unused.items() if count)
-    lines.append(f"Keys: {source.used} used{unused}")
+    lines.append(keys_line(source.used, source.unused))
     return "\n".join([*lines, source.note] if source.note else lines)
+
+
+def keys_line(used: int, unused: Mapping[str, int]) -> str:
+    """What became of every key of a file; `unused` by what they are."""
+    others = "".join(f", {count} {what}" for what, count in unused.items() if count)
+    return f"Keys: {used} used{others}"
 
 
 def _describe_schedule(schedule: Schedule | None) -> str:

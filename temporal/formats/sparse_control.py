@@ -15,13 +15,13 @@ from ..errors import CheckpointFormatError
 from ..files import WeightsFile, assign_weights, read_weights
 from ..layers.motion import MotionConfig
 from ..stack import StackConfig, TemporalStack
-from . import bare
+from . import bare, what_it_is
 from .animatediff import ORIGINAL
 from .facts import FACTS
 from .keys import check_keys, joined
 from .motion_adapter import DIFFUSERS
 from .motion_modules import Spelling, base_of, check_tables, file_keys
-from .strangers import describe
+from .source import keys_line
 
 FAMILY = "SparseCtrl"
 SPELLINGS = tuple(
@@ -50,16 +50,19 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
     Raises:
         CheckpointFormatError: another file (the message says what it is and where it belongs), or a damaged one.
     """
-    file = bare(read_weights(path))
+    read = read_weights(path)
+    file = bare(read)
     kind = kind_of(file)
     if kind is None:
-        raise CheckpointFormatError(f"{file.path.name} is not SparseCtrl: {describe(file)}")
+        raise CheckpointFormatError(f"{file.path.name} is not SparseCtrl: {what_it_is(read)}")
     spelling = next(spelling for spelling in SPELLINGS if spelling.keys_of(file))
     own = set(spelling.keys_of(file))
     weights = {key: tensor for key, tensor in file.tensors.items() if key not in own}
     stack = _stack(file, spelling, own, ops, dtype)
     count = sum(tensor.numel() for tensor in (*weights.values(), *stack.parameters()))
-    report = "\n".join(_report(kind, spelling.name, count, stack.config.base))
+    tables = sum(key.endswith(spelling.tables) for key in own)
+    keys = keys_line(len(file.tensors) - tables, {"position tables (computed anew)": tables})
+    report = "\n".join([*_report(kind, spelling.name, count, stack.config.base), keys])
     return SparseControlFile(kind, stack, weights, report)
 
 

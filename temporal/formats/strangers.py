@@ -1,4 +1,4 @@
-"""Files that are not temporal layers: what they are, and where they belong.
+"""Files that hold neither temporal layers nor a video model that can be read: what they are, and where they belong.
 
 The first sign that fits counts: relatives of motion modules, then video models, then everything else an artist may have.
 """
@@ -47,12 +47,13 @@ class Sign:
 LORA = ("_lora.", "lora_up", "lora_down", "lora_A.", "lora_B.", "hada_w1", "lokr_w1")
 
 # hold motion modules, but need something beside them
+MOTION_LORA = Sign(
+    "it is a motion LoRA; put it in models/motion_lora and load it with Load Motion LoRA.",
+    ("motion_modules",),  # in flat names without a dot after it
+    LORA,
+)
 RELATIVES = (
-    Sign(
-        "it is a motion LoRA; put it in models/motion_lora and load it with Load Motion LoRA.",
-        ("motion_modules.",),
-        LORA,
-    ),
+    MOTION_LORA,
     Sign(
         "it is SparseCtrl for RGB frames; put it in models/controlnet and load it with Load Sparse Control.",
         ("controlnet_cond_embedding.weight", "motion_modules."),
@@ -64,14 +65,6 @@ RELATIVES = (
     Sign("it is FancyVideo, " + NOT_YET, ("motion_modules.", "fps_embedding.linear")),
 )
 VIDEO_MODELS = (
-    Sign(
-        f"it is Stable Video Diffusion, {WHOLE}; load it with Load Video Model.",
-        ("input_blocks.", ".time_stack."),
-    ),
-    Sign(
-        f"it is Stable Video Diffusion in diffusers' spelling, {WHOLE}; load it with Load Video Model.",
-        ("temporal_transformer_blocks.",),
-    ),
     Sign(
         "it holds temporal layers of LaVie or SEINE without the image model that was trained along; load the whole file.",
         (".attn_temp.", "time_rel_pos_bias."),
@@ -138,7 +131,6 @@ OTHERS = (
     ),
 )
 OWN_FORMATS = {
-    "video_ldm.temporal_layers": "it holds temporal layers of a UNet; it belongs in models/temporal_layers.",
     "video_ldm.temporal_decoder": "it is a temporal decoder; it belongs in models/temporal_decoders.",
     "video_ldm.upscaler": "it is a video upscaler; it belongs in models/video_upscalers.",
 }
@@ -149,8 +141,13 @@ def relative(tensors: Mapping[str, Tensor]) -> str | None:
     return _first(RELATIVES, tensors)
 
 
+def is_motion_lora(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are low-rank changes of motion modules, as far as the names tell."""
+    return MOTION_LORA.fits(tensors)
+
+
 def describe(file: WeightsFile) -> str:
-    """One sentence on what a file is instead."""
+    """One sentence on a file that is of none of our families; `what_it_is` looks for these first."""
     own = OWN_FORMATS.get(file.metadata.get("format", ""))
     nameless = f"its weights are of no known kind ({listed(file.tensors) or 'there are none'})."
     known = _first((*RELATIVES, *VIDEO_MODELS, *OTHERS), file.tensors)

@@ -13,6 +13,7 @@ EXPERIMENT = (
     "Experiment: the image model in this file was trained along with these layers, so on another image model they may do "
     "little or harm; Load Video Model loads both."
 )
+UNSCALED = " They learnt from clean latents scaled to {scale:g}, which only Load Video Model does."
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,13 @@ class VideoModel:
     def layers(self) -> tuple[TemporalStack, Source]:
         """The stack for another image model, with a source that calls this an experiment."""
         unused = {**self.source.unused, "of its image model (not used)": len(self.image)}
-        return self.stack, replace(
-            self.source, used=self.source.used - len(self.image), unused=unused, note=EXPERIMENT
-        )
+        used = self.source.used - len(self.image)
+        return self.stack, replace(self.source, used=used, unused=unused, note=EXPERIMENT + self._unscaled())
+
+    def _unscaled(self) -> str:
+        if self.schedule is None or self.schedule.x0_scale == 1:
+            return ""
+        return UNSCALED.format(scale=self.schedule.x0_scale)
 
 
 def report_model(model: VideoModel) -> str:

@@ -9,8 +9,8 @@ from torch import nn
 
 from ..errors import CheckpointFormatError
 from ..files import WeightsFile, read_weights
+from ..formats import what_it_is
 from ..formats.native import load_described, save_described
-from ..formats.strangers import describe
 from .config import UpscalerConfig
 from .model import VideoUpscaler
 
@@ -35,7 +35,7 @@ def load_upscaler(
     """
     file = read_weights(path)
     if not recognise(file):
-        raise CheckpointFormatError(f"{file.path.name} holds no video upscaler: {describe(file)}")
+        raise CheckpointFormatError(f"{file.path.name} holds no video upscaler: {what_it_is(file)}")
 
     def build(config: str) -> VideoUpscaler:
         return VideoUpscaler(UpscalerConfig.from_json(config), ops=ops, device="meta")

@@ -90,6 +90,10 @@ SPELLINGS = {
     ),
     "kohya": lambda name: (f"{original(name)}.lora_up.weight", f"{original(name)}.lora_down.weight"),
     "flat": lambda name: (f"{flat(name)}.lora_up.weight", f"{flat(name)}.lora_down.weight"),
+    "prefixed": lambda name: (
+        f"module.unet.{original(name)}.lora_up.weight",
+        f"module.unet.{original(name)}.lora_down.weight",
+    ),
 }
 
 
@@ -179,9 +183,40 @@ def test_wrong_files_and_models_are_refused(image, unet, file):
     with pytest.raises(IncompatibleModelError, match="has no temporal layers"):
         LoadMotionLora.execute(image, name, 1.0)
     with pytest.raises(
-        CheckpointFormatError, match=r"is not a motion LoRA for AnimateDiff v2\. Unknown: lora_unet"
+        CheckpointFormatError,
+        match="is not a motion LoRA for AnimateDiff v2: it is a LoRA; load it with a LoRA loader",
     ):
         LoadMotionLora.execute(load(image, file, rig.motion_weights(unet)), name, 1.0)
+
+
+def test_the_report_is_shown_and_logged(image, unet, file, caplog):
+    from video_ldm.nodes.load import LoadMotionLora
+
+    lora = spelled(factors(unet), "diffusers")
+    name = file("motion_lora", lora)
+    with caplog.at_level("INFO"):
+        node = LoadMotionLora.execute(load(image, file, rig.motion_weights(unet)), name, 1.0)
+    report = node.result[1]
+    assert (
+        report.startswith("Motion LoRA (diffusers file), rank 2, ")
+        and "on AnimateDiff v2\nLayers: 12 changed\n" in report
+    )
+    assert report.endswith(f"\nKeys: {len(lora)} used")
+    assert f"{name}: {report}" in caplog.text
+    assert node.ui.as_dict()["text"] == (report,)
+
+
+def test_two_stacks_of_which_none_takes_motion_loras_are_refused(host, file):
+    from video_ldm.nodes.load import LoadMotionLora
+    from video_ldm.temporal.errors import IncompatibleModelError
+
+    from .rig import Rig
+
+    toy = Rig()
+    twice = toy.with_layers(toy.with_layers(), toy.stack())
+    name = file("motion_lora", {"a.lora_up.weight": torch.zeros(2, 2)})
+    with pytest.raises(IncompatibleModelError, match="the MODEL has layers of another kind"):
+        LoadMotionLora.execute(twice, name, 1.0)
 
 
 def test_motiondirectors_list_belongs_to_another_model(image, unet, file, host):

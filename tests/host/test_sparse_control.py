@@ -332,12 +332,12 @@ def test_an_image_model_of_another_family_is_refused(files):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_key_of_the_published_files_is_used(host, monkeypatch, kind):
+def test_every_key_of_the_published_files_is_used(host, monkeypatch, caplog, kind):
     """Names and shapes at full size, without memory for the weights."""
     from video_ldm.nodes.host import sparse_control as ours
     from video_ldm.temporal.formats import motion_modules, sparse_control
     from video_ldm.temporal.plan import SD1
-    from video_ldm.tests.temporal.formats.test_listings import published
+    from video_ldm.tests.temporal.formats.test_listings import LISTINGS, published
 
     used = {}
 
@@ -351,9 +351,14 @@ def test_every_key_of_the_published_files_is_used(host, monkeypatch, kind):
     monkeypatch.setattr(sparse_control, "assign_weights", same_shapes)
     monkeypatch.setattr(ours, "assign_weights", same_shapes)
     monkeypatch.setattr(ours, "SparseControl", lambda *args, **kwargs: None)
-    _, report = ours.load_sparse_control("published.ckpt", ours.Places("first"))
+    with caplog.at_level("INFO"):
+        _, report = ours.load_sparse_control("published.ckpt", ours.Places("first"))
     assert f"{ {'rgb': 496.7, 'scribble': 497.8}[kind] } M weights" in report
     assert used.keys() == {"TemporalStack", "SparseControlModel"}
+    assert f"published.ckpt: {report}" in caplog.text
+    tables = sum(key.endswith(".pe") for key in LISTINGS[f"sparsectrl_{kind}"])
+    given = len(LISTINGS[f"sparsectrl_{kind}"])
+    assert report.endswith(f"\nKeys: {given - tables} used, {tables} position tables (computed anew)")
 
 
 @pytest.mark.parametrize("kind", KINDS)

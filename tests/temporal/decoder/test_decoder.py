@@ -119,6 +119,7 @@ def test_round_trip_keeps_config_and_every_weight(shape, tmp_path):
 def test_temporal_layers_are_no_temporal_decoder(tmp_path):
     save_stack(tmp_path / "a.safetensors", new_stack())
     with pytest.raises(
-        CheckpointFormatError, match=r"no temporal decoder: .*belongs in models/temporal_layers"
+        CheckpointFormatError,
+        match="no temporal decoder: it holds temporal layers of Video LDM; put it in models/temporal_layers",
     ):
         load_decoder(tmp_path / "a.safetensors")

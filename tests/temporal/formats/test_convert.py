@@ -39,7 +39,7 @@ CASES = {
     ("AnimateDiff v2", "SD 1.x", True, 32): ("original", "diffusers"),
     ("AnimateDiff v3", "SD 1.x", False, 32): ("original", "diffusers"),
     ("AnimateDiff Long", "SD 1.x", True, 64): ("original", "diffusers"),
-    ("AnimateLCM", "SD 1.x", True, 64): ("original",),
+    ("AnimateLCM", "SD 1.x", True, 64): ("original", "diffusers"),
     ("PIA", "SD 1.x", False, 32): ("original", "diffusers"),
     ("AnimateLCM-I2V", "SD 1.x", True, 64): ("original",),
     ("AnimateDiff SDXL beta", "SDXL", False, 32): ("original", "diffusers"),
