@@ -10,6 +10,7 @@ from .host import io
 from .host.insertion import REFUSE, LayerSettings
 
 AS_TRAINED = -1.0
+MOST = 2.0  # times what was trained
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class LayerInputs:
 def strength_input(optional: bool, tooltip: str) -> io.Input:
     """How much the layers do, everywhere."""
     return io.Float.Input(
-        "strength", default=1.0, min=0.0, max=1.0, step=0.01, optional=optional, tooltip=tooltip
+        "strength", default=1.0, min=0.0, max=MOST, step=0.01, optional=optional, tooltip=tooltip
     )
 
 

@@ -43,7 +43,8 @@ class LoadTemporalLayers(io.ComfyNode):
                 ),
                 strength_input(
                     optional=False,
-                    tooltip="How much the temporal layers do: 1 as trained, 0 is exactly the image model.",
+                    tooltip="How much the temporal layers do: 1 as trained, 0 is exactly the image model, above 1 more than "
+                    "trained.",
                 ),
                 *alpha_inputs(),
                 io.Combo.Input(

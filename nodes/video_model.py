@@ -39,7 +39,7 @@ class LoadVideoModel(io.ComfyNode):
                 ),
                 strength_input(
                     optional=True,
-                    tooltip="How much the temporal layers do: 1 as trained, 0 the image model alone. "
+                    tooltip="How much the temporal layers do: 1 as trained, 0 the image model alone, above 1 more than trained. "
                     "Stable Video Diffusion is always as trained and refuses other values.",
                 ),
                 io.Combo.Input(
