@@ -142,9 +142,18 @@ def test_whole_models_go_from_spelling_to_spelling_without_loss(
         assert between["input_blocks.1.2.proj_in.weight"].ndim == 3
 
 
-def test_a_whole_model_has_no_native_spelling(tmp_path, tiny_models, command, capsys):
-    save_file(tiny_models_of.modelscope_weights(), tmp_path / "in.safetensors")
-    assert command(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")]) == 2
-    assert "ModelScope or ZeroScope has no native spelling; it is written as original, diffusers." in (
-        capsys.readouterr().err
+def test_a_whole_model_has_no_native_spelling_and_is_written_in_its_other_one(
+    tmp_path, tiny_models, command, capsys
+):
+    given, out = str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")
+    save_file(tiny_models_of.modelscope_weights(), given)
+    assert command(["convert", given, out, "--to", "native"]) == 2
+    assert (
+        "The UNet of ModelScope or ZeroScope has no native spelling; it is written as original, diffusers."
+        in (capsys.readouterr().err)
     )
+    assert command(["convert", given, out]) == 0
+    written = f"Written to {out}: the UNet of ModelScope or ZeroScope in the original spelling.\n"
+    assert capsys.readouterr().out.endswith(written)
+    assert command(["inspect", out]) == 0
+    assert capsys.readouterr().out.startswith("ModelScope or ZeroScope (original file)")
