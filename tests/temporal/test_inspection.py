@@ -189,6 +189,18 @@ def test_files_of_our_own_are_told_and_copied(tmp_path, kind):
         found.convert(again, "original")
 
 
+def test_the_scales_of_a_checkpoint_stay_with_its_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(lvdm, "SHAPE", tiny_models.SHAPE)
+    scales = torch.linspace(1, 0.5, 1000)
+    weights = {**tiny_models.weights_of(videocrafter.VIDEOCRAFTER2), "scale_arr": scales}
+    save_file(weights, tmp_path / "in.safetensors")
+    found = inspected(tmp_path / "in.safetensors")
+    found.convert(tmp_path / "out.safetensors", found.usual)
+    assert torch.equal(load_file(tmp_path / "out.safetensors")["scale_arr"], scales)
+    assert inspected(tmp_path / "out.safetensors").report == found.report
+    assert "scaled to 0.5" in found.report
+
+
 @pytest.mark.parametrize("family", [svd.NAME, modelscope.NAME, "VideoCrafter2"])
 def test_a_whole_model_is_usually_written_in_its_other_spelling(tmp_path, monkeypatch, family):
     for module in (lvdm, svd):
