@@ -12,7 +12,7 @@ from .decoder.svd import DIFFUSERS, ORIGINAL, respelled_video_decoder, video_dec
 from .errors import InvalidInputError
 from .files import WeightsFile, read_weights, write_weights
 from .formats import VIDEO_MODELS, bare, report, report_model, stack_of, svd, video_family, video_model_of
-from .formats.convert import NATIVE, SPELLINGS, write
+from .formats.convert import NATIVE, SPELLINGS, as_family, write
 from .formats.facts import FACTS
 from .formats.respelling import (
     changes_of,
@@ -60,13 +60,16 @@ class Inspected:
         self.write(out, spelling)
 
 
-def inspected(path: str | Path) -> Inspected:
-    """What a file is.
+def inspected(path: str | Path, family: str | None = None) -> Inspected:
+    """What a file is; `family`: what to take its temporal layers for, where their keys leave it open.
 
     Raises:
         CheckpointFormatError: no file that the pack reads (the message says what it is), or a damaged one.
+        InvalidInputError: the keys do not leave that family open.
     """
     file = read_weights(path)
+    if family is not None:
+        return _layers(as_family(bare(file), family))
     for kind in (_upscaler, _decoder, _video_model, _sparse_control, _motion_lora, _video_decoder):
         found = kind(file)
         if found is not None:

@@ -16,4 +16,5 @@ DIFFUSERS = Spelling(
     norms=(f"{BLOCK}.norm1", f"{BLOCK}.norm2"),
     norm_out=f"{BLOCK}.norm3",
     tables=(f"{BLOCK}.pos_embed.pe",),
+    untold={"AnimateLCM": ("SD 1.x", True)},
 )

@@ -5,7 +5,7 @@ Shapes: f frames of the position table, c channels.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -38,7 +38,8 @@ TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 class Spelling:
     """Names of the parts of a motion module in files, below `module`, which has {block} and {index}.
 
-    `families` by base, module in the middle block, and length of the position table (None: without tables).
+    `families` by base, module in the middle block, and length of the position table (None: without tables); `untold` are
+    those that keys do not tell from others, with base and middle.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Spelling:
     norms: tuple[str, ...]
     norm_out: str
     tables: tuple[str, ...]  # position tables, all alike
+    untold: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
 
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Our name of each part and the names in files of what is stacked into it."""
@@ -92,6 +94,16 @@ class Spelling:
 
     def _names(self) -> tuple[str, ...]:
         return (*self.tables[:1], *self.attentions, *self.norms, self.norm_out)
+
+    def possible(self, base: str, middle: bool, part: ImagePart | None) -> list[str]:
+        """The families that modules for a base may be of, whatever their tables; `part`: what the file holds beside them."""
+        families = self.families if part is None else part.families
+        untold = self.untold if part is None else {}
+        told = [family for (*where, _), family in families.items() if where == [base, middle]]
+        return [
+            *dict.fromkeys(told),
+            *(family for family, where in untold.items() if where == (base, middle)),
+        ]
 
     def recognise(self, file: WeightsFile) -> bool:
         """Whether a file holds motion modules so spelled, and is none of the relatives that need something else."""
@@ -170,7 +182,7 @@ def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePar
     families = spelling.families if part is None else part.families
     family = families.get((base, middle, length), families.get((base, middle, 32)))
     written = file.metadata.get(FAMILY_KEY)
-    family = written if written in families.values() else family
+    family = written if written in spelling.possible(base, middle, part) else family
     if family is None:
         raise CheckpointFormatError(
             f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which no published "

@@ -27,12 +27,17 @@ def parser() -> argparse.ArgumentParser:
         choices=(NATIVE, *SPELLINGS),
         help=f"default: {NATIVE}; where there is no {NATIVE} spelling, the other one of original and diffusers",
     )
+    convert.add_argument(
+        "--family",
+        metavar="NAME",
+        help="what the file is, where keys fit several families, such as AnimateLCM; is written into files of motion modules",
+    )
     return root
 
 
 def run(args: argparse.Namespace) -> None:
     """One command; the report of a file, and the file it is converted to."""
-    found = inspected(args.file)
+    found = inspected(args.file, getattr(args, "family", None))
     print(found.report)
     if args.command == "convert":
         spelling = args.to or found.usual
