@@ -55,7 +55,7 @@ class Inspected:
         """
         if spelling not in self.spellings:
             raise InvalidInputError(
-                f"The {self.what} has no {spelling} spelling; it is written as {', '.join(self.spellings)}."
+                f"{self.what} has no {spelling} spelling; it is written as {', '.join(self.spellings)}."
             )
         self.write(out, spelling)
 
@@ -88,7 +88,7 @@ def _as_it_is(file: WeightsFile) -> Write:
 def _layers(file: WeightsFile) -> Inspected:
     stack, source = stack_of(file)
     return Inspected(
-        what="stack of temporal layers",
+        what="the stack of temporal layers",
         report=report(stack, source),
         spelling=source.spelling,
         spellings=(NATIVE, *SPELLINGS),
@@ -104,7 +104,7 @@ def _video_model(file: WeightsFile) -> Inspected | None:
     name, spelling = family.label
     targets = {other.label[1]: other for other in VIDEO_MODELS if other.label[0] == name}
     return Inspected(
-        what=f"UNet of {name}",
+        what=f"the UNet of {name}",
         report=report_model(video_model_of(file)),
         spelling=spelling,
         spellings=tuple(targets),
@@ -117,7 +117,7 @@ def _sparse_control(file: WeightsFile) -> Inspected | None:
     if kind_of(named) is None:
         return None
     return Inspected(
-        what=f"ControlNet of {SPARSE_CONTROL}",
+        what=f"the ControlNet of {SPARSE_CONTROL}",
         report=open_sparse_control(file.path, nn).report,
         spelling=sparse_control_spelling(named).name,
         spellings=(ORIGINAL, DIFFUSERS),
@@ -138,7 +138,7 @@ def _motion_lora(file: WeightsFile) -> Inspected | None:
         f"Keys: {len(file.tensors) - len(lora.skipped)} used",
     )
     return Inspected(
-        what="motion LoRA",
+        what="the motion LoRA",
         report="\n".join(lines),
         spelling=spelling,
         spellings=spellings,
@@ -163,7 +163,7 @@ def _video_decoder(file: WeightsFile) -> Inspected | None:
         f"Keys: {used} used" + (f", {unused} beside them (not used)" if unused else ""),
     )
     return Inspected(
-        what=f"autoencoder of {name}",
+        what=f"the autoencoder of {name}",
         report="\n".join(lines),
         spelling=spelling,
         spellings=(ORIGINAL,) if decoder.references else (ORIGINAL, DIFFUSERS),
@@ -182,7 +182,7 @@ def _decoder(file: WeightsFile) -> Inspected | None:
         "Folder: models/temporal_decoders, for Load Temporal Decoder",
         f"Keys: {len(file.tensors)} used",
     )
-    return Inspected("temporal decoder", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
+    return Inspected("the temporal decoder", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
 
 
 def _upscaler(file: WeightsFile) -> Inspected | None:
@@ -196,7 +196,7 @@ def _upscaler(file: WeightsFile) -> Inspected | None:
         "Folder: models/video_upscalers, for Load Video Upscaler",
         f"Keys: {len(file.tensors)} used",
     )
-    return Inspected("video upscaler", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
+    return Inspected("the video upscaler", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
 
 
 def _millions(weights: Iterable[Tensor]) -> str:

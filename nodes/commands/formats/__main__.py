@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     if args.command == "convert":
         spelling = args.to or found.usual
         found.convert(args.out, spelling)
-        print(f"Written to {args.out}: the {found.what} in the {spelling} spelling.")
+        print(f"Written to {args.out}: {found.what} in the {spelling} spelling.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -150,7 +150,7 @@ def test_a_whole_model_has_no_native_spelling_and_is_written_in_its_other_one(
     save_file(tiny_models_of.modelscope_weights(), given)
     assert command(["convert", given, out, "--to", "native"]) == 2
     assert (
-        "The UNet of ModelScope or ZeroScope has no native spelling; it is written as original, diffusers."
+        "the UNet of ModelScope or ZeroScope has no native spelling; it is written as original, diffusers."
         in (capsys.readouterr().err)
     )
     assert command(["convert", given, out]) == 0
