@@ -3,51 +3,21 @@
 from __future__ import annotations
 
 from ..temporal.errors import InvalidInputError
-from ..temporal.levels import EXAMPLE, parse_alphas
 from .host import io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
-from .host.insertion import LONGER_CLIPS, REFUSE, LayerSettings, add_temporal_layers
+from .host.insertion import LONGER_CLIPS, REFUSE, add_temporal_layers
 from .host.motion_lora import add_motion_lora
 from .host.schedule import AUTO, NAMES, with_schedule
 from .host.search import search_aliases
 from .host.vae import open_temporal_decoder
-
-AS_TRAINED = -1.0
-
-
-def _alpha_input(section: str, where: str) -> io.Input:
-    return io.Float.Input(
-        f"alpha_{section}",
-        default=AS_TRAINED,
-        min=AS_TRAINED,
-        max=1.0,
-        step=0.01,
-        optional=True,
-        tooltip=f"Weight of the image model in {where}: 1 switches the temporal layers there off, 0 uses only them, "
-        "-1 keeps what was trained.",
-    )
-
-
-def _alpha_by_level_input() -> io.Input:
-    return io.String.Input(
-        "alpha_by_level",
-        default="",
-        optional=True,
-        tooltip=f"Alpha for single resolutions of the UNet, 0 is the finest, such as {EXAMPLE}; counts more than the alphas "
-        "above. A number alone means all parts: 0: 1 switches the layers off at the finest resolution.",
-    )
-
-
-def _percent_input(name: str, default: float, what: str) -> io.Input:
-    return io.Float.Input(
-        name,
-        default=default,
-        min=0.0,
-        max=1.0,
-        step=0.001,
-        optional=True,
-        tooltip=f"Part of the sampling after which the temporal layers {what}; 0 is the first step, 1 the end.",
-    )
+from .layer_inputs import (
+    AS_TRAINED,
+    LayerInputs,
+    alpha_by_level_input,
+    alpha_inputs,
+    percent_inputs,
+    strength_input,
+)
 
 
 class LoadTemporalLayers(io.ComfyNode):
@@ -71,17 +41,12 @@ class LoadTemporalLayers(io.ComfyNode):
                     options=file_names(TEMPORAL_LAYERS),
                     tooltip="File of temporal layers in models/temporal_layers, made for the same base model.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How much the temporal layers do: 1 as trained, 0 is exactly the image model.",
+                strength_input(
+                    optional=False,
+                    tooltip="How much the temporal layers do: 1 as trained, 0 is exactly the image model, above 1 more than "
+                    "trained.",
                 ),
-                _alpha_input("input", "the downward half of the UNet"),
-                _alpha_input("middle", "the middle of the UNet"),
-                _alpha_input("output", "the upward half of the UNet"),
+                *alpha_inputs(),
                 io.Combo.Input(
                     "schedule",
                     options=list(NAMES),
@@ -90,8 +55,7 @@ class LoadTemporalLayers(io.ComfyNode):
                     tooltip="Noise schedule: auto is the one that the layers were trained with, checkpoint that of the image "
                     "model. The lcm ones also set consistency sampling.",
                 ),
-                _percent_input("start_percent", 0.0, "begin to act"),
-                _percent_input("end_percent", 1.0, "act no more"),
+                *percent_inputs(),
                 io.Combo.Input(
                     "longer_clips",
                     options=list(LONGER_CLIPS),
@@ -101,7 +65,7 @@ class LoadTemporalLayers(io.ComfyNode):
                     "their frames into the trained length, for slower motion; or convolve, where each frame sees those near it "
                     "in time, as many as in training.",
                 ),
-                _alpha_by_level_input(),
+                alpha_by_level_input(),
             ],
             outputs=[
                 io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
@@ -131,11 +95,11 @@ class LoadTemporalLayers(io.ComfyNode):
             raise InvalidInputError(
                 f"longer_clips is {longer_clips!r}; choose from {', '.join(LONGER_CLIPS)}."
             )
+        given = LayerInputs(
+            strength, alpha_input, alpha_middle, alpha_output, start_percent, end_percent, alpha_by_level
+        )
         opened = open_temporal_layers(file)
-        given = {"input": alpha_input, "middle": alpha_middle, "output": alpha_output}
-        alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
-        alphas |= parse_alphas(alpha_by_level, len(opened.patcher.model.config.unet.channel_mult))
-        settings = LayerSettings(strength, alphas, start_percent, end_percent, longer_clips)
+        settings = given.settings(opened.patcher.model.config.unet, longer_clips)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_schedule(patched, schedule, opened.schedule)
         return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))

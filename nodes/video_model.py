@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from ..temporal.errors import InvalidInputError
+from ..temporal.formats import VideoModel
 from .host import io, ui
+from .host.insertion import LayerSettings
 from .host.schedule import AUTO, NAMES, with_schedule
 from .host.search import search_aliases
-from .host.video_model import load_video_model, video_model_names
+from .host.video_model import build_video_model, read_video_model, video_model_names
+from .layer_inputs import (
+    AS_TRAINED,
+    LayerInputs,
+    alpha_by_level_input,
+    alpha_inputs,
+    percent_inputs,
+    strength_input,
+)
 
 
 class LoadVideoModel(io.ComfyNode):
@@ -26,15 +37,10 @@ class LoadVideoModel(io.ComfyNode):
                     options=video_model_names(),
                     tooltip="File in models/checkpoints or models/diffusion_models, in the original or diffusers' spelling.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
+                strength_input(
                     optional=True,
-                    tooltip="How much the temporal layers do: 1 as trained, 0 the image model alone. Stable Video Diffusion is "
-                    "always as trained.",
+                    tooltip="How much the temporal layers do: 1 as trained, 0 the image model alone, above 1 more than trained. "
+                    "Stable Video Diffusion is always as trained and refuses other values.",
                 ),
                 io.Combo.Input(
                     "schedule",
@@ -44,6 +50,9 @@ class LoadVideoModel(io.ComfyNode):
                     tooltip="Noise schedule: auto and checkpoint are the one that the model was trained with; the others replace "
                     "it, the lcm ones also set consistency sampling.",
                 ),
+                *alpha_inputs(),
+                *percent_inputs(),
+                alpha_by_level_input(),
             ],
             outputs=[
                 io.Model.Output(
@@ -58,6 +67,34 @@ class LoadVideoModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, file: str, strength: float = 1.0, schedule: str = AUTO) -> io.NodeOutput:
-        model, report = load_video_model(file, strength)
+    def execute(
+        cls,
+        file: str,
+        strength: float = 1.0,
+        schedule: str = AUTO,
+        alpha_input: float = AS_TRAINED,
+        alpha_middle: float = AS_TRAINED,
+        alpha_output: float = AS_TRAINED,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
+        alpha_by_level: str = "",
+    ) -> io.NodeOutput:
+        given = LayerInputs(
+            strength, alpha_input, alpha_middle, alpha_output, start_percent, end_percent, alpha_by_level
+        )
+        video, report = read_video_model(file)
+        model = build_video_model(file, video, _settings(video, given))
         return io.NodeOutput(with_schedule(model, schedule, None), report, ui=ui.PreviewText(report))
+
+
+def _settings(video: VideoModel, given: LayerInputs) -> LayerSettings:
+    """What the layers of a video model do with the artist's inputs. Raises InvalidInputError where they cannot do it."""
+    if video.stack is not None:
+        return given.settings(video.stack.config.unet)
+    changed = given.changed()
+    if changed:
+        raise InvalidInputError(
+            f"{', '.join(changed)} cannot change {video.family}, whose temporal layers ComfyUI runs itself and always as "
+            "trained. Set strength back to 1, the alphas to -1, start_percent to 0, end_percent to 1, and clear alpha_by_level."
+        )
+    return LayerSettings()

@@ -146,7 +146,7 @@ class TemporalStack(nn.Module):
     def keys(self, site: Site, tokens: Tensor, clip: Clip) -> Tensor:
         """Keys or values of self-attention ((b f) n c) to those that each frame attends to ((b f) 2n c).
 
-        They cannot be mixed, so a strength between 0 and 1 has them whole.
+        They cannot be mixed, so every strength above 0 has them whole.
         """
         if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
             return tokens

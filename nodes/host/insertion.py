@@ -42,7 +42,7 @@ LONGER_CLIPS = REFUSE, SQUEEZE, CONVOLVE = ("refuse", "squeeze", "convolve")
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """How one file of temporal layers is used: strength 0..1, alpha overrides by section, part of the sampling.
+    """How one file of temporal layers is used: strength (1 as trained), alpha overrides by section, part of the sampling.
 
     `longer_clips`: what becomes of clips with more frames than the layers were trained for, one of `LONGER_CLIPS`.
     """

@@ -68,21 +68,26 @@ def video_model_names() -> list[str]:
     return sorted({name for folder in FOLDERS for name in folder_paths.get_filename_list(folder)})
 
 
-def load_video_model(name: str, strength: float) -> tuple[Any, str]:
-    """MODEL of a file in one of `FOLDERS`, and its report, which is also logged.
+def read_video_model(name: str) -> tuple[VideoModel, str]:
+    """What a file in one of `FOLDERS` holds, for `build_video_model`, and its report, which is also logged.
 
     Raises InvalidInputError when there is no such file, CheckpointFormatError when it is no video model.
     """
     video = open_video_model(_path(name), ops=comfy.ops.manual_cast, device=mm.unet_offload_device())
     text = report_model(video)
     logger.info("%s: %s", name, text)
+    return video, text
+
+
+def build_video_model(name: str, video: VideoModel, settings: LayerSettings) -> Any:
+    """MODEL of a file that was read, its temporal layers used by `settings`; where the host has them itself, as trained."""
     model = _image_model(name, video)
     if video.stack is not None:
         patcher = new_patcher(video.stack, mm.unet_offload_device())
-        model = add_temporal_layers(model, patcher, LayerSettings(strength))
+        model = add_temporal_layers(model, patcher, settings)
     if video.fps is not None:
         model = set_clip(model, ClipSettings(video.fps))
-    return model, text
+    return model
 
 
 def _path(name: str) -> str:

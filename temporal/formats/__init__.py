@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import CheckpointFormatError, InvalidInputError
-from ..files import WeightsFile, read_weights, write_weights
+from ..errors import CheckpointFormatError
+from ..files import WeightsFile, read_weights
 from ..stack import TemporalStack
 from . import inside, lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
@@ -29,11 +29,12 @@ __all__ = [
     "open_video_model",
     "report",
     "report_model",
-    "respell",
     "save_stack",
     "schedule_of",
+    "stack_of",
     "trained_frames",
     "video_family",
+    "video_model_of",
     "what_it_is",
 ]
 
@@ -83,7 +84,16 @@ def open_stack(
     device: torch.device | str | None = None,
 ) -> tuple[TemporalStack, Source]:
     """As `load_stack`, with where the stack came from, for `report`. Of a whole video model only its temporal layers."""
-    file = read_weights(path)
+    return stack_of(read_weights(path), ops, dtype, device)
+
+
+def stack_of(
+    file: WeightsFile,
+    ops: Any = nn,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> tuple[TemporalStack, Source]:
+    """The same of a file that was read."""
     named = bare(file)
     for family in FAMILIES:
         if family.recognise(named):
@@ -105,7 +115,16 @@ def open_video_model(
     Raises:
         CheckpointFormatError: not a whole video model (the message says what it is and where it belongs), or damaged.
     """
-    file = read_weights(path)
+    return video_model_of(read_weights(path), ops, dtype, device)
+
+
+def video_model_of(
+    file: WeightsFile,
+    ops: Any = nn,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> VideoModel:
+    """The same of a file that was read."""
     named = bare(file)
     family = video_family(named)
     if family is None:
@@ -136,24 +155,6 @@ def what_it_is(file: WeightsFile) -> str:
             "models/diffusion_models and load it with Load Video Model."
         )
     return describe(file)
-
-
-def respell(path: str | Path, out: str | Path, spelling: str) -> None:
-    """Write the UNet of a whole video model in another spelling of its family, as safetensors. No weight is changed.
-
-    Raises:
-        CheckpointFormatError: not a whole video model, or damaged.
-        InvalidInputError: the family has no such spelling.
-    """
-    open_video_model(path)  # complete, or refused
-    file = bare(read_weights(path))
-    family = video_family(file)
-    name = family.label[0]
-    target = next((other for other in VIDEO_MODELS if other.label == (name, spelling)), None)
-    if target is None:
-        known = ", ".join(other.label[1] for other in VIDEO_MODELS if other.label[0] == name)
-        raise InvalidInputError(f"{name} has no {spelling} spelling; it is written as {known}.")
-    write_weights(out, family.respelled(file.tensors, target), {"format": "pt"})
 
 
 def bare(file: WeightsFile) -> WeightsFile:

@@ -1,18 +1,19 @@
 """Write a stack in another spelling: native, or that of any code that has motion modules. No weight is changed."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from ..errors import InvalidInputError
-from ..files import write_weights
+from ..files import WeightsFile, write_weights
 from ..stack import TemporalStack
 from .animatediff import ORIGINAL
 from .hotshot import HOTSHOT
-from .image_parts import PARTS
+from .image_parts import PARTS, image_part
 from .motion_adapter import DIFFUSERS
-from .motion_modules import FAMILY_KEY, WITHOUT_TABLES, Spelling, file_keys, position_table
+from .motion_modules import FAMILY_KEY, WITHOUT_TABLES, Spelling, base_of, file_keys, position_table
 from .native import save_stack
 
 NATIVE = "native"
@@ -44,6 +45,29 @@ def _families(stack: TemporalStack, spelling: Spelling) -> Collection[str]:
     if part is None:
         return spelling.known()
     return part.families.values() if spelling.name in part.spellings else ()
+
+
+def as_family(file: WeightsFile, family: str) -> WeightsFile:
+    """A file of motion modules whose keys fit several families, taken for one of them.
+
+    Raises:
+        InvalidInputError: not motion modules, or none of the families that they may be of.
+    """
+    spelling = next((spelling for spelling in SPELLINGS.values() if spelling.recognise(file)), None)
+    if spelling is None:
+        raise InvalidInputError(
+            f"The family of {file.path.name} cannot be chosen: only motion modules in the spelling of AnimateDiff or of "
+            "diffusers leave it open. Leave out --family."
+        )
+    keys = set(spelling.keys_of(file))
+    base, _ = base_of(file.path.name, keys)
+    middle = any(key.startswith("mid_block.") for key in keys)
+    known = spelling.possible(base, middle, image_part(file.tensors))
+    if family not in known:
+        raise InvalidInputError(
+            f"{file.path.name} cannot be {family!r}: motion modules with these keys are {' or '.join(known)}. Choose one of them."
+        )
+    return replace(file, metadata={**file.metadata, FAMILY_KEY: family})
 
 
 def spelled(stack: TemporalStack, spelling: Spelling) -> Iterator[tuple[str, Tensor]]:

@@ -61,7 +61,13 @@ FACTS: Mapping[str, Facts] = {
         "Any sampler, CFG 7.5 to 8.5; its domain adapter is a LoRA of the image model and optional.",
         ANIMATEDIFF_LICENCE,
     ),
-    "AnimateDiff Long": Facts(64, ANIMATEDIFF, "Any sampler, CFG 7.5 to 8.5.", "not known"),
+    "AnimateDiff Long": Facts(
+        64,
+        ANIMATEDIFF,
+        "Any sampler, CFG 7.5 to 8.5; strength about 1.15 for more motion, in the place of the motion scale above 1 that its "
+        "publishers advise.",
+        "not known",
+    ),
     "AnimateLCM": Facts(
         16,
         Schedule("sqrt_linear", lcm_steps=100),

@@ -102,7 +102,8 @@ class LvdmFamily:
                 projection = key.endswith(PROJECTIONS)
                 weight = tensors[key].flatten(1) if projection else tensors[key]
                 found[name] = weight[..., None] if projection and target.spelling.points else weight
-        return found
+        scales = {SCALES: tensors[SCALES]} if SCALES in tensors else {}
+        return found | scales
 
     def stack_config(self) -> StackConfig:
         """The description of the temporal layers."""

@@ -67,11 +67,33 @@ class Spelling:
             names[f"attentions.{i}.out"] = (f"{attention}.to_out.0",)
         return names
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What the names of modules look like."""
+        block = r"(?P<block>down_blocks\.\d+|up_blocks\.\d+|mid_block)"
+        module = re.escape(self.module).replace(r"\{block\}", block).replace(r"\{index\}", r"(?P<index>\d+)")
+        return re.compile(module + r"\.")
+
     def keys_of(self, file: WeightsFile) -> list[str]:
         """The keys of a file that are inside motion modules of this spelling."""
-        module = re.escape(self.module).replace(r"\{block\}", r"(down_blocks\.\d+|up_blocks\.\d+|mid_block)")
-        pattern = re.compile(module.replace(r"\{index\}", r"\d+") + r"\.")
+        pattern = self.pattern
         return [key for key in file.tensors if pattern.match(key)]
+
+    def respelled(self, key: str, other: "Spelling") -> str:
+        """A key inside a motion module with one position table, or of a change to one, in another spelling; any other as it is."""
+        found = self.pattern.match(key)
+        if found is None:
+            return key
+        part = key[found.end() :]
+        renamed = (
+            theirs + part.removeprefix(own)
+            for own, theirs in zip(self._names(), other._names(), strict=True)
+            if f"{part}.".startswith(f"{own}.")
+        )
+        return f"{other.module.format(**found.groupdict())}.{next(renamed, part)}"
+
+    def _names(self) -> tuple[str, ...]:
+        return (*self.tables[:1], *self.attentions, *self.norms, self.norm_out)
 
     def recognise(self, file: WeightsFile) -> bool:
         """Whether a file holds motion modules so spelled, and is none of the relatives that need something else."""

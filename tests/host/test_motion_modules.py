@@ -105,6 +105,21 @@ def test_an_unknown_choice_for_longer_clips_is_refused(load_layers):
         load_layers(rig.host_model("SD 1.x", unet), rig.motion_weights(unet), longer_clips="stretch")
 
 
+def test_a_strength_above_1_is_the_reference_with_larger_steps(load_layers):
+    """A motion module adds what its last projection makes, so more strength is a larger projection."""
+    unet = rig.reference_unet("SD 1.x", True, 32)
+    image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)
+    rig.norms_of_the_original(unet, False, False)
+    strong = rig.one_call(load_layers(image, weights, strength=1.15)[0])
+    trained = rig.one_call(load_layers(image, weights)[0])
+    with torch.no_grad():
+        for name, weight in unet.named_parameters():
+            if "motion_modules" in name and ".proj_out." in name:
+                weight.mul_(1.15)
+    assert error(strong.out, rig.reference_out(unet, strong)) < TOLERANCE
+    assert error(trained.out, strong.out) > 0.01
+
+
 def test_layers_act_only_between_start_and_end(load_layers):
     unet = rig.reference_unet("SD 1.x", True, 32)
     image, weights = rig.host_model("SD 1.x", unet), rig.motion_weights(unet)

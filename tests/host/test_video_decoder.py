@@ -89,12 +89,10 @@ def opened(vae, name="svd.safetensors"):
 
 def original_spelling(reference):
     """The same weights as the original keeps them inside its checkpoint."""
-    from video_ldm.temporal.decoder.svd import _from_diffusers
+    from video_ldm.temporal.decoder.svd_names import as_original
 
-    inside = {
-        k.removeprefix("decoder."): v for k, v in reference.state_dict().items() if k.startswith("decoder.")
-    }
-    return {f"first_stage_model.decoder.{key}": value for key, value in _from_diffusers(inside).items()}
+    inside = {key: value for key, value in reference.state_dict().items() if key.startswith("decoder.")}
+    return {f"first_stage_model.{key}": value for key, value in as_original(inside).items()}
 
 
 def decode(vae, latent, chunk_length=16, overlap=4):

@@ -265,3 +265,32 @@ def test_svd_samples_with_a_guidance_that_rises_over_the_frames(load_model):
     level = rig_of_host.sample_video(model, cfg=1.0)["samples"]
     rising = rig_of_host.sample_video(model, cfg=1.0, cfg_last_frame=2.5)["samples"]
     assert bool(torch.isfinite(rising).all()) and not torch.equal(level, rising)
+
+
+def test_alpha_by_level_and_part_of_the_sampling_reach_the_layers(load_model):
+    weights = rig.modelscope().state_dict()
+    whole = rig.one_call(load_model(weights)[0]).out
+    plain = rig.one_call(load_model(weights, strength=0.0)[0]).out
+
+    def out(**inputs):
+        return rig.one_call(load_model(weights, **inputs)[0]).out
+
+    everywhere = {"alpha_input": 1.0, "alpha_middle": 1.0, "alpha_output": 1.0}
+    for silent in (everywhere, {"alpha_by_level": "0: 1, 1: 1, 2: 1, 3: 1"}, {"start_percent": 0.5}):
+        assert torch.equal(out(**silent), plain)
+    for part in ({"alpha_output": 1.0}, {"alpha_by_level": "0: 1"}, {"strength": 1.15}):
+        assert not any(torch.equal(out(**part), other) for other in (plain, whole))
+    assert torch.equal(out(end_percent=0.5), whole)
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"strength": 0.8}, {"alpha_middle": 1.0}, {"end_percent": 0.5}, {"alpha_by_level": "0: 1"}]
+)
+def test_what_svd_cannot_do_is_refused(load_model, inputs):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    weights = rig.svd().state_dict()
+    with pytest.raises(
+        InvalidInputError, match=f"^{next(iter(inputs))} cannot change Stable Video Diffusion"
+    ):
+        load_model(weights, **inputs)

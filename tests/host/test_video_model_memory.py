@@ -37,7 +37,8 @@ def give_back():
 
 @pytest.mark.parametrize("spelling", ["original", "diffusers"])
 def test_opening_takes_little_more_than_the_file(host, monkeypatch, spelling):
-    from video_ldm.nodes.host.video_model import load_video_model
+    from video_ldm.nodes.host.insertion import LayerSettings
+    from video_ldm.nodes.host.video_model import build_video_model, read_video_model
 
     path = host.base / "models" / "diffusion_models" / "memory_under_test.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,8 @@ def test_opening_takes_little_more_than_the_file(host, monkeypatch, spelling):
             del unet, weights
             give_back()
             peak = Peak()
-            model, _ = load_video_model(path.name, 1.0)
+            video, _ = read_video_model(path.name)
+            model = build_video_model(path.name, video, LayerSettings())
             share = peak.bytes() / path.stat().st_size
             assert model.model.diffusion_model is not None
         assert share < AIM

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from video_ldm.demo.graphs import NOTES, node_of_type, to_api
 
 from . import lavie_rig, stand_ins, toy_checkpoints, video_rig
+from .test_motion_director import matrices_for
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 SIDE = 64
@@ -36,6 +37,7 @@ FRAMES = {
     "lavie_interpolation": 5,
     "long_video": 5 + 4 * 3,
     "longer_than_trained": 9,
+    "motion_director": 3,
     "motion_lora": 5,
     "personalised_model": 8,
     "prompt_travel": 8,
@@ -82,6 +84,7 @@ SHORT = {
     "lavie_interpolation": {16: 2, 61: 5},
     "longer_than_trained": 9,
     "long_video": 5,
+    "motion_director": 3,
     "seine": 3,
     "several_futures": 5,
     "text_to_video": 5,
@@ -144,6 +147,8 @@ def video_models(host):
     folder.mkdir(exist_ok=True)
     unet = video_rig.modelscope(text=TOY_TEXT)
     save_file(video_rig.modelscope_as_published(unet), folder / "zeroscope_v2_576w.safetensors")
+    (models / "motion_lora").mkdir(exist_ok=True)
+    torch.save(matrices_for(unet), models / "motion_lora" / "motiondirector_bicycle.pt")
     weights = video_rig.videocrafter_as_published(unet, video_rig.frame_rate_weights(), convs=True)
     torch.save({"state_dict": weights}, folder / "videocrafter2.ckpt")
     picture = {

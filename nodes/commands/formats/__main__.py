@@ -1,4 +1,4 @@
-"""Inspect and convert files of temporal layers and of whole video models; `--help` says how."""
+"""Inspect and convert any file of weights that the pack reads; `--help` says how."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ..temporal.errors import VideoLDMError
-from ..temporal.files import read_weights
-from ..temporal.formats import bare, open_stack, open_video_model, report, report_model, respell, video_family
-from ..temporal.formats.convert import NATIVE, SPELLINGS, write
+from ..temporal.formats.convert import NATIVE, SPELLINGS
+from ..temporal.inspection import inspected
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,34 +16,33 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m video_ldm.formats", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True)
     inspect = commands.add_parser("inspect", help="say what a file is and how to sample with it")
-    inspect.add_argument("file")
     convert = commands.add_parser(
         "convert", help="write the same weights in another spelling, as safetensors"
     )
-    convert.add_argument("file", help="of any family that Load Temporal Layers or Load Video Model opens")
+    for command in (inspect, convert):
+        command.add_argument("file", help="of any kind that one of the pack's loaders opens")
     convert.add_argument("out", help="the file to write")
     convert.add_argument(
         "--to",
         choices=(NATIVE, *SPELLINGS),
-        default=NATIVE,
-        help=f"default: {NATIVE}; a whole video model is written as original or diffusers",
+        help=f"default: {NATIVE}; where there is no {NATIVE} spelling, the other one of original and diffusers",
+    )
+    convert.add_argument(
+        "--family",
+        metavar="NAME",
+        help="what the file is, where keys fit several families, such as AnimateLCM; is written into files of motion modules",
     )
     return root
 
 
 def run(args: argparse.Namespace) -> None:
     """One command; the report of a file, and the file it is converted to."""
-    if video_family(bare(read_weights(args.file))) is not None:
-        print(report_model(open_video_model(args.file)))
-        if args.command == "convert":
-            respell(args.file, args.out, args.to)
-    else:
-        stack, source = open_stack(args.file)
-        print(report(stack, source))
-        if args.command == "convert":
-            write(args.out, stack, args.to)
+    found = inspected(args.file, getattr(args, "family", None))
+    print(found.report)
     if args.command == "convert":
-        print(f"Written to {args.out} in the {args.to} spelling.")
+        spelling = args.to or found.usual
+        found.convert(args.out, spelling)
+        print(f"Written to {args.out}: {found.what} in the {spelling} spelling.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

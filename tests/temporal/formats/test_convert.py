@@ -11,9 +11,10 @@ import torch
 import video_ldm
 from safetensors.torch import load_file, save_file
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.formats import load_stack, lvdm, motion_modules, save_stack, svd
+from video_ldm.temporal.formats import convert, load_stack, lvdm, motion_modules, save_stack, svd
 from video_ldm.temporal.formats.convert import write
 from video_ldm.temporal.formats.facts import FACTS
+from video_ldm.temporal.formats.motion_adapter import DIFFUSERS
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.plan import UNetShape
 from video_ldm.temporal.stack import StackConfig, TemporalStack
@@ -142,9 +143,55 @@ def test_whole_models_go_from_spelling_to_spelling_without_loss(
         assert between["input_blocks.1.2.proj_in.weight"].ndim == 3
 
 
-def test_a_whole_model_has_no_native_spelling(tmp_path, tiny_models, command, capsys):
-    save_file(tiny_models_of.modelscope_weights(), tmp_path / "in.safetensors")
-    assert command(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")]) == 2
-    assert "ModelScope or ZeroScope has no native spelling; it is written as original, diffusers." in (
-        capsys.readouterr().err
+def test_a_whole_model_has_no_native_spelling_and_is_written_in_its_other_one(
+    tmp_path, tiny_models, command, capsys
+):
+    given, out = str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")
+    save_file(tiny_models_of.modelscope_weights(), given)
+    assert command(["convert", given, out, "--to", "native"]) == 2
+    assert (
+        "the UNet of ModelScope or ZeroScope has no native spelling; it is written as original, diffusers."
+        in (capsys.readouterr().err)
     )
+    assert command(["convert", given, out]) == 0
+    written = f"Written to {out}: the UNet of ModelScope or ZeroScope in the original spelling.\n"
+    assert capsys.readouterr().out.endswith(written)
+    assert command(["inspect", out]) == 0
+    assert capsys.readouterr().out.startswith("ModelScope or ZeroScope (original file)")
+
+
+@pytest.mark.parametrize("tables", [True, False])
+@pytest.mark.parametrize(
+    ("family", "base", "middle", "taken_for"),
+    [
+        ("AnimateDiff v1", "SD 1.x", False, "AnimateDiff v3"),
+        ("AnimateLCM", "SD 1.x", True, "AnimateDiff v2"),
+        ("HotShot-XL", "SDXL", False, "AnimateDiff SDXL beta"),
+    ],
+)
+def test_a_family_that_keys_do_not_tell_can_be_named(
+    tmp_path, command, capsys, family, base, middle, taken_for, tables
+):
+    given, out = str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")
+    weights = dict(convert.spelled(stack_of(family, base, middle, 32), DIFFUSERS))
+    save_file({key: weight for key, weight in weights.items() if tables or not key.endswith(".pe")}, given)
+    assert load_stack(given).config.family == taken_for
+    for spelling in ("diffusers", "native"):
+        assert command(["convert", given, out, "--to", spelling, "--family", family]) == 0
+        assert capsys.readouterr().out.startswith(f"{family} (diffusers file)")
+        named = load_stack(out).config
+        assert named.family == family and named.motion.clip_norm_image == FACTS[family].clip_norm_image
+
+
+def test_a_family_that_a_file_cannot_be_is_refused(tmp_path, tiny_models, command, capsys):
+    given, out = str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")
+    write(given, stack_of("AnimateDiff v2", "SD 1.x", True, 32), "diffusers")
+    for wrong in ("AnimateDiff v3", "Animate LCM"):
+        assert command(["convert", given, out, "--family", wrong]) == 2
+        assert (
+            f"cannot be '{wrong}': motion modules with these keys are AnimateDiff v2 or AnimateDiff Long or AnimateLCM."
+            in (capsys.readouterr().err)
+        )
+    save_file(tiny_models_of.modelscope_weights(), given)
+    assert command(["convert", given, out, "--family", "AnimateLCM"]) == 2
+    assert "The family of in.safetensors cannot be chosen" in capsys.readouterr().err

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from video_ldm.temporal import formats
+from video_ldm.temporal import formats, inspection
 from video_ldm.temporal.formats import lavie, seine, upscale_a_video
+from video_ldm.temporal.inspection import inspected
 from video_ldm.temporal.stack import StackConfig, TemporalStack
 
 from ..tiny import SHAPE, sine_init
@@ -55,8 +56,9 @@ def test_a_whole_model_is_written_again_without_loss(tmp_path, monkeypatch):
     image = {key: torch.randn(shapes[host]) for host, key in small.image_keys().items()}
     weights = {**published(small), **image}
     torch.save({"ema": weights}, tmp_path / "seine.pt")
-    monkeypatch.setattr(formats, "VIDEO_MODELS", (small,))
-    formats.respell(tmp_path / "seine.pt", tmp_path / "seine.safetensors", "original")
+    for module in (formats, inspection):
+        monkeypatch.setattr(module, "VIDEO_MODELS", (small,))
+    inspected(tmp_path / "seine.pt").convert(tmp_path / "seine.safetensors", "original")
     again = load_file(tmp_path / "seine.safetensors")
     assert again.keys() == weights.keys() and all(torch.equal(again[key], weights[key]) for key in again)
 

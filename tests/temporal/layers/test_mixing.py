@@ -34,3 +34,11 @@ def test_strength_moves_alpha_towards_the_image_model():
     assert effective_alpha(logit, None, 0.5).item() == 0.75
     assert effective_alpha(logit, 0.2, 1.0) == pytest.approx(0.2)
     assert effective_alpha(logit, 0.2, 0.5) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("logit", [None, torch.tensor([0.0])])
+def test_a_strength_above_1_goes_on_past_what_was_trained(logit):
+    spatial, temporal = normal(3, 4), normal(3, 4, seed=1)
+    trained = blend(spatial, temporal, effective_alpha(logit, None, 1.0))
+    strong = blend(spatial, temporal, effective_alpha(logit, None, 1.15))
+    torch.testing.assert_close(strong, spatial + 1.15 * (trained - spatial))
