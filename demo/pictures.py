@@ -181,7 +181,6 @@ def shoot(client: Client, panel: Panel) -> list[Image.Image]:
     graph = to_api(workflow, client.object_info())
     for node in graph.values():
         node["inputs"].update(panel.changes.get(node["class_type"], {}))
-    _leave_out_style(graph)
     if panel.decoder:
         _add_decoder(graph)
     files = [file for shown in client.run(graph).values() for file in shown.get("images", ())]
@@ -192,17 +191,6 @@ def shoot(client: Client, panel: Panel) -> list[Image.Image]:
         reader = imageio_ffmpeg.read_frames(film.name, pix_fmt="rgb24")
         size = next(reader)["size"]
         return [Image.frombytes("RGB", size, frame) for frame in reader]
-
-
-def _leave_out_style(graph: Graph) -> None:
-    """There is no toy LoRA: what a LoRA loader gives is what it was given."""
-    loaders = {key: node["inputs"] for key, node in graph.items() if node["class_type"] == "LoraLoader"}
-    for node in graph.values():
-        for name, value in node["inputs"].items():
-            if isinstance(value, list) and value[0] in loaders:
-                node["inputs"][name] = loaders[value[0]][("model", "clip")[value[1]]]
-    for key in loaders:
-        del graph[key]
 
 
 def _add_decoder(graph: Graph) -> None:
