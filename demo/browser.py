@@ -39,6 +39,7 @@ PROBLEMS = """() => {
         const name = `${node.type} (node ${node.id})`;
         if (!LiteGraph.registered_node_types[node.type]) problems.push(`${name} is missing`);
         if (node.has_errors) problems.push(`${name} has an error badge`);
+        if (node.mode === 4) continue;  // bypassed: nothing of it is sent
         for (const widget of node.widgets ?? []) {
             const {values, min, max} = widget.options ?? {}, value = widget.value;
             const choices = typeof values === 'function' ? values(widget, node) : values;

@@ -1,7 +1,7 @@
 """Saved workflows (UI format) as graphs the server takes (API format).
 
-ComfyUI's own converter lives in its browser frontend. This one serves the workflows of this pack: nodes, links, notes and
-positional widget values. Whatever it does not know (muted nodes, reroutes, subgraphs) it refuses.
+ComfyUI's own converter lives in its browser frontend. This one serves the workflows of this pack: nodes, links, notes,
+positional widget values and bypassed nodes. Whatever it does not know (muted nodes, reroutes, subgraphs) it refuses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 NOTES = ("Note", "MarkdownNote")
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 SEEDS = ("seed", "noise_seed")
-ALWAYS = 0  # mode of a node that is neither muted nor bypassed
+ALWAYS, BYPASSED = 0, 4  # modes of a node; a muted one has another
 
 
 class GraphError(ValueError):
@@ -23,16 +23,14 @@ def to_api(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[str, d
     """API-format graph of a UI-format workflow; `object_info` is the server's. Raises GraphError."""
     if workflow.get("definitions", {}).get("subgraphs"):
         raise GraphError("The workflow holds subgraphs; unpack them and save it again.")
-    sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    sources = _sources(workflow)
     graph = {}
     for node in workflow["nodes"]:
-        if node["type"] in NOTES:
+        if node["type"] in NOTES or node.get("mode") == BYPASSED:
             continue
         _check(node, object_info)
         schema = object_info[node["type"]]
-        links = {
-            slot["name"]: sources[slot["link"]] for slot in node["inputs"] if slot.get("link") is not None
-        }
+        links = {slot["name"]: source for slot in node["inputs"] if (source := sources.get(slot.get("link")))}
         title = node.get("title", schema["display_name"])
         inputs = {**_widget_values(node, schema), **links}
         graph[str(node["id"])] = {"class_type": node["type"], "inputs": inputs, "_meta": {"title": title}}
@@ -72,12 +70,33 @@ def without_node(graph: dict[str, dict[str, Any]], key: str) -> dict[str, dict[s
     return kept
 
 
+def _sources(workflow: dict[str, Any]) -> dict[int, list[Any]]:
+    """Where each link begins, node and output; a link from a bypassed node where that node gets what it hands on."""
+    begins = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    bypassed = {str(node["id"]): node for node in workflow["nodes"] if node.get("mode") == BYPASSED}
+
+    def source(link: int | None) -> list[Any] | None:
+        if link is None or begins[link][0] not in bypassed:
+            return begins.get(link)
+        name, slot = begins[link]
+        return source(_handed_on(bypassed[name], slot))
+
+    return {link: found for link in begins if (found := source(link))}
+
+
+def _handed_on(node: dict[str, Any], slot: int) -> int | None:
+    """The link that a bypassed node's output hands on: that of the input beside it, or of the first one, of its type."""
+    candidates = [*node["inputs"][slot : slot + 1], *node["inputs"]]
+    kind = node["outputs"][slot]["type"]
+    return next((given["link"] for given in candidates if given["type"] == kind), None)
+
+
 def _check(node: dict[str, Any], object_info: dict[str, Any]) -> None:
     name = f"Node {node['id']} ({node['type']})"
     if node["type"] not in object_info:
         raise GraphError(f"{name} is not a node type of the server; is its pack installed?")
     if node.get("mode", ALWAYS) != ALWAYS:
-        raise GraphError(f"{name} is muted or bypassed; enable or delete it and save the workflow again.")
+        raise GraphError(f"{name} is muted; enable, bypass or delete it and save the workflow again.")
 
 
 def _widget_values(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

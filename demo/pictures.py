@@ -1,7 +1,7 @@
 """`python -m video_ldm.demo.pictures [NODE ...]`: the clips of the help pages, sampled by the real nodes with the toy models.
 
 Every picture is one of the graphs in `workflows/`, run with some inputs changed; its panels stand side by side. Frames are
-PIL pictures, 128 x 128. Run it again when the toy models change.
+PIL pictures, 128 x 128 where nothing enlarges them. Run it again when the toy models change.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Panel:
     given: tuple[int, ...] = ()
     take: int = 0  # which of several clips
     shrink: int = 1  # drawn this much smaller, shown in full size
+    enlarge: int = 1  # a drawing this much larger, bicubic
+    part: tuple[int, int, int, int] | None = None  # of the frame that is shown: left, top, right, bottom
     decoder: bool = False  # through the toy temporal decoder, where it is bundled
 
 
@@ -52,6 +54,16 @@ SAME: Changes = {"VLDM_VideoKSampler": {"denoise": 0.0}}  # the given clip, thro
 OFF: Changes = {"VLDM_LoadTemporalLayers": {"strength": 0.0}}
 CFG = "VLDM_VideoGuider"
 UPSCALED = [Panel("drawn: 32 x 32", STAR_CLIP, shrink=4), Panel("drawn: 128 x 128", STAR_CLIP)]
+NEAR = (200, 160, 392, 352)
+ENLARGED = [
+    Panel("bicubic", SHOWN, enlarge=4, part=NEAR),
+    Panel(
+        "Video Upscale",
+        "upscale_clip",
+        {"ImageScale": {"width": scene.SIDE, "height": scene.SIDE}},
+        part=NEAR,
+    ),
+]
 PICTURES: dict[str, list[Panel]] = {
     "VLDM_LoadTemporalLayers": [
         Panel("image model alone", "text_to_video", OFF),
@@ -67,8 +79,8 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("image decoder", "video_to_video", SAME),
         Panel("temporal decoder", "video_to_video", SAME, decoder=True),
     ],
-    "VLDM_LoadVideoUpscaler": UPSCALED,
-    "VLDM_VideoUpscale": UPSCALED,
+    "VLDM_LoadVideoUpscaler": ENLARGED,
+    "VLDM_VideoUpscale": ENLARGED,
     "VLDM_VideoUpscaleDiffusion": UPSCALED,
     "VLDM_RenderVideo": [Panel("8 frames, mp4", "text_to_video")],
     "VLDM_LazyVideo": [Panel("8 frames, mp4", "text_to_video")],
@@ -166,13 +178,19 @@ def put_sources(folder: Path) -> None:
 
 def frames_of(client: Client, panel: Panel) -> list[Image.Image]:
     """The panel's clip with its caption above and a border around given frames."""
-    if isinstance(panel.source, scene.Scene):
-        small = (scene.SIDE // panel.shrink,) * 2
-        drawn = [Image.fromarray(frame).resize(small) for frame in render(panel.source)]
-        frames = [frame.resize((scene.SIDE,) * 2, Image.Resampling.NEAREST) for frame in drawn]
-    else:
-        frames = shoot(client, panel)
+    frames = draw(panel) if isinstance(panel.source, scene.Scene) else shoot(client, panel)
+    if panel.part:
+        frames = [frame.crop(panel.part) for frame in frames]
     return [captioned(frame, panel.caption, index in panel.given) for index, frame in enumerate(frames)]
+
+
+def draw(panel: Panel) -> list[Image.Image]:
+    """The panel's drawn scene."""
+    small = [
+        Image.fromarray(frame).resize((scene.SIDE // panel.shrink,) * 2) for frame in render(panel.source)
+    ]
+    way = Image.Resampling.BICUBIC if panel.enlarge > 1 else Image.Resampling.NEAREST
+    return [frame.resize((scene.SIDE * panel.enlarge,) * 2, way) for frame in small]
 
 
 def shoot(client: Client, panel: Panel) -> list[Image.Image]:
@@ -181,7 +199,6 @@ def shoot(client: Client, panel: Panel) -> list[Image.Image]:
     graph = to_api(workflow, client.object_info())
     for node in graph.values():
         node["inputs"].update(panel.changes.get(node["class_type"], {}))
-    _leave_out_style(graph)
     if panel.decoder:
         _add_decoder(graph)
     files = [file for shown in client.run(graph).values() for file in shown.get("images", ())]
@@ -192,17 +209,6 @@ def shoot(client: Client, panel: Panel) -> list[Image.Image]:
         reader = imageio_ffmpeg.read_frames(film.name, pix_fmt="rgb24")
         size = next(reader)["size"]
         return [Image.frombytes("RGB", size, frame) for frame in reader]
-
-
-def _leave_out_style(graph: Graph) -> None:
-    """There is no toy LoRA: what a LoRA loader gives is what it was given."""
-    loaders = {key: node["inputs"] for key, node in graph.items() if node["class_type"] == "LoraLoader"}
-    for node in graph.values():
-        for name, value in node["inputs"].items():
-            if isinstance(value, list) and value[0] in loaders:
-                node["inputs"][name] = loaders[value[0]][("model", "clip")[value[1]]]
-    for key in loaders:
-        del graph[key]
 
 
 def _add_decoder(graph: Graph) -> None:

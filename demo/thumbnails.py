@@ -22,7 +22,7 @@ from .comfy import Host
 from .pictures import put_sources
 
 WORKFLOWS = environment.REPO / "workflows"
-FROZEN = environment.REPO / "tests" / "nodes" / "frozen.json"
+OURS = "VLDM_"  # how ids of the pack's nodes begin
 SCALE, MARGIN = 0.55, 10
 MAX_BYTES = 80_000
 SHOW = "body * { visibility: hidden } #graph-canvas, .dom-widget, .dom-widget * { visibility: visible }"
@@ -42,13 +42,20 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"there is no Chromium on this machine; install one of {', '.join(browser.NAMES)}")
     with (host := Host()) as client:
         put_sources(host.base / "input")
+        info = client.object_info()
         with browser.open_editor(client) as editor:
-            editor.page.add_style_tag(content=SHOW)
+            show_graphs_alone(editor)
             for name in names:
                 path = WORKFLOWS / f"{name}.json"
                 picture = photograph(editor, json.loads(path.read_text("utf-8")))
-                save(picture, path)
-                print(f"{name}: {path.with_suffix('.jpg').stat().st_size // 1024} KB", flush=True)
+                file = encoded(picture, fingerprint(path, info))
+                path.with_suffix(".jpg").write_bytes(file)
+                print(f"{name}: {len(file) // 1024} KB", flush=True)
+
+
+def show_graphs_alone(editor: Editor) -> None:
+    """Hide all of the page that is no graph, for good."""
+    editor.page.add_style_tag(content=SHOW)
 
 
 def photograph(editor: Editor, workflow: dict[str, Any]) -> Image.Image:
@@ -63,15 +70,14 @@ def photograph(editor: Editor, workflow: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(editor.page.screenshot())).convert("RGB")
 
 
-def save(picture: Image.Image, path: Path) -> None:
-    """Write the thumbnail beside the graph, with the graph's fingerprint."""
-    comment = fingerprint(path).encode()
+def encoded(picture: Image.Image, comment: str) -> bytes:
+    """A thumbnail as a file with a comment, of a quality at which it stays small."""
     for quality in (75, 65, 50):
-        picture.save(
-            path.with_suffix(".jpg"), quality=quality, optimize=True, progressive=True, comment=comment
-        )
-        if path.with_suffix(".jpg").stat().st_size <= MAX_BYTES:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality, optimize=True, progressive=True, comment=comment.encode())
+        if file.tell() <= MAX_BYTES:
             break
+    return file.getvalue()
 
 
 def stored_fingerprint(path: Path) -> str:
@@ -80,13 +86,22 @@ def stored_fingerprint(path: Path) -> str:
         return picture.info.get("comment", b"").decode()
 
 
-def fingerprint(path: Path) -> str:
-    """Hash of all that a thumbnail shows: the graph, and what the pack's nodes in it take and give."""
+def fingerprint(path: Path, object_info: dict[str, Any]) -> str:
+    """Hash of all that a thumbnail shows: the graph, and what the pack's nodes in it say; `object_info` is the server's."""
     workflow = json.loads(path.read_text("utf-8"))
-    frozen = json.loads(FROZEN.read_text("utf-8"))
-    types = sorted({node["type"] for node in workflow["nodes"]} & set(frozen))
-    shown = [workflow, {name: frozen[name] for name in types}]
+    types = sorted({node["type"] for node in workflow["nodes"] if node["type"].startswith(OURS)})
+    shown = [workflow, [words(object_info[name]) for name in types]]
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+def words(node: dict[str, Any]) -> list[Any]:
+    """What a node's box says, by the server's description: its title, then names and types of what it takes and gives."""
+    taken = [
+        [group, name, kind, options.get("display_name", name)]
+        for group in ("required", "optional")
+        for name, (kind, options) in node["input"].get(group, {}).items()
+    ]
+    return [node["display_name"], taken, node["output_name"], node["output"]]
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ def test_every_graph_and_every_node_is_there():
     assert {Path(link).stem for link in LINKS if link.endswith(".md") and "docs/" in link} == set(nodes)
 
 
+def test_the_table_of_files_has_every_folder_of_the_pack(host):
+    rows = [row.split("|") for row in section(README, "Files it opens").splitlines() if row.startswith("| ")]
+    folders = " ".join(columns[3] for columns in rows)
+    assert not [name for name in host.pack("nodes.host.files").FOLDERS if f"`{name}`" not in folders]
+
+
 def test_messages_are_those_of_the_code():
     messages = ROW.findall(section(README, "When something goes wrong"))
     assert len(messages) > 5

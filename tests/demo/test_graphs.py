@@ -67,8 +67,7 @@ def test_a_link_wins_over_the_value_saved_under_it():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mode": 4}, "muted or bypassed"),
-        ({"mode": 2}, "muted or bypassed"),
+        ({"mode": 2}, "is muted"),
         ({"type": "Reroute"}, "not a node type"),
         ({"widgets_values": [7, "euler", "a", 0.5]}, r"save it again"),
         ({"widgets_values": {"seed": 7}}, r"save it again"),
@@ -79,6 +78,24 @@ def test_what_it_does_not_know_it_refuses(change, message):
     workflow["nodes"][1].update(change)
     with pytest.raises(GraphError, match=message):
         to_api(workflow, INFO)
+
+
+def test_bypassed_nodes_hand_on_what_they_get_of_each_type():
+    def node(number, takes, gives, **more):
+        inputs = [{"name": kind.lower(), "type": kind, "link": link} for kind, link in takes.items()]
+        outputs = [{"name": kind, "type": kind} for kind in gives]
+        return {"id": number, "type": "N", "inputs": inputs, "outputs": outputs, **more}
+
+    nodes = [
+        node(1, {}, ["MODEL"]),
+        node(2, {"MODEL": 1, "CLIP": None}, ["CLIP", "MODEL"], mode=4),
+        node(3, {"MODEL": 2, "CLIP": 3}, ["CLIP", "MODEL"], mode=4),
+        node(4, {"MODEL": 4, "CLIP": 5}, []),
+    ]
+    links = [[1, 1, 0, 2, 0, "MODEL"], [2, 2, 1, 3, 0, "MODEL"], [3, 2, 0, 3, 1, "CLIP"]]
+    links += [[4, 3, 1, 4, 0, "MODEL"], [5, 3, 0, 4, 1, "CLIP"]]
+    graph = to_api({"nodes": nodes, "links": links}, {"N": {"display_name": "N", "input": {}}})
+    assert {key: node["inputs"] for key, node in graph.items()} == {"1": {}, "4": {"model": ["1", 0]}}
 
 
 def test_subgraphs_are_refused():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from . import lavie_rig, stand_ins, toy_checkpoints
 from .test_plugging import FRAMES, SIDE, clip_graph
 
 
@@ -33,6 +34,28 @@ def watched(host, monkeypatch):
         return host.run(graph), previews, said
 
     return run
+
+
+@pytest.fixture
+def tiny_upscaler(host):
+    """Name of a pixel-space upscaler of random weights."""
+    path = host.base / "models" / "video_upscalers" / "shown.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stand_ins.write_upscaler(path)
+    yield path.name
+    path.unlink()
+
+
+@pytest.fixture
+def tiny_x4(host, monkeypatch):
+    """Name of an SD x4 upscaler of random weights, with its text encoder."""
+    models, text = host.base / "models", 48
+    lavie_rig.tell_host(monkeypatch, host.pack("temporal.formats"), text=text)
+    toy_checkpoints.tell_host(monkeypatch, models, text)
+    path = models / "checkpoints" / "shown_x4.safetensors"
+    toy_checkpoints.write_x4(path)
+    yield path.name
+    path.unlink()
 
 
 def temp(host, file):
@@ -113,6 +136,47 @@ def test_long_jobs_name_segments_passes_and_the_time_left(watched):
     assert passes[0].startswith("pass 1 of 2, pair 1 of 4") and passes[-1].startswith(
         "pass 2 of 2, pair 16 of 16"
     )
+
+
+def test_enlarging_moves_and_ends_in_a_clip_and_a_contact_sheet(host, watched, tiny_upscaler):
+    graph = clip_graph()
+    quality = {"steps": 1, "noise_augmentation": 0.2, "seed": 5, "temporal_strength": 1.0}
+    sizes = {"context_length": 0, "context_overlap": 1, "tile_size": 0}
+    load = {"file": tiny_upscaler, **quality, **sizes}
+    graph["load"] = {"class_type": "VLDM_LoadVideoUpscaler", "inputs": load}
+    enlarge = {"images": ["decode", 0], "upscaler": ["load", 0]}
+    graph["enlarge"] = {"class_type": "VLDM_VideoUpscale", "inputs": enlarge}
+    graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["enlarge", 0]}}
+    run, previews, said = watched(graph)
+    assert sorted(frames_of(previews, "enlarge")) == list(range(1, FRAMES + 1))
+    assert {picture.size for picture in previews["enlarge"]} == {(4 * SIDE, 4 * SIDE)}
+    assert any(text.startswith("frame 2 of 5, ") and text.endswith("left") for text in said)
+    clip, sheet = run.shown["enlarge"]["images"]
+    assert "5 frames of 64 x 64 become 256 x 256" in run.shown["enlarge"]["text"][0]
+    with temp(host, clip) as moving, temp(host, sheet) as still:
+        assert (moving.n_frames, moving.size) == (FRAMES, (4 * SIDE, 4 * SIDE))
+        assert still.size == (4 * 128, 2 * 128)
+
+
+def test_enlarging_with_a_prompt_shows_the_clip_at_every_step(watched, tiny_x4):
+    graph = clip_graph()
+    for name, output in (("yes", "a red circle"), ("no", "")):
+        graph[f"x4 {name}"] = {"class_type": "CLIPTextEncode", "inputs": {"clip": ["x4", 1], "text": output}}
+    graph["x4"] = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": tiny_x4}}
+    given = {"model": ["x4", 0], "positive": ["x4 yes", 0], "negative": ["x4 no", 0], "images": ["decode", 0]}
+    sampler = {"seed": 3, "steps": 3, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "fps": 8.0}
+    sizes = {"context_length": 0, "context_overlap": 1, "tile_size": 0, "tile_overlap": 8}
+    graph["enlarge"] = {
+        "class_type": "VLDM_VideoUpscaleDiffusion",
+        "inputs": {**given, **sampler, **sizes, "noise_augmentation": 0.1},
+    }
+    graph["save"] = {
+        "class_type": "SaveLatent",
+        "inputs": {"samples": ["enlarge", 0], "filename_prefix": "x"},
+    }
+    _, previews, said = watched(graph)
+    assert [len(picture.frames) for picture in previews["enlarge"]] == [FRAMES] * 3
+    assert any(text.startswith("step 2 of 3, ") and text.endswith("left") for text in said)
 
 
 def test_a_prompt_schedule_shows_its_weights_as_curves(host):

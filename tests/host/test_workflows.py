@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from video_ldm.demo.graphs import NOTES, node_of_type, to_api
+from video_ldm.demo.graphs import ALWAYS, NOTES, node_of_type, node_titled, to_api
 
 from . import lavie_rig, stand_ins, toy_checkpoints, video_rig
 from .test_motion_director import matrices_for
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
+EMBEDDING = Path("models/embeddings/toy_style.safetensors")
 SIDE = 64
 TOY_TEXT = 48  # width of the toy text encoder
 FRAMES = {
@@ -108,7 +109,7 @@ def small(graph: dict, name: str) -> dict:
 
 @pytest.fixture(scope="module")
 def files(host):
-    """Under the names in the graphs: the picture that ComfyUI brings, a short video, a LoRA for the toy model."""
+    """Under the names in the graphs: the picture that ComfyUI brings, a short video, a textual inversion."""
     from comfy_api.latest import InputImpl, Types
 
     folder = host.base / "input"
@@ -117,15 +118,19 @@ def files(host):
     Image.fromarray((255 * frames[0]).numpy().astype(np.uint8)).save(folder / "example.png")
     components = Types.VideoComponents(images=frames, frame_rate=Fraction(8))
     InputImpl.VideoFromComponents(components).save_to(str(folder / "clip.mp4"))
-    stand_ins.write_embedding(host.base / "models" / "embeddings" / "toy_style.safetensors")
+    stand_ins.write_embedding(host.base / EMBEDDING)
 
 
 @pytest.fixture
 def read(host, files, monkeypatch):
-    """A graph of `workflows/`, small, with tiny files under the names in it."""
+    """A graph of `workflows/`, small, with tiny files under the names in it; nodes of some types switched on."""
 
-    def read(path):
-        graph = small(to_api(json.loads(path.read_text("utf-8")), host.client.object_info()), path.stem)
+    def read(path, *switched_on):
+        workflow = json.loads(path.read_text("utf-8"))
+        for node in workflow["nodes"]:
+            if node["type"] in switched_on:
+                node["mode"] = ALWAYS
+        graph = small(to_api(workflow, host.client.object_info()), path.stem)
         stand_ins.put(host.base / "models", graph, path.stem)
         if path.stem in stand_ins.FAMILIES:
             bases = stand_ins.bases(path.stem, host.pack("temporal.formats"))
@@ -257,6 +262,27 @@ def test_boxes_reach_the_first_frame(host, read):
         node_of_type(graph, "GLIGENTextBoxApply")["width"] = width
         seen.append(host.run(graph).outputs[first][0]["samples"])
     assert seen[0].shape[0] == 1 and not torch.equal(*seen)
+
+
+def test_a_lora_counts_once_it_is_switched_on(host, read):
+    path = WORKFLOWS[0].with_name("personalised_model.json")
+    graphs = read(path), read(path, "LoraLoader")
+    off, on = (last_frames(graph, host.run(graph)) for graph in graphs)
+    assert off.shape == on.shape and not torch.equal(off, on)
+
+
+def test_the_prompt_of_a_textual_inversion_is_read_with_its_file(host, read):
+    graph = read(WORKFLOWS[0].with_name("textual_inversion.json"))
+    clip = host.call("CheckpointLoaderSimple", **node_of_type(graph, "CheckpointLoaderSimple"))[1]
+
+    def encoded():
+        return host.call("CLIPTextEncode", clip=clip, text=node_titled(graph, "Prompt")["text"])[0][0][0]
+
+    learned = encoded()
+    (host.base / EMBEDDING).unlink()
+    ignored = encoded()
+    stand_ins.write_embedding(host.base / EMBEDDING)
+    assert learned.shape == ignored.shape and not torch.equal(learned, ignored)
 
 
 def test_every_future_becomes_a_file(host, read):

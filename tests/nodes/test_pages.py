@@ -26,6 +26,7 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "temporal/training/batches.py": COMMANDS,
     "temporal/training/cache.py": COMMANDS,
     "temporal/training/config.py": COMMANDS,
+    "temporal/training/enlarging.py": COMMANDS,
     "temporal/training/patterns.py": COMMANDS,
     "temporal/training/perceptual.py": COMMANDS,
     " has no  spelling; it is written as": COMMANDS,
