@@ -51,7 +51,6 @@ class Clip:
     picture: Tensor | None = None  # what an image encoder says of every patch of a picture (b p g)
     frame_weight: float = 0.8  # of a frame's number beside that image, for layers that are told it
     positions: Tensor | None = None  # (f,) in frames, fractions allowed; default 0 .. f-1
-    max_distance: float | None = None  # frames further apart do not attend to each other
     window: int | None = (
         None  # a longer clip attends within runs of so many frames, each with positions of its own
     )

@@ -54,20 +54,13 @@ class FrameAttention(nn.Module):
         if self.positions is not None:
             frames = frames + self.positions(positions, frames.dtype)
         q, k, v = self.qkv(frames).chunk(3, dim=-1)
-        mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)
-        return self.attend(clip.attention, q, k, v, mask, positions)
+        return self.attend(clip.attention, q, k, v, positions)
 
     def attend(
-        self,
-        attention: AttentionFunction,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        positions: Tensor,
+        self, attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
     ) -> Tensor:
-        """Attention of q, k and v, each ((b n) f c), under a mask (f f) to add; positions (f,) in frames."""
-        return _in_slices(attention, q, k, v, self.heads, mask)
+        """Attention of q, k and v, each ((b n) f c); positions (f,) in frames, for those who need them."""
+        return in_slices(attention, q, k, v, self.heads)
 
 
 class TextAttention(nn.Module):
@@ -88,12 +81,6 @@ class TextAttention(nn.Module):
         return rearrange(out, "b (f n) c -> (b f) n c", f=clip.num_frames)
 
 
-def distance_mask(positions: Tensor, max_distance: float) -> Tensor:
-    """Mask (f f) to add to attention logits: 0 up to `max_distance` frames apart, -inf beyond."""
-    distance = (positions[:, None] - positions[None, :]).abs()
-    return torch.zeros_like(distance).masked_fill(distance > max_distance, -torch.inf)
-
-
 def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
     """Runs of frames (w length), half of each new, and for each frame (f,) the run that has it nearest its centre, and its
     place there.
@@ -105,8 +92,8 @@ def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor
     return starts[:, None] + torch.arange(length), which, frames - starts[which]
 
 
-def _in_slices(
-    attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None
+def in_slices(
+    attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
 ) -> Tensor:
     """Attention with the batch of sequences cut to what GPU kernels accept."""
     if len(q) <= MAX_SEQUENCES:
