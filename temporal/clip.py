@@ -43,6 +43,7 @@ class Clip:
     strength: float = 1.0  # 0 is the image model, 1 as trained
     alphas: Mapping[str, float] = field(default_factory=dict)  # overrides, by "output" or "output.0" (level)
     text: Tensor | None = None  # motion text (b m e), instead of the image's
+    texts_differ: bool = False  # the image's, from frame to frame of a clip
     known_latents: Tensor | None = None  # ((b f) c h w)
     known_mask: Tensor | None = None  # ((b f),), 1 = given
     image: Tensor | None = (

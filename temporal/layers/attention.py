@@ -64,7 +64,7 @@ class FrameAttention(nn.Module):
 
 
 class TextAttention(nn.Module):
-    """Cross-attention to the text. Keys and values are made once per clip: all its tokens are queries of one call."""
+    """Cross-attention to the text. Frames that share a text are queries of one call, its keys and values are made once."""
 
     def __init__(self, channels: int, context_dim: int, heads: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -74,11 +74,12 @@ class TextAttention(nn.Module):
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 
     def forward(self, tokens: Tensor, text: Tensor, clip: Clip) -> Tensor:
-        """Tokens ((b f) n c) and text (b m e), or (1 m e) for all clips, to the shape of the tokens."""
-        q = rearrange(self.q(tokens), "(b f) n c -> b (f n) c", f=clip.num_frames)
+        """Tokens ((b f) n c) to the same shape; text (b m e) of each clip, (1 m e) of all, or ((b f) m e) of each frame."""
+        sharing = 1 if len(text) == len(tokens) else clip.num_frames
+        q = rearrange(self.q(tokens), "(b f) n c -> b (f n) c", f=sharing)
         k, v = self.kv(text).expand(q.shape[0], -1, -1).chunk(2, dim=-1)
         out = self.out(clip.attention(q, k, v, self.heads))
-        return rearrange(out, "b (f n) c -> (b f) n c", f=clip.num_frames)
+        return rearrange(out, "b (f n) c -> (b f) n c", f=sharing)
 
 
 def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor]:

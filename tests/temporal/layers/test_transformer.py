@@ -5,7 +5,7 @@ import torch
 from einops import rearrange, repeat
 from video_ldm.temporal.clip import Clip, sdpa
 from video_ldm.temporal.layers import attention, transformer
-from video_ldm.temporal.layers.attention import FrameAttention, windows_around
+from video_ldm.temporal.layers.attention import FrameAttention, TextAttention, windows_around
 from video_ldm.temporal.layers.position import FramePositions
 from video_ldm.temporal.layers.transformer import FeedForward, TemporalTransformer
 
@@ -56,6 +56,7 @@ def test_motion_text_replaces_the_images_text():
     spatial, motion = normal(2, 3, CONTEXT, seed=1).double(), normal(2, 5, CONTEXT, seed=2).double()
     out = run(layer, Clip(3, text=motion), tokens, spatial)
     assert torch.equal(out, run(layer, Clip(3), tokens, motion))
+    assert torch.equal(out, run(layer, Clip(3, text=motion, texts_differ=True), tokens, spatial))
     one_for_all = run(layer, Clip(3, text=motion[:1]), tokens, spatial)
     torch.testing.assert_close(one_for_all[:3], out[:3])
 
@@ -72,6 +73,24 @@ def test_text_keys_and_values_are_made_once_per_clip():
     over_frames, over_text = calls
     assert over_frames == ((2 * 4, 3, CHANNELS), (2 * 4, 3, CHANNELS))
     assert over_text == ((2, 3 * 4, CHANNELS), (2, 5, CHANNELS))
+
+
+def test_every_frame_attends_to_its_own_text():
+    layer = sine_init(TextAttention(CHANNELS, CONTEXT, HEADS, torch.nn)).double()
+    tokens, texts = normal(6, 4, CHANNELS).double(), normal(6, 5, CONTEXT, seed=1).double()
+    alone = [layer(tokens[i : i + 1], texts[i : i + 1], Clip(1)) for i in range(6)]
+    torch.testing.assert_close(layer(tokens, texts, Clip(3)), torch.cat(alone))
+
+
+def test_another_text_in_one_frame_changes_that_frame():
+    """The attention over frames comes before, so that it stays in its frame."""
+    layer, tokens = new_transformer(), normal(3, 2, CHANNELS).double()
+    texts = normal(1, 5, CONTEXT, seed=1).double().repeat(3, 1, 1)
+    shared = layer(tokens, texts, Clip(3))
+    torch.testing.assert_close(layer(tokens, texts, Clip(3, texts_differ=True)), shared)
+    texts[1] += 1
+    change = (layer(tokens, texts, Clip(3, texts_differ=True)) - shared).abs().amax(dim=(1, 2))
+    assert change[1] > 1e-3 and max(change[[0, 2]]) < 1e-6
 
 
 def test_a_large_batch_of_places_is_cut_into_slices(monkeypatch):
