@@ -127,6 +127,11 @@ def animates_image(model: Any) -> bool:
     return any(stack.config.image for stack, _ in stacks_of(model))
 
 
+def reads_affinities(model: Any) -> bool:
+    """Whether a MODEL has motion modules that are told how alike each frame is to the image."""
+    return any(stack.config.image == "affinity" for stack, _ in stacks_of(model))
+
+
 def set_image_motion(model: Any, motion: Motion) -> Any:
     """Clone of a MODEL that moves a given image so far. Raises IncompatibleModelError when it animates none."""
     if not animates_image(model):
