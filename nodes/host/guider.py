@@ -45,6 +45,11 @@ class VideoGuider(comfy.samplers.CFGGuider):
         model, animates = self.model_patcher, animates_image(self.model_patcher)
         self.learned = known is not None and (animates or layers_know_frames(model))
         if not self.learned:
+            if known is not None and self.context_scale != 1.0:
+                raise InvalidInputError(
+                    f"context_guidance is {self.context_scale:g}, but this MODEL has no temporal layers that were trained on known "
+                    "frames, so there is nothing to guide towards. Set it to 1, or load layers that were."
+                )
             self.set_conds(positive, negative)
             return
         if condition_of(model) == "nearest":

@@ -209,6 +209,17 @@ def test_custom_sampling_with_the_guider(host, rig, video_model, latent):
     assert torch.equal(made["samples"], rig.sample_video(video_model, latent=latent)["samples"])
 
 
+def test_guidance_towards_frames_that_no_layers_see_is_refused(rig, ignorant_model, latent):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    for model in (ignorant_model, rig.model):
+        with pytest.raises(
+            InvalidInputError, match=r"^context_guidance is 1\.5, but this MODEL has no temporal layers"
+        ):
+            rig.sample_video(model, latent=latent, context_guidance=1.5)
+        rig.sample_video(model, steps=1, context_guidance=1.5)  # without known frames it says nothing
+
+
 def test_the_guider_refuses_another_clip(rig, video_model, latent):
     import comfy.samplers
     from video_ldm.nodes.host.sampling import make_guider
