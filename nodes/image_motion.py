@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..temporal.affinity import CUSTOM, PRESETS, chosen
 from .host import io
-from .host.insertion import set_image_motion
+from .host.insertion import reads_affinities, set_image_motion
 from .host.search import search_aliases
+from .host.shown import affinity_curve
 
 
 class ImageMotion(io.ComfyNode):
@@ -51,4 +52,6 @@ class ImageMotion(io.ComfyNode):
     def execute(
         cls, model: io.Model.Type, motion: str, affinities: str, frame_weight: float
     ) -> io.NodeOutput:
-        return io.NodeOutput(set_image_motion(model, chosen(motion, affinities, frame_weight)))
+        picked = chosen(motion, affinities, frame_weight)
+        shown = affinity_curve(picked) if reads_affinities(model) else None
+        return io.NodeOutput(set_image_motion(model, picked), ui=shown)

@@ -88,8 +88,8 @@ def _interpolation_inputs() -> list[io.Input]:
             min=0.05,
             max=2.0,
             step=0.05,
-            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, about 1 "
-            "an unrelated one; 2 never cuts.",
+            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, above 1 "
+            "another scene; 2 never cuts.",
         ),
         carried_fps_input(2.0),
     ]

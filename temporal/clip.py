@@ -43,6 +43,7 @@ class Clip:
     strength: float = 1.0  # 0 is the image model, 1 as trained
     alphas: Mapping[str, float] = field(default_factory=dict)  # overrides, by "output" or "output.0" (level)
     text: Tensor | None = None  # motion text (b m e), instead of the image's
+    texts_differ: bool = False  # the image's, from frame to frame of a clip
     known_latents: Tensor | None = None  # ((b f) c h w)
     known_mask: Tensor | None = None  # ((b f),), 1 = given
     image: Tensor | None = (
@@ -51,7 +52,6 @@ class Clip:
     picture: Tensor | None = None  # what an image encoder says of every patch of a picture (b p g)
     frame_weight: float = 0.8  # of a frame's number beside that image, for layers that are told it
     positions: Tensor | None = None  # (f,) in frames, fractions allowed; default 0 .. f-1
-    max_distance: float | None = None  # frames further apart do not attend to each other
     window: int | None = (
         None  # a longer clip attends within runs of so many frames, each with positions of its own
     )

@@ -38,7 +38,6 @@ def temporal_transformer(
     text: Tensor,
     heads: int,
     positions: list[float],
-    reach: float = math.inf,
 ) -> Tensor:
     """Temporal path of a transformer: tokens (b f n c), text (b m e), positions relative to the window's centre."""
     x = tokens.clone()
@@ -47,7 +46,7 @@ def temporal_transformer(
             sequence = x[b, :, n]
             sequence = sequence + _feed_forward(weights, "ff_in", _layer_norm(weights, "norm_in", sequence))
             normed = _layer_norm(weights, "norm_frames", sequence)
-            sequence = sequence + frame_attention(weights, normed, heads, positions, reach)
+            sequence = sequence + frame_attention(weights, normed, heads, positions)
             normed = _layer_norm(weights, "norm_text", sequence)
             sequence = sequence + _text_attention(weights, normed, text[b], heads)
             x[b, :, n] = sequence + _feed_forward(
@@ -56,14 +55,11 @@ def temporal_transformer(
     return x
 
 
-def frame_attention(
-    weights: Weights, sequence: Tensor, heads: int, positions: list[float], reach: float = math.inf
-) -> Tensor:
+def frame_attention(weights: Weights, sequence: Tensor, heads: int, positions: list[float]) -> Tensor:
     """Self-attention of the frames (f c) at one place."""
     table = torch.stack([_position(weights, position, sequence.shape[1]) for position in positions])
     q, k, v = ((sequence + table.to(sequence)) @ weights["frame_attention.qkv.weight"].T).chunk(3, dim=-1)
-    allowed = [[abs(one - other) <= reach for other in positions] for one in positions]
-    return _linear(weights, "frame_attention.out", _attention(q, k, v, heads, allowed))
+    return _linear(weights, "frame_attention.out", _attention(q, k, v, heads))
 
 
 def known_frame_features(weights: Weights, latents: Tensor, mask: list[float]) -> list[Tensor]:
@@ -165,19 +161,17 @@ def _feed_forward(weights: Weights, name: str, x: Tensor) -> Tensor:
 def _text_attention(weights: Weights, sequence: Tensor, text: Tensor, heads: int) -> Tensor:
     q = sequence @ weights["text_attention.q.weight"].T
     k, v = (text @ weights["text_attention.kv.weight"].T).chunk(2, dim=-1)
-    allowed = [[True] * len(text)] * len(sequence)
-    return _linear(weights, "text_attention.out", _attention(q, k, v, heads, allowed))
+    return _linear(weights, "text_attention.out", _attention(q, k, v, heads))
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, heads: int, allowed: list[list[bool]]) -> Tensor:
+def _attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     out = torch.zeros_like(q)
     size = q.shape[-1] // heads
     for head in range(heads):
         d = slice(head * size, (head + 1) * size)
         for i in range(len(q)):
-            seen = [j for j in range(len(k)) if allowed[i][j]]
-            scores = [math.exp(float(q[i, d] @ k[j, d]) / math.sqrt(size)) for j in seen]
-            for score, j in zip(scores, seen, strict=True):
+            scores = [math.exp(float(q[i, d] @ k[j, d]) / math.sqrt(size)) for j in range(len(k))]
+            for j, score in enumerate(scores):
                 out[i, d] += score / sum(scores) * v[j, d]
     return out
 

@@ -45,6 +45,11 @@ class VideoGuider(comfy.samplers.CFGGuider):
         model, animates = self.model_patcher, animates_image(self.model_patcher)
         self.learned = known is not None and (animates or layers_know_frames(model))
         if not self.learned:
+            if known is not None and self.context_scale != 1.0:
+                raise InvalidInputError(
+                    f"context_guidance is {self.context_scale:g}, but this MODEL has no temporal layers that were trained on known "
+                    "frames, so there is nothing to guide towards. Set it to 1, or load layers that were."
+                )
             self.set_conds(positive, negative)
             return
         if condition_of(model) == "nearest":
@@ -92,7 +97,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
                 f"The known frames belong to a clip of shape {tuple(self.known.latents.shape)}, but one of shape "
                 f"{tuple(latent_image.shape)} is sampled. Connect the output of Known Frames to both."
             )
-        latent_image = self.known.paste(latent_image)
+        noisy_rest = self.learned and not noise.any()  # of an earlier part of the schedule
+        latent_image = latent_image if noisy_rest else self.known.paste(latent_image)
         denoise_mask = self.known.free(denoise_mask) if self.learned else self.known.pin(denoise_mask)
         made = super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
         finished = len(sigmas) == 0 or sigmas[-1] == 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from comfy.patcher_extension import WrappersMP
+from einops import rearrange
 from torch import Tensor
 
 from ...temporal.affinity import Motion
@@ -124,6 +125,11 @@ def layers_know_frames(model: Any) -> bool:
 def animates_image(model: Any) -> bool:
     """Whether a MODEL has motion modules that animate a given image."""
     return any(stack.config.image for stack, _ in stacks_of(model))
+
+
+def reads_affinities(model: Any) -> bool:
+    """Whether a MODEL has motion modules that are told how alike each frame is to the image."""
+    return any(stack.config.image == "affinity" for stack, _ in stacks_of(model))
 
 
 def set_image_motion(model: Any, motion: Motion) -> Any:
@@ -242,6 +248,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
         kwargs.pop(key, None) for key in (TEXT_COND, KNOWN_COND, IMAGE_COND, PICTURE_COND)
     )
     options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
+    context = kwargs.get("c_crossattn", args[1] if len(args) > 1 else None)
     num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
     like = torch.empty(0, dtype=dtype, device=x.device)
     condition = condition_of(model)
@@ -251,6 +258,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
         num_frames=num_frames,
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
         text=None if text is None else text[::num_frames].to(like),
+        texts_differ=text is None and _texts_differ(context, num_frames),
         image=None if image is None else image.to(like),
         picture=None if picture is None else picture[::num_frames].to(like),
         frame_weight=image_motion(model).frame_weight,
@@ -271,6 +279,14 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)
+
+
+def _texts_differ(context: Tensor | None, num_frames: int) -> bool:
+    """Whether the text ((b f) m e) changes inside a clip: asked once per call, so that layers need not."""
+    if context is None:
+        return False
+    clips = rearrange(context, "(b f) m e -> b f m e", f=num_frames)
+    return not torch.equal(clips, clips[:, :1].expand_as(clips))
 
 
 def _channels(condition: Condition, known: Tensor | None, x: Tensor) -> Tensor:

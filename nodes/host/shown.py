@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import folder_paths
+import torch
 from comfy_api.latest import io, ui
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ...temporal.affinity import Motion
 from .preview import MAX_FRAMES, pictures, reduced
 
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 4, 128
@@ -73,6 +75,12 @@ def cfg_curve(first: float, last: float, latent: Mapping[str, Any] | None) -> di
         return None
     ramp = [first + (last - first) * frame / (count - 1) for frame in range(count)]
     return shown_curves({f"cfg, {first:g} to {last:g}": ramp}, across)
+
+
+def affinity_curve(motion: Motion) -> dict[str, Any]:
+    """A node's `ui` for how alike frames are to their image: by distance in frames, or over hundredths of a clip that loops."""
+    across, count = ("%", 101) if motion.loop else ("frames away", len(motion.affinities) + 1)
+    return shown_curves({"affinity to the image": motion.of_frames(torch.arange(count)).tolist()}, across)
 
 
 def draw_curves(curves: Mapping[str, Sequence[float]], across: str) -> Image.Image:

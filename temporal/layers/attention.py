@@ -54,24 +54,17 @@ class FrameAttention(nn.Module):
         if self.positions is not None:
             frames = frames + self.positions(positions, frames.dtype)
         q, k, v = self.qkv(frames).chunk(3, dim=-1)
-        mask = None if clip.max_distance is None else distance_mask(positions, clip.max_distance).to(q)
-        return self.attend(clip.attention, q, k, v, mask, positions)
+        return self.attend(clip.attention, q, k, v, positions)
 
     def attend(
-        self,
-        attention: AttentionFunction,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        positions: Tensor,
+        self, attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
     ) -> Tensor:
-        """Attention of q, k and v, each ((b n) f c), under a mask (f f) to add; positions (f,) in frames."""
-        return _in_slices(attention, q, k, v, self.heads, mask)
+        """Attention of q, k and v, each ((b n) f c); positions (f,) in frames, for those who need them."""
+        return in_slices(attention, q, k, v, self.heads)
 
 
 class TextAttention(nn.Module):
-    """Cross-attention to the text. Keys and values are made once per clip: all its tokens are queries of one call."""
+    """Cross-attention to the text. Frames that share a text are queries of one call, its keys and values are made once."""
 
     def __init__(self, channels: int, context_dim: int, heads: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -81,17 +74,12 @@ class TextAttention(nn.Module):
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 
     def forward(self, tokens: Tensor, text: Tensor, clip: Clip) -> Tensor:
-        """Tokens ((b f) n c) and text (b m e), or (1 m e) for all clips, to the shape of the tokens."""
-        q = rearrange(self.q(tokens), "(b f) n c -> b (f n) c", f=clip.num_frames)
+        """Tokens ((b f) n c) to the same shape; text (b m e) of each clip, (1 m e) of all, or ((b f) m e) of each frame."""
+        sharing = 1 if len(text) == len(tokens) else clip.num_frames
+        q = rearrange(self.q(tokens), "(b f) n c -> b (f n) c", f=sharing)
         k, v = self.kv(text).expand(q.shape[0], -1, -1).chunk(2, dim=-1)
         out = self.out(clip.attention(q, k, v, self.heads))
-        return rearrange(out, "b (f n) c -> (b f) n c", f=clip.num_frames)
-
-
-def distance_mask(positions: Tensor, max_distance: float) -> Tensor:
-    """Mask (f f) to add to attention logits: 0 up to `max_distance` frames apart, -inf beyond."""
-    distance = (positions[:, None] - positions[None, :]).abs()
-    return torch.zeros_like(distance).masked_fill(distance > max_distance, -torch.inf)
+        return rearrange(out, "b (f n) c -> (b f) n c", f=sharing)
 
 
 def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,8 +93,8 @@ def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor
     return starts[:, None] + torch.arange(length), which, frames - starts[which]
 
 
-def _in_slices(
-    attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None
+def in_slices(
+    attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
 ) -> Tensor:
     """Attention with the batch of sequences cut to what GPU kernels accept."""
     if len(q) <= MAX_SEQUENCES:

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..clip import AttentionFunction, Clip
-from .attention import FrameAttention
+from .attention import FrameAttention, in_slices
 
 ROTATED = 32  # channels of each head that turn with the position of the frame
 BUCKETS, EXACT, FARTHEST = (
@@ -40,19 +40,12 @@ class TurningAttention(FrameAttention):
         self.bias = ops.Embedding(BUCKETS, heads, **kwargs)
 
     def attend(
-        self,
-        attention: AttentionFunction,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        positions: Tensor,
+        self, attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
     ) -> Tensor:
-        """Attention of q, k and v, each ((b n) f c), under a mask (f f) to add; positions (f,) in frames."""
+        """As in `FrameAttention`, with turned queries and keys and the bias."""
         bias = rearrange(self.bias(buckets(positions)), "q k heads -> heads q k").to(q)
-        mask = bias if mask is None else bias + mask
         q, k = rotated(q, positions, self.heads), rotated(k, positions, self.heads)
-        return super().attend(attention, q, k, v, mask, positions)
+        return in_slices(attention, q, k, v, self.heads, bias)
 
 
 class InsideAttention(nn.Module):

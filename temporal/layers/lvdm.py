@@ -72,13 +72,7 @@ class RelativeAttention(FrameAttention):
         self.table_v = ops.Embedding(2 * reach + 1, channels // heads, **kwargs)
 
     def attend(
-        self,
-        attention: AttentionFunction,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        positions: Tensor,
+        self, attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
     ) -> Tensor:
         """As in `FrameAttention`, with the vectors of distances; no kernel of the host knows them."""
         distance = (positions[None, :] - positions[:, None]).round().long()
@@ -87,7 +81,7 @@ class RelativeAttention(FrameAttention):
         q = q * q.shape[-1] ** -0.5
         logits = q @ k.transpose(-1, -2)
         logits = logits + einsum(q, self.table_k(index).to(q), "s heads i d, i j d -> s heads i j")
-        weights = torch.softmax(logits if mask is None else logits + mask, dim=-1)
+        weights = torch.softmax(logits, dim=-1)
         out = weights @ v + einsum(weights, self.table_v(index).to(v), "s heads i j, i j d -> s heads i d")
         return rearrange(out, "s heads f d -> s f (heads d)")
 

@@ -64,10 +64,12 @@ class TemporalTransformer(nn.Module):
     def forward(self, tokens: Tensor, context: Tensor, clip: Clip) -> Tensor:
         """The temporal path: tokens ((b f) n c) and the image's text ((b f) m e) to the shape of the tokens.
 
-        A clip has one text: `clip.text`, or that of its first frame.
+        A frame reads the text of its clip, `clip.text` or the first frame's; where `clip.texts_differ`, its own.
         """
         text = clip.text
-        if text is None:
+        if text is None and clip.texts_differ:
+            text = context
+        elif text is None:
             text = rearrange(context, "(b f) m e -> b f m e", f=clip.num_frames)[:, 0]
         tokens = tokens + self.ff_in(self.norm_in(tokens))
         tokens = tokens + self.frame_attention(self.norm_frames(tokens), clip)

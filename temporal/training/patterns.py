@@ -13,7 +13,6 @@ from torch import Tensor
 from ..errors import InvalidInputError
 
 NAMES = ("none", "first", "first_two", "ends", "every_fourth", "loop", "random")
-PREDICTION = {"none": 0.5, "first": 0.25, "first_two": 0.25}
 
 
 def known_mask(name: str, num_frames: int, generator: torch.Generator | None = None) -> Tensor:

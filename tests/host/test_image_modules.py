@@ -132,6 +132,27 @@ def test_the_motion_of_pia_is_the_artists_choice(load_layers, pia):
         assert error(call.out, rig.reference_out(unet, call, beside=beside)) < TOLERANCE
 
 
+@pytest.mark.parametrize(
+    ("preset", "across", "expected"),
+    [
+        ("custom", "frames away", [1.0, 0.2, 0.2]),
+        ("loop large", "%", [1.0, 0.5, 1.0]),
+    ],
+)
+def test_the_motion_of_pia_is_shown_as_a_curve(load_layers, pia, monkeypatch, preset, across, expected):
+    from video_ldm.nodes.host import shown
+    from video_ldm.nodes.image_motion import ImageMotion
+
+    drawn, draw = [], shown.draw_curves
+    monkeypatch.setattr(shown, "draw_curves", lambda *args: drawn.append(args) or draw(*args))
+    model = load_layers(pia[1], pia_weights(pia[0]))[0]
+    files = ImageMotion.execute(model, preset, "1, 0.2", 0.8).ui["images"]
+    curves, over = drawn[0]
+    (curve,) = curves.values()
+    assert over == across and curve[:: len(curve) // 2] == pytest.approx(expected)
+    assert files[0]["filename"].endswith(".png")
+
+
 def test_animatelcm_i2v_is_the_reference_with_features_before_the_second_modules(load_layers, i2v):
     unet, image, encoder = i2v
     weights = rig.without_tables(rig.motion_weights(unet))
@@ -162,15 +183,25 @@ def plus(feature):
     return lambda _module, args: (args[0] + feature, *args[1:])
 
 
-def test_animatelcm_i2v_sets_its_schedule(load_layers, i2v):
+def i2v_model(load_layers, i2v):
     unet, image, encoder = i2v
     weights = rig.without_tables(rig.motion_weights(unet))
     weights |= {f"img_encoder.{key}": value for key, value in encoder.items()}
-    sampling = load_layers(image, weights)[0].get_model_object("model_sampling")
+    return load_layers(image, weights)[0]
+
+
+def test_animatelcm_i2v_sets_its_schedule(load_layers, i2v):
+    sampling = i2v_model(load_layers, i2v).get_model_object("model_sampling")
     assert sampling.original_timesteps == 200
     betas = torch.linspace(0.00085, 0.014, 1000, dtype=torch.float64)
     last = torch.cumprod(1 - betas, dim=0)[-1]
     assert abs(float(sampling.sigma_max) - float(((1 - last) / last).sqrt())) < 1e-3
+
+
+def test_animatelcm_i2v_has_no_curve_to_show(load_layers, i2v):
+    from video_ldm.nodes.image_motion import ImageMotion
+
+    assert ImageMotion.execute(i2v_model(load_layers, i2v), "small", "", 0.5).ui is None
 
 
 def test_the_given_frame_stays_unless_it_is_drawn_in_another_style(load_layers, pia):

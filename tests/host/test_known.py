@@ -209,6 +209,40 @@ def test_custom_sampling_with_the_guider(host, rig, video_model, latent):
     assert torch.equal(made["samples"], rig.sample_video(video_model, latent=latent)["samples"])
 
 
+def test_two_parts_of_a_schedule_are_one_run(host, rig, video_model, latent):
+    """The second part adds no noise: what is given stays as noisy as the rest of the clip."""
+    from comfy_extras import nodes_custom_sampler as custom
+    from video_ldm.nodes.guide import VideoGuiderNode
+
+    with torch.inference_mode():
+        guider = VideoGuiderNode.execute(
+            video_model, rig.positive, rig.negative, 3.0, 0.0, 8.0, latent
+        ).result[0]
+        sigmas = custom.BasicScheduler.execute(video_model, "normal", 4, 1.0).result[0]
+        sampler = custom.KSamplerSelect.execute("euler").result[0]
+
+        def run(noise, sigmas, latent):
+            return custom.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent).result[0]
+
+        noise = custom.Noise_RandomNoise(1)
+        whole = run(noise, sigmas, latent)["samples"]
+        high, low = custom.SplitSigmas.execute(sigmas, 2).result
+        made = run(custom.Noise_EmptyNoise(), low, run(noise, high, latent))["samples"]
+    torch.testing.assert_close(made, whole, rtol=1e-4, atol=1e-4 * float(whole.abs().max()))
+    assert torch.equal(made[[0, 4]], latent["samples"][[0, 4]])
+
+
+def test_guidance_towards_frames_that_no_layers_see_is_refused(rig, ignorant_model, latent):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    for model in (ignorant_model, rig.model):
+        with pytest.raises(
+            InvalidInputError, match=r"^context_guidance is 1\.5, but this MODEL has no temporal layers"
+        ):
+            rig.sample_video(model, latent=latent, context_guidance=1.5)
+        rig.sample_video(model, steps=1, context_guidance=1.5)  # without known frames it says nothing
+
+
 def test_the_guider_refuses_another_clip(rig, video_model, latent):
     import comfy.samplers
     from video_ldm.nodes.host.sampling import make_guider

@@ -53,6 +53,29 @@ def test_frames_of_the_image_model_follow_their_own_prompt(rig):
     torch.testing.assert_close(made[4], square[4], rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
 
 
+def test_temporal_layers_with_one_prompt_in_all_frames_do_as_with_that_prompt(rig):
+    model, positive = rig.with_layers(), schedule(rig, "0: a red circle").result[0]
+    assert len(positive[0][0]) == 5
+    assert torch.equal(rig.sample(model, positive=positive), rig.sample(model))
+
+
+def test_temporal_layers_read_the_text_of_each_frame(rig, monkeypatch):
+    """Chunks for cond and uncond: a text for each of five frames where they differ, else one for each clip."""
+    from video_ldm.temporal.layers.attention import TextAttention
+
+    texts, forward = set(), TextAttention.forward
+    monkeypatch.setattr(
+        TextAttention,
+        "forward",
+        lambda self, x, text, clip: texts.add(len(text)) or forward(self, x, text, clip),
+    )
+    model = rig.with_layers()
+    for prompts, expected in (("0: a red circle", 2), ("0: a red circle\n4: a blue square", 2 * 5)):
+        texts.clear()
+        rig.sample(model, positive=schedule(rig, prompts).result[0])
+        assert texts == {expected}
+
+
 def test_pooled_text_travels_too(rig):
     from video_ldm.nodes.host.prompts import encode_schedule
     from video_ldm.temporal.travel import frame_weights

@@ -28,7 +28,7 @@ def test_parameter_count_is_the_papers(unet, parameters):
 @pytest.mark.parametrize("num_frames", [1, 3, 5])
 def test_a_new_stack_is_the_identity_bit_for_bit(num_frames):
     stack = new_stack()
-    clip = stack.prepare(clip_with_known_frames(num_frames, fps=24, max_distance=1))
+    clip = stack.prepare(clip_with_known_frames(num_frames, fps=24, window=2))
     for site in SITES:
         given = inputs(site, num_frames)
         assert torch.equal(stack(site, clip=clip, **given), given["hidden"]), site.path
@@ -119,7 +119,7 @@ def test_a_single_frame_is_a_clip(site):
 def test_low_precision_keeps_dtype_and_stays_close(site, dtype):
     stack = trained_stack()
     given = inputs(site, 3)
-    clip = clip_with_known_frames(3, max_distance=1)
+    clip = clip_with_known_frames(3, window=2)
     exact = stack(site, clip=stack.prepare(clip), **given)
     low = {name: value.to(dtype) for name, value in given.items()}
     stack = stack.to(dtype)
@@ -133,7 +133,7 @@ def test_low_precision_keeps_dtype_and_stays_close(site, dtype):
 def test_runs_under_autocast_and_inference_mode(site):
     stack = trained_stack()
     given = inputs(site, 3)
-    clip = clip_with_known_frames(3, max_distance=1)
+    clip = clip_with_known_frames(3, window=2)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         out = stack(site, clip=stack.prepare(clip), **given)
     assert out.dtype == torch.float32
@@ -201,7 +201,7 @@ def test_nothing_is_remembered_between_calls():
     before = {name: set(vars(module)) for name, module in stack.named_modules()}
     first = [stack(site, clip=clip, **inputs(site, 3)) for site in SITES]
     for site in SITES:
-        stack(site, clip=stack.prepare(Clip(5, max_distance=1)), **inputs(site, 5))
+        stack(site, clip=stack.prepare(Clip(5, window=3)), **inputs(site, 5))
     again = [stack(site, clip=clip, **inputs(site, 3)) for site in SITES]
     assert before == {name: set(vars(module)) for name, module in stack.named_modules()}
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))

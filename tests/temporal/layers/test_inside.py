@@ -74,15 +74,6 @@ def test_narrow_heads_turn_whole():
     assert bool(layer(tokens, Clip(3)).isfinite().all())
 
 
-def test_a_distance_limit_hides_frames():
-    layer, tokens = new_layer(True), normal(5, 2, CHANNELS)
-    layer, changed = layer.float(), tokens.clone()
-    changed[4] += 1
-    near = Clip(5, max_distance=2)
-    difference = (layer(changed, near) - layer(tokens, near)).abs().amax(dim=(1, 2))
-    assert (difference[:2] == 0).all() and (difference[2:] > 0).all()
-
-
 @pytest.mark.parametrize("num_frames", [1, 2, 5])
 def test_each_frame_sees_the_first_and_the_one_before(num_frames):
     tokens = normal(2 * num_frames, 3, 4)

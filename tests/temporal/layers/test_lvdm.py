@@ -56,15 +56,6 @@ def test_relative_attention_adds_vectors_of_the_distance(frames):
     torch.testing.assert_close(layer.over_frames(x, Clip(frames)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_frames_too_far_apart_do_not_see_each_other():
-    layer = sine_init(RelativeAttention(CHANNELS, HEADS, 2, nn))
-    x, other = normal(3, 5, CHANNELS), normal(3, 5, CHANNELS, seed=1)
-    other[:, :3] = x[:, :3]
-    near = Clip(5, max_distance=2)
-    torch.testing.assert_close(layer.over_frames(x, near)[:, 0], layer.over_frames(other, near)[:, 0])
-    assert not torch.allclose(layer.over_frames(x, Clip(5))[:, 0], layer.over_frames(other, Clip(5))[:, 0])
-
-
 @pytest.mark.parametrize("reach", [None, 2])
 def test_only_relative_positions_tell_the_order_of_frames(reach):
     layer = sine_init(frame_transformer(CHANNELS, HEADS, 2 * CHANNELS, reach, nn))

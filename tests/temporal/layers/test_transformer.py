@@ -1,13 +1,11 @@
 """The temporal transformer against loops over places, frames and heads."""
 
-import math
-
 import pytest
 import torch
 from einops import rearrange, repeat
 from video_ldm.temporal.clip import Clip, sdpa
 from video_ldm.temporal.layers import attention, transformer
-from video_ldm.temporal.layers.attention import FrameAttention, distance_mask, windows_around
+from video_ldm.temporal.layers.attention import FrameAttention, TextAttention, windows_around
 from video_ldm.temporal.layers.position import FramePositions
 from video_ldm.temporal.layers.transformer import FeedForward, TemporalTransformer
 
@@ -27,14 +25,13 @@ def run(layer, clip, tokens, text):
 
 
 @pytest.mark.parametrize("num_frames", [1, 3, 5])
-@pytest.mark.parametrize("reach", [None, 1])
-def test_equals_the_reference(num_frames, reach):
+def test_equals_the_reference(num_frames):
     layer = new_transformer()
     tokens, text = normal(2 * num_frames, 4, CHANNELS).double(), normal(2, 3, CONTEXT, seed=1).double()
-    out = run(layer, Clip(num_frames, max_distance=reach), tokens, text)
+    out = run(layer, Clip(num_frames), tokens, text)
     positions = [frame - (num_frames - 1) / 2 for frame in range(num_frames)]
     apart = rearrange(tokens, "(b f) n c -> b f n c", f=num_frames)
-    expected = temporal_transformer(layer.state_dict(), apart, text, HEADS, positions, reach or math.inf)
+    expected = temporal_transformer(layer.state_dict(), apart, text, HEADS, positions)
     torch.testing.assert_close(out, rearrange(expected, "b f n c -> (b f) n c"), rtol=1e-5, atol=1e-6)
 
 
@@ -59,6 +56,7 @@ def test_motion_text_replaces_the_images_text():
     spatial, motion = normal(2, 3, CONTEXT, seed=1).double(), normal(2, 5, CONTEXT, seed=2).double()
     out = run(layer, Clip(3, text=motion), tokens, spatial)
     assert torch.equal(out, run(layer, Clip(3), tokens, motion))
+    assert torch.equal(out, run(layer, Clip(3, text=motion, texts_differ=True), tokens, spatial))
     one_for_all = run(layer, Clip(3, text=motion[:1]), tokens, spatial)
     torch.testing.assert_close(one_for_all[:3], out[:3])
 
@@ -77,28 +75,30 @@ def test_text_keys_and_values_are_made_once_per_clip():
     assert over_text == ((2, 3 * 4, CHANNELS), (2, 5, CHANNELS))
 
 
-def test_frames_beyond_the_distance_are_not_seen():
-    layer = sine_init(FrameAttention(CHANNELS, HEADS, FramePositions(CHANNELS, torch.nn), torch.nn))
-    tokens = normal(5, 2, CHANNELS)
-    changed = tokens.clone()
-    changed[4] += 1
-    near = Clip(5, max_distance=2)
-    difference = (layer(changed, near) - layer(tokens, near)).abs().amax(dim=(1, 2))
-    assert (difference[:2] == 0).all()
-    assert (difference[2:] > 0).all()
+def test_every_frame_attends_to_its_own_text():
+    layer = sine_init(TextAttention(CHANNELS, CONTEXT, HEADS, torch.nn)).double()
+    tokens, texts = normal(6, 4, CHANNELS).double(), normal(6, 5, CONTEXT, seed=1).double()
+    alone = [layer(tokens[i : i + 1], texts[i : i + 1], Clip(1)) for i in range(6)]
+    torch.testing.assert_close(layer(tokens, texts, Clip(3)), torch.cat(alone))
 
 
-def test_distance_mask():
-    mask = distance_mask(torch.tensor([0.0, 0.5, 2.0]), 1)
-    assert mask.tolist() == [[0, 0, -math.inf], [0, 0, -math.inf], [-math.inf, -math.inf, 0]]
+def test_another_text_in_one_frame_changes_that_frame():
+    """The attention over frames comes before, so that it stays in its frame."""
+    layer, tokens = new_transformer(), normal(3, 2, CHANNELS).double()
+    texts = normal(1, 5, CONTEXT, seed=1).double().repeat(3, 1, 1)
+    shared = layer(tokens, texts, Clip(3))
+    torch.testing.assert_close(layer(tokens, texts, Clip(3, texts_differ=True)), shared)
+    texts[1] += 1
+    change = (layer(tokens, texts, Clip(3, texts_differ=True)) - shared).abs().amax(dim=(1, 2))
+    assert change[1] > 1e-3 and max(change[[0, 2]]) < 1e-6
 
 
 def test_a_large_batch_of_places_is_cut_into_slices(monkeypatch):
     layer = sine_init(FrameAttention(CHANNELS, HEADS, FramePositions(CHANNELS, torch.nn), torch.nn))
     tokens = normal(6, 7, CHANNELS)
-    whole = layer(tokens, Clip(3, max_distance=1))
+    whole = layer(tokens, Clip(3))
     monkeypatch.setattr(attention, "MAX_SEQUENCES", 5)
-    torch.testing.assert_close(layer(tokens, Clip(3, max_distance=1)), whole)
+    torch.testing.assert_close(layer(tokens, Clip(3)), whole)
 
 
 @pytest.mark.parametrize(("num_frames", "length"), [(3, 4), (4, 4), (5, 4), (11, 4), (9, 3), (7, 1)])
