@@ -53,6 +53,7 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "Frame  is  x , but the film began with": LIBRARY,
     "Frames of  x  follow frames of": LIBRARY,
     "Known frames need both": LIBRARY,
+    "Known frames were given, but these temporal layers": LIBRARY,
     "There is no file at": LIBRARY,
     "alpha is set for": LIBRARY,
 }
