@@ -88,7 +88,6 @@ def open_editor(client: Client, width: int = 1600, height: int = 1000) -> Iterat
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(PATIENCE)
         try:
             yield Editor(page, client.url)
         finally:
@@ -104,6 +103,7 @@ class Editor:
         # ComfyUI's own templates, hundreds of pictures, stay out of the template browser
         page.route("**/templates/index*.json", lambda route: route.fulfill(json=[]))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.set_default_timeout(PATIENCE)
         page.goto(url, wait_until="domcontentloaded")
         page.wait_for_function(UP)
 

@@ -16,7 +16,7 @@ from .formats.convert import NATIVE, SPELLINGS, as_family, write
 from .formats.facts import FACTS
 from .formats.respelling import (
     changes_of,
-    is_motion_lora,
+    is_temporal_lora,
     lora_spellings,
     respelled_lora,
     respelled_sparse_control,
@@ -126,7 +126,7 @@ def _sparse_control(file: WeightsFile) -> Inspected | None:
 
 
 def _motion_lora(file: WeightsFile) -> Inspected | None:
-    if not is_motion_lora(file.tensors):
+    if not is_temporal_lora(file.tensors):
         return None
     lora, model = changes_of(file)
     spelling, spellings = lora_spellings(file.tensors)

@@ -22,7 +22,7 @@ UNET = "unet."  # before every name in diffusers' files of motion LoRA
 MAX_FRAMES = 32  # of modules that a LoRA is read against, where it does not matter
 
 
-def is_motion_lora(tensors: Mapping[str, Tensor]) -> bool:
+def is_temporal_lora(tensors: Mapping[str, Tensor]) -> bool:
     """Whether a file holds changes of temporal layers."""
     return is_list(tensors) or any("lora" in key and any(part in key for part in TEMPORAL) for key in tensors)
 

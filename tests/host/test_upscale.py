@@ -139,7 +139,7 @@ def test_a_wrong_file_is_named_in_a_graph_and_the_next_one_runs(host, folder):
         "upscale": {"class_type": "VLDM_VideoUpscale", "inputs": {"images": ["image", 0], "upscaler": ["load", 0]}},
         "show": {"class_type": "PreviewImage", "inputs": {"images": ["upscale", 0]}},
     }  # fmt: skip
-    with pytest.raises(HostError, match="no video upscaler: it holds temporal layers of a UNet"):
+    with pytest.raises(HostError, match="no video upscaler: it holds temporal layers of Video LDM"):
         host.run(graph)
     (folder / "layers.safetensors").unlink()
     graph["load"]["inputs"]["file"] = NAME
