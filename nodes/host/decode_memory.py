@@ -18,9 +18,7 @@ from .decode import takes_pieces
 
 KL_SCALE = 8
 TAESD_LIVE = 4 * 64  # channels of TAESD at full size that are alive at its fullest moment
-VIDEO_LIVE = (
-    7 * 128
-)  # the same of Stable Video Diffusion's decoder, as operations count; they may take more beside
+VIDEO_LIVE = 7 * 128  # the same of Stable Video Diffusion's decoder, counted on its operations
 LEAST_LIVE = 2 * 64  # channels in and out of the last layer at full size, in the smallest decoder there is
 
 
