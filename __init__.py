@@ -5,6 +5,6 @@ WEB_DIRECTORY = "./web"
 
 async def comfy_entrypoint():
     """The host's door: the pack's nodes."""
-    from .nodes import VideoLDM
+    from .nodes.extension import VideoLDM
 
     return VideoLDM()

@@ -23,11 +23,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..demo.train.common import use_host
-from ..temporal.clip import Clip
 from ..temporal.formats.animatediff import ORIGINAL
 from ..temporal.layers.motion import MotionConfig
-from ..temporal.plan import SD1, SD2, UNetShape
-from ..temporal.stack import StackConfig, TemporalStack
+from ..temporal.sampling.clip import Clip
+from ..temporal.stack.plan import SD1, SD2, UNetShape
+from ..temporal.stack.stack import StackConfig, TemporalStack
 
 RESULTS = Path(__file__).resolve().parent / "results" / "activations.json"
 FRAMES, CHUNKS = 16, 2
@@ -99,7 +99,7 @@ def stacks() -> Iterator[tuple[str, TemporalStack]]:
 
 def peak(unet: nn.Module, shape: UNetShape, stack: TemporalStack | None, size: int) -> int:
     """Bytes alive at the peak of one call for FRAMES frames, conditional and unconditional, of size x size latents."""
-    from ..nodes.host.hooks import inserted
+    from ..nodes.host.layers.hooks import inserted
 
     new = {"dtype": HALF, "device": "meta"}
     x, t = torch.empty(CHUNKS * FRAMES, 4, size, size, **new), torch.empty(CHUNKS * FRAMES, **new)

@@ -27,7 +27,7 @@ from torch import Tensor
 from ..demo import world
 from ..demo.world.classifier import load_classifier
 from ..demo.world.video_distance import pair_features, video_distance
-from ..training import boot
+from ..nodes.host import boot
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "demo" / "models"
@@ -80,7 +80,7 @@ def speed(vae: Any, temporal: Any, length: int, runs: int) -> dict[str, dict[str
 
     The ways take turns, so that what else the computer does falls on all of them; a median of `runs` is reported.
     """
-    from ..nodes.host.decode import stream_frames
+    from ..nodes.host.film.decode import stream_frames
     from ..temporal.decoder.streaming import LatentReader
     from ..temporal.decoder.windows import decode_windows
 
@@ -151,10 +151,10 @@ def tables(results: dict[str, Any]) -> str:
 @torch.inference_mode()
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Everything, once the host has been started."""
-    from ..nodes.host.decode import decode_clip
-    from ..nodes.host.decoder_training import load_vae
-    from ..nodes.host.vae import with_temporal_decoder
-    from ..temporal.files import read_weights
+    from ..nodes.host.film.decode import decode_clip
+    from ..nodes.host.film.vae import with_temporal_decoder
+    from ..nodes.host.training.vae import load_vae
+    from ..temporal.weights.files import read_weights
 
     vae = load_vae(str(args.checkpoint))
     temporal = with_temporal_decoder(vae, read_weights(args.decoder))

@@ -25,7 +25,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ..demo.comfy import Graph, Host
-from ..temporal.plan import SD1
+from ..temporal.stack.plan import SD1
 from . import models
 
 AIM = 1e-3  # relative error of the latents
@@ -111,7 +111,7 @@ def encoded(path: Path) -> list[Tensor]:
 
 def reference(unet: Any, texts: list[Tensor], arguments: argparse.Namespace) -> Tensor:
     """The same clip by diffusers' network and the Euler method on the noise levels of AnimateDiff's schedule."""
-    from ..tests.host.motion_rig import norms_of_the_original
+    from ..tests.host.families.motion_rig import norms_of_the_original
 
     norms_of_the_original(unet, clip_norm=False, clip_norm_image=False)
     betas = torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64)

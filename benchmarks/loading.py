@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 
 from ..temporal.formats import convert, load_stack, motion_modules
 from ..temporal.layers.motion import MotionConfig
-from ..temporal.plan import SD1, UNetShape
-from ..temporal.stack import StackConfig, TemporalStack
+from ..temporal.stack.plan import SD1, UNetShape
+from ..temporal.stack.stack import StackConfig, TemporalStack
 from ..tests.memory import Peak
 
 AIM = 1.3

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ..demo import environment
-from ..temporal.files import WeightsFile
 from ..temporal.formats import motion_modules
 from ..temporal.formats.motion_adapter import DIFFUSERS
-from ..temporal.plan import SD1, UNetShape
+from ..temporal.stack.plan import SD1, UNetShape
+from ..temporal.weights.files import WeightsFile
 
 TABLE, TOKENS = 32, 77  # frames that AnimateDiff v2 knows; tokens of a text
 
@@ -132,7 +132,7 @@ def add_layers(model: Any, unet: Any, shape: UNetShape) -> Any:
     import comfy.model_management as mm
     import comfy.ops
 
-    from ..nodes.host.insertion import LayerSettings, add_temporal_layers
+    from ..nodes.host.layers.insertion import LayerSettings, add_temporal_layers
     from ..nodes.host.patcher import new_patcher
 
     motion_modules.BASES = {4: ("SD 1.x", shape)}

@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..demo.environment import REPO
-from ..training import boot
+from ..nodes.host import boot
 from . import toy
 
 HEIGHT, WIDTH, SCALE = 320, 512, 4
@@ -70,7 +70,7 @@ def film(folder: Path, name: str, clip: Any) -> Path:
     """A clip as an H.264 film of the pack's own Render Video."""
     import folder_paths
 
-    from ..nodes.host.render import FilmSettings, render
+    from ..nodes.host.film.render import FilmSettings, render
 
     folder_paths.set_output_directory(str(folder))
     return render(clip, FilmSettings("mp4 (H.264)", 80, name), {}, None).path
@@ -87,9 +87,9 @@ def pixel(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     """Images through the toy upscaler into a film."""
     import comfy.ops
 
-    from ..nodes.host.clips import DecodeSettings, clip_of
+    from ..nodes.host.film.clips import DecodeSettings, clip_of
+    from ..nodes.host.film.upscaler import HostUpscaler
     from ..nodes.host.patcher import new_patcher
-    from ..nodes.host.upscaler import HostUpscaler
     from ..temporal.upscaler import UpscaleSettings, load_upscaler
 
     model = load_upscaler(toy.MODELS / "toy_upscaler.safetensors", ops=comfy.ops.manual_cast)
@@ -112,10 +112,10 @@ def x4_model() -> Any:
     import comfy.ops
     from comfy.supported_models import SD_X4Upscaler
 
-    from ..nodes.host.insertion import LayerSettings, add_temporal_layers
+    from ..nodes.host.layers.insertion import LayerSettings, add_temporal_layers
+    from ..nodes.host.layers.shapes import unet_shape
     from ..nodes.host.patcher import new_patcher
-    from ..nodes.host.shapes import unet_shape
-    from ..temporal.stack import StackConfig, TemporalStack
+    from ..temporal.stack.stack import StackConfig, TemporalStack
 
     def fresh() -> dict[str, Any]:
         return {key: value[:] if isinstance(value, list) else value for key, value in UNET.items()}
@@ -138,7 +138,7 @@ def x4_model() -> Any:
 
 def x4_vae() -> Any:
     """VAE: a thin decoder that enlarges four times, as the upscaler's own does."""
-    from ..nodes.host.decoder_training import load_vae
+    from ..nodes.host.training.vae import load_vae
     from .host_pack import thin_decoder
 
     vae = load_vae(str(toy.MODELS / "toy_sd.safetensors"))
@@ -149,7 +149,7 @@ def x4_vae() -> Any:
 
 def diffusion(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     """Images through Video Upscale (SD x4), then latents into a film."""
-    from ..nodes.host.clips import DecodeSettings, clip_of
+    from ..nodes.host.film.clips import DecodeSettings, clip_of
     from ..nodes.upscale_x4 import VideoUpscaleDiffusion
 
     model, generator = x4_model(), torch.Generator().manual_seed(1)

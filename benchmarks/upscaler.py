@@ -31,7 +31,7 @@ from ..demo import world
 from ..demo.train.common import keep_memory
 from ..demo.train.upscaler import FRAMES, RATES, SCALE, clip, enlarged, psnr, reduce
 from ..demo.world.classifier import Classifier, frechet_distance, load_classifier
-from ..temporal.training.decoder import flicker
+from ..temporal.training.decoder.trainer import flicker
 from ..temporal.upscaler import UpscaleSettings, VideoUpscaler, load_upscaler
 from ..temporal.upscaler.model import enlarge
 

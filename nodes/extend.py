@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .host import io
-from .host.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
 from .host.graph import ancestors, contents, written
-from .host.interpolate import VideoModel
-from .host.prompts import MotionPrompt
-from .host.sampling import SamplerSettings
+from .host.sampling.clip import SamplerSettings
+from .host.sampling.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
+from .host.sampling.interpolate import VideoModel
+from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 

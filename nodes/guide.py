@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .host import io
-from .host.prompts import MotionPrompt
-from .host.sampling import make_guider
+from .host.sampling.clip import make_guider
+from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
 from .sample import cfg_input, cfg_last_frame_input, context_guidance_input, fps_input, motion_prompt_input

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..temporal.affinity import CUSTOM, PRESETS, chosen
+from ..temporal.sampling.affinity import CUSTOM, PRESETS, chosen
 from .host import io
-from .host.insertion import reads_affinities, set_image_motion
+from .host.layers.insertion import reads_affinities, set_image_motion
 from .host.search import search_aliases
 from .host.shown import affinity_curve
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .host import io
-from .host.image_prompt import with_picture
+from .host.sampling.image_prompt import with_picture
 from .host.search import search_aliases
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .host import io
-from .host.interpolate import METHODS, Interpolation, VideoModel, interpolate
-from .host.prompts import MotionPrompt
-from .host.sampling import SamplerSettings
+from .host.sampling.clip import SamplerSettings
+from .host.sampling.interpolate import METHODS, Interpolation, VideoModel, interpolate
+from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 

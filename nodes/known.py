@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..temporal.masks import PATTERNS
+from ..temporal.sampling.known_frames import PATTERNS
 from .host import io
-from .host.images import give_frames
+from .host.sampling.known_images import give_frames
 from .host.search import search_aliases
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ..temporal.levels import EXAMPLE, parse_alphas
-from ..temporal.plan import UNetShape
+from ..temporal.stack.alphas import EXAMPLE, parse_alphas
+from ..temporal.stack.plan import UNetShape
 from .host import io
-from .host.insertion import REFUSE, LayerSettings
+from .host.layers.insertion import REFUSE, LayerSettings
 
 AS_TRAINED = -1.0
 MOST = 2.0  # times what was trained

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..temporal.errors import InvalidInputError
 from .host import io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
-from .host.insertion import LONGER_CLIPS, REFUSE, add_temporal_layers
-from .host.motion_lora import add_motion_lora
-from .host.schedule import AUTO, NAMES, with_schedule
+from .host.film.vae import open_temporal_decoder
+from .host.layers.insertion import LONGER_CLIPS, REFUSE, add_temporal_layers
+from .host.layers.motion_lora import add_motion_lora
+from .host.layers.noise_schedule import AUTO, NAMES, with_schedule
 from .host.search import search_aliases
-from .host.vae import open_temporal_decoder
 from .layer_inputs import (
     AS_TRAINED,
     LayerInputs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .host import io
-from .host.prompts import encode_motion
+from .host.sampling.prompts import encode_motion
 from .host.search import search_aliases
 
 MotionPromptType = io.Custom("VLDM_MOTION_PROMPT")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..temporal.video import FORMATS
 from .host import io
-from .host.clips import DecodeSettings, clip_of
-from .host.lazy_video import LazyVideo
-from .host.render import FilmSettings, as_video, render, saved_notes
+from .host.film.clips import DecodeSettings, clip_of
+from .host.film.lazy_video import LazyVideo
+from .host.film.render import FilmSettings, as_video, render, saved_notes
 from .host.search import search_aliases
 
 UpscalerType = io.Custom("VLDM_UPSCALER")

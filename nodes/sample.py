@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .host import io
-from .host.prompts import MotionPrompt
-from .host.sampling import SAMPLERS, SCHEDULERS, SamplerSettings, sample_clip
+from .host.sampling.clip import SAMPLERS, SCHEDULERS, SamplerSettings, sample_clip
+from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
 from .prompt import MotionPromptType

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..temporal.masks import PATTERNS
+from ..temporal.sampling.known_frames import PATTERNS
 from .host import io, ui
 from .host.files import CONTROL_NETS, file_names, full_path
+from .host.layers.sparse_control import Places, load_sparse_control
 from .host.search import search_aliases
-from .host.sparse_control import Places, load_sparse_control
 
 
 class LoadSparseControl(io.ComfyNode):

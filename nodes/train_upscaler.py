@@ -7,8 +7,8 @@ from typing import Any
 from ..temporal.training.upscaler import UpscalerTrainingConfig
 from .host import io
 from .host.search import search_aliases
-from .host.upscaler_training_node import PatchSettings, train_on_images
-from .train import number
+from .host.training.upscaler import PatchSettings, train_on_images
+from .train_decoder import number
 from .upscale import UpscalerType
 
 DEFAULTS = UpscalerTrainingConfig()

@@ -7,9 +7,9 @@ from typing import Any
 from ..temporal.upscaler import UpscaleSettings
 from .host import io
 from .host.files import VIDEO_UPSCALERS, file_names
+from .host.film.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 from .host.search import search_aliases
 from .host.shown import shown_clip
-from .host.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 
 UpscalerType = io.Custom("VLDM_UPSCALER")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .host import io, ui
-from .host.sampling import SamplerSettings
+from .host.sampling.clip import SamplerSettings
+from .host.sampling.upscale_x4 import X4Settings, upscale_latents
 from .host.search import search_aliases
-from .host.upscale_x4 import X4Settings, upscale_latents
 from .sample import fps_input, sampler_inputs
 
 SAMPLER = ("seed", "steps", "cfg", "sampler_name", "scheduler", "fps")

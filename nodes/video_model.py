@@ -5,10 +5,10 @@ from __future__ import annotations
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import VideoModel
 from .host import io, ui
-from .host.insertion import LayerSettings
-from .host.schedule import AUTO, NAMES, with_schedule
+from .host.layers.insertion import LayerSettings
+from .host.layers.noise_schedule import AUTO, NAMES, with_schedule
+from .host.layers.video_model import build_video_model, read_video_model, video_model_names
 from .host.search import search_aliases
-from .host.video_model import build_video_model, read_video_model, video_model_names
 from .layer_inputs import (
     AS_TRAINED,
     LayerInputs,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .host import io
+from .host.sampling.windows import FUSE_METHODS, SCHEDULES, add_windows
 from .host.search import search_aliases
-from .host.windows import FUSE_METHODS, SCHEDULES, add_windows
 
 
 class VideoWindows(io.ComfyNode):

@@ -24,8 +24,8 @@ from video_ldm.temporal.decoder.formats import save_decoder
 from video_ldm.temporal.decoder.plan import DecoderShape
 from video_ldm.temporal.formats import convert, save_stack
 from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import UNetShape
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.stack.plan import UNetShape
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
 from . import damage_headers as headers
 from .temporal.tiny import sine_init

@@ -6,7 +6,7 @@ import ast
 import functools
 import graphlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,17 @@ HOST = {
     *("latent_preview", "node_helpers", "nodes", "server"),
 }
 CORE = {*sys.stdlib_module_names, "torch", "einops", "safetensors", "numpy", PACKAGE}
-STARTS_THE_HOST = Path("nodes/commands/training/boot.py")  # must run before nodes/host can be imported
 MAX_FILE = 400
 MAX_FUNCTION = 60
+MAX_FILES = 12  # of a folder, beside __init__.py and __main__.py
+# one file for each node, and one for each family of weights
+LARGE_FOLDERS = (Path("nodes"), Path("temporal/formats"))
+# What each part of a folder may import from it, beside itself: the parts to its left.
+TEMPORAL_STAIRS = (
+    "errors weights sampling layers stack formats decoder upscaler training".split(),
+    ["errors", "video"],
+)
+HOST_STAIRS = (["plumbing", "layers", "sampling"], ["plumbing", "layers", "film", "training"])
 
 
 def files(*folders: str) -> list[Path]:
@@ -29,7 +37,6 @@ def files(*folders: str) -> list[Path]:
 
 
 @functools.cache
-@functools.cache
 def tree(path: Path) -> ast.Module:
     """Syntax tree of a file."""
     return ast.parse((ROOT / path).read_text("utf-8"))
@@ -37,8 +44,6 @@ def tree(path: Path) -> ast.Module:
 
 def package_name(folder: Path) -> str:
     """`temporal/layers` -> `video_ldm.temporal.layers`."""
-    if folder.parent == Path("nodes/commands"):
-        return f"{PACKAGE}.{folder.name}"  # so that `python -m video_ldm.training` works, see pyproject.toml
     return ".".join((PACKAGE, *folder.parts))
 
 
@@ -82,8 +87,8 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
 
 
 TEMPORAL = files("temporal")
-PACK = [Path("__init__.py"), *files("nodes", "temporal")]
-EVERYTHING = [Path("__init__.py"), *files("benchmarks", "demo", "nodes", "temporal", "tests")]
+PACK = [Path("__init__.py"), *files("formats", "nodes", "temporal", "training")]
+EVERYTHING = [*PACK, *files("benchmarks", "demo", "tests")]
 
 
 def packages(names: set[str]) -> set[str]:
@@ -113,7 +118,7 @@ def test_the_pack_loads_with_what_the_host_has_loaded():
 
 
 def test_only_nodes_host_imports_the_host():
-    outside = [path for path in PACK if path.parts[:2] != ("nodes", "host") and path != STARTS_THE_HOST]
+    outside = [path for path in PACK if not path.as_posix().startswith("nodes/host")]
     assert not found(outside, lambda path: packages(imports(path)) & HOST)
 
 
@@ -125,21 +130,44 @@ def test_the_pack_imports_itself_relatively():
     assert not found(PACK, absolute)
 
 
-def test_no_cycles_inside_temporal():
-    known = {module_name(path) for path in TEMPORAL}
-    graph = {module_name(path): imports(path) & known - {module_name(path)} for path in TEMPORAL}
+def test_no_cycles():
+    known = {module_name(path) for path in PACK}
+    graph = {module_name(path): imports(path) & known - {module_name(path)} for path in PACK}
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the cycle
 
 
-@pytest.mark.parametrize(
-    ("lower", "upper"),
-    [("layers", "stack"), ("layers", "formats"), ("stack", "formats"), ("decoder", "stack")],
-)
-def test_layers_below_stack_below_formats(lower, upper):
-    paths = [path for path in TEMPORAL if path.with_suffix("").parts[1] == lower]
-    above = f"{PACKAGE}.temporal.{upper}"
-    assert paths
-    assert not found(paths, lambda path: {name for name in imports(path) if name.startswith(above)})
+def steps_up(folder: Path, stairs: Sequence[Sequence[str]], rest: str) -> set[tuple[str, str]]:
+    """Pairs (file, import) of a folder in which a part imports one that is on no stair to its left.
+
+    Files at the folder's root are parts by their own name where the stairs have it, else of the part `rest`.
+    """
+
+    def part(module: str) -> str:
+        name = module.removeprefix(f"{package_name(folder)}.").partition(".")[0]
+        return name if any(name in stair for stair in stairs) else rest
+
+    below = {(a, b) for stair in stairs for i, a in enumerate(stair) for b in stair[: i + 1]}
+    known = {module_name(path) for path in files(str(folder)) if path != folder / "__init__.py"}
+    return {
+        (path.as_posix(), name)
+        for path in files(str(folder))
+        for name in imports(path) & known
+        if (part(module_name(path)), part(name)) not in below
+    }
+
+
+def test_temporal_is_a_staircase():
+    assert not steps_up(Path("temporal"), TEMPORAL_STAIRS, rest="")
+
+
+def test_the_host_folder_is_a_staircase():
+    assert not steps_up(Path("nodes/host"), HOST_STAIRS, rest="plumbing")
+
+
+def test_folders_stay_small():
+    folders = {path.parent for path in PACK} - set(LARGE_FOLDERS)
+    counts = {f: len([p for p in PACK if p.parent == f and not p.stem.startswith("__")]) for f in folders}
+    assert not {folder.as_posix(): count for folder, count in counts.items() if count > MAX_FILES}
 
 
 def test_files_and_functions_stay_small():

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from ...temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
 from ...temporal.decoder.plan import plan_decoder
 from ...temporal.decoder.streaming import AtSite, Run
-from ...temporal.training.ahead import DrawnAhead
 from ...temporal.training.checkpoint import load_state, save_state
-from ...temporal.training.decoder import DecoderTrainer, flicker, frozen_for_training
-from ...temporal.training.decoder_config import DecoderTrainingConfig
+from ...temporal.training.data.ahead import DrawnAhead
+from ...temporal.training.decoder.config import DecoderTrainingConfig
+from ...temporal.training.decoder.trainer import DecoderTrainer, flicker, frozen_for_training
 from .. import world
 from .common import start_log
 from .toy_models import LATENT_SCALE, encode, load_autoencoder

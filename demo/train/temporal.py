@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...temporal.training.cache import write_index
+from ...temporal.training.data.cache import write_index
 from .. import world
 from ..world import tracker
 from ..world.scene import DIRECTIONS
@@ -81,13 +81,13 @@ def train(args: argparse.Namespace, more: list[str]) -> None:
 @torch.no_grad()
 def look(args: argparse.Namespace) -> None:
     """Sample held-out prompts with DDIM, and read the clips back with the tracker."""
-    from ...training.boot import start_host
+    from ...nodes.host.boot import start_host
 
     log = start_log()
     start_host(None, [str(HOST_PACK)], cpu=not args.gpu)
-    from ...nodes.host import training as host
-    from ...temporal.clip import Clip
+    from ...nodes.host.training import models as host
     from ...temporal.formats import load_stack
+    from ...temporal.sampling.clip import Clip
     from ...temporal.training.report import contact_sheet
     from ...temporal.training.sampling import ddim
 

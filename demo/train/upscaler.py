@@ -23,9 +23,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from ...temporal.training.ahead import DrawnAhead
 from ...temporal.training.checkpoint import load_state, save_state
-from ...temporal.training.decoder import flicker
+from ...temporal.training.data.ahead import DrawnAhead
+from ...temporal.training.decoder.trainer import flicker
 from ...temporal.training.report import contact_sheet
 from ...temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale

@@ -15,7 +15,7 @@ from comfy_api.latest import io, ui
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...temporal.affinity import Motion
+from ...temporal.sampling.affinity import Motion
 from .preview import MAX_FRAMES, pictures, reduced
 
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 4, 128

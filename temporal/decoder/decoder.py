@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import description
+from ..weights import description
 from .layers import TemporalResBlock
 from .plan import DecoderShape, DecoderSite, plan_decoder
 

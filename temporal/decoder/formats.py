@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, read_weights
 from ..formats import what_it_is
 from ..formats.native import load_described, save_described
+from ..weights.files import WeightsFile, read_weights
 from .decoder import DecoderConfig, TemporalDecoder
 
 FORMAT = "video_ldm.temporal_decoder"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..description import check_described
+from ..weights.description import check_described
 
 TAESD_BLOCKS = (3, 4, 5, 8, 9, 10, 13, 14, 15, 18)  # places of the residual blocks in the host's sequence
 FIRST_LEVEL_BLOCK = re.compile(r"up\.0\.block\.\d+\.conv1\.weight")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile
+from ..weights.files import WeightsFile
 from .plan import DecoderShape, kl_shape
 from .svd_names import as_diffusers, as_original
 

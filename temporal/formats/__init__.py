@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, read_weights
-from ..stack import TemporalStack
+from ..stack.stack import TemporalStack
+from ..weights.files import WeightsFile, read_weights
 from . import inside, lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
 from .facts import Schedule

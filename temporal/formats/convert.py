@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import InvalidInputError
-from ..files import WeightsFile, write_weights
-from ..stack import TemporalStack
+from ..stack.stack import TemporalStack
+from ..weights.files import WeightsFile, write_weights
 from .animatediff import ORIGINAL
 from .hotshot import HOTSHOT
 from .image_parts import PARTS, image_part

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights, shown
-from ..known_channels import Condition
 from ..layers.inside import ROTATED, InsideConfig, turns
-from ..plan import Site, UNetShape
-from ..stack import StackConfig, TemporalStack
+from ..sampling.known_channels import Condition
+from ..stack.plan import Site, UNetShape
+from ..stack.stack import StackConfig, TemporalStack
+from ..weights.files import WeightsFile, assign_weights, shown
 from .facts import FACTS
 from .keys import bystanders, check_keys, joined, picked
 from .source import Source

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import check_numbers, listed, shown, size
-from ..stack import TemporalStack
+from ..stack.stack import TemporalStack
+from ..weights.files import check_numbers, listed, shown, size
 
 # what checkpoints hold beside a UNet, by how its keys begin
 BYSTANDERS = {

@@ -1,7 +1,7 @@
 """LaVie: the base model, the interpolation model and the layers for the x4 upscaler."""
 
 from ..layers.inside import InsideConfig
-from ..plan import SD1, X4
+from ..stack.plan import SD1, X4
 from .inside import LayersFamily, Names, WholeFamily
 from .strangers import Sign
 

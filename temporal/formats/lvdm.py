@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights
 from ..layers.lvdm import CONVS, LvdmConfig
-from ..plan import SD2, Site
-from ..stack import StackConfig, TemporalStack
+from ..stack.plan import SD2, Site
+from ..stack.stack import StackConfig, TemporalStack
+from ..weights.files import WeightsFile, assign_weights
 from .facts import FACTS, Schedule
 from .keys import bystanders, check_keys, joined, picked
 from .motion_adapter import DIFFUSERS

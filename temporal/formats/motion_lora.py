@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import CheckpointFormatError, IncompatibleModelError
-from ..files import WeightsFile, check_numbers, listed, shown, size
-from ..stack import TemporalStack
+from ..stack.stack import TemporalStack
+from ..weights.files import WeightsFile, check_numbers, listed, shown, size
 from . import bare, modelscope, what_it_is
 from .animatediff import ORIGINAL
 from .facts import ANIMATEDIFF_LICENCE

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..family_plans import motion_plan
-from ..files import WeightsFile, assign_weights, shown
 from ..layers.motion import MotionConfig
 from ..layers.position import FrameTable
-from ..plan import SD1, SDXL, UNetShape
-from ..stack import StackConfig, TemporalStack
+from ..stack.family_plans import motion_plan
+from ..stack.plan import SD1, SDXL, UNetShape
+from ..stack.stack import StackConfig, TemporalStack
+from ..weights.files import WeightsFile, assign_weights, shown
 from .facts import FACTS
 from .image_parts import ImagePart, image_part
 from .keys import check_keys, joined

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights, write_weights
-from ..stack import StackConfig, TemporalStack
+from ..stack.stack import StackConfig, TemporalStack
+from ..weights.files import WeightsFile, assign_weights, write_weights
 from .source import Source
 
 FORMAT, VERSION = "video_ldm.temporal_layers", "1"

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile
 from ..layers.motion import MotionConfig
-from ..stack import StackConfig, TemporalStack
+from ..stack.stack import StackConfig, TemporalStack
+from ..weights.files import WeightsFile
 from . import modelscope, motion_modules, sparse_control
 from .animatediff import ORIGINAL
 from .motion_adapter import DIFFUSERS

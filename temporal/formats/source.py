@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ..stack import TemporalStack
+from ..stack.stack import TemporalStack
 from .facts import FACTS, Schedule
 
 OWN = "video_ldm"

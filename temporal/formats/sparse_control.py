@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, assign_weights, read_weights
 from ..layers.motion import MotionConfig
-from ..stack import StackConfig, TemporalStack
+from ..stack.stack import StackConfig, TemporalStack
+from ..weights.files import WeightsFile, assign_weights, read_weights
 from . import bare, what_it_is
 from .animatediff import ORIGINAL
 from .facts import FACTS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..files import WeightsFile, listed
+from ..weights.files import WeightsFile, listed
 
 NOT_YET = "which this version does not read."
 WHOLE = "a whole video model: its image model was trained along, so its temporal layers fit no other"

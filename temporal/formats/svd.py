@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files import WeightsFile
-from ..plan import SD2
+from ..stack.plan import SD2
+from ..weights.files import WeightsFile
 from .keys import bystanders, check_keys, picked
 from .source import Source
 from .strangers import Sign

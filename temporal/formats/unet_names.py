@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Literal
 
-from ..plan import Section, UNetShape, plan
+from ..stack.plan import Section, UNetShape, plan
 
 Kind = Literal["resnet", "transformer", "layer"]
 RESNET = {

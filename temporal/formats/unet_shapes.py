@@ -1,6 +1,6 @@
 """Shapes of the weights of a Stable Diffusion UNet, by their names in the host."""
 
-from ..plan import UNetShape, plan
+from ..stack.plan import UNetShape, plan
 from .unet_names import SHORTCUT, modules
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..stack import TemporalStack
+from ..stack.stack import TemporalStack
 from .facts import Schedule
 from .source import Source, describe
 

@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..clip import AttentionFunction, Clip
+from ..sampling.clip import AttentionFunction, Clip
 from .mixing import zero_init
 
 MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that ends at 65535

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import Clip
+from ..sampling.clip import Clip
 from .mixing import new_mix_factor, zero_init
 
 

@@ -11,7 +11,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import Clip
+from ..sampling.clip import Clip
 from .position import FrameTable
 
 # on the input of the UNet, with how alike each frame is to the image; or features of every resolution

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..clip import AttentionFunction, Clip
+from ..sampling.clip import AttentionFunction, Clip
 from .attention import FrameAttention, in_slices
 
 ROTATED = 32  # channels of each head that turn with the position of the frame

@@ -12,7 +12,7 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import AttentionFunction, Clip
+from ..sampling.clip import AttentionFunction, Clip
 from .attention import FrameAttention
 from .mixing import zero_init
 from .motion import MotionModule

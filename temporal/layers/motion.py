@@ -10,7 +10,7 @@ from typing import Any
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..clip import Clip
+from ..sampling.clip import Clip
 from .attention import FrameAttention
 from .mixing import zero_init
 from .position import FrameTable

@@ -12,7 +12,7 @@ from einops import repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import Clip
+from ..sampling.clip import Clip
 
 HEAD = 64  # channels
 

@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import Clip
+from ..sampling.clip import Clip
 from .attention import FrameAttention, TextAttention
 from .mixing import new_mix_factor, zero_init
 from .position import FramePositions

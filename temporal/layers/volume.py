@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import Clip
+from ..sampling.clip import Clip
 from .mixing import zero_init
 from .motion import over_clip
 

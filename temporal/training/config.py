@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from ..errors import CheckpointFormatError, InvalidInputError
-from .patterns import normalised
+from .data.patterns import normalised
 
 S = TypeVar("S", bound="Settings")
 

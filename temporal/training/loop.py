@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..clip import Clip
 from ..errors import IncompatibleModelError
-from ..stack import TemporalStack
-from .ahead import DrawnAhead
-from .batches import Batch, BatchSource
-from .conditions import NOTHING, Conditions
+from ..sampling.clip import Clip
+from ..stack.stack import TemporalStack
 from .config import TrainingConfig
+from .data.ahead import DrawnAhead
+from .data.batches import Batch, BatchSource
+from .data.conditions import NOTHING, Conditions
 from .ema import ExponentialMovingAverage
 from .loss import denoising_loss
 from .running import Run

@@ -11,9 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..clip import Clip
-from ..stack import TemporalStack
-from .conditions import NOTHING, Conditions
+from ..sampling.clip import Clip
+from ..stack.stack import TemporalStack
+from .data.conditions import NOTHING, Conditions
 from .loop import Denoise
 from .schedule import NoiseSchedule
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..clip import Clip
 from ..errors import IncompatibleModelError, InvalidInputError
+from ..sampling.clip import Clip
 from ..upscaler.model import VideoUpscaler, enlarge
 from ..upscaler.schedule import add_noise, velocity
 from .ema import ExponentialMovingAverage

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from .. import description
 from ..errors import CheckpointFormatError
+from ..weights import description
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointFormatError
-from ..files import WeightsFile, read_weights
 from ..formats import what_it_is
 from ..formats.native import load_described, save_described
+from ..weights.files import WeightsFile, read_weights
 from .config import UpscalerConfig
 from .model import VideoUpscaler
 

@@ -10,10 +10,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import Clip
 from ..layers.attention import FrameAttention
 from ..layers.mixing import blend, effective_alpha, new_mix_factor, zero_init
 from ..layers.position import FramePositions, sinusoid
+from ..sampling.clip import Clip
 
 EPSILON = 1e-4
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clip import Clip
 from ..layers.mixing import zero_init
+from ..sampling.clip import Clip
 from .config import UpscalerConfig
 from .layers import LevelEmbedding, SpatialBlock, TemporalBlock
 

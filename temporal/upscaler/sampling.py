@@ -15,8 +15,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from ..clip import Clip
 from ..errors import InvalidInputError
+from ..sampling.clip import Clip
 from .colour import hold_colours
 from .config import UpscalerConfig
 from .model import enlarge

@@ -56,7 +56,7 @@ class Rig:
 
     def sample_video(self, model: Any, motion: Any = None, **settings: Any) -> dict:
         """One small clip through Video KSampler: LATENT."""
-        from video_ldm.nodes.host.sampling import SamplerSettings, sample_clip
+        from video_ldm.nodes.host.sampling.clip import SamplerSettings, sample_clip
 
         latent = settings.pop("latent", {"samples": torch.zeros(LATENT)})
         defaults = SamplerSettings(
@@ -80,9 +80,9 @@ class Rig:
         """Patcher around temporal layers for the toy model; scale 0 is a fresh stack, else all weights differ from 0."""
         import comfy.model_management as mm
         import comfy.ops
+        from video_ldm.nodes.host.layers.shapes import unet_shape
         from video_ldm.nodes.host.patcher import new_patcher
-        from video_ldm.nodes.host.shapes import unet_shape
-        from video_ldm.temporal.stack import StackConfig, TemporalStack
+        from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
         config = StackConfig(
             unet=unet_shape(self.model), base="toy", max_frames=16, known_frames=True, frame_rate=True
@@ -98,7 +98,7 @@ class Rig:
 
     def with_layers(self, model: Any = None, patcher: Any = None, **settings: Any) -> Any:
         """MODEL with temporal layers of random weights."""
-        from video_ldm.nodes.host.insertion import LayerSettings, add_temporal_layers
+        from video_ldm.nodes.host.layers.insertion import LayerSettings, add_temporal_layers
 
         return add_temporal_layers(model or self.model, patcher or self.stack(), LayerSettings(**settings))
 

@@ -15,8 +15,8 @@ from video_ldm.temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, sa
 from video_ldm.temporal.formats import convert, load_stack
 from video_ldm.temporal.formats.facts import FACTS
 from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import UNetShape
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.stack.plan import UNetShape
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.upscaler import save_upscaler
 from video_ldm.tests.temporal.upscaler.tiny import random_upscaler
 

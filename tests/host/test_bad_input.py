@@ -82,7 +82,7 @@ def with_nan(folder: Path) -> None:
 def for_another_model(folder: Path) -> None:
     from dataclasses import replace
 
-    from video_ldm.temporal.stack import TemporalStack
+    from video_ldm.temporal.stack.stack import TemporalStack
 
     config = load_stack(folder / LAYERS).config
     other = replace(config, base="SDXL", unet=replace(config.unet, context_dim=64))

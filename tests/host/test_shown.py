@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from . import lavie_rig, stand_ins, toy_checkpoints
-from .test_plugging import FRAMES, SIDE, clip_graph
+from . import stand_ins, toy_checkpoints
+from .families import lavie_rig
+from .layers.test_plugging import FRAMES, SIDE, clip_graph
 
 
 @pytest.fixture

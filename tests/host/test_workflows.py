@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from video_ldm.demo.graphs import ALWAYS, NOTES, node_of_type, node_titled, to_api
 
-from . import lavie_rig, stand_ins, toy_checkpoints, video_rig
-from .test_motion_director import matrices_for
+from . import stand_ins, toy_checkpoints
+from .families import lavie_rig, video_rig
+from .layers.test_motion_director import matrices_for
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 EMBEDDING = Path("models/embeddings/toy_style.safetensors")
@@ -212,7 +213,7 @@ def checkpoints(host, lavie_models):
 @pytest.fixture(scope="module")
 def published(host):
     """Random files in published spellings, at the size of the toy model, under the names in the graphs."""
-    from .toy_families import write_families
+    from .families.toy_families import write_families
 
     motion_modules = host.pack("temporal.formats.motion_modules")
     toy = write_families(host.base / "models")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from video_ldm.demo import environment
 
-from . import lavie_rig, video_rig
+from .families import lavie_rig, video_rig
 
 TOY = environment.REPO / "demo" / "models" / "toy_sd.safetensors"
 PICTURE = {

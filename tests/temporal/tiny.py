@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from video_ldm.temporal.clip import Clip
-from video_ldm.temporal.plan import Site, UNetShape
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.sampling.clip import Clip
+from video_ldm.temporal.stack.plan import Site, UNetShape
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
 SHAPE = UNetShape(
     model_channels=64,

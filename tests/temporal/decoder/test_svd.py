@@ -9,7 +9,7 @@ import torch
 from video_ldm.temporal.decoder.plan import KL
 from video_ldm.temporal.decoder.svd import video_decoder
 from video_ldm.temporal.errors import CheckpointFormatError
-from video_ldm.temporal.files import WeightsFile
+from video_ldm.temporal.weights.files import WeightsFile
 
 LISTINGS = Path(__file__).parents[1] / "formats" / "listings.json.xz"
 

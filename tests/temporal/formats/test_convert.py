@@ -16,8 +16,8 @@ from video_ldm.temporal.formats.convert import write
 from video_ldm.temporal.formats.facts import FACTS
 from video_ldm.temporal.formats.motion_adapter import DIFFUSERS
 from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import UNetShape
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.stack.plan import UNetShape
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
 from ..tiny import new_stack, sine_init
 from . import tiny_models as tiny_models_of

@@ -6,9 +6,9 @@ import pytest
 import torch
 from video_ldm.temporal.decoder.formats import load_decoder
 from video_ldm.temporal.errors import VideoLDMError
-from video_ldm.temporal.files import read_weights
 from video_ldm.temporal.formats import load_stack, motion_modules
 from video_ldm.temporal.formats.motion_lora import read_motion_lora
+from video_ldm.temporal.weights.files import read_weights
 
 from ... import damage
 from ... import damage_headers as headers

@@ -8,8 +8,8 @@ from safetensors.torch import save
 from torch import nn
 from video_ldm.temporal.formats import convert, load_stack, motion_modules, sparse_control
 from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import UNetShape
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.stack.plan import UNetShape
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
 from ... import damage
 from ...damage_trial import trial

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from video_ldm.temporal import formats, inspection
+from video_ldm.formats import inspection
+from video_ldm.formats.inspection import inspected
+from video_ldm.temporal import formats
 from video_ldm.temporal.formats import lavie, seine, upscale_a_video
-from video_ldm.temporal.inspection import inspected
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
 from ..tiny import SHAPE, sine_init
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from video_ldm.temporal import formats
 from video_ldm.temporal.errors import CheckpointFormatError
-from video_ldm.temporal.files import WeightsFile
 from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
 from video_ldm.temporal.formats.motion_modules import position_table
 from video_ldm.temporal.formats.strangers import describe
+from video_ldm.temporal.weights.files import WeightsFile
 
 LISTINGS = json.loads(lzma.decompress((Path(__file__).parent / "listings.json.xz").read_bytes()))
 PROJECTOR = {
@@ -337,7 +337,7 @@ def test_the_published_list_of_motiondirector_fits_every_layer(monkeypatch):
     """At full size: each pair of matrices is of the layer that its place in the list says."""
     from video_ldm.temporal.formats import modelscope
     from video_ldm.temporal.formats.motion_lora import read_motion_lora
-    from video_ldm.temporal.stack import TemporalStack
+    from video_ldm.temporal.stack.stack import TemporalStack
 
     file = published("motiondirector_lora")
     stack = TemporalStack(modelscope.DIFFUSERS.stack_config(), device="meta")

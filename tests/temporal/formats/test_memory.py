@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from video_ldm.benchmarks import loading
-from video_ldm.temporal.plan import SD1
+from video_ldm.temporal.stack.plan import SD1
 
 
 @pytest.mark.parametrize("kind", loading.KINDS)

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.formats import load_stack, save_stack
 from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import SDXL
-from video_ldm.temporal.stack import StackConfig
+from video_ldm.temporal.stack.plan import SDXL
+from video_ldm.temporal.stack.stack import StackConfig
 
 from ..tiny import CONFIG, new_stack, trained_stack
 
@@ -69,7 +69,7 @@ def test_saving_replaces_the_file_in_one_step(tmp_path, monkeypatch):
     path = tmp_path / "layers.safetensors"
     save_stack(path, new_stack())
     before = path.read_bytes()
-    monkeypatch.setattr("video_ldm.temporal.files.save_file", fail)
+    monkeypatch.setattr("video_ldm.temporal.weights.files.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_stack(path, trained_stack())
     assert path.read_bytes() == before

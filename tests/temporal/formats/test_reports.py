@@ -2,12 +2,12 @@
 
 import pytest
 from video_ldm.temporal import formats
-from video_ldm.temporal.files import WeightsFile
 from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
 from video_ldm.temporal.formats.motion_lora import read_motion_lora, report_lora
 from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import SD1
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.stack.plan import SD1
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
+from video_ldm.temporal.weights.files import WeightsFile
 
 from .test_listings import opened, opened_model, published, same_keys_and_shapes
 

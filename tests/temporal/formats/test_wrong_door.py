@@ -8,13 +8,13 @@ from torch import nn
 from video_ldm.temporal import formats
 from video_ldm.temporal.decoder import formats as decoders
 from video_ldm.temporal.errors import CheckpointFormatError
-from video_ldm.temporal.files import WeightsFile
 from video_ldm.temporal.formats import sparse_control
 from video_ldm.temporal.formats.motion_lora import read_motion_lora
 from video_ldm.temporal.layers.motion import MotionConfig
-from video_ldm.temporal.plan import SD1
-from video_ldm.temporal.stack import StackConfig, TemporalStack
+from video_ldm.temporal.stack.plan import SD1
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.upscaler import formats as upscalers
+from video_ldm.temporal.weights.files import WeightsFile
 
 from .test_listings import LISTINGS, LOADED, MODELS, NAMED, published
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from video_ldm.temporal.formats import inside, lvdm, modelscope, svd
 from video_ldm.temporal.formats.unet_shapes import image_shapes
 from video_ldm.temporal.layers.picture import PictureConfig
-from video_ldm.temporal.plan import UNetShape
-from video_ldm.temporal.stack import TemporalStack
+from video_ldm.temporal.stack.plan import UNetShape
+from video_ldm.temporal.stack.stack import TemporalStack
 
 from ..tiny import sine_init
 

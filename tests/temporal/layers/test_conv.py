@@ -3,8 +3,8 @@
 import pytest
 import torch
 from einops import rearrange
-from video_ldm.temporal.clip import Clip
 from video_ldm.temporal.layers.conv import TemporalConv
+from video_ldm.temporal.sampling.clip import Clip
 
 from ...reference import temporal_conv
 from ..tiny import normal, sine_init

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from torch import nn
-from video_ldm.temporal.clip import Clip
 from video_ldm.temporal.layers.image import AffinityConv, ImageEncoder
+from video_ldm.temporal.sampling.clip import Clip
 
 from ... import reference
 from ..tiny import normal, sine_init

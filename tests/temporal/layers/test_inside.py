@@ -3,8 +3,8 @@
 import pytest
 import torch
 from einops import rearrange
-from video_ldm.temporal.clip import Clip
 from video_ldm.temporal.layers.inside import InsideAttention, TurningAttention, buckets, first_and_previous
+from video_ldm.temporal.sampling.clip import Clip
 
 from ...reference_lavie import bucket, layer_norm, over_frames, seen_by
 from ..tiny import normal, sine_init

@@ -7,13 +7,13 @@ import torch
 from einops import rearrange
 from torch import nn
 from torch.nn import functional
-from video_ldm.temporal.clip import Clip
 from video_ldm.temporal.layers.lvdm import (
     FrameRateInTime,
     RelativeAttention,
     TemporalConvs,
     frame_transformer,
 )
+from video_ldm.temporal.sampling.clip import Clip
 
 from ..tiny import normal, sine_init
 

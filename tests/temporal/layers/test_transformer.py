@@ -3,11 +3,11 @@
 import pytest
 import torch
 from einops import rearrange, repeat
-from video_ldm.temporal.clip import Clip, sdpa
 from video_ldm.temporal.layers import attention, transformer
 from video_ldm.temporal.layers.attention import FrameAttention, TextAttention, windows_around
 from video_ldm.temporal.layers.position import FramePositions
 from video_ldm.temporal.layers.transformer import FeedForward, TemporalTransformer
+from video_ldm.temporal.sampling.clip import Clip, sdpa
 
 from ...reference import temporal_transformer
 from ..tiny import normal, sine_init

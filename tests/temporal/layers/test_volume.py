@@ -3,8 +3,8 @@
 import pytest
 import torch
 from einops import rearrange, repeat
-from video_ldm.temporal.clip import Clip
 from video_ldm.temporal.layers.volume import FramesBlock, LevelModule
+from video_ldm.temporal.sampling.clip import Clip
 
 from ...reference_lavie import level_module, res_block
 from ..tiny import normal, sine_init

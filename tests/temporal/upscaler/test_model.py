@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from video_ldm.temporal.clip import Clip
 from video_ldm.temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, load_decoder, save_decoder
 from video_ldm.temporal.errors import CheckpointFormatError
+from video_ldm.temporal.sampling.clip import Clip
 from video_ldm.temporal.upscaler import UpscalerConfig, VideoUpscaler, load_upscaler, save_upscaler
 from video_ldm.tests.temporal.upscaler.tiny import TINY, inputs, random_upscaler
 

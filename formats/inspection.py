@@ -1,0 +1,218 @@
+"""What any file of weights that the pack reads is, and how to write it in another spelling."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from ..temporal.decoder import decoder_of
+from ..temporal.decoder import formats as own_decoder
+from ..temporal.decoder.svd import (
+    DIFFUSERS,
+    ORIGINAL,
+    respelled_video_decoder,
+    video_decoder,
+    video_decoder_spelling,
+)
+from ..temporal.errors import InvalidInputError
+from ..temporal.formats import (
+    VIDEO_MODELS,
+    bare,
+    report,
+    report_model,
+    stack_of,
+    svd,
+    video_family,
+    video_model_of,
+)
+from ..temporal.formats.convert import NATIVE, SPELLINGS, as_family, write
+from ..temporal.formats.facts import FACTS
+from ..temporal.formats.respelling import (
+    changes_of,
+    is_temporal_lora,
+    lora_spellings,
+    respelled_lora,
+    respelled_sparse_control,
+    sparse_control_spelling,
+)
+from ..temporal.formats.sparse_control import FAMILY as SPARSE_CONTROL
+from ..temporal.formats.sparse_control import kind_of, open_sparse_control
+from ..temporal.upscaler import formats as own_upscaler
+from ..temporal.upscaler import load_upscaler
+from ..temporal.weights.files import WeightsFile, read_weights, write_weights
+
+Write = Callable[[str | Path, str], None]
+TOONCRAFTER_LICENCE = "Apache-2.0"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A file that was read: what it holds, its report, its spelling, and all that `write` takes, with a path before it."""
+
+    what: str
+    report: str
+    spelling: str
+    spellings: tuple[str, ...]
+    write: Write
+
+    @property
+    def usual(self) -> str:
+        """The spelling to write where nobody asks for one: native, else the other one, else its own."""
+        others = [spelling for spelling in self.spellings if spelling != self.spelling]
+        return NATIVE if NATIVE in self.spellings else next(iter(others), self.spelling)
+
+    def convert(self, out: str | Path, spelling: str) -> None:
+        """Write the same weights in a spelling, as safetensors.
+
+        Raises:
+            InvalidInputError: there is no such spelling of them.
+        """
+        if spelling not in self.spellings:
+            raise InvalidInputError(
+                f"{self.what} has no {spelling} spelling; it is written as {', '.join(self.spellings)}."
+            )
+        self.write(out, spelling)
+
+
+def inspected(path: str | Path, family: str | None = None) -> Inspected:
+    """What a file is; `family`: what to take its temporal layers for, where their keys leave it open.
+
+    Raises:
+        CheckpointFormatError: no file that the pack reads (the message says what it is), or a damaged one.
+        InvalidInputError: the keys do not leave that family open.
+    """
+    file = read_weights(path)
+    if family is not None:
+        return _layers(as_family(bare(file), family))
+    for kind in (_upscaler, _decoder, _video_model, _sparse_control, _motion_lora, _video_decoder):
+        found = kind(file)
+        if found is not None:
+            return found
+    return _layers(file)
+
+
+def _renaming(tensors: Callable[[str], dict[str, Tensor]]) -> Write:
+    return lambda out, spelling: write_weights(out, tensors(spelling), {"format": "pt"})
+
+
+def _as_it_is(file: WeightsFile) -> Write:
+    return lambda out, _spelling: write_weights(out, file.tensors, file.metadata)
+
+
+def _layers(file: WeightsFile) -> Inspected:
+    stack, source = stack_of(file)
+    return Inspected(
+        what="the stack of temporal layers",
+        report=report(stack, source),
+        spelling=source.spelling,
+        spellings=(NATIVE, *SPELLINGS),
+        write=lambda out, spelling: write(out, stack, spelling),
+    )
+
+
+def _video_model(file: WeightsFile) -> Inspected | None:
+    named = bare(file)
+    family = video_family(named)
+    if family is None:
+        return None
+    name, spelling = family.label
+    targets = {other.label[1]: other for other in VIDEO_MODELS if other.label[0] == name}
+    return Inspected(
+        what=f"the UNet of {name}",
+        report=report_model(video_model_of(file)),
+        spelling=spelling,
+        spellings=tuple(targets),
+        write=_renaming(lambda spelling: family.respelled(named.tensors, targets[spelling])),
+    )
+
+
+def _sparse_control(file: WeightsFile) -> Inspected | None:
+    named = bare(file)
+    if kind_of(named) is None:
+        return None
+    return Inspected(
+        what=f"the ControlNet of {SPARSE_CONTROL}",
+        report=open_sparse_control(file.path, nn).report,
+        spelling=sparse_control_spelling(named).name,
+        spellings=(ORIGINAL, DIFFUSERS),
+        write=_renaming(lambda spelling: respelled_sparse_control(named, spelling)),
+    )
+
+
+def _motion_lora(file: WeightsFile) -> Inspected | None:
+    if not is_temporal_lora(file.tensors):
+        return None
+    lora, model = changes_of(file)
+    spelling, spellings = lora_spellings(file.tensors)
+    ranks = sorted({len(factor) for key, factor in lora.factors.items() if key.endswith("lora_down.weight")})
+    lines = (
+        f"Motion LoRA ({spelling} file), {_millions(lora.factors.values())} weights, for {model}",
+        f"Changes: {len(lora.targets)} layers, rank {', '.join(map(str, ranks))}",
+        "Folder: models/motion_lora, for Load Motion LoRA",
+        f"Keys: {len(file.tensors) - len(lora.skipped)} used",
+    )
+    return Inspected(
+        what="the motion LoRA",
+        report="\n".join(lines),
+        spelling=spelling,
+        spellings=spellings,
+        write=_renaming(lambda spelling: respelled_lora(file, lora, spelling)),
+    )
+
+
+def _video_decoder(file: WeightsFile) -> Inspected | None:
+    decoder = video_decoder(file)
+    if decoder is None:
+        return None
+    spelling, _ = video_decoder_spelling(file)
+    weights = (*decoder.tensors.values(), *decoder.references.values())
+    used = len(weights) + (len(decoder.beside) if decoder.references else 0)
+    unused = len(file.tensors) - used
+    name = "ToonCrafter" if decoder.references else svd.NAME
+    licence = TOONCRAFTER_LICENCE if decoder.references else FACTS[svd.NAME].licence
+    lines = (
+        f"Temporal decoder of {name} ({spelling} file), {_millions(weights)} weights, for latents of SD 1.x and 2.x",
+        "Folder: models/temporal_decoders, for Load Temporal Decoder",
+        f"Licence: {licence}",
+        f"Keys: {used} used" + (f", {unused} beside them (not used)" if unused else ""),
+    )
+    return Inspected(
+        what=f"the autoencoder of {name}",
+        report="\n".join(lines),
+        spelling=spelling,
+        spellings=(ORIGINAL,) if decoder.references else (ORIGINAL, DIFFUSERS),
+        write=_renaming(lambda spelling: respelled_video_decoder(file, spelling)),
+    )
+
+
+def _decoder(file: WeightsFile) -> Inspected | None:
+    if file.metadata.get("format") != own_decoder.FORMAT:
+        return None
+    decoder = decoder_of(file)
+    kind = decoder.config.decoder.kind.upper()
+    lines = (
+        f"Video LDM decoder (native file), {_millions(decoder.parameters())} weights, for the {kind} autoencoder of "
+        f"{decoder.config.base}",
+        "Folder: models/temporal_decoders, for Load Temporal Decoder",
+        f"Keys: {len(file.tensors)} used",
+    )
+    return Inspected("the temporal decoder", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
+
+
+def _upscaler(file: WeightsFile) -> Inspected | None:
+    if not own_upscaler.recognise(file):
+        return None
+    upscaler = load_upscaler(file.path)
+    config = upscaler.config
+    lines = (
+        f"Video LDM upscaler (native file), {_millions(upscaler.parameters())} weights, frames {config.scale} times as large",
+        f"Clip: windows of {config.max_frames} frames in training, any length",
+        "Folder: models/video_upscalers, for Load Video Upscaler",
+        f"Keys: {len(file.tensors)} used",
+    )
+    return Inspected("the video upscaler", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
+
+
+def _millions(weights: Iterable[Tensor]) -> str:
+    return f"{sum(weight.numel() for weight in weights) / 1e6:.1f} M"

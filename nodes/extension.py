@@ -1,0 +1,58 @@
+"""What an artist sees: every node of the pack. Ids and input names are frozen, saved graphs depend on them."""
+
+from .decode import TemporalVAEDecode
+from .extend import ExtendVideo
+from .guide import VideoGuiderNode
+from .host import ComfyExtension, io
+from .host.files import register_folders
+from .image_motion import ImageMotion
+from .image_prompt import ImagePrompt
+from .interpolate import LatentInterpolate
+from .known import KnownFramesNode
+from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
+from .prompt import MotionPromptEncode
+from .prompt_schedule import PromptSchedule
+from .render import RenderVideo, VideoFromLatents
+from .sample import VideoKSampler
+from .sparse_control import LoadSparseControl
+from .train_decoder import TrainTemporalDecoder
+from .train_upscaler import TrainVideoUpscaler
+from .upscale import LoadVideoUpscaler, VideoUpscale
+from .upscale_x4 import VideoUpscaleDiffusion
+from .video_model import LoadVideoModel
+from .windows import VideoWindows
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadVideoModel,
+    LoadTemporalLayers,
+    LoadMotionLora,
+    LoadSparseControl,
+    LoadTemporalDecoder,
+    VideoWindows,
+    MotionPromptEncode,
+    PromptSchedule,
+    KnownFramesNode,
+    ImageMotion,
+    ImagePrompt,
+    VideoKSampler,
+    VideoGuiderNode,
+    LatentInterpolate,
+    ExtendVideo,
+    TemporalVAEDecode,
+    TrainTemporalDecoder,
+    LoadVideoUpscaler,
+    VideoUpscale,
+    VideoUpscaleDiffusion,
+    TrainVideoUpscaler,
+    RenderVideo,
+    VideoFromLatents,
+)
+
+
+class VideoLDM(ComfyExtension):
+    """The pack as the host sees it."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node, in menu order; the model folders exist from here on."""
+        register_folders()
+        return list(NODES)

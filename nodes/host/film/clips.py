@@ -1,0 +1,167 @@
+"""A clip as something that can be asked for its frames, again and again, without ever being held as a whole.
+
+Shapes: latents (f c h w), chunks of frames (n h w 3) float 0..1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ..sampling.clip import FPS_KEY
+from .decode import ends_for, stream_frames
+from .decode_memory import decode_needs
+from .given import exact, given_frames
+
+CPU = torch.device("cpu")
+
+
+class Needs(Protocol):
+    """Bytes that enlarging takes while frames pass through: main memory, and that of the device that computes."""
+
+    work: int
+    device: int
+
+
+class Upscaler(Protocol):
+    """What makes frames larger, `scale` times a side, on a device."""
+
+    scale: int
+    load_device: Any
+
+    def estimate(self, frames: int, height: int, width: int) -> Needs:
+        """Bytes for a clip of given frames."""
+
+    def stream(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Larger frames, each exactly once and in order."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames to come: `stream` makes them, the numbers are known before.
+
+    Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the least. `shrinks`:
+    where memory runs out, they are made with less of it.
+    """
+
+    stream: Callable[[], Iterator[Tensor]]
+    num_frames: int
+    width: int
+    height: int
+    fps: float
+    memory: Mapping[Any, float]
+    least: Mapping[Any, float]
+    shrinks: bool = False
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How many frames are decoded together, how many neighbours overlap, and images (k h w 3) of known frames."""
+
+    chunk_length: int = 16
+    overlap: int = 4
+    known_images: Tensor | None = None
+
+
+def clip_of(
+    samples: Mapping[str, Any] | None,
+    vae: Any,
+    images: Tensor | None,
+    upscaler: Upscaler | None,
+    fps: float,
+    decode: DecodeSettings,
+) -> Clip:
+    """The clip of a LATENT and its VAE, or of IMAGE frames; `fps` 0 stands for what the latent carries.
+
+    Raises InvalidInputError when there are neither or both, and when no frame rate is known.
+    """
+    if (samples is None) == (images is None):
+        given = "neither samples nor images is" if samples is None else "both samples and images are"
+        raise InvalidInputError(
+            f"Exactly one clip can be rendered, but {given} connected. Connect samples with a VAE, or images."
+        )
+    if images is not None:
+        clip = _clip_of_images(images, fps, decode)
+    else:
+        clip = clip_of_latents(samples, vae, fps, decode)
+    return clip if upscaler is None else _enlarged(clip, upscaler)
+
+
+def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: DecodeSettings) -> Clip:
+    """The clip that a VAE decodes; see `clip_of`."""
+    if vae is None:
+        raise InvalidInputError("Latents were given without a VAE; connect the VAE of the checkpoint.")
+    latents = samples["samples"]
+    if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
+        raise InvalidInputError(
+            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, {vae.latent_channels}, height, "
+            "width). Connect the VAE of the checkpoint that made the latent."
+        )
+    scale = vae.spacial_compression_decode()
+    num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
+    given = given_frames(samples, decode.known_images)
+    ends = ends_for(vae, latents, given)
+    needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap, at_once=ends is not None)
+    return Clip(
+        stream=lambda: exact(stream_frames(vae, latents, decode.chunk_length, decode.overlap, ends), given),
+        num_frames=num_frames,
+        width=width,
+        height=height,
+        fps=_frame_rate(samples, fps),
+        memory=Counter({vae.device: needs.memory}) + Counter({CPU: held(needs.together, width, height)}),
+        least={vae.device: needs.least},
+        shrinks=needs.shrinks,
+    )
+
+
+def held(num_frames: int, width: int, height: int) -> float:
+    """Bytes of frames on their way into a file: as float, as whole numbers, and inside the encoder."""
+    return 30.0 * num_frames * width * height
+
+
+def _clip_of_images(images: Tensor, fps: float, decode: DecodeSettings) -> Clip:
+    if decode.known_images is not None:
+        raise InvalidInputError(
+            "known_images are for a clip that is decoded, but images are connected, which are written as they are. Disconnect "
+            "known_images, or connect samples and a VAE in place of images."
+        )
+    num_frames, height, width = images.shape[:3]
+    return Clip(
+        stream=lambda: iter(images.split(decode.chunk_length)),
+        num_frames=num_frames,
+        width=width,
+        height=height,
+        fps=_frame_rate({}, fps),
+        memory={CPU: held(min(decode.chunk_length, num_frames), width, height)},
+        least={CPU: held(1, width, height)},
+    )
+
+
+def _enlarged(clip: Clip, upscaler: Upscaler) -> Clip:
+    width, height = clip.width * upscaler.scale, clip.height * upscaler.scale
+    needs = upscaler.estimate(clip.num_frames, clip.height, clip.width)
+    here = Counter({CPU: needs.work + held(1, width, height)}) + Counter({upscaler.load_device: needs.device})
+    return replace(
+        clip,
+        stream=lambda: upscaler.stream(clip.stream()),
+        width=width,
+        height=height,
+        memory=Counter(clip.memory) + here,
+        least=Counter(clip.least) | here,  # decoding and enlarging take turns
+    )
+
+
+def _frame_rate(samples: Mapping[str, Any], fps: float) -> float:
+    found = fps or samples.get(FPS_KEY, 0.0)
+    if not found > 0:
+        raise InvalidInputError(
+            "The clip carries no frame rate, as it was not made by Video KSampler or Latent Interpolate. Set fps to its "
+            "frames per second; 8 is usual for keyframes with temporal layers, 24 to 30 for film."
+        )
+    return float(found)

@@ -1,0 +1,81 @@
+"""ToonCrafter's decoder: that of Stable Video Diffusion, which also looks at the first and the last frame of the clip.
+
+Shapes: frames (f 3 h w) as the autoencoder takes and gives them; latents (f c h w); pictures (2 3 h w).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import comfy.ops
+from comfy.ldm.models.autoencoder import AutoencoderKL
+from comfy.ldm.modules.temporal_ae import VideoDecoder
+from torch import Tensor, nn
+
+from ....temporal.decoder.references import reference_layers
+from ....temporal.decoder.svd import VideoDecoderFile
+from ....temporal.errors import CheckpointFormatError
+from ....temporal.weights.files import assign_weights, listed
+
+
+class ReferenceAutoencoder(nn.Module):
+    """ToonCrafter's autoencoder: a KL encoder, the decoder of Stable Video Diffusion, and layers for two pictures."""
+
+    def __init__(self, file: VideoDecoderFile, sizes: dict[str, Any], dtype: Any) -> None:
+        super().__init__()
+        self.autoencoder = AutoencoderKL(ddconfig=sizes, embed_dim=file.latent_channels)
+        self.autoencoder.decoder = nn.Identity()
+        self.decoder = VideoDecoder(**sizes, video_kernel_size=[3, 1, 1], alpha=0.0)
+        self.references = reference_layers(file.references, comfy.ops.disable_weight_init)
+        missing = self.autoencoder.state_dict().keys() - file.beside.keys()
+        if missing or len(self.references) != len(file.shape.channel_mult) + 1:
+            raise CheckpointFormatError(
+                f"{file.name} looks like ToonCrafter, but lacks its encoder or a layer ({listed(missing) or 'attn_refinement'}); "
+                "use the whole checkpoint, or download it again."
+            )
+        parts = (
+            (self.autoencoder, file.beside),
+            (self.decoder, file.tensors),
+            (self.references, file.references),
+        )
+        for module, weights in parts:
+            assign_weights(module, weights, file.name, dtype)
+
+    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
+        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
+        return self.autoencoder.encode(pixels, **options)
+
+    def decode(self, latent: Tensor, pictures: Tensor | None = None, **_options: Any) -> Tensor:
+        """Frames of one whole clip; `pictures` are its first and last frame.
+
+        Without them it is an ordinary decoder, and the convolution before the decoder, which training with pictures
+        left out, is used.
+        """
+        if pictures is None:
+            return self.decoder(self.autoencoder.post_quant_conv(latent))
+        features = self._features(pictures)
+        with ExitStack() as hooks:
+            last = self.decoder.num_res_blocks
+            for level, (layer, feature) in enumerate(zip(self.references[:-1], features[:-1], strict=True)):
+                block = self.decoder.up[level].block[last]
+                handle = block.register_forward_hook(lambda _b, _a, out, n=layer, x=feature: n(out, x))
+                hooks.callback(handle.remove)
+            handle = self.decoder.conv_out.register_forward_pre_hook(
+                lambda _m, args: (self.references[-1](args[0], features[-1]), *args[1:])
+            )
+            hooks.callback(handle.remove)
+            return self.decoder(latent)
+
+    def _features(self, pictures: Tensor) -> list[Tensor]:
+        """What the encoder sees in the pictures at every level (2 c h w), and after its first convolution."""
+        encoder, seen = self.autoencoder.encoder, []
+        last = encoder.num_res_blocks - 1
+        places = [encoder.down[level].block[last] for level in range(encoder.num_resolutions)]
+        with ExitStack() as hooks:
+            for place in (encoder.conv_in, *places):
+                # activations are changed in place further on
+                handle = place.register_forward_hook(lambda _m, _a, out: seen.append(out.clone()))
+                hooks.callback(handle.remove)
+            encoder(pictures)
+        return [*seen[1:], seen[0]]

@@ -1,0 +1,1 @@
+"""Temporal layers in the host's image model."""

@@ -1,0 +1,132 @@
+"""Forward hooks that put temporal layers into the host's UNet for the length of one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor, nn
+
+from ....temporal.sampling.clip import Clip
+from ....temporal.stack.plan import Site
+from ....temporal.stack.stack import TemporalStack
+
+
+@contextmanager
+def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> Iterator[None]:
+    """Run the host's UNet with temporal layers at the places named by the stack's plan.
+
+    The hooks exist only inside the `with` statement: after success, an error or an interrupt the module
+    tree is the one it was. `clip` must have been through `stack.prepare`.
+    """
+    with ExitStack() as hooks:
+        for site in stack.sites:
+            insert = AROUND.get(site.kind, _insert_after)
+            insert(hooks, diffusion_model, stack, site, clip)
+        yield
+
+
+def removed_at_exit(
+    hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., Tensor | None]
+) -> None:
+    """Register a forward hook on the submodule at `path`, to be removed when `hooks` closes."""
+    handle = module.get_submodule(path).register_forward_hook(hook, with_kwargs=True)
+    hooks.callback(handle.remove)
+
+
+def _before(hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., tuple | None]) -> None:
+    """The same for a hook that sees, and may change, what goes into the submodule."""
+    hooks.callback(module.get_submodule(path).register_forward_pre_hook(hook).remove)
+
+
+def _insert_after(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip) -> None:
+    def after_res_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack(site, output, clip, emb=kwargs.get("emb", args[1] if len(args) > 1 else None))
+
+    def after_transformer_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack(site, output, clip, context=kwargs.get("context", args[1] if len(args) > 1 else None))
+
+    def after_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack(site, output, clip)
+
+    def after_norm(norm: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack.norm(site, norm.forward, args[0], output, clip)
+
+    def after_projection(_linear: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack.keys(site, output, clip)
+
+    hook = {
+        "conv": after_res_block,
+        "transformer": after_transformer_block,
+        "norm": after_norm,
+        "keys": after_projection,
+    }.get(site.kind, after_block)
+    removed_at_exit(hooks, unet, site.path, hook)
+
+
+def _insert_before_feed_forward(
+    hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
+) -> None:
+    """What a transformer block adds its feed-forward to never leaves it, so the feed-forward carries the change."""
+    changes: list[Tensor] = []
+
+    def before_norm(_norm: nn.Module, args: tuple) -> tuple:
+        tokens = stack(site, args[0], clip)
+        changes.append(tokens - args[0])
+        return (tokens, *args[1:])
+
+    def after_feed_forward(_ff: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return output + changes.pop()
+
+    _before(hooks, unet, f"{site.path}.norm3", before_norm)
+    removed_at_exit(hooks, unet, f"{site.path}.ff", after_feed_forward)
+
+
+def _insert_before_level(
+    hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
+) -> None:
+    def before_res_block(_block: nn.Module, args: tuple) -> tuple:
+        hidden, emb, *others = args
+        return (stack(site, hidden, clip, emb=emb), emb, *others)
+
+    _before(hooks, unet, site.path, before_res_block)
+
+
+def _insert_after_level(
+    hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
+) -> None:
+    """The last module of a level need not be given the time embedding; the first of its block is a ResBlock, which is."""
+    embeddings: list[Tensor] = []
+
+    def before_res_block(_block: nn.Module, args: tuple) -> None:
+        embeddings.append(args[1])
+
+    def after_level(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        return stack(site, output, clip, emb=embeddings.pop())
+
+    _before(hooks, unet, f"{site.path.rpartition('.')[0]}.0", before_res_block)
+    removed_at_exit(hooks, unet, site.path, after_level)
+
+
+def _insert_in_attention(
+    hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
+) -> None:
+    """Between the queries of an attention and its last projection, which sees the text and the picture as one."""
+    queries: list[Tensor] = []
+
+    def after_queries(_linear: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> None:
+        queries.append(output)
+
+    def before_projection(_out: nn.Module, args: tuple) -> tuple:
+        return (stack.picture_prompt(site, args[0], queries.pop(), clip), *args[1:])
+
+    removed_at_exit(hooks, unet, f"{site.path}.to_q", after_queries)
+    _before(hooks, unet, f"{site.path}.to_out", before_projection)
+
+
+AROUND = {
+    "picture": _insert_in_attention,
+    "inside": _insert_before_feed_forward,
+    "level_in": _insert_before_level,
+    "level_out": _insert_after_level,
+}

@@ -1,0 +1,294 @@
+"""Temporal layers in a MODEL: an additional model of its patcher plus wrappers, nothing in the host's module tree.
+
+The stack lives in a ModelPatcher of its own, so that the host loads, counts and offloads its weights; hooks put it
+into the UNet for the length of one APPLY_MODEL call and take it out again, whatever happens.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from comfy.patcher_extension import WrappersMP
+from einops import rearrange
+from torch import Tensor
+
+from ....temporal.errors import IncompatibleModelError, InvalidInputError
+from ....temporal.formats import trained_frames
+from ....temporal.sampling.affinity import Motion
+from ....temporal.sampling.clip import Clip
+from ....temporal.sampling.known_channels import Condition, known_channels, nothing_known
+from ....temporal.stack.stack import NEEDS_IMAGE, NEEDS_PICTURE, StackConfig, TemporalStack
+from .hooks import inserted
+from .shapes import base_name, unet_shape
+
+KEY = "video_ldm"
+CLIP_KEY = "video_ldm.clip"
+MOTION_KEY = "video_ldm.image_motion"
+TEXT_COND = "video_ldm_text"
+KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sampler's scale, and the mask
+IMAGE_COND = (
+    "video_ldm_image"  # per frame (f c+1 h w): latent of the image it is made from; how alike they are
+)
+PICTURE_COND = "video_ldm_picture"  # what an image encoder says of every patch of a picture (1 p g)
+# Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
+# benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
+ACTIVATION_FACTOR = 1.1
+LONGER_CLIPS = REFUSE, SQUEEZE, CONVOLVE = ("refuse", "squeeze", "convolve")
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """How one file of temporal layers is used: strength (1 as trained), alpha overrides by section, part of the sampling.
+
+    `longer_clips`: what becomes of clips with more frames than the layers were trained for, one of `LONGER_CLIPS`.
+    """
+
+    strength: float = 1.0
+    alphas: Mapping[str, float] = field(default_factory=dict)
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    longer_clips: str = REFUSE
+
+    def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
+        """Positions of the frames (f,); None: counted."""
+        if self.longer_clips != SQUEEZE or not max_frames or num_frames <= max_frames:
+            return None
+        return torch.linspace(0, max_frames - 1, num_frames)
+
+    def acts_at(self, sigma: float, model_sampling: Any) -> bool:
+        """Whether the layers take part at a noise level."""
+        start = model_sampling.percent_to_sigma(self.start_percent)
+        return model_sampling.percent_to_sigma(self.end_percent) <= sigma <= start
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """What a sampler says of the clip it makes: frames per second."""
+
+    fps: float = 8.0
+
+
+def add_temporal_layers(model: Any, stack_patcher: Any, settings: LayerSettings) -> Any:
+    """Clone of a MODEL with one more stack of temporal layers.
+
+    Raises IncompatibleModelError when the layers were made for another UNet or the MODEL is compiled.
+    """
+    check_base(model, stack_patcher.model.config)
+    refuse_compiled(model)
+    patched = model.clone()
+    patched.set_additional_models(KEY, [*patched.get_additional_models_with_key(KEY), stack_patcher.clone()])
+    patched.set_attachments(KEY, (*(patched.get_attachment(KEY) or ()), settings))
+    if not model.get_additional_models_with_key(KEY):
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, check_before_sampling)
+        patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, count_activations)
+        patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_temporal_layers)
+        factor = patched.get_model_object("memory_usage_factor")
+        patched.add_object_patch("memory_usage_factor", factor * ACTIVATION_FACTOR)
+    return patched
+
+
+def set_clip(model: Any, settings: ClipSettings) -> Any:
+    """Clone of a MODEL that makes clips with these settings."""
+    patched = model.clone()
+    patched.set_attachments(CLIP_KEY, settings)
+    return patched
+
+
+def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
+    """The stacks inside a MODEL with their settings, in the order they were added."""
+    patchers = model.get_additional_models_with_key(KEY)
+    return [
+        (patcher.model, settings)
+        for patcher, settings in zip(patchers, model.get_attachment(KEY) or (), strict=True)
+    ]
+
+
+def condition_of(model: Any) -> Condition | None:
+    """How known frames enter an image model that takes in more than the noisy latent; None: they do not."""
+    config = model.model.model_config.unet_config
+    if config["in_channels"] == config["out_channels"]:  # layers of such a model that were put on another one
+        return None
+    conditions = (stack.config.condition for stack, _ in stacks_of(model))
+    return next(filter(None, conditions), None)
+
+
+def layers_know_frames(model: Any) -> bool:
+    """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with them."""
+    return condition_of(model) is not None or any(stack.config.known_frames for stack, _ in stacks_of(model))
+
+
+def animates_image(model: Any) -> bool:
+    """Whether a MODEL has motion modules that animate a given image."""
+    return any(stack.config.image for stack, _ in stacks_of(model))
+
+
+def reads_affinities(model: Any) -> bool:
+    """Whether a MODEL has motion modules that are told how alike each frame is to the image."""
+    return any(stack.config.image == "affinity" for stack, _ in stacks_of(model))
+
+
+def set_image_motion(model: Any, motion: Motion) -> Any:
+    """Clone of a MODEL that moves a given image so far. Raises IncompatibleModelError when it animates none."""
+    if not animates_image(model):
+        raise IncompatibleModelError(
+            "The MODEL has no layers that animate an image. Put Load Temporal Layers with PIA or AnimateLCM-I2V before this "
+            "node, or leave it out."
+        )
+    patched = model.clone()
+    patched.set_attachments(MOTION_KEY, motion)
+    return patched
+
+
+def image_motion(model: Any) -> Motion:
+    """How far a MODEL moves the image that it animates."""
+    return model.get_attachment(MOTION_KEY) or Motion()
+
+
+def check_base(model: Any, config: StackConfig) -> None:
+    """Refuse temporal layers that were made for another UNet than the MODEL's."""
+    shape = unet_shape(model)
+    if shape != config.unet:
+        raise IncompatibleModelError(
+            f"These temporal layers were made for {config.base} ({_describe(config.unet)}), the image model is "
+            f"{base_name(shape)} ({_describe(shape)}). Load a {config.base} checkpoint, or temporal layers made for "
+            f"{base_name(shape)}."
+        )
+
+
+def _describe(shape: Any) -> str:
+    return f"{shape.model_channels} channels x {shape.channel_mult}, text width {shape.context_dim}"
+
+
+def refuse_compiled(model: Any) -> None:
+    """Refuse a MODEL under torch.compile, which would keep the hooks of its first call for ever."""
+    if model.get_wrappers(WrappersMP.APPLY_MODEL, "torch.compile"):
+        raise IncompatibleModelError(
+            "The MODEL is compiled (TorchCompileModel) and temporal layers enter the image model while it runs, which "
+            "compiled code does not see. Remove or bypass the compile node."
+        )
+
+
+def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """OUTER_SAMPLE wrapper: refuse what cannot work before anything is loaded."""
+    model = executor.class_obj.model_patcher
+    refuse_compiled(model)
+    channels = model.get_model_object("latent_format").latent_channels
+    if noise.ndim != 4 or noise.shape[1] != channels:
+        raise InvalidInputError(
+            f"The latent has shape {tuple(noise.shape)}; the image model needs (frames, {channels}, height, width). "
+            "Use Empty Latent Image, or encode with this checkpoint's VAE."
+        )
+    check_image(model, executor.class_obj.conds)
+    window = getattr(model.model_options.get("context_handler"), "context_length", None)
+    frames = noise.shape[0] if window is None else min(noise.shape[0], window)
+    conds = itertools.chain.from_iterable(executor.class_obj.conds.values())
+    if condition_of(model) == "nearest" and not all(KNOWN_COND in cond["model_conds"] for cond in conds):
+        raise InvalidInputError(
+            "This model fills in between given frames, but none were given. Put Known Frames before the sampler, with "
+            "pattern every N."
+        )
+    for stack, settings in stacks_of(model):
+        if 0 < stack.config.max_frames < frames and settings.longer_clips == REFUSE:
+            raise InvalidInputError(
+                f"The clip has {frames} frames; these temporal layers were made for at most "
+                f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "
+                "add Video Windows to the model, or set longer_clips of Load Temporal Layers to squeeze or convolve."
+            )
+    return executor(noise, *args, **kwargs)
+
+
+def check_image(model: Any, conds: Mapping[str, Any]) -> None:
+    """Refuse layers that animate an image when none of the guider's conditions has it, or a picture when one has not."""
+    given = any(IMAGE_COND in cond.get("model_conds", {}) for group in conds.values() for cond in group or ())
+    for stack, _ in stacks_of(model):
+        if stack.config.image and not given:
+            raise IncompatibleModelError(NEEDS_IMAGE.format(family=stack.config.family))
+        if stack.config.shows_picture:
+            _check_picture(
+                stack, [cond.get("model_conds", {}) for group in conds.values() for cond in group or ()]
+            )
+
+
+def _check_picture(stack: TemporalStack, conds: list[Mapping[str, Any]]) -> None:
+    """Refuse conditions of which one lacks the picture, or has it from an image encoder of another size."""
+    if not all(PICTURE_COND in cond for cond in conds):
+        raise IncompatibleModelError(NEEDS_PICTURE.format(family=stack.config.family))
+    expected = stack.config.lvdm.picture.features
+    given = next((size for cond in conds if (size := cond[PICTURE_COND].cond.shape[-1]) != expected), None)
+    if given is not None:
+        raise IncompatibleModelError(
+            f"The image encoder of Image Prompt gives {given} numbers for a patch, but {stack.config.family} reads {expected}. Load "
+            "CLIP ViT-H/14 (laion2B) with Load CLIP Vision."
+        )
+
+
+def count_activations(
+    executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """PREPARE_SAMPLING wrapper: let the host's first estimate, made before our factor is patched in, count our part."""
+    wanted = model.get_model_object("memory_usage_factor") / model.model.memory_usage_factor
+    scaled = [round(noise_shape[0] * wanted), *noise_shape[1:]]
+    return executor(model, scaled, conds, *args, **kwargs)
+
+
+def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """APPLY_MODEL wrapper: one call of the UNet with every stack of the MODEL inside.
+
+    x ((b f) c h w): b chunks (uncond, cond...) of one clip each, frames fastest.
+    """
+    base_model = executor.class_obj
+    model = base_model.current_patcher
+    dtype = base_model.manual_cast_dtype or base_model.get_dtype()
+    text, known, image, picture = (
+        kwargs.pop(key, None) for key in (TEXT_COND, KNOWN_COND, IMAGE_COND, PICTURE_COND)
+    )
+    options = kwargs.get("transformer_options", args[3] if len(args) > 3 else {})
+    context = kwargs.get("c_crossattn", args[1] if len(args) > 1 else None)
+    num_frames = x.shape[0] // len(options.get("cond_or_uncond", [0]))
+    like = torch.empty(0, dtype=dtype, device=x.device)
+    condition = condition_of(model)
+    if condition is not None:  # in the place of what the host found
+        args = (_channels(condition, known, x), *args[1:])
+    base_clip = Clip(
+        num_frames=num_frames,
+        fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
+        text=None if text is None else text[::num_frames].to(like),
+        texts_differ=text is None and _texts_differ(context, num_frames),
+        image=None if image is None else image.to(like),
+        picture=None if picture is None else picture[::num_frames].to(like),
+        frame_weight=image_motion(model).frame_weight,
+    )
+    with ExitStack() as hooks:
+        for stack, settings in stacks_of(model):
+            if not settings.acts_at(t.max().item(), base_model.model_sampling):
+                continue
+            clip = replace(
+                base_clip,
+                strength=settings.strength,
+                alphas=settings.alphas,
+                positions=settings.positions(num_frames, stack.config.max_frames),
+                window=(trained_frames(stack) or None) if settings.longer_clips == CONVOLVE else None,
+            )
+            if known is not None and stack.config.known_frames:
+                latents = known.to(like)
+                clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
+            hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
+        return executor(x, t, *args, **kwargs)
+
+
+def _texts_differ(context: Tensor | None, num_frames: int) -> bool:
+    """Whether the text ((b f) m e) changes inside a clip: asked once per call, so that layers need not."""
+    if context is None:
+        return False
+    clips = rearrange(context, "(b f) m e -> b f m e", f=num_frames)
+    return not torch.equal(clips, clips[:, :1].expand_as(clips))
+
+
+def _channels(condition: Condition, known: Tensor | None, x: Tensor) -> Tensor:
+    """Further input channels of the image model, from the known frames of this call if there are any."""
+    return nothing_known(condition, x) if known is None else known_channels(condition, known.to(x))

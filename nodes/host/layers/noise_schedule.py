@@ -1,0 +1,49 @@
+"""The noise schedule on a MODEL: the one that temporal layers were trained with, or one an artist prefers."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+from comfy.model_sampling import ModelSamplingDiscrete
+
+from ....temporal.formats import Schedule
+
+logger = logging.getLogger(__name__)
+
+AUTO, CHECKPOINT = "auto", "checkpoint"
+CHOICES = {
+    "linear": Schedule("linear"),
+    "sqrt_linear": Schedule("sqrt_linear"),
+    "lcm_linear": Schedule("linear", lcm_steps=100),
+    "lcm_sqrt_linear": Schedule("sqrt_linear", lcm_steps=100),
+}
+NAMES = (AUTO, CHECKPOINT, *CHOICES)
+
+
+def with_schedule(model: Any, choice: str, trained: Schedule | None) -> Any:
+    """The MODEL with the chosen schedule: "auto" is the layers' own, "checkpoint" changes nothing.
+
+    What the model predicts (noise, v) stays as it is, except that an lcm schedule also sets consistency sampling.
+    """
+    schedule = trained if choice == AUTO else CHOICES.get(choice)
+    if schedule is None:
+        return model
+    current = model.get_model_object("model_sampling")
+    if not isinstance(current, ModelSamplingDiscrete):
+        logger.warning("The image model has continuous noise levels, so its schedule stays as it is.")
+        return model
+    settings = {"beta_schedule": schedule.betas, "linear_start": schedule.start, "linear_end": schedule.end}
+    kind = type(current) if schedule.lcm_steps is None else _consistency(schedule.lcm_steps)
+    patched = model.clone()
+    sampling = kind(SimpleNamespace(sampling_settings={**settings, "zsnr": current.zsnr}))
+    patched.add_object_patch("model_sampling", sampling)
+    return patched
+
+
+def _consistency(steps: int) -> type:
+    """The host's sampling for latent consistency models, distilled from so many steps."""
+    from comfy_extras.nodes_model_advanced import LCM, ModelSamplingDiscreteDistilled
+
+    return type("ConsistencySampling", (ModelSamplingDiscreteDistilled, LCM), {"original_timesteps": steps})

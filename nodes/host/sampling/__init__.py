@@ -1,0 +1,1 @@
+"""A clip through the host's samplers."""

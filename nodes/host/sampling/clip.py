@@ -1,0 +1,120 @@
+"""Sampling of a clip with the host's samplers, schedulers, previews and interrupts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.noise import correlated_noise
+from ..layers.insertion import ClipSettings, set_clip
+from ..progress import SamplingProgress
+from .guider import VideoGuider
+from .known import known_of
+from .prompts import MotionPrompt, with_motion
+
+FPS_KEY = "video_ldm_fps"
+SAMPLERS = comfy.samplers.KSampler.SAMPLERS
+SCHEDULERS = comfy.samplers.KSampler.SCHEDULERS
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """What an artist sets on the Video KSampler."""
+
+    seed: int
+    steps: int
+    cfg: float
+    sampler_name: str
+    scheduler: str
+    fps: float
+    cfg_last_frame: float = 0.0
+    denoise: float = 1.0
+    noise_type: str = "independent"
+    noise_correlation: float = 0.5
+    context_guidance: float = 1.0
+
+
+def sample_clip(
+    model: Any,
+    positive: list,
+    negative: list,
+    latent: dict,
+    settings: SamplerSettings,
+    motion: MotionPrompt | None,
+    progress: SamplingProgress | None = None,
+    part: int = 0,
+) -> dict:
+    """Denoise one clip, number `part` of those that a node makes; LATENT in, LATENT out with its frame rate.
+
+    latent["samples"] (f c h w). With no temporal layers, independent noise and one cfg it is the host's KSampler.
+    """
+    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    latent = {**latent, "samples": samples}
+    scales = (settings.cfg, settings.cfg_last_frame or settings.cfg, settings.context_guidance)
+    guider = make_guider(model, positive, negative, scales, settings.fps, latent, motion)
+    model = guider.model_patcher
+    ksampler = comfy.samplers.KSampler(
+        model,
+        steps=settings.steps,
+        device=model.load_device,
+        sampler=settings.sampler_name,
+        scheduler=settings.scheduler,
+        denoise=settings.denoise,
+        model_options=model.model_options,
+    )
+    denoised = guider.sample(
+        clip_noise(samples, latent.get("batch_index"), settings),
+        samples,
+        comfy.samplers.sampler_object(settings.sampler_name),
+        ksampler.sigmas,
+        denoise_mask=latent.get("noise_mask"),
+        callback=(progress or SamplingProgress()).callback(model, settings.fps, part),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=settings.seed,
+    )
+    device = comfy.model_management.intermediate_device()
+    return {**latent, "samples": denoised.to(device), FPS_KEY: settings.fps}
+
+
+def make_guider(
+    model: Any,
+    positive: list,
+    negative: list,
+    scales: tuple[float, float, float],
+    fps: float,
+    latent: Mapping[str, Any] | None,
+    motion: MotionPrompt | None,
+) -> VideoGuider:
+    """Guider of one clip. `scales`: of the prompt at the first and last frame, of the known frames in `latent`."""
+    guider = VideoGuider(set_clip(model, ClipSettings(fps=fps)), fps)
+    if motion is not None:
+        positive, negative = with_motion(positive, motion.positive), with_motion(negative, motion.negative)
+    guider.set_scales(*scales)
+    guider.set_clip(positive, negative, known_of(latent))
+    return guider
+
+
+def frame_rate(latent: Mapping[str, Any], otherwise: float) -> float:
+    """Frames per second that a LATENT carries, or another number when it carries none. Raises InvalidInputError for 0."""
+    fps = float(latent.get(FPS_KEY, otherwise))
+    if not fps > 0:
+        raise InvalidInputError(f"A frame rate must be above 0 frames per second, but fps is {fps}.")
+    return fps
+
+
+def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: SamplerSettings) -> Tensor:
+    """Initial noise (f c h w); independent noise is the host's own, so that seeds mean what they mean there."""
+    if settings.noise_type == "independent":
+        return comfy.sample.prepare_noise(samples, settings.seed, batch_index)
+    noise = correlated_noise(
+        tuple(samples.shape), settings.seed, settings.noise_type, settings.noise_correlation
+    )
+    return noise.to(samples.dtype)

@@ -1,0 +1,216 @@
+"""A clip of any length by prediction: each segment continues the last frames of the one before (paper, section 3.2).
+
+Shapes: f frames, n frames of context, c h w a latent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import torch
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.rollout import Rollout, digest
+from ..progress import SamplingProgress
+from .clip import FPS_KEY, SamplerSettings, frame_rate, sample_clip
+from .controls import FrameControls
+from .interpolate import VideoModel
+from .known import with_frames
+from .prompts import at_frames
+
+SEEDS = 2**64
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What an artist sets on Extend Video, beside the sampler."""
+
+    segments: int
+    segment_length: int
+    context_frames: int
+    seeds: tuple[int, ...]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment to make: number from 1, fingerprint of all it depends on, its prompt, its frames of a clip of `num_frames`.
+
+    `former`: the fingerprint as it was before it held the contents of files of weights.
+    """
+
+    number: int
+    key: str
+    former: str
+    positive: list
+    frames: range
+    num_frames: int
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds of a text such as "1, 2, 3". Raises InvalidInputError for anything but different whole numbers from 0."""
+    try:
+        seeds = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        seeds = (-1,)
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise InvalidInputError(
+            f"The seeds are {text!r}; write different whole numbers from 0 with commas between, one for each clip to make."
+        )
+    return seeds
+
+
+def output_folder(name: str) -> Path:
+    """Where segments go: a folder below the host's output, or a full path."""
+    return Path(folder_paths.get_output_directory()) / name.strip()
+
+
+def segment_prompts(clip: Any, positive: list, text: str, segments: int) -> list[list]:
+    """CONDITIONING of each segment: lines of a text, each encoded once; an empty line or none keeps the one before.
+
+    Raises InvalidInputError for text without a text encoder, and more lines than segments.
+    """
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if any(lines) and clip is None:
+        raise InvalidInputError("Extend Video was given prompts but no CLIP to encode them; connect one.")
+    if len(lines) > segments:
+        raise InvalidInputError(
+            f"There are {len(lines)} lines of prompts for {segments} segments; give one line for each, or more segments."
+        )
+    encoded = {
+        line: clip.encode_from_tokens_scheduled(clip.tokenize(line)) for line in set(filter(None, lines))
+    }
+    prompts, current = [], positive
+    for number in range(segments):
+        current = encoded.get(lines[number], current) if number < len(lines) else current
+        prompts.append(current)
+    return prompts
+
+
+def extend(
+    latent: Mapping[str, Any],
+    choice: Extension,
+    video: VideoModel,
+    sampler: SamplerSettings,
+    prompts: Sequence[list],
+    origin: str,
+    weights: str = "",
+) -> list[dict[str, Any]]:
+    """LATENTs of the clip (f c h w) gone on by segments, one for each seed; finished segments are taken from disk.
+
+    `origin` says where model and prompts came from, `weights` what is in their files: a segment made another way is made
+    anew.
+    """
+    start = latent["samples"].float().cpu()  # where finished segments are; --gpu-only keeps latents elsewhere
+    if not len(start):
+        raise InvalidInputError(
+            "The clip has no frame to go on from; give one frame at least, such as a picture's latent."
+        )
+    if choice.segment_length <= choice.context_frames:
+        raise InvalidInputError(
+            f"A segment of {choice.segment_length} frames that continues {choice.context_frames} has no new frames; make it "
+            "longer or use fewer frames of context."
+        )
+    sampler = replace(sampler, fps=frame_rate(latent, sampler.fps))
+    clips, count = [], len(prompts)
+    frames = _frames(len(start), choice, count)
+    progress = SamplingProgress(len(choice.seeds) * count, partial(_part_name, choice.seeds, count))
+    for number, seed in enumerate(choice.seeds):
+        rollout = Rollout(choice.folder / f"seed_{seed}")
+        own = replace(sampler, seed=seed)
+        former = _fingerprint(start, choice, video, own, origin)
+        base = digest(former, weights) if weights else former
+        segments = _segments(base, former, prompts, video.negative, frames)
+        _predict(rollout, start, choice, segments, video, own, progress, number * count)
+        clip = rollout.join(start, [(segment.number, segment.key) for segment in segments])
+        clips.append({"samples": clip, FPS_KEY: sampler.fps})
+    return clips
+
+
+def _fingerprint(
+    start: Tensor, choice: Extension, video: VideoModel, sampler: SamplerSettings, origin: str
+) -> str:
+    """Of all that every segment depends on, without how many there are and where they lie."""
+    settings = {**asdict(sampler), "length": choice.segment_length, "context": choice.context_frames}
+    texts = [tensor for tensor, _ in video.negative]
+    if video.motion is not None:
+        texts += [video.motion.positive, video.motion.negative]
+    return digest(json.dumps(settings, sort_keys=True), origin, start, *texts)
+
+
+def _frames(start: int, choice: Extension, segments: int) -> list[range]:
+    """Frames of the clip that each segment samples, those that it goes on from included."""
+    frames, end = [], start
+    for _ in range(segments):
+        first = max(0, end - choice.context_frames)
+        frames.append(range(first, first + choice.segment_length))
+        end = frames[-1].stop
+    return frames
+
+
+def _segments(
+    base: str, former: str, prompts: Sequence[list], negative: list, frames: Sequence[range]
+) -> list[Segment]:
+    """Each segment's fingerprint holds those before it, so that a changed prompt makes only what comes after anew."""
+    segments: list[Segment] = []
+    num_frames = frames[-1].stop
+    for number, (positive, own) in enumerate(zip(prompts, frames, strict=True), start=1):
+        hints = FrameControls(own, num_frames).seen([*positive, *negative])
+        parts = [*(tensor for tensor, _ in positive), *map(json.dumps, hints)]
+        base, former = digest(base, *parts), digest(former, *parts)
+        segments.append(Segment(number, base, former, positive, own, num_frames))
+    return segments
+
+
+def _predict(
+    rollout: Rollout,
+    start: Tensor,
+    choice: Extension,
+    segments: Sequence[Segment],
+    video: VideoModel,
+    sampler: SamplerSettings,
+    progress: SamplingProgress,
+    done: int,
+) -> None:
+    """Make and write the segments that are not on disk; only frames of context stay in memory."""
+    context = start[-choice.context_frames :]
+    for segment in segments:
+        new = rollout.load(segment.number, segment.key, segment.former)
+        if new is None:
+            new = _continue(context, segment, video, sampler, progress, done)
+            rollout.save(segment.number, segment.key, new)
+        context = torch.cat([context, new])[-choice.context_frames :]
+
+
+def _continue(
+    context: Tensor,
+    segment: Segment,
+    video: VideoModel,
+    sampler: SamplerSettings,
+    progress: SamplingProgress,
+    done: int,
+) -> Tensor:
+    """New frames (f-n c h w) after the context (n c h w), which is the first of the segment's f frames of the clip."""
+    places = tuple((frame, frame) for frame in range(len(context)))
+    window = with_frames(
+        {"samples": context.new_zeros(len(segment.frames), *context.shape[1:])}, context, places
+    )
+    sampler = replace(sampler, seed=(sampler.seed + segment.number * 2**32) % SEEDS)
+    controls = FrameControls(segment.frames, segment.num_frames)
+    prompts = [at_frames(conds, segment.frames, controls) for conds in (segment.positive, video.negative)]
+    part = done + segment.number - 1
+    made = sample_clip(video.model, *prompts, window, sampler, video.motion, progress, part)["samples"]
+    return made[len(context) :].float().cpu()
+
+
+def _part_name(seeds: Sequence[int], segments: int, part: int) -> str:
+    """What the node says it is making."""
+    name = f"segment {part % segments + 1} of {segments}"
+    return name if len(seeds) == 1 else f"{name}, seed {seeds[part // segments]}"

@@ -1,0 +1,150 @@
+"""Guidance of a clip: the host's CFG guider with a scale per frame, known frames and guidance towards them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import comfy.samplers
+import latent_preview
+import torch
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.guidance import with_context
+from ..layers.insertion import animates_image, condition_of, image_motion, layers_know_frames
+from ..progress import SamplingProgress
+from .known import KnownFrames, with_known, without_known
+
+
+class VideoGuider(comfy.samplers.CFGGuider):
+    """Classifier-free guidance whose scale may differ between frames; with one scale it is the host's own guider.
+
+    Known frames go through the temporal layers where these were trained on them or animate an image; others get them pinned.
+    Either way the finished clip holds the given latents exactly, unless the image is to be drawn anew in another style.
+    """
+
+    def __init__(self, model: Any, fps: float):
+        super().__init__(model)
+        self.fps = fps
+        self.last_cfg = self.cfg
+        self.context_scale = 1.0
+        self.known: KnownFrames | None = None
+        self.learned = False
+        self.pasted = True
+
+    def set_scales(self, cfg: float, last_cfg: float | None = None, context: float = 1.0) -> None:
+        """Scale of the prompt from the first to the last frame, linear in between, and of the known frames (1 = off)."""
+        self.set_cfg(cfg)
+        self.last_cfg = cfg if last_cfg is None else last_cfg
+        self.context_scale = context
+
+    def set_clip(self, positive: list, negative: list, known: KnownFrames | None) -> None:
+        """What is seen, what is not, and the frames that are given."""
+        self.known = known
+        model, animates = self.model_patcher, animates_image(self.model_patcher)
+        self.learned = known is not None and (animates or layers_know_frames(model))
+        if not self.learned:
+            if known is not None and self.context_scale != 1.0:
+                raise InvalidInputError(
+                    f"context_guidance is {self.context_scale:g}, but this MODEL has no temporal layers that were trained on known "
+                    "frames, so there is nothing to guide towards. Set it to 1, or load layers that were."
+                )
+            self.set_conds(positive, negative)
+            return
+        if condition_of(model) == "nearest":
+            if self.context_scale != 1.0:
+                raise InvalidInputError(
+                    "This model fills in between given frames and was never trained without them, so there is nothing to guide "
+                    "away from. Set context_guidance to 1."
+                )
+            known = known.spread()
+        motion = image_motion(model)
+        self.pasted = not animates or motion.keeps_image
+        given = partial(
+            with_known, known=known, latent_format=model.get_model_object("latent_format"), motion=motion
+        )
+        if self.context_scale == 1.0:
+            self.set_conds(given(positive), given(negative))
+            return
+        self.inner_set_conds(
+            {
+                "positive": given(positive),
+                "negative": without_known(negative, known),
+                "text": without_known(positive, known),
+            }
+        )
+
+    def sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        """As the host's; the given frames are in what comes out, unless it is still noisy."""
+        callback = kwargs.get("callback")
+        if getattr(callback, "__module__", None) == latent_preview.__name__:
+            progress = SamplingProgress()
+            kwargs["callback"] = progress.beside(callback, self.model_patcher, self.fps)
+        if self.known is None:
+            return super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+        if self.known.latents.shape != latent_image.shape:
+            raise InvalidInputError(
+                f"The known frames belong to a clip of shape {tuple(self.known.latents.shape)}, but one of shape "
+                f"{tuple(latent_image.shape)} is sampled. Connect the output of Known Frames to both."
+            )
+        noisy_rest = self.learned and not noise.any()  # of an earlier part of the schedule
+        latent_image = latent_image if noisy_rest else self.known.paste(latent_image)
+        denoise_mask = self.known.free(denoise_mask) if self.learned else self.known.pin(denoise_mask)
+        made = super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+        finished = len(sigmas) == 0 or sigmas[-1] == 0
+        return self.known.paste(made) if finished and self.pasted else made
+
+    def predict_noise(
+        self, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed: int | None = None
+    ):
+        """Denoised frames (f c h w) under the guidance, from one batched evaluation."""
+        options = model_options or {}
+        text = self.conds.get("text")
+        if text is None and self.last_cfg == self.cfg:
+            return super().predict_noise(x, timestep, options, seed)
+        conds = [self.conds.get("positive"), self.conds.get("negative")]
+        scales = self._scales(x)
+        outputs = _evaluate(self.inner_model, conds if text is None else [*conds, text], x, timestep, options)
+        if text is not None:
+            positive, negative, text_only = outputs
+            outputs = list(with_context(positive, text_only, negative, self.context_scale))
+        for edit in options.get("sampler_pre_cfg_function", []):
+            outputs = edit(
+                {
+                    "conds": conds,
+                    "conds_out": outputs,
+                    "cond_scale": scales,
+                    "timestep": timestep,
+                    "sigma": timestep,
+                    "input": x,
+                    "model": self.inner_model,
+                    "model_options": options,
+                }
+            )
+        return comfy.samplers.cfg_function(
+            self.inner_model, *outputs[:2], scales, x, timestep, options, cond=conds[0], uncond=conds[1]
+        )
+
+    def _scales(self, x: Tensor) -> float | Tensor:
+        if self.last_cfg == self.cfg:
+            return self.cfg
+        return torch.linspace(self.cfg, self.last_cfg, len(x)).reshape(-1, 1, 1, 1).to(x)
+
+
+def _evaluate(model: Any, conds: list, x: Tensor, timestep: Tensor, options: dict) -> list[Tensor]:
+    replacement = options.get("sampler_calc_cond_batch_function")
+    if replacement is None:
+        return comfy.samplers.calc_cond_batch(model, conds, x, timestep, options)
+    return replacement(
+        {"conds": conds, "input": x, "sigma": timestep, "model": model, "model_options": options}
+    )

@@ -1,0 +1,43 @@
+"""Pictures as prompts: what the host's image encoder says of them, on its way to the temporal layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.conds
+import torch
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ..layers.insertion import PICTURE_COND
+
+GREY = 0.5  # the picture that says nothing
+
+
+def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor) -> tuple[list, list]:
+    """Both CONDITIONINGs, the first with a picture (1 h w 3), the second with a grey one; the inputs stay as they were.
+
+    Raises InvalidInputError for another number of pictures.
+    """
+    if len(image) != 1:
+        raise InvalidInputError(
+            f"Image Prompt was given {len(image)} images, but a clip is prompted with 1. Pick one with ImageFromBatch."
+        )
+    image = image[..., :3]
+    shown = ((positive, image), (negative, torch.full_like(image, GREY)))
+    return tuple(
+        _with_features(conditioning, _features(clip_vision, picture)) for conditioning, picture in shown
+    )
+
+
+def _features(clip_vision: Any, image: Tensor) -> Tensor:
+    """What the encoder's last layer says of every patch (1 p g) of the whole picture, squeezed into a square."""
+    return clip_vision.encode_image(image, crop=False)["last_hidden_state"]
+
+
+def _with_features(conditioning: list, features: Tensor) -> list:
+    cond = comfy.conds.CONDRegular(features)
+    return [
+        [tensor, {**options, "model_conds": {**options.get("model_conds", {}), PICTURE_COND: cond}}]
+        for tensor, options in conditioning
+    ]

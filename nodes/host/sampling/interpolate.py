@@ -1,0 +1,143 @@
+"""In-between frames of a clip, pair by pair, so that memory does not grow with the clip.
+
+Shapes: f keyframes, c h w a latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....temporal.errors import IncompatibleModelError, InvalidInputError
+from ....temporal.sampling.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
+from ..layers.insertion import layers_know_frames
+from ..progress import SamplingProgress
+from .clip import FPS_KEY, SamplerSettings, frame_rate, sample_clip
+from .controls import FrameControls
+from .known import with_frames
+from .prompts import MotionPrompt, at_frames
+
+METHODS = ("learned", "pinned", "slerp", "linear")
+SEEDS = 2**64
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """What an artist sets on Latent Interpolate, beside the sampler."""
+
+    method: str
+    passes: int
+    loop: bool
+    cut_threshold: float
+    pinned_denoise: float
+
+
+@dataclass(frozen=True)
+class VideoModel:
+    """What samples the frames in between."""
+
+    model: Any
+    positive: list
+    negative: list
+    motion: MotionPrompt | None
+
+
+def interpolate(
+    latent: Mapping[str, Any], choice: Interpolation, video: VideoModel, sampler: SamplerSettings
+) -> dict[str, Any]:
+    """LATENT of keyframes (f c h w) with the frames in between: ((f-1)*4+1 c h w) for each pass, at its frame rate.
+
+    Raises InvalidInputError or IncompatibleModelError for a method that needs what is not there.
+    """
+    _check(choice.method, video)
+    frames, fps = latent["samples"], frame_rate(latent, sampler.fps)
+    counts = _pair_counts(len(frames), choice)
+    progress = SamplingProgress(sum(counts), partial(_part_name, counts))
+    for number in range(choice.passes):
+        fps *= STRIDE
+        settings = replace(sampler, fps=fps, seed=(sampler.seed + number * 2**32) % SEEDS)
+        fill = _fill(choice, video, settings, counts, number, progress)
+        frames = refine(frames, fill, choice.loop, choice.cut_threshold)
+    return {"samples": frames, FPS_KEY: fps}
+
+
+def _check(method: str, video: VideoModel) -> None:
+    if method not in METHODS:
+        raise InvalidInputError(f"Unknown method {method!r}; choose from {', '.join(METHODS)}.")
+    if method in ("slerp", "linear"):
+        return
+    if video.model is None or video.positive is None or video.negative is None:
+        raise InvalidInputError(
+            f"Method {method} samples the frames in between: connect model, positive and negative, or choose slerp or linear."
+        )
+    if method == "learned" and not layers_know_frames(video.model):
+        raise IncompatibleModelError(
+            "Method learned needs temporal layers that were trained on known frames, and this MODEL has none; load such "
+            "layers or choose pinned."
+        )
+
+
+def _pair_counts(frames: int, choice: Interpolation) -> list[int]:
+    """Pairs of neighbours in each pass."""
+    counts = []
+    for _ in range(choice.passes):
+        counts.append(frames if choice.loop else frames - 1)
+        frames = STRIDE * counts[-1] + (not choice.loop)
+    return counts
+
+
+def _part_name(counts: Sequence[int], part: int) -> str:
+    """What the node says it is making."""
+    number = 0
+    while part >= counts[number]:
+        part -= counts[number]
+        number += 1
+    return f"pass {number + 1} of {len(counts)}, pair {part + 1} of {counts[number]}"
+
+
+def _fill(
+    choice: Interpolation,
+    video: VideoModel,
+    settings: SamplerSettings,
+    counts: Sequence[int],
+    current: int,
+    progress: SamplingProgress,
+) -> Fill:
+    """How the frames between two keyframes are made in pass `current` of those whose numbers of pairs are `counts`."""
+    if choice.method == "linear":
+        return lambda _number, start, end: lerp(start, end, WEIGHTS)
+    if choice.method == "slerp":
+        return lambda _number, start, end: slerp_frames(start, end)
+
+    density, finer = STRIDE**current, STRIDE ** (choice.passes - 1 - current)
+    num_frames, done = STRIDE * counts[-1] + (not choice.loop), sum(counts[:current])
+
+    def sampled(number: int, start: Tensor, end: Tensor) -> Tensor:
+        """Frames (3 c h w) from the middle of a clip of five whose ends are given."""
+        window = _window(choice.method, start, end)
+        denoise = choice.pinned_denoise if choice.method == "pinned" else settings.denoise
+        own = replace(settings, seed=(settings.seed + number) % SEEDS, denoise=denoise)
+        places = [(STRIDE * number + frame) * finer % num_frames for frame in range(STRIDE + 1)]
+        keyframe, controls = [number // density] * len(places), FrameControls(places, num_frames)
+        prompts = [at_frames(conds, keyframe, controls) for conds in (video.positive, video.negative)]
+        made = sample_clip(video.model, *prompts, window, own, video.motion, progress, done + number)
+        return made["samples"][1:-1].to(start)
+
+    return sampled
+
+
+def _window(method: str, start: Tensor, end: Tensor) -> dict[str, Any]:
+    """LATENT of five frames between and with two keyframes (c h w)."""
+    ends = torch.stack([start, end])
+    places = ((0, 0), (STRIDE, 1))
+    if method == "learned":
+        return with_frames({"samples": start.new_zeros(STRIDE + 1, *start.shape)}, ends, places)
+    samples = torch.cat([ends[:1], slerp_frames(start, end), ends[1:]])
+    noise_mask = start.new_ones(STRIDE + 1, 1, *start.shape[1:])
+    noise_mask[[0, STRIDE]] = 0
+    return {"samples": samples, "noise_mask": noise_mask}

@@ -1,0 +1,65 @@
+"""Given images as known frames of a clip.
+
+Shapes: f frames of the clip, k given frames, c h w a latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.known_frames import place
+from .known import with_frames
+
+
+def give_frames(
+    latent: Mapping[str, Any],
+    vae: Any,
+    images: Sequence[Tensor],
+    given_latents: Mapping[str, Any] | None,
+    pattern: str,
+    every: int,
+    indices: str,
+) -> dict[str, Any]:
+    """LATENT (f c h w) with images (k h w 3) and latents (k c h w), in this order, at the frames of a pattern.
+
+    Raises InvalidInputError for images without a VAE, sizes that differ and frames that do not fit in the clip.
+    """
+    samples = latent["samples"]
+    frames = [encode_images(vae, batch, tuple(samples.shape[2:])) for batch in images]
+    if given_latents is not None:
+        frames.append(given_latents["samples"])
+    places = place(pattern, sum(map(len, frames)), len(samples), every, indices)
+    _check_alike(frames)
+    given = torch.cat([part.to(frames[0]) for part in frames])
+    return with_frames(latent, given, places, images=sum(map(len, images)))
+
+
+def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Latents (k c h w) of images (k h w 3), one by one: a frame's latent does not depend on those given with it."""
+    if vae is None:
+        raise InvalidInputError("Images were given without a VAE; connect the VAE of the checkpoint.")
+    factor = vae.spacial_compression_encode()
+    height, width = images.shape[1:3]
+    if (height // factor, width // factor) != size:
+        raise InvalidInputError(
+            f"The given image is {width} x {height}, but the clip is made for {size[1] * factor} x {size[0] * factor}. "
+            "Scale the image with Upscale Image, or make the empty latent in its size."
+        )
+    return torch.cat([vae.encode(image[None, ..., :3]) for image in images])
+
+
+def _check_alike(frames: Sequence[Tensor]) -> None:
+    shapes = {tuple(part.shape[1:]) for part in frames}
+    if len(shapes) > 1:
+        listed = " and ".join(
+            f"{width} x {height} x {channels}" for channels, height, width in sorted(shapes)
+        )
+        raise InvalidInputError(
+            f"The given frames have latents of different sizes, {listed} (channels last). Give frames of one size, encoded "
+            "by one VAE."
+        )

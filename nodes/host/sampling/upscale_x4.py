@@ -1,0 +1,198 @@
+"""The host's SD x4 upscaler on clips: one noise augmentation for the clip, windows in time, tiles in space.
+
+The host adds the noise of the augmentation by itself, once per call of a sampler. Here it is added beforehand, frame by
+frame from the seed and the frame's number, and the model is only told its level.
+
+Shapes: f frames, b chunks (uncond, cond), h w size of the given frames, which is that of the latents.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.conds
+import comfy.model_base
+import comfy.model_management as mm
+import torch
+from comfy.patcher_extension import WrappersMP
+from einops import rearrange
+from torch import Tensor
+
+from ....temporal.errors import IncompatibleModelError, InvalidInputError
+from ....temporal.upscaler.blend import Box, blended, places
+from ....temporal.upscaler.schedule import frame_noise
+from ..layers.insertion import stacks_of
+from ..progress import say
+from .clip import SamplerSettings, sample_clip
+from .windows import add_windows
+
+logger = logging.getLogger(__name__)
+KEY = "video_ldm.upscale_x4"
+LEVEL_COND = "video_ldm_noise_level"
+AUGMENTATION = 2  # stream of noise
+DEFAULT_WINDOW = 8  # frames, as in the paper
+LIVE_TENSORS = 20  # as wide as the UNet's first level, alive at its fullest moment; 16 were measured
+NO_LAYERS = (
+    "This model has no temporal layers, so all frames share one noise, which keeps still things still but not moving "
+    "ones. Put Load Temporal Layers with layers for the x4 upscaler before it."
+)
+
+
+@dataclass(frozen=True)
+class X4Settings:
+    """What an artist sets beside the sampler: noise 0..1, window and overlap in frames, tiles in given pixels."""
+
+    noise_augmentation: float
+    window: int
+    overlap: int
+    tile: int
+    tile_overlap: int
+
+
+def upscale_latents(
+    model: Any, positive: list, negative: list, images: Tensor, sampler: SamplerSettings, settings: X4Settings
+) -> tuple[dict, str]:
+    """LATENT of the enlarged clip (f 4 h w) for images (f h w 3), and a report.
+
+    Raises IncompatibleModelError for another MODEL, InvalidInputError for images and sizes that it cannot take.
+    """
+    check_model(model)
+    check_images(images)
+    stacks = stacks_of(model)
+    frames, h, w = images.shape[:3]
+    limits = [stack.config.max_frames for stack, _ in stacks if stack.config.max_frames]  # 0: any length
+    window = settings.window or min(limits or [DEFAULT_WINDOW])
+    report = describe(model, images, min(window, frames), settings, bool(stacks))
+    logger.info("%s", report)
+    say(report)
+    noise = "independent" if stacks else "mixed"  # mixed wholly: the same for all frames
+    seen = augmented(model, images, settings.noise_augmentation, sampler.seed, shared=not stacks)
+    level = noise_level(model, settings.noise_augmentation)
+    positive, negative = (with_given(conds, seen, level) for conds in (positive, negative))
+    patched = with_tiles(model, settings.tile, settings.tile_overlap)
+    if frames > window and "context_handler" not in patched.model_options:
+        patched = add_windows(
+            patched,
+            window,
+            settings.overlap,
+            "standard_static",
+            "pyramid",
+            closed_loop=False,
+            repeated_noise=False,
+        )
+    sampler = SamplerSettings(**{**vars(sampler), "noise_type": noise, "noise_correlation": 1.0})
+    latent = {"samples": torch.zeros(frames, 4, h, w)}
+    return sample_clip(patched, positive, negative, latent, sampler, None), report
+
+
+def check_model(model: Any) -> None:
+    """Refuse a MODEL that is not the x4 upscaler."""
+    if not isinstance(model.model, comfy.model_base.SD_X4Upscaler):
+        raise IncompatibleModelError(
+            f"The model is a {type(model.model).__name__}, but Video Upscale (SD x4) needs Stable Diffusion's x4 upscaler: "
+            "load x4-upscaler-ema.safetensors with Load Checkpoint. For upscalers of this pack use Video Upscale."
+        )
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse what is not a clip of RGB frames."""
+    if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
+        raise InvalidInputError(
+            f"The frames have shape {tuple(images.shape)}; the upscaler takes RGB frames (frames, height, width, 3). "
+            "Remove an alpha channel, or connect decoded images."
+        )
+
+
+def noise_level(model: Any, amount: float) -> int:
+    """Step of the schedule, 0 .. 350, for an amount 0..1; as in the host's own node."""
+    return round(model.model.noise_augmentor.max_noise_level * amount)
+
+
+def augmented(model: Any, images: Tensor, amount: float, seed: int, shared: bool) -> Tensor:
+    """What the model sees (f 3 h w) of images (f h w 3), in -1..1 with noise; `shared`: the same for all frames."""
+    pixels = rearrange(images, "f h w c -> f c h w").float() * 2 - 1
+    level = noise_level(model, amount)
+    if level == 0:
+        return pixels
+    shape = tuple(pixels.shape[1:])
+    noise = [frame_noise(shape, seed, AUGMENTATION, 0 if shared else n) for n in range(len(pixels))]
+    step = torch.tensor([level], device=pixels.device)
+    return model.model.noise_augmentor.q_sample(pixels, step, torch.stack(noise).to(pixels))
+
+
+def with_given(conditioning: list, seen: Tensor, level: int) -> list:
+    """CONDITIONING with the frames that the model sees and the level of their noise; the input stays as it was."""
+    cond = comfy.conds.CONDRegular(torch.tensor([level]))
+    return [
+        [
+            text,
+            {
+                **options,
+                "concat_image": seen,
+                "noise_augmentation": 0.0,  # it is in the frames already
+                "model_conds": {**options.get("model_conds", {}), LEVEL_COND: cond},
+            },
+        ]
+        for text, options in conditioning
+    ]
+
+
+def with_tiles(model: Any, tile: int, overlap: int) -> Any:
+    """Clone of a MODEL that is told our noise level and computes large frames in tiles, blended at every step."""
+
+    def apply_model(
+        executor: Any, x: Tensor, t: Tensor, c_concat: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """APPLY_MODEL wrapper: x ((b f) 4 h w), c_concat ((b f) 3 h w)."""
+        level = kwargs.pop(LEVEL_COND, None)
+        if level is not None:
+            kwargs["y"] = level
+
+        def evaluate(box: Box) -> Tensor:
+            mm.throw_exception_if_processing_interrupted()
+            return executor(x[..., box[0], box[1]], t, c_concat[..., box[0], box[1]], *args, **kwargs)
+
+        return blended(evaluate, x, tile, overlap)
+
+    def prepare(executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any) -> Any:
+        """PREPARE_SAMPLING wrapper: memory for a tile, not for the frame."""
+        return executor(model, tile_shape(noise_shape, tile), conds, *args, **kwargs)
+
+    places(tile + 1, tile, overlap)  # refuses an overlap that is too large
+    patched = model.clone()
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_model)
+    patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare)
+    return patched
+
+
+def tile_shape(shape: Any, tile: int) -> list[int]:
+    """Shape of the latents in the largest tile of latents of a shape."""
+    return [*shape[:-2], *(min(side, tile or side) for side in shape[-2:])]
+
+
+def step_memory(model: Any, shape: Any) -> float:
+    """Bytes that a step takes for latents of a shape (n 4 h w), beside the weights.
+
+    The host's own number is for models that attend at full resolution, which the x4 upscaler does not.
+    """
+    frames, _, h, w = shape
+    dtype = model.model.manual_cast_dtype or model.model.get_dtype()
+    return LIVE_TENSORS * model.model.diffusion_model.model_channels * frames * h * w * dtype.itemsize
+
+
+def describe(model: Any, images: Tensor, window: int, settings: X4Settings, temporal: bool) -> str:
+    """What a clip becomes and what a step needs. Raises InvalidInputError when the device could never hold it."""
+    f, h, w = images.shape[:3]
+    needed = step_memory(model, tile_shape([2 * window, 4, h, w], settings.tile)) / 2**30
+    total = mm.get_total_memory(model.load_device) / 2**30
+    report = (
+        f"{f} frames of {w} x {h} become {4 * w} x {4 * h}: about {needed:.2f} GB for a step with prompt and negative "
+        f"prompt together, and {f * h * w * 192 / 2**30:.2f} GB for the decoded frames."
+    )
+    if needed / 2 > total:  # the host can compute them one after the other
+        raise InvalidInputError(
+            f"{report} The device has {total:.2f} GB. Set a smaller tile_size or a shorter context_length."
+        )
+    return report if temporal else f"{report} {NO_LAYERS}"

@@ -1,0 +1,156 @@
+"""Clips longer than the temporal layers know: windows that overlap, or one clip whose frames look only so far.
+
+The host's own windows fail where frames are the batch: a step is not found, and conditions per frame are not cut.
+
+Shapes: f frames of the clip.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy.context_windows import (
+    IndexListContextHandler,
+    IndexListContextWindow,
+    create_prepare_sampling_wrapper,
+    get_matching_context_schedule,
+    get_matching_fuse_method,
+)
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.noise import repeat_noise
+from ..layers.insertion import TEXT_COND
+from .controls import FrameControls
+
+SCHEDULES = ("standard_static", "standard_uniform", "looped_uniform", "batched")
+FUSE_METHODS = ("pyramid", "overlap-linear", "relative", "flat")
+NOISE_KEY = "video_ldm.windows"
+TEXTS = ("c_crossattn", "y", TEXT_COND)  # conditions of the model that come from a prompt, y with SDXL
+
+
+class FrameWindow(IndexListContextWindow):
+    """Some frames of a clip of `num_frames`."""
+
+    def __init__(self, frames: list[int], num_frames: int) -> None:
+        super().__init__(frames)
+        self.num_frames = num_frames
+
+    def get_tensor(self, full: Tensor, device: Any = None, dim: int | None = None) -> Tensor:
+        """Their rows of a tensor with one row per frame; a tensor with one row for all stays as it is."""
+        return full if full.shape[0] == 1 else full[self.index_list].to(device)
+
+    def add_window(self, full: Tensor, to_add: Tensor, dim: int | None = None) -> Tensor:
+        """Add rows of the window in place."""
+        full[self.index_list] += to_add
+        return full
+
+
+class ClipWindows(IndexListContextHandler):
+    """The host's windows over frames on the batch axis, with every condition per frame cut to the window."""
+
+    _window: FrameWindow | None = None
+    _controls: FrameControls | None = None
+
+    def should_use_context(
+        self, model: Any, conds: Any, x_in: Tensor, timestep: Any, model_options: dict
+    ) -> bool:
+        """Whether the clip is longer than a window."""
+        return len(x_in) > self.context_length
+
+    def set_step(self, timestep: Tensor, model_options: dict) -> None:
+        """The step whose noise level is nearest: some samplers also evaluate between steps."""
+        sigmas = model_options["transformer_options"]["sample_sigmas"]
+        self._step = int((sigmas - timestep.flatten()[0].to(sigmas)).abs().argmin())
+
+    def get_context_windows(self, model: Any, x_in: Tensor, model_options: dict) -> list[FrameWindow]:
+        """The windows of this step."""
+        total = len(x_in)
+        return [
+            FrameWindow(frames, total) for frames in self.context_schedule.func(total, self, model_options)
+        ]
+
+    def execute(self, *args: Any, **kwargs: Any) -> list[Tensor]:
+        """All windows of one evaluation; hints that were cut for it are let go afterwards."""
+        try:
+            return super().execute(*args, **kwargs)
+        finally:
+            self._window = self._controls = None
+
+    def get_resized_cond(
+        self, cond_in: list | None, x_in: Tensor, window: FrameWindow, device: Any = None
+    ) -> list | None:
+        """Conditions of the window's frames: texts, tensors for the model, hints of ControlNets."""
+        if cond_in is None:
+            return None
+        if self._window is not window:
+            self._window, self._controls = window, FrameControls(window.index_list, window.num_frames)
+        resized = super().get_resized_cond(cond_in, x_in, window, device)
+        for cond in resized:
+            cond["model_conds"] = {
+                key: _cut(key, value, len(x_in), window) for key, value in cond["model_conds"].items()
+            }
+        return resized
+
+    def prepare_control_objects(self, control: Any, device: Any = None) -> Any:
+        """A ControlNet that sees the hints of the window; the same one for all conditions that share it."""
+        return self._controls.of(control)
+
+
+def _cut(key: str, value: Any, num_frames: int, window: FrameWindow) -> Any:
+    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one goes on."""
+    tensor = getattr(value, "cond", None)
+    if not isinstance(tensor, Tensor) or not tensor.ndim:
+        return value
+    if len(tensor) == num_frames:
+        return value._copy_with(window.get_tensor(tensor))
+    if key in TEXTS and len(tensor) > 1:
+        last = len(tensor) - 1
+        return value._copy_with(tensor[[min(frame, last) for frame in window.index_list]])
+    return value
+
+
+def add_windows(
+    model: Any,
+    length: int,
+    overlap: int,
+    schedule: str,
+    fuse_method: str,
+    closed_loop: bool,
+    repeated_noise: bool,
+) -> Any:
+    """Clone of a MODEL that denoises long clips window by window, blended at every step.
+
+    Raises InvalidInputError for an overlap as long as the window, unknown names, and names that do not go together.
+    """
+    if overlap >= length:
+        raise InvalidInputError(
+            f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap shorter."
+        )
+    for name, known in ((schedule, SCHEDULES), (fuse_method, FUSE_METHODS)):
+        if name not in known:
+            raise InvalidInputError(f"Unknown choice {name!r}; choose from {', '.join(known)}.")
+    if fuse_method == "relative" and schedule != "standard_static":
+        raise InvalidInputError(
+            "Fuse method relative goes with schedule standard_static; choose pyramid or that schedule."
+        )
+    patched = model.clone()
+    patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, NOISE_KEY)
+    patched.model_options["context_handler"] = ClipWindows(
+        context_schedule=get_matching_context_schedule(schedule),
+        fuse_method=get_matching_fuse_method(fuse_method),
+        context_length=length,
+        context_overlap=overlap,
+        closed_loop=closed_loop,
+        dim=0,
+    )
+    create_prepare_sampling_wrapper(patched)
+    if repeated_noise:
+
+        def wrapper(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+            """OUTER_SAMPLE wrapper: windows that start from the same noise in another order."""
+            return executor(repeat_noise(noise, length, overlap), *args, **kwargs)
+
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, NOISE_KEY, wrapper)
+    return patched

@@ -1,0 +1,37 @@
+"""Training of a temporal decoder inside a graph, on images.
+
+Shapes: images (f h w 3) in 0..1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....temporal.training.decoder.config import DecoderTrainingConfig
+from ..files import TEMPORAL_DECODERS, new_path
+from ..film.vae import open_temporal_decoder
+from .run import frame_store, run, state_path
+from .vae import open_for_training, trainer
+
+
+def train_on_images(
+    vae: Any, images: Tensor, clip_length: int, name: str, config: DecoderTrainingConfig, resume: bool
+) -> tuple[Any, str]:
+    """Train temporal layers for a VAE: the VAE with them, and the name of their file in `models/temporal_decoders`.
+
+    An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in the given VAE changes.
+    """
+    store = frame_store(images, clip_length)
+    store.check(config.num_frames, config.crop)
+    path = new_path(TEMPORAL_DECODERS, name)
+    state = state_path(path.stem)
+    with torch.inference_mode(False), torch.enable_grad():
+        trainable = open_for_training(vae, path.stem, None, config)
+        training = trainer(vae, trainable, store, config)
+        run(training, state, config.to_json(), resume)
+        trainable.save(path, training)
+        state.unlink()
+    return open_temporal_decoder(vae, path.name), path.name

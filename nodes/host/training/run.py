@@ -1,0 +1,94 @@
+"""A training run inside a graph: with a progress bar, stopped by an interrupt, gone on with afterwards.
+
+Shapes: images (f h w 3) in 0..1.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import comfy.model_management as mm
+import comfy.utils
+import folder_paths
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ....temporal.training import checkpoint
+from ....temporal.training.data.frames import FrameStore
+from ..progress import TimeLeft
+
+logger = logging.getLogger(__name__)
+SAVE_EVERY = 200
+SETTINGS = "settings"  # under which a state keeps what it was made with
+
+
+class Trainer(Protocol):
+    """What trains, step by step, and can be stopped after each."""
+
+    step: int
+    config: Any
+
+    def run(self, *, after_step: Any) -> None:
+        """Train to the end."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved run."""
+
+
+def state_path(name: str) -> Path:
+    """Where an interrupted run of a name leaves its state."""
+    return Path(folder_paths.get_output_directory()) / "video_ldm_training" / f"{name}.state.pt"
+
+
+def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
+    """Train to the end; when stopped, the state is left behind, and `resume` goes on from one of the same settings."""
+    if resume and state.is_file():
+        _go_on(training, checkpoint.load_state(state), settings)
+    steps = training.config.steps
+    progress, time_left = comfy.utils.ProgressBar(steps), TimeLeft()
+    time_left.begin(training.step)
+
+    def save() -> None:
+        checkpoint.save_state(state, {**training.state_dict(), SETTINGS: settings})
+
+    def after_step(training: Trainer) -> None:
+        if training.step % SAVE_EVERY == 0:
+            save()
+        progress.update_absolute(training.step, steps)
+        time_left(f"step {training.step} of {steps}", training.step, steps)
+        mm.throw_exception_if_processing_interrupted()
+
+    try:
+        training.run(after_step=after_step)
+    finally:
+        if training.step:
+            save()
+
+
+def _go_on(training: Trainer, state: dict[str, Any], settings: str) -> None:
+    """Take over a saved run of the same settings; others are left alone."""
+    if state.get(SETTINGS) == settings:
+        training.load_state_dict(state)
+        logger.info("resumed at step %d", training.step)
+
+
+def frame_store(images: Tensor, clip_length: int) -> FrameStore:
+    """Images as clips of `clip_length` frames, one after the other; 0: they are one clip.
+
+    Raises InvalidInputError when the images are no whole number of clips.
+    """
+    count, length = len(images), clip_length or len(images)
+    if count % length:
+        raise InvalidInputError(
+            f"{count} images are no whole number of clips of {length} frames; connect a multiple of {length} images, or change "
+            "clip_length."
+        )
+    pixels = (255 * images[..., :3].clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
+    return FrameStore(pixels, np.arange(0, count + 1, length))

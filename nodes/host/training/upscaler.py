@@ -1,0 +1,99 @@
+"""Training of a video upscaler inside a graph, on images of the size that enlarged ones should have.
+
+Shapes: images (f h w 3) in 0..1.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ....temporal.errors import InvalidInputError
+from ....temporal.training.data.patches import Patches
+from ....temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
+from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler
+from ..files import VIDEO_UPSCALERS, new_path
+from ..film.upscaler import HostUpscaler, open_upscaler
+from .models import training_device
+from .run import frame_store, run, state_path
+
+SCALE, PATCH, CHANNEL_MULT, RES_BLOCKS, HEADS = 4, 4, (1, 2, 3), 2, 8  # of a new upscaler
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """What a step sees: patches of `side` given pixels, and what a new upscaler is made of."""
+
+    side: int
+    batch: int
+    channels: int
+    max_noise_level: float
+
+
+def train_on_images(
+    images: Tensor,
+    clip_length: int,
+    name: str,
+    start: HostUpscaler | None,
+    seen: PatchSettings,
+    config: UpscalerTrainingConfig,
+    resume: bool,
+) -> tuple[HostUpscaler, str]:
+    """Train an upscaler, a new one or a copy of `start`: ready for use, and its file's name in `models/video_upscalers`.
+
+    An interrupted run leaves its state behind; with the same settings, `resume` goes on from it.
+    """
+    path = new_path(VIDEO_UPSCALERS, name)
+    shape = start.config if start is not None else new_config(seen, config)
+    patches = Patches(
+        frame_store(images, clip_length), seen.batch, config.num_frames, seen.side, shape.scale, config.seed
+    )
+    patches.check(shape)
+    state = state_path(f"{path.stem}.upscaler")
+    device = training_device()
+    with torch.inference_mode(False), torch.enable_grad():
+        upscaler = copy_of(start) if start is not None else new_upscaler(patches, shape, config.seed)
+        training = UpscalerTrainer(upscaler.to(device), patches, config, device.type)
+        settings = [config.to_json(), upscaler.config.to_json(), vars(seen), clip_length, start is not None]
+        run(training, state, json.dumps(settings), resume)
+        write_upscaler(path, training, {})
+        state.unlink()
+    settings = start.settings if start is not None else UpscaleSettings()
+    return open_upscaler(path.name, settings), path.name
+
+
+def new_config(seen: PatchSettings, config: UpscalerTrainingConfig) -> UpscalerConfig:
+    """Shape of a new upscaler, before its clips are measured. Raises InvalidInputError for channels its heads cannot share."""
+    if seen.channels % HEADS:
+        raise InvalidInputError(
+            f"A new upscaler cannot have {seen.channels} channels, which are shared by {HEADS} heads; give a multiple of {HEADS}."
+        )
+    return UpscalerConfig(
+        scale=SCALE,
+        patch=PATCH,
+        channels=seen.channels,
+        channel_mult=CHANNEL_MULT,
+        num_res_blocks=RES_BLOCKS,
+        heads=HEADS,
+        max_frames=config.num_frames,
+        residual_std=1.0,
+        max_noise_level=seen.max_noise_level,
+    )
+
+
+def new_upscaler(patches: Patches, shape: UpscalerConfig, seed: int) -> VideoUpscaler:
+    """An upscaler of a shape for what patches have beyond bicubic ones; its layers in time change nothing yet."""
+    torch.manual_seed(seed)
+    return VideoUpscaler(patches.measured(shape))
+
+
+def copy_of(start: HostUpscaler) -> VideoUpscaler:
+    """An upscaler of its own in float32, with the same weights."""
+    upscaler = VideoUpscaler(start.config)
+    upscaler.load_state_dict(
+        {name: value.float() for name, value in start.patcher.model.state_dict().items()}
+    )
+    return upscaler

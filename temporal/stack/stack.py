@@ -1,0 +1,153 @@
+"""All temporal layers of one file, and how a clip goes through them.
+
+Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import IncompatibleModelError
+from ..layers.image import IMAGE_PARTS
+from ..layers.inside import first_and_previous
+from ..layers.known import KnownFrameEncoder
+from ..layers.mixing import blend, effective_alpha
+from ..layers.motion import over_clip
+from ..layers.picture import PictureProjector
+from ..layers.position import FrameRateEmbedding
+from ..sampling.clip import Clip
+from .building import WITHOUT_WEIGHTS, known_channels, new_layer
+from .config import StackConfig
+from .plan import Site
+
+__all__ = ["NEEDS_IMAGE", "NEEDS_PICTURE", "StackConfig", "TemporalStack"]
+
+NEEDS_IMAGE = (
+    "{family} layers animate a given image, but none was given. Connect Known Frames with an image to latent_image of Video "
+    "KSampler, or to known_frames of Video Guider."
+)
+NEEDS_PICTURE = (
+    "{family} animates a picture that comes with the prompt, but none was given. Put Image Prompt between both texts and the "
+    "sampler."
+)
+
+
+class TemporalStack(nn.Module):
+    """A temporal layer for every site of a UNet. A new stack changes nothing: it is the image model.
+
+    `ops` has Linear, Conv2d, Embedding, GroupNorm and LayerNorm; a host passes its own to cast and offload weights.
+    """
+
+    def __init__(
+        self,
+        config: StackConfig,
+        ops: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.sites = config.sites
+        unet, kwargs = config.unet, {"dtype": dtype, "device": device}
+        levels = range(len(unet.channel_mult))
+        weighty = [site for site in self.sites if site.kind not in WITHOUT_WEIGHTS]
+        self.layers = nn.ModuleDict({site.name: new_layer(site, config, ops, **kwargs) for site in weighty})
+        self.known_frames = self.frame_rate = self.image = self.picture = None
+        if config.image:
+            channels = [unet.channels(level) for level in levels]
+            self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
+        if config.shows_picture:
+            self.picture = PictureProjector(config.lvdm.picture, unet.context_dim, ops, **kwargs)
+        if config.known_frames:
+            known = [known_channels(config, level) for level in levels]
+            self.known_frames = KnownFrameEncoder(unet.in_channels, known, ops, **kwargs)
+        if config.frame_rate:
+            self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
+
+    def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
+        """Encode what is the same for all layers, once per call: known frames, a given image or picture, and frame rate.
+
+        `like` has the device and dtype to compute in; without it, those of the known latents or of the weights.
+
+        Raises:
+            IncompatibleModelError: known frames for layers that were not trained on them, no image or
+                picture for layers that need one.
+        """
+        if like is None:
+            like = next(self.parameters()) if clip.known_latents is None else clip.known_latents
+        if clip.known_latents is not None:
+            if self.known_frames is None:
+                raise IncompatibleModelError(
+                    "Known frames were given, but these temporal layers were not trained on known frames. "
+                    "Pin the frames instead, or load layers that were."
+                )
+            clip = replace(clip, features=self.known_frames(clip.known_latents.to(like), clip.known_mask))
+        if self.image is not None:
+            if clip.image is None:
+                raise IncompatibleModelError(NEEDS_IMAGE.format(family=self.config.family))
+            clip = replace(clip, features=self.image(clip.image.to(like), clip))
+        if self.picture is not None:
+            if clip.picture is None:
+                raise IncompatibleModelError(NEEDS_PICTURE.format(family=self.config.family))
+            clip = replace(clip, picture_tokens=self.picture(clip.picture.to(like), clip))
+        if self.frame_rate is not None:
+            fps = torch.as_tensor(clip.fps, device=like.device).reshape(-1)
+            clip = replace(clip, embedding=self.frame_rate(fps, like.dtype))
+        return clip
+
+    def forward(
+        self, site: Site, hidden: Tensor, clip: Clip, emb: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """alpha * spatial + (1 - alpha) * temporal at one site, for a clip that went through `prepare`.
+
+        After a ResBlock, around a level: hidden ((b f) c h w) and time embedding ((b f) e).
+        After a transformer block: hidden ((b f) n c) and text ((b f) m e); inside one: hidden alone.
+        After a whole block, before a transformer: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
+        """
+        override = clip.alpha(site.section, site.level)
+        if clip.strength == 0 or override == 1:
+            return hidden
+        if site.kind == "image":
+            return blend(
+                hidden, hidden + clip.features[site.level], effective_alpha(None, override, clip.strength)
+            )
+        layer = self.layers[site.name]
+        if site.kind == "conv":
+            temporal = layer(hidden, emb, clip, clip.features.get(site.level))
+        elif site.kind == "transformer":
+            temporal = layer(hidden, context, clip)
+        elif site.kind in ("level_in", "level_out"):
+            temporal = layer(hidden, emb, clip)
+        else:
+            temporal = layer(hidden, clip)
+        return blend(hidden, temporal, effective_alpha(layer.mix_factor, override, clip.strength))
+
+    def picture_prompt(self, site: Site, attended: Tensor, queries: Tensor, clip: Clip) -> Tensor:
+        """At an attention to the text: what it gave and its queries, both ((b f) n c), to the same with the picture added."""
+        override = clip.alpha(site.section, site.level)
+        if clip.strength == 0 or override == 1:
+            return attended
+        both = self.layers[site.name](attended, queries, clip)
+        return blend(attended, both, effective_alpha(None, override, clip.strength))
+
+    def norm(
+        self, site: Site, norm: Callable[[Tensor], Tensor], hidden: Tensor, normed: Tensor, clip: Clip
+    ) -> Tensor:
+        """At the site of a norm of the image model: hidden to normed, both ((b f) c h w), with the clip as one sample."""
+        override = clip.alpha(site.section, site.level)
+        if clip.strength == 0 or override == 1:
+            return normed
+        temporal = over_clip(norm, hidden, clip.num_frames)
+        return blend(normed, temporal, effective_alpha(None, override, clip.strength))
+
+    def keys(self, site: Site, tokens: Tensor, clip: Clip) -> Tensor:
+        """Keys or values of self-attention ((b f) n c) to those that each frame attends to ((b f) 2n c).
+
+        They cannot be mixed, so every strength above 0 has them whole.
+        """
+        if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
+            return tokens
+        return first_and_previous(tokens, clip.num_frames)

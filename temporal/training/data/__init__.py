@@ -1,0 +1,1 @@
+"""Clips for training: caches on disk, batches, patches and patterns of known frames."""

@@ -1,0 +1,173 @@
+"""Random training batches from a clip cache.
+
+Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); fps (b,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from ...errors import InvalidInputError
+from ..config import TrainingConfig
+from ..schedule import NoiseSchedule
+from . import patterns
+from .cache import ClipCache
+from .conditions import NOTHING, Conditions
+
+NOISIEST = 0.85  # from this share of the diffusion steps on, signal_dropout acts
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips with everything random about them already drawn."""
+
+    latents: Tensor
+    noise: Tensor
+    t: Tensor
+    signal: Tensor
+    text: Tensor
+    conditions: Conditions
+    known_latents: Tensor
+    known_mask: Tensor
+    fps: Tensor
+    num_frames: int
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on a device; frame rates stay, as they are looked at."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {
+            name: value.to(device)
+            for name, value in given.items()
+            if isinstance(value, Tensor | Conditions) and name != "fps"
+        }
+        return replace(self, **moved)
+
+
+class BatchSource:
+    """Draws the batch of a given step; the same seed and step always give the same batch, which is what makes a resumed
+    run continue bit for bit."""
+
+    def __init__(self, cache: ClipCache, config: TrainingConfig, schedule: NoiseSchedule) -> None:
+        self.cache, self.config, self.schedule = cache, config, schedule
+        self.lengths = cache.lengths()
+        lengths = (config.num_frames, *config.other_lengths)
+        self.clips = {length: _long_enough(cache, config, length) for length in lengths}
+
+    def draw(self, step: int, part: int = 0) -> Batch:
+        """Batch of an optimiser step; `part` counts the pieces of an accumulated one."""
+        config = self.config
+        generator = torch.Generator().manual_seed(_mix(config.seed, step, part))
+        num_frames = self._length(generator)
+        latents, text, known, mask, rates = [], [], [], [], []
+        for index, stride in self._clips(num_frames, generator):
+            name = patterns.draw(config.patterns, generator)
+            clip = self._frames(index, stride, num_frames, name, generator)
+            latents.append(clip)
+            mask.append(patterns.known_mask(name, num_frames, generator))
+            known.append(self._augmented(clip, generator))
+            rates.append(float(self.cache.fps[index]) / stride)
+            dropped = torch.rand((), generator=generator).item() < config.text_dropout
+            text.append(0 if dropped else int(self.cache.caption_ids[index]))
+        x, mask = torch.cat(latents), torch.cat(mask)
+        noise, t = torch.randn(x.shape, generator=generator), self._diffusion_steps(generator)
+        batch = Batch(
+            latents=x,
+            noise=noise,
+            t=repeat(t, "b -> (b f)", f=num_frames),
+            signal=repeat(self._signal(t, generator), "b -> (b f)", f=num_frames),
+            text=self.cache.embedding(text),
+            conditions=Conditions(pooled=self.cache.pooled_embedding(text)),
+            known_latents=torch.cat(known) * rearrange(mask, "n -> n 1 1 1"),
+            known_mask=mask,
+            fps=torch.tensor(rates),
+            num_frames=num_frames,
+        )
+        return self._conditioned(batch, generator)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of the latents of a sample clip (f c h w)."""
+        return self.config.num_frames, *self.cache.latents.shape[1:]
+
+    def sample_captions(self, count: int) -> list[str]:
+        """Captions for at most so many sample clips."""
+        return list(self.cache.captions[1 : 1 + count])
+
+    def sample_conditions(self, numbers: Sequence[int]) -> Conditions:
+        """What sample clips of these numbers are made from, beside their text."""
+        return NOTHING
+
+    def _conditioned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A batch as the image model is given it."""
+        return batch
+
+    def _length(self, generator: torch.Generator) -> int:
+        """Frames of the clips of one batch, which all have the same number."""
+        lengths = list(self.clips)
+        if len(lengths) == 1:
+            return lengths[0]
+        return lengths[int(torch.randint(len(lengths), (1,), generator=generator))]
+
+    def _clips(self, num_frames: int, generator: torch.Generator) -> list[tuple[int, int]]:
+        """Clip and stride of each place of the batch: a stride, then a clip that is long enough for it."""
+        chosen, groups = [], self.clips[num_frames]
+        for group in torch.randint(len(groups), (self.config.batch,), generator=generator).tolist():
+            stride, clips = groups[group]
+            pick = torch.randint(len(clips), (1,), generator=generator).item()
+            chosen.append((int(clips[pick]), stride))
+        return chosen
+
+    def _frames(self, index: int, stride: int, f: int, pattern: str, generator: torch.Generator) -> Tensor:
+        spare = int(self.lengths[index]) - ((f - 1) * stride + 1)
+        start = int(torch.randint(spare + 1, (1,), generator=generator))
+        frames = start + stride * np.arange(f)
+        if pattern == "loop":
+            frames = frames[patterns.there_and_back(f).numpy()]
+        return self.cache.clip(index, frames)
+
+    def _augmented(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        """Given latents with noise of a random small step, the same for all frames of the clip (paper section 3.3)."""
+        noise = torch.randn(clip.shape, generator=generator)
+        level = torch.randint(self.config.known_noise + 1, (1,), generator=generator)
+        if self.config.known_noise == 0:
+            return clip
+        return self.schedule.add_noise(clip, noise, level.expand(len(clip)))
+
+    def _diffusion_steps(self, generator: torch.Generator) -> Tensor:
+        """One step per clip (b,), spread evenly over the batch, with density (1 + p) t^p."""
+        b = self.config.batch
+        even = (torch.rand(b, generator=generator) + torch.arange(b)) / b
+        u = even[torch.randperm(b, generator=generator)] ** (1 / (1 + self.config.high_noise))
+        return (u * self.schedule.num_steps).long().clamp(max=self.schedule.num_steps - 1)
+
+    def _signal(self, t: Tensor, generator: torch.Generator) -> Tensor:
+        """How much of the clip is in its noisy latents (b,): all of what the step says, or at the noisiest steps less."""
+        if self.config.signal_dropout == 0:
+            return torch.ones(len(t))
+        share = torch.rand(len(t), generator=generator)
+        dropped = torch.rand(len(t), generator=generator) < self.config.signal_dropout
+        return torch.where(dropped & (t >= NOISIEST * self.schedule.num_steps), share, torch.ones(len(t)))
+
+
+def _long_enough(cache: ClipCache, config: TrainingConfig, num_frames: int) -> list[tuple[int, np.ndarray]]:
+    """For each stride of the settings, the clips with enough frames; strides without any are left out."""
+    lengths, needed = cache.lengths(), [(s, (num_frames - 1) * s + 1) for s in config.strides]
+    clips = [(stride, np.flatnonzero(lengths >= length)) for stride, length in needed]
+    clips = [(stride, indices) for stride, indices in clips if len(indices)]
+    if not clips:
+        raise InvalidInputError(
+            f"The longest clip has {cache.lengths().max()} frames, but {num_frames} frames are asked for; "
+            "give longer clips, or fewer frames or smaller strides."
+        )
+    return clips
+
+
+def _mix(seed: int, step: int, part: int) -> int:
+    """Distinct generator seeds for neighbouring steps (numpy's SeedSequence)."""
+    return int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0] >> 1)

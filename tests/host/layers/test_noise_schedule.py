@@ -1,0 +1,74 @@
+"""The noise schedule on the MODEL is the one of the family, against diffusers' schedulers of the same settings."""
+
+from __future__ import annotations
+
+import diffusers
+import pytest
+import torch
+from video_ldm.temporal.formats.facts import FACTS
+
+from ..families import motion_rig as rig
+
+NAMES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # of the host, and of diffusers
+PUBLISHED = {  # diffusers' names, as in each family's own settings
+    "AnimateDiff v1": ("linear", 0.012),
+    "AnimateDiff v2": ("linear", 0.012),
+    "AnimateDiff v3": ("linear", 0.012),
+    "AnimateDiff Long": ("linear", 0.012),
+    "AnimateDiff SDXL beta": ("scaled_linear", 0.020),
+    "HotShot-XL": ("scaled_linear", 0.012),
+}
+
+
+@pytest.fixture(scope="module")
+def model(host):
+    return rig.host_model("SD 1.x", rig.reference_unet("SD 1.x", False, 32))
+
+
+def sigmas(betas, end):
+    scheduler = diffusers.DDPMScheduler(beta_schedule=betas, beta_start=0.00085, beta_end=end)
+    return ((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5
+
+
+def scheduled(model, choice, family):
+    from video_ldm.nodes.host.layers.noise_schedule import with_schedule
+
+    trained = FACTS[family].schedule if family else None
+    return with_schedule(model, choice, trained).get_model_object("model_sampling")
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_auto_is_the_schedule_of_the_family(model, family):
+    expected = sigmas(*PUBLISHED[family])
+    torch.testing.assert_close(scheduled(model, "auto", family).sigmas, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_animatelcm_is_sampled_as_a_consistency_model(model):
+    from comfy_extras.nodes_model_advanced import LCM
+
+    sampling = scheduled(model, "auto", "AnimateLCM")
+    assert isinstance(sampling, LCM)
+    torch.testing.assert_close(sampling.sigmas, sigmas("linear", 0.012)[9::10], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("choice", ["linear", "sqrt_linear"])
+def test_an_override_counts(model, choice):
+    expected = sigmas(NAMES[choice], 0.012)
+    found = scheduled(model, choice, "AnimateDiff SDXL beta").sigmas
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_checkpoints_own_stays_where_it_is_asked_for_or_nothing_is_known(model):
+    own = model.get_model_object("model_sampling")
+    assert scheduled(model, "checkpoint", "AnimateDiff v2") is own
+    assert scheduled(model, "auto", None) is own
+
+
+def test_a_model_that_predicts_v_still_does(model):
+    from comfy.model_sampling import V_PREDICTION
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+
+    v_model = ModelSamplingDiscrete().patch(model, "v_prediction", False)[0]
+    sampling = scheduled(v_model, "auto", "AnimateDiff v2")
+    assert isinstance(sampling, V_PREDICTION)
+    torch.testing.assert_close(sampling.sigmas, sigmas("linear", 0.012), rtol=1e-3, atol=1e-5)

@@ -1,0 +1,148 @@
+"""Video KSampler: the host's KSampler where nothing is asked, and its own additions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def rig(host):
+    from ..rig import Rig
+
+    return Rig()
+
+
+@pytest.fixture(scope="module")
+def video_model(rig):
+    return rig.with_layers()
+
+
+def test_without_layers_it_is_the_hosts_ksampler(rig):
+    assert torch.equal(rig.sample_video(rig.model)["samples"], rig.sample(rig.model))
+
+
+@pytest.mark.parametrize(
+    ("sampler_name", "scheduler"), [("ddim", "karras"), ("dpmpp_2m", "simple"), ("lcm", "beta")]
+)
+def test_it_speaks_to_the_hosts_samplers_as_the_host_does(rig, sampler_name, scheduler):
+    import nodes
+
+    latent = {"samples": torch.ones(2, 4, 5, 7)}
+    with torch.inference_mode():
+        expected = nodes.common_ksampler(
+            rig.model, 1, 4, 3.0, sampler_name, scheduler, rig.positive, rig.negative, latent, denoise=0.7
+        )[0]["samples"]
+    ours = rig.sample_video(
+        rig.model, latent=latent, steps=4, sampler_name=sampler_name, scheduler=scheduler, denoise=0.7
+    )
+    assert torch.equal(ours["samples"], expected)
+
+
+def test_cfg_ramp_goes_from_the_first_frame_to_the_last(rig):
+    """Frames of the image model do not see each other: the ends must equal runs with a constant scale."""
+    ramp = rig.sample_video(rig.model, cfg=2.0, cfg_last_frame=6.0)["samples"]
+    for frame, cfg in ((0, 2.0), (2, 4.0), (4, 6.0)):
+        constant = rig.sample_video(rig.model, cfg=cfg)["samples"]
+        torch.testing.assert_close(ramp[frame], constant[frame], rtol=1e-3, atol=1e-3)
+
+
+def test_cfg_ramp_keeps_the_cfg_edits_of_other_nodes(rig):
+    calls = []
+
+    def pre(args):
+        calls.append("pre")
+        return args["conds_out"]
+
+    def post(args):
+        calls.append("post")
+        return args["denoised"]
+
+    model = rig.model.clone()
+    model.set_model_sampler_pre_cfg_function(pre)
+    model.set_model_sampler_post_cfg_function(post)
+    edited = rig.sample_video(model, cfg=2.0, cfg_last_frame=6.0)["samples"]
+    assert calls == ["pre", "post"] * 3
+    assert torch.equal(edited, rig.sample_video(rig.model, cfg=2.0, cfg_last_frame=6.0)["samples"])
+
+
+def test_fully_mixed_noise_makes_equal_frames_without_layers(rig):
+    frames = rig.sample_video(rig.model, noise_type="mixed", noise_correlation=1.0)["samples"]
+    torch.testing.assert_close(frames, frames[:1].expand_as(frames), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("noise_type", ["mixed", "progressive"])
+def test_correlated_noise_changes_the_clip(rig, noise_type):
+    related = rig.sample_video(rig.model, noise_type=noise_type)["samples"]
+    assert not torch.equal(related, rig.sample_video(rig.model)["samples"])
+
+
+def test_motion_prompt_reaches_the_temporal_layers_only(rig, video_model):
+    from video_ldm.nodes.host.sampling.prompts import encode_motion
+
+    with torch.inference_mode():
+        left, same = encode_motion(rig.clip, "moving left", ""), encode_motion(rig.clip, "a red circle", "")
+    plain = rig.sample_video(video_model)["samples"]
+    assert torch.equal(rig.sample_video(rig.model, left)["samples"], rig.sample_video(rig.model)["samples"])
+    assert not torch.equal(rig.sample_video(video_model, left)["samples"], plain)
+    assert torch.equal(rig.sample_video(video_model, same)["samples"], plain)
+
+
+def test_motion_prompt_leaves_the_given_conditioning_alone(rig, video_model):
+    from video_ldm.nodes.host.sampling.prompts import encode_motion
+
+    before = [set(options) for _, options in rig.positive]
+    with torch.inference_mode():
+        rig.sample_video(video_model, encode_motion(rig.clip, "moving left", ""))
+    assert [set(options) for _, options in rig.positive] == before
+
+
+def test_motion_prompt_without_a_text_encoder_is_refused(rig):
+    from video_ldm.nodes.host.sampling.prompts import encode_motion
+    from video_ldm.temporal.errors import InvalidInputError
+
+    with pytest.raises(InvalidInputError, match=r"no text encoder.*Connect a CLIP"):
+        encode_motion(None, "moving left", "")
+
+
+def test_fps_reaches_the_layers_and_travels_with_the_latent(rig, video_model):
+    slow, fast = (rig.sample_video(video_model, fps=fps) for fps in (2.0, 24.0))
+    assert slow["video_ldm_fps"] == 2.0
+    assert not torch.equal(slow["samples"], fast["samples"])
+
+
+def test_the_given_latent_is_not_changed(rig, video_model):
+    latent = {"samples": torch.ones(3, 4, 5, 7)}
+    rig.sample_video(video_model, latent=latent)
+    assert set(latent) == {"samples"} and torch.equal(latent["samples"], torch.ones(3, 4, 5, 7))
+
+
+def test_known_latents_stay_under_a_noise_mask(rig, video_model):
+    mask = torch.ones(5, 1, 10, 6)
+    mask[0] = 0
+    latent = {"samples": torch.randn(5, 4, 10, 6), "noise_mask": mask}
+    made = rig.sample_video(video_model, latent=latent)["samples"]
+    torch.testing.assert_close(made[0], latent["samples"][0], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(made[1], latent["samples"][1], atol=0.1)
+
+
+def test_the_preview_is_an_animated_picture(rig, video_model, monkeypatch):
+    import io
+
+    import comfy.cli_args
+    import comfy.utils
+    from PIL import Image
+
+    shown = []
+    monkeypatch.setattr(comfy.cli_args.args, "preview_method", comfy.cli_args.LatentPreviewMethod.Latent2RGB)
+    monkeypatch.setattr(
+        comfy.utils, "PROGRESS_BAR_HOOK", lambda v, t, preview, node_id=None: shown.append(preview)
+    )
+    rig.sample_video(video_model, fps=10.0)
+    assert len(shown) == 3 and shown[0] and shown[-1]
+    kind, picture, max_size = shown[-1]
+    assert (kind, max_size) == ("PNG", None)
+    file = io.BytesIO()
+    picture.save(file, format=kind, quality=95, compress_level=1)
+    animation = Image.open(file)
+    assert (animation.n_frames, animation.size, animation.info["duration"]) == (5, (6, 10), 100)

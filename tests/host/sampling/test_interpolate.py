@@ -1,0 +1,167 @@
+"""Latent Interpolate in the host: methods, windows of five frames, rates, loops, cuts and refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+SIZE = (4, 10, 6)
+
+
+@pytest.fixture(scope="module")
+def rig(host):
+    from ..rig import Rig
+
+    return Rig()
+
+
+@pytest.fixture(scope="module")
+def models(rig):
+    return {"learned": rig.with_layers(), "pinned": rig.with_layers(patcher=rig.stack(known_frames=False))}
+
+
+def keyframes(count: int) -> torch.Tensor:
+    """Neighbours alike, so that none is a cut."""
+    steps = torch.randn(count, *SIZE, generator=torch.Generator().manual_seed(5))
+    return 10 * steps[:1] + 0.5 * steps
+
+
+@pytest.fixture
+def run(rig, models):
+    from video_ldm.nodes.host.sampling.clip import SamplerSettings
+    from video_ldm.nodes.host.sampling.interpolate import Interpolation, VideoModel, interpolate
+
+    def run(latent, method, model=None, passes=1, loop=False, fps=2.0, pinned_denoise=0.6, **changes):
+        video = VideoModel(model or models.get(method), rig.positive, rig.negative, None)
+        video = changes.pop("video", video)
+        sampler = SamplerSettings(
+            seed=1, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=fps, **changes
+        )
+        with torch.inference_mode():
+            return interpolate(
+                latent, Interpolation(method, passes, loop, 0.9, pinned_denoise), video, sampler
+            )
+
+    return run
+
+
+@pytest.mark.parametrize("method", ["learned", "pinned", "slerp", "linear"])
+def test_keyframes_stay_and_the_rate_goes_along(run, method):
+    given = keyframes(3)
+    made = run({"samples": given, "video_ldm_fps": 1.5}, method)
+    assert made["samples"].shape == (9, *SIZE) and made["video_ldm_fps"] == 6.0
+    assert torch.equal(made["samples"][::4], given)
+    assert bool(made["samples"].isfinite().all()) and set(made) == {"samples", "video_ldm_fps"}
+
+
+@pytest.mark.parametrize("method", ["slerp", "linear"])
+def test_113_frames_of_8(run, method):
+    given = keyframes(8)
+    made = run({"samples": given}, method, passes=2, fps=1.875)
+    assert len(made["samples"]) == 113 and made["video_ldm_fps"] == 30.0
+    assert torch.equal(made["samples"][::16], given)
+
+
+def test_two_passes_and_a_loop_with_layers(run):
+    given = keyframes(2)
+    made = run({"samples": given}, "learned", passes=2, loop=True)
+    assert len(made["samples"]) == 32 and torch.equal(made["samples"][::16], given)
+
+
+def test_every_call_is_one_window_of_five(run, rig, models, monkeypatch):
+    """However long the clip; and the layers are told the dense clip's rate."""
+    from video_ldm.temporal.stack.stack import TemporalStack
+
+    seen = []
+    prepare = TemporalStack.prepare
+
+    def spy(stack, clip, like=None):
+        seen.append(clip)
+        return prepare(stack, clip, like)
+
+    monkeypatch.setattr(TemporalStack, "prepare", spy)
+    run({"samples": keyframes(4)}, "learned", fps=2.0)
+    assert {clip.num_frames for clip in seen} == {5} and {clip.fps for clip in seen} == {8.0}
+    assert len(seen) == 3 * 2
+    assert seen[0].known_mask.tolist() == [1, 0, 0, 0, 1] * 2
+
+
+def test_pairs_do_not_depend_on_the_rest_of_the_clip(run):
+    given = keyframes(3)
+    long, short = (run({"samples": part}, "learned")["samples"] for part in (given, given[:2]))
+    assert torch.equal(long[:5], short)
+
+
+def test_prompts_of_a_schedule_go_with_their_keyframes(run, rig, models, monkeypatch):
+    from video_ldm.nodes.host.sampling import interpolate as module
+
+    seen = []
+    sample = module.sample_clip
+
+    def spy(model, positive, negative, *args):
+        seen.append(positive[0][0][:, 0, 0].tolist())
+        return sample(model, positive, negative, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    text = rig.positive[0][0].repeat(3, 1, 1)
+    text[:, 0, 0] = torch.tensor([1.0, 2.0, 3.0])
+    video = module.VideoModel(models["learned"], [[text, {}]], rig.negative, None)
+    run({"samples": keyframes(3)}, "learned", video=video)
+    assert seen == [[1.0] * 5, [2.0] * 5]
+
+
+def test_a_cut_is_not_blended(run):
+    scenes = torch.randn(2, *SIZE)
+    made = run({"samples": scenes}, "learned")["samples"]
+    assert torch.equal(made, scenes[[0, 0, 0, 1, 1]])
+
+
+def test_pinned_frames_go_no_further_than_allowed(run):
+    """With no denoising left, the blended start itself."""
+    from video_ldm.temporal.sampling.interpolation import slerp_frames
+
+    given = keyframes(2)
+    kept, far = (run({"samples": given}, "pinned", pinned_denoise=most)["samples"] for most in (0.0, 0.6))
+    torch.testing.assert_close(kept[1:4], slerp_frames(*given))
+    assert not torch.allclose(far[1:4], slerp_frames(*given), atol=1e-2)
+
+
+def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, monkeypatch):
+    from video_ldm.nodes.host.sampling import interpolate as module
+    from video_ldm.temporal.sampling.interpolation import slerp_frames
+
+    windows = []
+    sample = module.sample_clip
+
+    def spy(model, positive, negative, window, settings, *args):
+        windows.append((window, settings.denoise))
+        return sample(model, positive, negative, window, settings, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    given = keyframes(3)
+    run({"samples": given}, "pinned", pinned_denoise=0.4)
+    for number, (window, denoise) in enumerate(windows):
+        assert torch.equal(window["samples"][::4], given[number : number + 2])
+        torch.testing.assert_close(window["samples"][1:4], slerp_frames(*given[number : number + 2]))
+        assert window["noise_mask"].flatten(1).mean(1).tolist() == [0, 1, 1, 1, 0] and denoise == 0.4
+    assert len(windows) == 2
+
+
+def test_what_cannot_be_done_is_refused(run, rig, models):
+    from video_ldm.nodes.host.sampling.interpolate import VideoModel
+    from video_ldm.temporal.errors import IncompatibleModelError, InvalidInputError
+
+    clip = {"samples": keyframes(2)}
+    with pytest.raises(
+        IncompatibleModelError, match="this MODEL has none; load such layers or choose pinned"
+    ):
+        run(clip, "learned", model=models["pinned"])
+    with pytest.raises(InvalidInputError, match="at least 2 keyframes, but the clip has 1"):
+        run({"samples": keyframes(1)}, "slerp")
+    with pytest.raises(InvalidInputError, match="connect model, positive and negative"):
+        run(clip, "pinned", video=VideoModel(None, None, None, None))
+    with pytest.raises(InvalidInputError, match="Unknown method 'magic'"):
+        run(clip, "magic")
+    for method in ("learned", "linear"):
+        with pytest.raises(InvalidInputError, match="fps is 0"):
+            run({**clip, "video_ldm_fps": 0.0}, method)

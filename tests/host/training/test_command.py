@@ -1,0 +1,140 @@
+"""The training command on the toy checkpoint: two tiny videos, a few steps, resumed; and its errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+from video_ldm.demo import environment
+from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
+from video_ldm.temporal.formats import load_stack
+from video_ldm.temporal.training.data import cache
+from video_ldm.training import arguments
+
+CHECKPOINT = environment.REPO / "demo" / "models" / "toy_sd.safetensors"
+HOST_PACK = environment.REPO / "demo" / "host_pack"
+
+
+def write_video(path: Path, frames: int, fps: float = 8.0) -> None:
+    """A grey square that gets brighter, losslessly enough to be told apart."""
+    writer = imageio_ffmpeg.write_frames(str(path), (96, 64), fps=fps, macro_block_size=1, quality=8)
+    writer.send(None)
+    for index in range(frames):
+        writer.send(np.full((64, 96, 3), 40 + 15 * index, np.uint8).tobytes())
+    writer.close()
+
+
+@pytest.fixture
+def clips(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name, frames in (("a", 6), ("b", 7)):
+        write_video(folder / f"{name}.mp4", frames)
+        (folder / f"{name}.txt").write_text(f"a square {name}")
+    return folder
+
+
+def run(clips: Path, out: Path, *options: str) -> None:
+    """The command after the host has been started, in this process."""
+    from video_ldm.training import run_layers as train
+
+    words = ["--checkpoint", str(CHECKPOINT), "--clips", str(clips), "--out", str(out), "--size", "64x64"]
+    words += ["--frames", "4", "--batch", "2", "--warmup", "1", "--validate-every", "0", "--cpu"]
+    args = arguments.parser().parse_args([*words, *options])
+    train.run(args, arguments.config_from(args))
+
+
+def test_trains_caches_and_resumes(host, clips, tmp_path):
+    out = tmp_path / "layers.safetensors"
+    run(clips, out, "--steps", "2", "--save-every", "1", "--patterns", "none=0.5,first=0.5")
+    stack = load_stack(out)
+    assert stack.config.known_frames
+    assert stack.config.frame_rate
+    assert stack.config.max_frames == 4
+    assert any(p.abs().sum() > 0 for n, p in stack.named_parameters() if n.endswith("conv_out.weight"))
+    index = cache.read_index(clips / "video_ldm_cache")
+    assert index["captions"] == ["", "a square a", "a square b"]
+    assert index["offsets"] == [0, 6, 13]
+    made = (clips / "video_ldm_cache" / "latents.npy").stat().st_mtime_ns
+    run(clips, out, "--steps", "3", "--resume", "--patterns", "none=0.5,first=0.5")
+    assert (clips / "video_ldm_cache" / "latents.npy").stat().st_mtime_ns == made
+    state = torch.load(tmp_path / "layers.state.pt", weights_only=True)
+    assert state["step"] == len(state["losses"]) == 3
+    assert (tmp_path / "layers.loss.png").is_file()
+
+
+def test_trains_on_a_prepared_cache_and_samples(host, clips, tmp_path):
+    out = tmp_path / "layers.safetensors"
+    run(clips, out, "--steps", "1")
+    sheet = tmp_path / "again.step-000001.png"
+    options = ("--steps", "1", "--validate-every", "1", "--prompt", "a square", "--precision", "bf16")
+    run(clips / "video_ldm_cache", tmp_path / "again.safetensors", *options)
+    from PIL import Image
+
+    assert Image.open(sheet).size == (4 * 64, 64)
+    assert sheet.with_suffix(".mp4").stat().st_size > 500
+
+
+def test_mistakes_are_told_in_one_sentence(host, clips, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    out = tmp_path / "layers.safetensors"
+    with pytest.raises(InvalidInputError, match="holds no videos"):
+        run(empty, out)
+    with pytest.raises(InvalidInputError, match="There is no folder"):
+        run(tmp_path / "nowhere", out)
+    with pytest.raises(InvalidInputError, match=r"b\.mp4 has 7 frames|a\.mp4 has 6 frames"):
+        run(clips, out, "--frames", "8")
+    with pytest.raises(InvalidInputError, match="multiples of 8"):
+        run(clips, out, "--size", "60x60")
+    (clips / "c.mp4").write_bytes(b"no video")
+    (clips / "c.txt").write_text("nothing")
+    with pytest.raises(InvalidInputError, match=r"c\.mp4 cannot be decoded"):
+        run(clips, out)
+    (clips / "c.mp4").unlink()
+    (clips / "a.txt").unlink()
+    with pytest.raises(InvalidInputError, match=r"1 of 2 videos have no caption \(a\.mp4\)"):
+        run(clips, out)
+    (clips / "metadata.jsonl").write_text("nonsense")
+    with pytest.raises(InvalidInputError, match=r"metadata\.jsonl must hold one"):
+        run(clips, out)
+    (clips / "metadata.jsonl").write_text('{"file_name": "a.mp4", "text": "from the table"}\n')
+    run(clips, out, "--steps", "1")
+    assert "from the table" in cache.read_index(clips / "video_ldm_cache")["captions"]
+    with pytest.raises(CheckpointFormatError, match="There is no checkpoint missing"):
+        run(clips, out, "--checkpoint", "missing.safetensors")
+
+
+def test_the_command_line_itself(clips, tmp_path):
+    command = [sys.executable, "-m", "video_ldm.training"]
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "The image model stays as it is" in shown.stdout
+    files = ["--checkpoint", str(CHECKPOINT), "--clips", str(clips), "--out", str(tmp_path / "x.safetensors")]
+    host_options = ["--comfyui", str(environment.host_path()), "--custom-node", str(HOST_PACK)]
+    wrong = subprocess.run(
+        [*command, *files, "--patterns", "frist"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: Unknown known-frame pattern 'frist'")
+    small = [
+        "--size",
+        "64x64",
+        "--frames",
+        "4",
+        "--steps",
+        "1",
+        "--batch",
+        "1",
+        "--validate-every",
+        "0",
+        "--cpu",
+    ]
+    run_all = [*command, *files, *host_options, *small]
+    done = subprocess.run(run_all, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x.safetensors").is_file()

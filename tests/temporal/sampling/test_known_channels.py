@@ -1,0 +1,53 @@
+"""Known frames as input channels of an image model."""
+
+import pytest
+import torch
+from video_ldm.temporal.sampling.known_channels import GREY, known_channels, nearest_given, nothing_known
+
+from ..tiny import normal
+
+
+def known(given: list[int], num_frames: int, clips: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents ((b f) 4 h w), and the same in the form of known frames: masked, with the mask as fifth channel."""
+    latents = normal(clips * num_frames, 4, 3, 5)
+    mask = torch.zeros(clips * num_frames)
+    for clip in range(clips):
+        mask[[clip * num_frames + frame for frame in given]] = 1
+    mask = mask[:, None, None, None].expand(-1, 1, 3, 5)
+    return latents, torch.cat([latents * mask, mask], dim=1)
+
+
+def test_masked_marks_what_is_to_be_made_and_shows_grey_there():
+    latents, frames = known([0, 4], 5, clips=2)
+    mask, shown = known_channels("masked", frames).split([1, 4], dim=1)
+    assert mask[:, 0, 0, 0].tolist() == [0, 1, 1, 1, 0] * 2
+    assert torch.equal(shown[[0, 4, 5, 9]], latents[[0, 4, 5, 9]])
+    grey = torch.tensor(GREY)[:, None, None].expand(4, 3, 5)
+    assert all(torch.equal(shown[frame], grey) for frame in (1, 2, 3, 6, 7, 8))
+
+
+def test_nearest_is_the_published_rule_for_keyframes_four_apart():
+    given = torch.arange(61) % 4 == 0
+    assert (nearest_given(given) // 4).tolist() == [(frame + 1) // 4 for frame in range(61)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([0], [0, 0, 0, 0, 0, 0]),
+        ([5], [5, 5, 5, 5, 5, 5]),
+        ([1, 3], [1, 1, 1, 3, 3, 3]),
+        ([0, 5], [0, 0, 0, 5, 5, 5]),
+        ([0, 4], [0, 0, 0, 4, 4, 4]),
+    ],
+)
+def test_nearest_of_any_pattern(given, expected):
+    mask = torch.zeros(6, dtype=torch.bool)
+    mask[given] = True
+    assert nearest_given(mask).tolist() == expected
+
+
+def test_nothing_known():
+    latents, frames = known([], 3)
+    for condition in ("masked", "nearest"):
+        assert torch.equal(nothing_known(condition, latents), known_channels(condition, frames))

@@ -1,0 +1,104 @@
+"""A training problem of seconds: random latents, a small frozen image model made of plain layers, tiny temporal layers.
+
+Shapes: latents ((b f) c h w); text (b m e).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from video_ldm.temporal.stack.plan import UNetShape
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
+from video_ldm.temporal.training.config import TrainingConfig
+from video_ldm.temporal.training.data.batches import BatchSource
+from video_ldm.temporal.training.data.cache import Embedded, encode_captions, open_cache, write_cache
+from video_ldm.temporal.training.data.conditions import NOTHING, Conditions
+from video_ldm.temporal.training.loop import Trainer
+from video_ldm.temporal.training.schedule import stable_diffusion_schedule
+
+SHAPE = UNetShape(32, (1,), (1,), (1,), (1, 1), 1, context_dim=6, num_heads=2)
+LATENT = (4, 3, 5)
+
+
+class ImageModel(nn.Module):
+    """A frozen stand-in for a UNet: one layer in, one out, and between them the places where temporal layers go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_in, self.conv_out = nn.Conv2d(4, 32, 3, padding=1), nn.Conv2d(32, 4, 3, padding=1)
+        self.emb = nn.Linear(1, 128)
+        self.requires_grad_(False)
+
+    def denoise(
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        text: Tensor,
+        stack: TemporalStack,
+        clip,
+        conditions: Conditions = NOTHING,
+    ) -> Tensor:
+        """The callable that training knows an image model by."""
+        h, emb = self.conv_in(noisy), self.emb(t[:, None] / 1000)
+        context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames)
+        for site in stack.sites:
+            if site.kind == "conv":
+                h = stack(site, h, clip, emb=emb)
+            else:
+                tokens = rearrange(h, "n c h w -> n (h w) c")
+                tokens = stack(site, tokens, clip, context=context)
+                h = rearrange(tokens, "n (h w) c -> n c h w", h=noisy.shape[2])
+        return self.conv_out(h)
+
+
+def clips(count: int = 6, num_frames: int = 9) -> list[tuple[Tensor, str, float]]:
+    """Clips in which every frame of a clip is nearly the same: what only layers in time can make use of."""
+    generator = torch.Generator().manual_seed(3)
+    still = [torch.randn(1, *LATENT, generator=generator) for _ in range(count)]
+    jitter = [0.05 * torch.randn(num_frames, *LATENT, generator=generator) for _ in range(count)]
+    return [(a + b, f"clip {i % 3}", 8.0) for i, (a, b) in enumerate(zip(still, jitter, strict=True))]
+
+
+def encode(captions: list[str]) -> Tensor:
+    """Text embeddings (captions 2 6) that differ by caption and by token: alike tokens leave attention nothing to learn."""
+    tokens = torch.tensor([1.0, -0.5]).repeat_interleave(6).reshape(2, 6)
+    return torch.stack([tokens * float(sum(caption.encode()) % 17) / 17 for caption in captions])
+
+
+def embed(captions: list[str]) -> Embedded:
+    """The same for a cache, without pooled text."""
+    return encode(captions), None
+
+
+def make_cache(folder: Path, **settings):
+    """A cache of those clips on disk, opened."""
+    write_cache(folder, clips(**settings))
+    encode_captions(folder, "tiny", embed)
+    return open_cache(folder, "tiny")
+
+
+def settings(**changes) -> TrainingConfig:
+    """Settings under which the tiny problem is learned in seconds."""
+    defaults = {
+        "num_frames": 4,
+        "steps": 6,
+        "batch": 2,
+        "learning_rate": 3e-3,
+        "warmup": 2,
+        "ema": 0.9,
+        "strides": (1, 2),
+        "patterns": {"none": 0.5, "first": 0.3, "random": 0.2},
+    }
+    return TrainingConfig(**{**defaults, **changes})
+
+
+def make_trainer(cache, image_model: ImageModel, workers: int = 0, **changes) -> Trainer:
+    """A trainer with new layers, always the same ones."""
+    config = settings(**changes)
+    torch.manual_seed(1)
+    stack = TemporalStack(StackConfig(SHAPE, "tiny", config.num_frames, known_frames=True, frame_rate=True))
+    batches = BatchSource(cache, config, stable_diffusion_schedule())
+    return Trainer(stack, image_model.denoise, batches, workers=workers)

@@ -1,0 +1,164 @@
+"""The command line of `python -m video_ldm.training`."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..temporal.training.config import TrainingConfig
+from ..temporal.training.data.patterns import NAMES, parse_patterns
+from .options import computing_options, host_options, number, state_options
+
+EXAMPLE = """
+Clips are a folder of video files. A caption is a text file with the video's name (cat.mp4, cat.txt), or a line of
+metadata.jsonl: {"file_name": "cat.mp4", "text": "a cat walks to the left"}. Latents and text are prepared once and kept
+in CLIPS/video_ldm_cache. Such a cache, made here or elsewhere, can be given instead of the folder.
+
+Example:
+  python -m video_ldm.training --checkpoint v1-5.safetensors --clips my_clips --out my_layers.safetensors \\
+      --frames 8 --fps 8 --steps 20000 --batch 4 --patterns "none=0.5,first=0.25,first_two=0.25"
+
+With the SD x4 upscaler (x4-upscaler-ema.safetensors) as the checkpoint, the layers learn to enlarge: videos of the size that large
+frames should have, e.g. --size 1024x576, are made small, and every step sees square patches of both (--side), the small ones with noise
+of a level of their own. Captions are then not needed, and --patterns and --known-noise mean nothing.
+
+An interrupted run continues with the same command and --resume.
+
+`python -m video_ldm.training decoder --help` says how to train a temporal decoder.
+"""
+PATTERNS = "none=0.5,first=0.25,first_two=0.25"
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options; defaults of what the training computes are those of TrainingConfig."""
+    defaults = TrainingConfig()
+    root = argparse.ArgumentParser(
+        prog="python -m video_ldm.training",
+        description="Train temporal layers for a Stable Diffusion checkpoint. The image model stays as it is.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _files(root.add_argument_group("files"))
+    _clips(root.add_argument_group("clips"), defaults)
+    _training(root.add_argument_group("training"), defaults)
+    _output(root.add_argument_group("progress and results"))
+    return root
+
+
+def config_from(args: argparse.Namespace) -> TrainingConfig:
+    """The settings of the run; raises InvalidInputError for values that make no sense."""
+    return TrainingConfig(
+        num_frames=args.frames[0],
+        other_lengths=args.frames[1:],
+        strides=args.strides,
+        steps=args.steps,
+        batch=args.batch,
+        accumulate=args.accumulate,
+        learning_rate=args.lr,
+        final_learning_rate=args.lr / 10 if args.final_lr is None else args.final_lr,
+        warmup=args.warmup,
+        weight_decay=args.weight_decay,
+        gradient_clip=args.gradient_clip,
+        ema=args.ema,
+        patterns=parse_patterns(args.patterns or PATTERNS),
+        text_dropout=args.text_dropout,
+        known_noise=args.known_noise,
+        high_noise=args.high_noise,
+        signal_dropout=args.signal_dropout,
+        weight_limit=args.weight_limit,
+        precision=args.precision,
+        seed=args.seed,
+    )
+
+
+def _files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--checkpoint", required=True, help="image model: a file, or a name in ComfyUI's checkpoint folders"
+    )
+    group.add_argument("--clips", required=True, help="folder of videos with captions, or a prepared cache")
+    group.add_argument("--out", required=True, help="file of temporal layers to write (.safetensors)")
+    group.add_argument("--init", help="temporal layers to start from (default: new ones)")
+    host_options(group)
+
+
+def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
+    group.add_argument(
+        "--frames",
+        type=_integers,
+        default=(defaults.num_frames,),
+        help=f"frames per clip; several lengths as 8,5, the longest first ({defaults.num_frames})",
+    )
+    number(group, "--fps", 8.0, "frames per second videos are read at")
+    group.add_argument(
+        "--size", default="512x512", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
+    )
+    group.add_argument(
+        "--strides",
+        type=_integers,
+        default=defaults.strides,
+        help="frame rates to train on as divisors of --fps, e.g. 1,2,4 (1)",
+    )
+    group.add_argument(
+        "--patterns",
+        help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} ({PATTERNS})",
+    )
+    number(
+        group,
+        "--known-noise",
+        defaults.known_noise,
+        "given frames get noise up to this diffusion step, 0..250",
+    )
+    number(group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance")
+    number(group, "--side", 64, "given pixels a side of the patches that a step sees, for the SD x4 upscaler")
+
+
+def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
+    number(group, "--steps", defaults.steps, "optimiser steps")
+    number(group, "--batch", defaults.batch, "clips per step")
+    number(group, "--accumulate", defaults.accumulate, "batches added up per step")
+    number(group, "--lr", defaults.learning_rate, "peak learning rate")
+    group.add_argument("--final-lr", type=float, help="learning rate at the end (a tenth of the peak)")
+    number(group, "--warmup", defaults.warmup, "steps of warm-up")
+    number(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
+    number(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
+    number(group, "--ema", defaults.ema, "decay of the averaged weights")
+    number(
+        group,
+        "--high-noise",
+        defaults.high_noise,
+        "preference for high noise, where motion is decided; 0 for none",
+    )
+    number(
+        group,
+        "--signal-dropout",
+        defaults.signal_dropout,
+        "share of clips drowned in more noise at the noisiest steps, so that motion follows the text",
+    )
+    number(
+        group,
+        "--weight-limit",
+        defaults.weight_limit,
+        "let high noise count up to this much more in the loss; 1 is the paper's plain loss",
+    )
+    computing_options(group, defaults, "of new weights, clips and noise")
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the blocks, which takes minutes (needs a C++ compiler)",
+    )
+    number(group, "--workers", 0, "processes that draw batches ahead")
+
+
+def _output(group: argparse._ArgumentGroup) -> None:
+    state_options(group, 500, "states, which hold everything")
+    number(group, "--validate-every", 500, "steps between sample clips; 0 for none")
+    group.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        help="prompt of a sample clip (default: captions of the clips)",
+    )
+    number(group, "--guidance", 4.0, "text guidance of sample clips")
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))

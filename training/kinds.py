@@ -1,0 +1,88 @@
+"""What temporal layers are trained for, as `python -m video_ldm.training` sees it: what it keeps of a clip and what it draws.
+
+Shapes: frames (f h w 3) in 0..1, kept as (f c h w).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from torch import Tensor
+
+from ..nodes.host.layers.shapes import base_name, unet_shape
+from ..nodes.host.training import models as host
+from ..temporal.errors import InvalidInputError
+from ..temporal.stack.stack import StackConfig
+from ..temporal.training.config import TrainingConfig
+from ..temporal.training.data.batches import BatchSource
+from ..temporal.training.data.cache import ClipCache
+from ..temporal.training.data.enlarging import PatchSource
+
+
+class Kind:
+    """An image model that makes clips from text, and from known frames."""
+
+    cache_name = ""  # in front of what a cache was made from
+    needs_captions = True
+
+    def __init__(self, models: host.Checkpoint, config: TrainingConfig) -> None:
+        self.models, self.config = models, config
+        self.schedule = host.noise_schedule(models.model)
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse clips of a size that training cannot use, before anything is prepared."""
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """What the cache keeps of frames."""
+        return host.encode_frames(self.models.model, self.models.vae, frames)
+
+    def batches(self, clips: ClipCache) -> BatchSource:
+        """What every step draws."""
+        return BatchSource(clips, self.config, self.schedule)
+
+    def new_layers(self) -> StackConfig:
+        """What new temporal layers are."""
+        shape = unet_shape(self.models.model)
+        return StackConfig(
+            unet=shape,
+            base=base_name(shape),
+            max_frames=self.config.num_frames,
+            known_frames=set(self.config.patterns) != {"none"},
+            frame_rate=True,
+        )
+
+
+class Upscaler(Kind):
+    """The SD x4 upscaler: it makes large patches of clips from small ones, with or without text."""
+
+    cache_name = "x4 "
+    needs_captions = False
+
+    def __init__(self, models: host.Checkpoint, config: TrainingConfig, side: int) -> None:
+        super().__init__(models, replace(config, patterns={"none": 1.0}))
+        self.enlarging = host.enlarging(models.model, side)
+
+    def check_size(self, width: int, height: int) -> None:
+        self.enlarging.check(height // self.enlarging.scale, width // self.enlarging.scale)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        return host.encode_both(self.models.model, self.models.vae, frames)
+
+    def batches(self, clips: ClipCache) -> BatchSource:
+        return PatchSource(clips, self.config, self.schedule, self.enlarging)
+
+    def new_layers(self) -> StackConfig:
+        return replace(super().new_layers(), prediction=self.schedule.target)
+
+
+def kind_of(models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace) -> Kind:
+    """What the checkpoint is for. Raises InvalidInputError for options that mean nothing to it."""
+    if not host.enlarges(models.model):
+        return Kind(models, config)
+    if args.patterns and set(config.patterns) != {"none"}:
+        raise InvalidInputError(
+            f"--patterns is {args.patterns}, but the SD x4 upscaler is given small frames instead of known "
+            "ones; leave --patterns out."
+        )
+    return Upscaler(models, config, args.side)

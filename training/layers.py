@@ -1,0 +1,17 @@
+"""`python -m video_ldm.training layers`, or without the word: train temporal layers for an image model."""
+
+from __future__ import annotations
+
+from ..nodes import host_boot as boot
+from . import arguments
+
+
+def main(words: list[str]) -> None:
+    """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
+    args = arguments.parser().parse_args(words)
+    config = arguments.config_from(args)
+    boot.keep_freed_memory()
+    boot.start_host(args.comfyui, args.custom_node, args.cpu)
+    from . import run_layers as train
+
+    train.run(args, config)

@@ -1,0 +1,176 @@
+"""Train temporal layers on a folder of clips: what `python -m video_ldm.training` does once the host has been started."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..nodes.host.training import models as host
+from ..temporal.errors import InvalidInputError
+from ..temporal.formats import load_stack, save_stack
+from ..temporal.sampling.clip import Clip
+from ..temporal.stack.stack import TemporalStack
+from ..temporal.training import checkpoint, report
+from ..temporal.training.config import TrainingConfig
+from ..temporal.training.data import cache
+from ..temporal.training.loop import Trainer
+from ..temporal.training.sampling import ddim
+from .kinds import Kind, kind_of
+from .videos import find_videos, long_enough
+
+logger = logging.getLogger(__name__)
+SAMPLES = 4
+
+
+def run(args: argparse.Namespace, config: TrainingConfig) -> None:
+    """Prepare the clips, train, and write the averaged layers; raises VideoLDMError for what the user can change."""
+    out = Path(args.out)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    models = host.load_checkpoint(args.checkpoint)
+    kind = kind_of(models, config, args)
+    clips = prepare_clips(Path(args.clips), kind, args)
+    logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
+    batches = kind.batches(clips)
+    precision = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    unet = host.frozen_unet(models.model, precision)
+    device = next(unet.parameters()).device
+    torch.manual_seed(config.seed)
+    stack = new_or_given_stack(kind, args.init).to(device)
+    if args.compile:
+        host.compile_blocks(unet, stack)
+    denoise = host.denoiser(unet, host.vector_of(models.model))
+    trainer = Trainer(stack, denoise, batches, device.type, args.workers)
+    state = out.with_suffix(".state.pt")
+    if args.resume:
+        trainer.load_state_dict(checkpoint.load_state(state))
+        logger.info("resumed at step %d", trainer.step)
+    prompts = embed(models, ["", *(args.prompt or batches.sample_captions(SAMPLES))])
+
+    def after_step(trainer: Trainer) -> None:
+        last = trainer.step == config.steps
+        if last or trainer.step % args.save_every == 0:
+            checkpoint.save_state(state, trainer.state_dict())
+            write_layers(out, trainer, args)
+            report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
+        if args.validate_every and (last or trainer.step % args.validate_every == 0):
+            made, fps = sample_clips(trainer, models, prompts, args.guidance)
+            name = f"{out.stem}.step-{trainer.step:06d}"
+            report.contact_sheet(out.with_name(f"{name}.png"), made)
+            report.video(out.with_name(f"{name}.mp4"), made, fps)
+
+    trainer.run(after_step=after_step)
+    logger.info("wrote %s", out)
+
+
+def prepare_clips(folder: Path, kind: Kind, args: argparse.Namespace) -> cache.ClipCache:
+    """The clips as latents and text embeddings, from a cache where it is still good."""
+    encoder = host.text_fingerprint(kind.models.clip)
+    if not (folder / cache.INDEX).is_file():
+        folder = _cache_of_videos(folder, kind, args)
+    cache.encode_captions(folder, encoder, lambda captions: embed(kind.models, captions))
+    clips, channels = cache.open_cache(folder, encoder), host.channels(kind.models.model)
+    if clips.latents.shape[1] != channels:
+        raise InvalidInputError(
+            f"The clips in {folder} were prepared for a model of {clips.latents.shape[1]} channels, but this one takes in "
+            f"{channels}; give the folder of videos they were made from."
+        )
+    return clips
+
+
+def _cache_of_videos(folder: Path, kind: Kind, args: argparse.Namespace) -> Path:
+    config, size = kind.config, parse_size(args.size)
+    kind.check_size(*size)
+    videos = find_videos(folder, kind.needs_captions)
+    needed = (config.num_frames - 1) * min(config.strides) + 1
+    stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption) for v in videos]
+    encoder = host.fingerprint(kind.models.vae.first_stage_model.state_dict())
+    source = f"{kind.cache_name}{encoder} {size} {args.fps:g} {needed} {stamps}"
+    target = folder / "video_ldm_cache"
+    if cache.is_current(target, source):
+        return target
+
+    def encoded() -> Iterator[tuple[Tensor, str, float]]:
+        for number, (frames, video) in enumerate(long_enough(videos, args.fps, size, needed), start=1):
+            yield kind.encode(frames), video.caption, args.fps
+            logger.info("encoded %d of %d videos", number, len(videos))
+
+    cache.write_cache(target, encoded(), source)
+    return target
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from `512x320`; raises InvalidInputError unless both are multiples of 8."""
+    width, _, height = text.partition("x")
+    if (
+        not (width.isdigit() and height.isdigit())
+        or int(width) % 8
+        or int(height) % 8
+        or not int(width) * int(height)
+    ):
+        raise InvalidInputError(f"--size is {text!r}; give WIDTHxHEIGHT in multiples of 8, e.g. 512x320.")
+    return int(width), int(height)
+
+
+def new_or_given_stack(kind: Kind, init: str | None) -> TemporalStack:
+    """New layers for the image model, or those of a file, in float32."""
+    new = kind.new_layers()
+    if init is None:
+        return TemporalStack(new)
+    stack = load_stack(init, dtype=torch.float32)
+    if stack.config.unet != new.unet:
+        raise InvalidInputError(
+            f"The layers in {init} were made for {stack.config.base}, not for this checkpoint."
+        )
+    return stack
+
+
+def write_layers(out: Path, trainer: Trainer, args: argparse.Namespace) -> None:
+    """The averaged layers in float16, with the settings of the run beside them."""
+    with trainer.average.applied_to(trainer.stack):
+        half = TemporalStack(trainer.stack.config, dtype=torch.float16)
+        half.load_state_dict(trainer.stack.state_dict())
+    notes = {
+        "training": trainer.config.to_json(),
+        "step": str(trainer.step),
+        "image_model": Path(args.checkpoint).name,
+    }
+    save_stack(out, half, notes)
+
+
+def embed(models: host.Checkpoint, captions: list[str]) -> cache.Embedded:
+    """Text (captions m e), and pooled text (captions p) for an image model that wants it."""
+    text, pooled = host.encode_texts(models.clip, captions)
+    return text, None if host.vector_of(models.model) is None else pooled
+
+
+def sample_clips(
+    trainer: Trainer, models: host.Checkpoint, prompts: cache.Embedded, guidance: float
+) -> tuple[list[Tensor], float]:
+    """One clip per prompt after the first, which is empty, from the averaged layers: frames (f h w 3), their frame rate."""
+    stack, config = trainer.stack, trainer.config
+    model = (trainer.denoise, stack, trainer.batches.schedule)
+    fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
+    texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
+    clips = []
+    with (
+        trainer.average.applied_to(stack),
+        torch.autocast(trainer.device, torch.bfloat16, enabled=config.precision == "bf16"),
+    ):
+        for number in range(1, len(texts)):
+            generator = torch.Generator().manual_seed(number - 1)
+            noise = torch.randn(trainer.batches.sample_shape, generator=generator).to(trainer.device)
+            clip = Clip(num_frames=config.num_frames, fps=fps)
+            conditions = trainer.batches.sample_conditions([number - 1] * 2).to(trainer.device)
+            if pooled is not None:
+                conditions = replace(conditions, pooled=pooled[[number, 0]])
+            text, empty = texts[number : number + 1], texts[:1]
+            latents = ddim(*model, noise, text, empty, clip, guidance=guidance, conditions=conditions)
+            clips.append(host.decode_frames(models.model, models.vae, latents))
+    return clips, fps

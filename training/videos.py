@@ -1,0 +1,108 @@
+"""A folder of videos with captions, read through ffmpeg.
+
+Shapes: frames (f h w 3) float 0..1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..temporal.errors import InvalidInputError
+
+SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif"}
+
+
+@dataclass(frozen=True)
+class Video:
+    """A file and what it shows."""
+
+    path: Path
+    caption: str
+
+
+def video_paths(folder: Path) -> list[Path]:
+    """All videos of a folder, by name; raises InvalidInputError when there are none."""
+    if not folder.is_dir():
+        raise InvalidInputError(f"There is no folder {folder}; give a folder of videos.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InvalidInputError(f"The folder {folder} holds no videos ({', '.join(sorted(SUFFIXES))}).")
+    return paths
+
+
+def find_videos(folder: Path, needs_captions: bool = True) -> list[Video]:
+    """All videos of a folder with their captions, which may be empty where they are not needed.
+
+    Raises InvalidInputError when there are no videos, or a caption that is needed is missing.
+    """
+    paths = video_paths(folder)
+    table = _metadata(folder)
+    captions = {path: _caption(path, table) for path in paths}
+    missing = [path.name for path, caption in captions.items() if caption is None]
+    if missing and needs_captions:
+        raise InvalidInputError(
+            f"{len(missing)} of {len(paths)} videos have no caption ({', '.join(missing[:3])}); write each into a .txt "
+            "file of the same name, or list them in metadata.jsonl."
+        )
+    return [Video(path, caption or "") for path, caption in captions.items()]
+
+
+def read_frames(path: Path, fps: float, size: tuple[int, int]) -> Tensor:
+    """All frames at a frame rate, scaled to cover `size` (width, height) and cropped to its middle.
+
+    Raises InvalidInputError when the file cannot be decoded.
+    """
+    import imageio_ffmpeg
+
+    width, height = size
+    scale = f"scale={width}:{height}:force_original_aspect_ratio=increase:flags=area,crop={width}:{height}"
+    filters = ["-vf", f"fps={fps},{scale}"]
+    reader = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24", output_params=filters)
+    try:
+        next(reader)  # what ffmpeg says of the file
+        frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+        pixels = np.stack(frames)
+    except (OSError, StopIteration, ValueError):
+        raise InvalidInputError(f"{path} cannot be decoded as a video; remove or replace it.") from None
+    finally:
+        reader.close()
+    return torch.from_numpy(pixels).float() / 255
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    path = folder / "metadata.jsonl"
+    if not path.is_file():
+        return {}
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return {row["file_name"]: row["text"] for row in rows}
+    except (ValueError, KeyError, TypeError):
+        raise InvalidInputError(
+            f'{path} must hold one {{"file_name": ..., "text": ...}} per line; correct it or remove it.'
+        ) from None
+
+
+def _caption(path: Path, table: dict[str, str]) -> str | None:
+    text = path.with_suffix(".txt")
+    return text.read_text("utf-8").strip() if text.is_file() else table.get(path.name)
+
+
+def long_enough(
+    videos: list[Video], fps: float, size: tuple[int, int], frames: int
+) -> Iterator[tuple[Tensor, Video]]:
+    """Frames of each video; raises InvalidInputError for one with fewer frames than asked for."""
+    for video in videos:
+        pixels = read_frames(video.path, fps, size)
+        if len(pixels) < frames:
+            raise InvalidInputError(
+                f"{video.path.name} has {len(pixels)} frames at {fps:g} frames per second, but --frames and --strides need "
+                f"{frames}; use longer videos, a higher --fps or fewer --frames."
+            )
+        yield pixels, video
