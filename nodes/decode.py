@@ -5,7 +5,7 @@ from __future__ import annotations
 from .host import io
 from .host.film.decode import decode_clip
 from .host.film.given import given_frames
-from .host.sampling.clip import frame_rate
+from .host.latents import frame_rate
 from .host.search import search_aliases
 from .host.shown import shown_clip
 

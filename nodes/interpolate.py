@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .host import io
+from .host.latents import FPS_KEY
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.interpolate import METHODS, Interpolation, VideoModel, interpolate
 from .host.sampling.prompts import MotionPrompt
@@ -57,7 +58,7 @@ class LatentInterpolate(io.ComfyNode):
         choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
         video = VideoModel(model, positive, negative, motion_prompt)
         clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler))
-        return io.NodeOutput(clip, clip["video_ldm_fps"])
+        return io.NodeOutput(clip, clip[FPS_KEY])
 
 
 def _interpolation_inputs() -> list[io.Input]:

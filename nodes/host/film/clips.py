@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ..sampling.clip import FPS_KEY
+from ..latents import film_rate
 from .decode import ends_for, stream_frames
 from .decode_memory import decode_needs
 from .given import exact, given_frames
@@ -113,7 +113,7 @@ def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: De
         num_frames=num_frames,
         width=width,
         height=height,
-        fps=_frame_rate(samples, fps),
+        fps=film_rate(samples, fps),
         memory=Counter({vae.device: needs.memory}) + Counter({CPU: held(needs.together, width, height)}),
         least={vae.device: needs.least},
         shrinks=needs.shrinks,
@@ -137,7 +137,7 @@ def _clip_of_images(images: Tensor, fps: float, decode: DecodeSettings) -> Clip:
         num_frames=num_frames,
         width=width,
         height=height,
-        fps=_frame_rate({}, fps),
+        fps=film_rate({}, fps),
         memory={CPU: held(min(decode.chunk_length, num_frames), width, height)},
         least={CPU: held(1, width, height)},
     )
@@ -155,13 +155,3 @@ def _enlarged(clip: Clip, upscaler: Upscaler) -> Clip:
         memory=Counter(clip.memory) + here,
         least=Counter(clip.least) | here,  # decoding and enlarging take turns
     )
-
-
-def _frame_rate(samples: Mapping[str, Any], fps: float) -> float:
-    found = fps or samples.get(FPS_KEY, 0.0)
-    if not found > 0:
-        raise InvalidInputError(
-            "The clip carries no frame rate, as it was not made by Video KSampler or Latent Interpolate. Set fps to its "
-            "frames per second; 8 is usual for keyframes with temporal layers, 24 to 30 for film."
-        )
-    return float(found)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ..sampling.known import KNOWN_KEY, given_numbers
+from ..latents import KNOWN_KEY, given_numbers
 
 
 def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, Tensor]:

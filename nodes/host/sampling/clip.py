@@ -12,15 +12,14 @@ import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
-from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.noise import correlated_noise
+from ..latents import FPS_KEY
 from ..layers.insertion import ClipSettings, set_clip
 from ..progress import SamplingProgress
 from .guider import VideoGuider
 from .known import known_of
 from .prompts import MotionPrompt, with_motion
 
-FPS_KEY = "video_ldm_fps"
 SAMPLERS = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS = comfy.samplers.KSampler.SCHEDULERS
 
@@ -100,14 +99,6 @@ def make_guider(
     guider.set_scales(*scales)
     guider.set_clip(positive, negative, known_of(latent))
     return guider
-
-
-def frame_rate(latent: Mapping[str, Any], otherwise: float) -> float:
-    """Frames per second that a LATENT carries, or another number when it carries none. Raises InvalidInputError for 0."""
-    fps = float(latent.get(FPS_KEY, otherwise))
-    if not fps > 0:
-        raise InvalidInputError(f"A frame rate must be above 0 frames per second, but fps is {fps}.")
-    return fps
 
 
 def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: SamplerSettings) -> Tensor:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.rollout import Rollout, digest
+from ..latents import FPS_KEY, frame_rate
 from ..progress import SamplingProgress
-from .clip import FPS_KEY, SamplerSettings, frame_rate, sample_clip
+from .clip import SamplerSettings, sample_clip
 from .controls import FrameControls
 from .interpolate import VideoModel
 from .known import with_frames

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.sampling.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
+from ..latents import FPS_KEY, frame_rate
 from ..layers.insertion import layers_know_frames
 from ..progress import SamplingProgress
-from .clip import FPS_KEY, SamplerSettings, frame_rate, sample_clip
+from .clip import SamplerSettings, sample_clip
 from .controls import FrameControls
 from .known import with_frames
 from .prompts import MotionPrompt, at_frames

@@ -1,8 +1,7 @@
 """Known frames in a LATENT, and their way to the temporal layers.
 
-A LATENT with known frames holds them in `samples`, and beside it `video_ldm_known` (f,), 1 = given. Its `noise_mask`
-is 0 there, so that the host's own samplers pin the frames. `video_ldm_given` (f 2) says which of the given frames each
-one is, counted in the order of giving, -1 = none; and 1 = it was an image.
+A LATENT with known frames holds them in `samples`, and says beside it which they are (see `latents.py`). Its `noise_mask`
+is 0 there, so that the host's own samplers pin the frames.
 
 Shapes: f frames, c h w a latent.
 """
@@ -21,10 +20,8 @@ from torch import Tensor
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.affinity import Motion, nearest
 from ....temporal.sampling.known_channels import nearest_given
+from ..latents import GIVEN_KEY, KNOWN_KEY, given_numbers
 from ..layers.insertion import IMAGE_COND, KNOWN_COND
-
-KNOWN_KEY = "video_ldm_known"
-GIVEN_KEY = "video_ldm_given"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +118,6 @@ def with_frames(
         GIVEN_KEY: given,
         "noise_mask": marked.pin(latent.get("noise_mask")),
     }
-
-
-def given_numbers(latent: Mapping[str, Any]) -> Tensor:
-    """Which given frame each frame of a LATENT is (f 2), see above; without a record they were given in their order."""
-    if GIVEN_KEY in latent:
-        return latent[GIVEN_KEY]
-    known = latent.get(KNOWN_KEY, torch.zeros(len(latent["samples"]))).cpu().long()
-    return torch.stack([known.cumsum(0) * known - 1, known], dim=1)
 
 
 def _size(latents: Tensor) -> str:

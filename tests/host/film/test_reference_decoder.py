@@ -138,7 +138,7 @@ def test_a_file_without_its_encoder_is_told(vae, weights, folder):  # noqa: F811
 def test_known_images_come_out_exactly(vae):
     from video_ldm.nodes.host.film.decode import decode_clip
     from video_ldm.nodes.host.film.given import given_frames
-    from video_ldm.nodes.host.sampling.known import KNOWN_KEY
+    from video_ldm.nodes.host.latents import KNOWN_KEY
 
     samples = latents(4)
     images = torch.rand(2, 24, 40, 3)
@@ -157,7 +157,7 @@ def test_known_images_come_out_exactly(vae):
 def test_known_images_that_do_not_fit_are_told(vae, toon):
     from video_ldm.nodes.host.film.decode import decode_clip
     from video_ldm.nodes.host.film.given import given_frames
-    from video_ldm.nodes.host.sampling.known import KNOWN_KEY
+    from video_ldm.nodes.host.latents import KNOWN_KEY
     from video_ldm.temporal.errors import InvalidInputError
 
     samples = latents(4)
