@@ -20,15 +20,15 @@ CHOICE = "the host refuses what is not in the list"
 RANGE = "the host keeps the input in its range"
 LIBRARY = "no node gives such a value"
 ON_NO_PAGE = {  # files, and beginnings of sentences
-    "nodes/commands/": COMMANDS,
-    "nodes/host/training.py": COMMANDS,
+    "training/": COMMANDS,
+    "nodes/host/training/models.py": COMMANDS,
     "temporal/formats/convert.py": COMMANDS,
-    "temporal/training/batches.py": COMMANDS,
-    "temporal/training/cache.py": COMMANDS,
+    "temporal/training/data/batches.py": COMMANDS,
+    "temporal/training/data/cache.py": COMMANDS,
     "temporal/training/config.py": COMMANDS,
-    "temporal/training/enlarging.py": COMMANDS,
-    "temporal/training/patterns.py": COMMANDS,
-    "temporal/training/perceptual.py": COMMANDS,
+    "temporal/training/data/enlarging.py": COMMANDS,
+    "temporal/training/data/patterns.py": COMMANDS,
+    "temporal/training/decoder/perceptual.py": COMMANDS,
     " has no  spelling; it is written as": COMMANDS,
     " holds no VAE that ComfyUI knows": COMMANDS,
     "The training state belongs to temporal layers of another shape": COMMANDS,

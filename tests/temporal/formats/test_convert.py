@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-import video_ldm
 from safetensors.torch import load_file, save_file
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.formats import convert, load_stack, lvdm, motion_modules, save_stack, svd
@@ -92,15 +87,11 @@ def test_layers_without_a_name_in_a_spelling_are_refused(tmp_path):
 
 
 @pytest.fixture
-def command(monkeypatch):
-    """`python -m video_ldm.formats`, found where pyproject.toml maps it to."""
-    folder = Path(next(iter(video_ldm.__path__))) / "nodes" / "commands" / "formats"
-    for name, path in (("", folder / "__init__.py"), (".__main__", folder / "__main__.py")):
-        spec = importlib.util.spec_from_file_location(f"video_ldm.formats{name}", path)
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-    return module.main
+def command():
+    """`python -m video_ldm.formats`."""
+    from video_ldm.formats.__main__ import main
+
+    return main
 
 
 def test_the_command_converts_and_inspects(tmp_path, command, capsys):
