@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from ..temporal.errors import InvalidInputError
-from ..temporal.sampling.prompt_schedule import MODES, curves_of, describe, frame_weights, parse_schedule
+from ..temporal.sampling.prompt_schedule import (
+    MODES,
+    curves_of,
+    describe,
+    frame_weights,
+    parse_schedule,
+    shortened,
+)
 from .host import io
 from .host.sampling.prompts import encode_schedule
 from .host.search import search_aliases
 from .host.shown import shown_curves
+
+MAX_CURVES = 32  # drawn, one for each of the first keyframes
 
 
 class PromptSchedule(io.ComfyNode):
@@ -26,7 +35,8 @@ class PromptSchedule(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default="0: a red circle\n7: a blue circle",
-                    tooltip="One line for each keyframe: its frame, counted from 0, a colon and the prompt.",
+                    tooltip="One line for each keyframe: its frame, counted from 0, a colon and the prompt. On one line, a comma "
+                    "and a frame with its colon begin the next: 0: a cat, 8: a dog.",
                 ),
                 io.Int.Input(
                     "num_frames",
@@ -59,7 +69,7 @@ class PromptSchedule(io.ComfyNode):
         keyframes = parse_schedule(prompts, num_frames)
         weights = frame_weights([frame for frame, _ in keyframes], num_frames, hold=interpolation == "hold")
         conditioning = encode_schedule(clip, keyframes, weights, interpolation == "slerp")
-        names = [f"{frame}: {prompt}" for frame, prompt in keyframes]
-        curves = dict(zip(names, curves_of(weights, len(keyframes)), strict=True))
+        names = [f"{frame}: {shortened(prompt)}" for frame, prompt in keyframes[:MAX_CURVES]]
+        curves = dict(zip(names, curves_of(weights, len(names)), strict=True))
         shown = {**shown_curves(curves, "frame"), "text": (describe(keyframes, weights),)}
         return io.NodeOutput(conditioning, ui=shown)

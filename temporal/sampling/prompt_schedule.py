@@ -6,7 +6,8 @@ Shapes: f frames, m text tokens, e features.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import lcm
 
@@ -17,7 +18,15 @@ from ..errors import InvalidInputError
 from .interpolation import lerp, slerp
 
 MODES = ("linear", "slerp", "hold")
-LINE = re.compile(r"\s*(\d+)\s*:\s*(.*?)\s*,?\s*")
+COMMA, COLON = "[,\uff0c]", "[:\uff1a]"  # also in full width, as Chinese and Japanese keyboards write them
+FRAME = re.compile(rf'\s*("?)(\d+)\1\s*{COLON}')
+NEXT = {  # where an entry ends and another begins on the same line, by the quotes around frames
+    "": re.compile(rf"{COMMA}\s*(?=\d+\s*{COLON}(?!\d))"),
+    '"': re.compile(rf'{COMMA}\s*(?="\d+"\s*{COLON})'),
+}
+LONGEST_NUMBER = 9  # digits
+LONGEST_WORDS = 60  # characters of a prompt that a message or the preview shows
+PREVIEW_LINES = 500
 
 
 @dataclass(frozen=True)
@@ -29,31 +38,61 @@ class Weight:
     weight: float
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What is written for one keyframe, and the number of its line."""
+
+    line: int
+    frame: str
+    prompt: str
+
+
 def parse_schedule(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
     """Prompts by frame from lines such as "0: a red circle", in the order of frames; empty lines are skipped.
+
+    A line may hold several entries, each behind a comma: "0: a cat, 8: a dog". Frames and prompts may stand in quotes.
 
     Raises:
         InvalidInputError: a line without a frame, a frame outside the clip or named twice, no lines at all.
     """
-    prompts: dict[int, str] = {}
-    for line in filter(str.strip, text.splitlines()):
-        match = LINE.fullmatch(line)
-        if match is None:
-            raise InvalidInputError(
-                f"The line {line.strip()!r} names no frame; write lines such as 0: a red circle."
-            )
-        frame = int(match[1])
+    prompts: dict[int, Entry] = {}
+    for entry in _entries(text):
+        digits = entry.frame.lstrip("0")
+        frame = num_frames if len(digits) > LONGEST_NUMBER else int(digits or "0")
         if frame >= num_frames:
             raise InvalidInputError(
-                f"Frame {frame} is not in the clip: it has {num_frames} frames, 0 to {num_frames - 1}. Change the line or "
-                "num_frames."
+                f"Frame {shortened(digits)} in line {entry.line} is not in the clip: it has {num_frames} frames, 0 to "
+                f"{num_frames - 1}. Change the line or num_frames."
             )
         if frame in prompts:
-            raise InvalidInputError(f"Frame {frame} has two prompts; each frame can have one.")
-        prompts[frame] = match[2]
+            raise InvalidInputError(
+                f"Frame {frame} has two prompts, in lines {prompts[frame].line} and {entry.line}; each frame can have one."
+            )
+        prompts[frame] = entry
     if not prompts:
         raise InvalidInputError("The prompt schedule is empty; write lines such as 0: a red circle.")
-    return tuple(sorted(prompts.items()))
+    return tuple((frame, entry.prompt) for frame, entry in sorted(prompts.items()))
+
+
+def _entries(text: str) -> Iterator[Entry]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        first = FRAME.match(line)
+        if first is None and line.strip():
+            raise InvalidInputError(
+                f"Line {number}, {shortened(line.strip())!r}, names no frame; write lines such as 0: a red circle."
+            )
+        for part in NEXT[first[1]].split(line) if first else ():
+            frame = FRAME.match(part)
+            prompt = part[frame.end() :].strip()
+            prompt = prompt[:-1].rstrip() if re.fullmatch(COMMA, prompt[-1:]) else prompt
+            if frame[1] and len(prompt) > 1 and prompt[0] == prompt[-1] == '"':
+                prompt = prompt[1:-1].strip()
+            yield Entry(number, frame[2], prompt)
+
+
+def shortened(text: str) -> str:
+    """Text that fits into a sentence."""
+    return text if len(text) <= LONGEST_WORDS else f"{text[: LONGEST_WORDS - 3]}..."
 
 
 def frame_weights(keyframes: Sequence[int], num_frames: int, hold: bool = False) -> tuple[Weight, ...]:
@@ -63,7 +102,7 @@ def frame_weights(keyframes: Sequence[int], num_frames: int, hold: bool = False)
     """
     weights = []
     for frame in range(num_frames):
-        passed = sum(key <= frame for key in keyframes)
+        passed = bisect_right(keyframes, frame)
         start, end = max(passed - 1, 0), min(passed, len(keyframes) - 1)
         span = keyframes[end] - keyframes[start]
         weight = (frame - keyframes[start]) / span if span and passed and not hold else 0.0
@@ -76,21 +115,23 @@ def travel(encoded: Sequence[Tensor], weights: Sequence[Weight], spherical: bool
 
     Shorter texts are repeated, which attention does not notice.
     """
-    tokens = lcm(*(text.shape[1] for text in encoded)) if encoded[0].ndim == 3 else None
+    tokens = common_tokens(encoded)
     texts = [text[0] if tokens is None else text[0].repeat(tokens // text.shape[1], 1) for text in encoded]
     mix = slerp if spherical else lerp
-    return torch.cat(
-        [
-            mix(texts[part.start], texts[part.end], torch.tensor([part.weight]))
-            if part.weight
-            else texts[part.start][None]
-            for part in weights
-        ]
-    )
+    made = texts[0].new_empty(len(weights), *texts[0].shape)
+    for row, part in zip(made, weights, strict=True):
+        start, end = texts[part.start], texts[part.end]
+        row.copy_(mix(start, end, torch.tensor([part.weight]))[0] if part.weight else start)
+    return made
+
+
+def common_tokens(encoded: Sequence[Tensor]) -> int | None:
+    """Tokens to which texts (1 m e) of any length can be repeated; None for pooled ones (1 e)."""
+    return lcm(*(text.shape[1] for text in encoded)) if encoded[0].ndim == 3 else None
 
 
 def curves_of(weights: Sequence[Weight], keyframes: int) -> list[list[float]]:
-    """The weight of each keyframe's prompt in every frame."""
+    """The weight of the prompt of each of the first `keyframes` in every frame."""
     return [
         [(1 - part.weight) * (part.start == key) + part.weight * (part.end == key) for part in weights]
         for key in range(keyframes)
@@ -98,11 +139,12 @@ def curves_of(weights: Sequence[Weight], keyframes: int) -> list[list[float]]:
 
 
 def describe(keyframes: Sequence[tuple[int, str]], weights: Sequence[Weight]) -> str:
-    """The weights of every frame as lines to read."""
+    """The weights of the frames as lines to read, of a long clip those of its beginning."""
     lines = []
-    for frame, part in enumerate(weights):
+    for frame, part in enumerate(weights[:PREVIEW_LINES]):
         shares = [(1 - part.weight, keyframes[part.start][1]), (part.weight, keyframes[part.end][1])]
-        lines.append(
-            f"{frame}: " + " + ".join(f"{share:.2f} {prompt!r}" for share, prompt in shares if share)
-        )
+        words = (f"{share:.2f} {shortened(prompt)!r}" for share, prompt in shares if share)
+        lines.append(f"{frame}: " + " + ".join(words))
+    if len(weights) > PREVIEW_LINES:
+        lines.append(f"and so on, to frame {len(weights) - 1}")
     return "\n".join(lines)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.conds
+import comfy.model_management as mm
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ....temporal.sampling.prompt_schedule import Weight, travel
+from ....temporal.sampling.prompt_schedule import Weight, common_tokens, travel
 from ..layers.insertion import TEXT_COND
 from .controls import FrameControls
 
@@ -48,23 +49,40 @@ def with_motion(conditioning: list, text: Tensor) -> list:
 def encode_schedule(
     clip: Any, keyframes: Sequence[tuple[int, str]], weights: Sequence[Weight], spherical: bool
 ) -> list:
-    """CONDITIONING with a text for every frame (f m e); each keyframe's prompt is encoded once."""
+    """CONDITIONING with a text for every frame (f m e); each keyframe's prompt is encoded once.
+
+    Raises InvalidInputError without a text encoder, and for more frames than half of the free memory has room for.
+    """
     if clip is None:
         raise InvalidInputError(
             "Prompt Schedule was given no text encoder: the checkpoint holds none. Connect a CLIP from Load CLIP or from a "
             "checkpoint that has one."
         )
-    encoded = {
-        text: clip.encode_from_tokens_scheduled(clip.tokenize(text))[0]
-        for text in {prompt for _, prompt in keyframes}
-    }
+    encoded: dict[str, Any] = {}
+    for _, text in keyframes:
+        if text not in encoded:
+            mm.throw_exception_if_processing_interrupted()
+            encoded[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text))[0]
     keys = [encoded[text] for _, text in keyframes]
+    _check_memory([tensor for tensor, _ in keys], len(weights))
     options = dict(keys[0][1])
     if all(options.get("pooled_output") is not None for _, options in keys):
         options["pooled_output"] = travel(
             [options["pooled_output"] for _, options in keys], weights, spherical
         )
     return [[travel([tensor for tensor, _ in keys], weights, spherical), options]]
+
+
+def _check_memory(texts: Sequence[Tensor], num_frames: int) -> None:
+    """Refuse a text per frame (f m e) that half of the free memory has no room for."""
+    _, _, features = texts[0].shape
+    per_frame = common_tokens(texts) * features * texts[0].element_size()
+    room = mm.get_free_memory(texts[0].device) / 2
+    if num_frames * per_frame > room:
+        raise InvalidInputError(
+            f"A text for each of {num_frames} frames takes {num_frames * per_frame / 1e9:.1f} GB, and only half of the "
+            f"{2 * room / 1e9:.1f} GB of free memory may be used for it; lower num_frames to {int(room // per_frame)} or less."
+        )
 
 
 def at_frames(conditioning: list, frames: Sequence[int], controls: FrameControls) -> list:

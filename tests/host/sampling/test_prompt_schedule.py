@@ -96,6 +96,36 @@ def test_pooled_text_travels_too(rig):
     assert made[0][1]["pooled_output"][:, 0].tolist() == [1, 2, 3] and made[0][0].shape == (3, 3, 2)
 
 
+def test_more_frames_than_memory_has_room_for_are_refused(rig, monkeypatch):
+    import comfy.model_management as mm
+    from video_ldm.temporal.errors import InvalidInputError
+
+    text = rig.encode("a")[0][0]
+    room = 2 * 9 * text.numel() * text.element_size()
+    monkeypatch.setattr(mm, "get_free_memory", lambda *_: room)
+    assert len(schedule(rig, "0: a", 9).result[0][0][0]) == 9
+    with pytest.raises(
+        InvalidInputError, match=r"each of 100000 frames takes .* lower num_frames to 9 or less"
+    ):
+        schedule(rig, "0: a", 100_000)
+
+
+def test_an_interrupt_stops_between_two_prompts(rig, interrupt):
+    import comfy.model_management as mm
+
+    with pytest.raises(mm.InterruptProcessingException):
+        schedule(rig, "0: a red circle\n4: a blue square")
+
+
+@pytest.fixture
+def interrupt(host):
+    import comfy.model_management as mm
+
+    mm.interrupt_current_processing(True)
+    yield
+    mm.interrupt_current_processing(False)
+
+
 def test_bad_input(rig):
     from video_ldm.nodes.host.sampling.prompts import encode_schedule
     from video_ldm.temporal.errors import InvalidInputError
@@ -104,5 +134,5 @@ def test_bad_input(rig):
         encode_schedule(None, [(0, "a")], (), False)
     with pytest.raises(InvalidInputError, match="Unknown interpolation 'cubic'"):
         schedule(rig, "0: a", interpolation="cubic")
-    with pytest.raises(InvalidInputError, match="Frame 9 is not in the clip"):
+    with pytest.raises(InvalidInputError, match="Frame 9 in line 1 is not in the clip"):
         schedule(rig, "9: a")
