@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .host import io
+from .host import Node, io
 from .host.film.decode import decode_clip
 from .host.film.given import given_frames
 from .host.latents import frame_rate
@@ -10,7 +10,7 @@ from .host.search import search_aliases
 from .host.shown import shown_clip
 
 
-class TemporalVAEDecode(io.ComfyNode):
+class TemporalVAEDecode(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .host import io
+from .host import Node, io
 from .host.graph import ancestors, contents, written
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
@@ -14,7 +14,7 @@ from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
-class ExtendVideo(io.ComfyNode):
+class ExtendVideo(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -3,7 +3,7 @@
 from .decode import TemporalVAEDecode
 from .extend import ExtendVideo
 from .guide import VideoGuiderNode
-from .host import ComfyExtension, io
+from .host import ComfyExtension, Node
 from .host.files import register_folders
 from .image_motion import ImageMotion
 from .image_prompt import ImagePrompt
@@ -22,7 +22,7 @@ from .upscale_x4 import VideoUpscaleDiffusion
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
-NODES: tuple[type[io.ComfyNode], ...] = (
+NODES: tuple[type[Node], ...] = (
     LoadVideoModel,
     LoadTemporalLayers,
     LoadMotionLora,
@@ -52,7 +52,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
 class VideoLDM(ComfyExtension):
     """The pack as the host sees it."""
 
-    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+    async def get_node_list(self) -> list[type[Node]]:
         """Every node, in menu order; the model folders exist from here on."""
         register_folders()
         return list(NODES)

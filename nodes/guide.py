@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .host import io
+from .host import Node, io
 from .host.sampling.clip import make_guider
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
@@ -10,7 +10,7 @@ from .host.shown import cfg_curve
 from .sample import cfg_input, cfg_last_frame_input, context_guidance_input, fps_input, motion_prompt_input
 
 
-class VideoGuiderNode(io.ComfyNode):
+class VideoGuiderNode(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..temporal.sampling.affinity import CUSTOM, PRESETS, chosen
-from .host import io
+from .host import Node, io
 from .host.layers.insertion import reads_affinities, set_image_motion
 from .host.search import search_aliases
 from .host.shown import affinity_curve
 
 
-class ImageMotion(io.ComfyNode):
+class ImageMotion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

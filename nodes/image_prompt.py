@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .host import io
+from .host import Node, io
 from .host.sampling.image_prompt import with_picture
 from .host.search import search_aliases
 
 
-class ImagePrompt(io.ComfyNode):
+class ImagePrompt(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .host import io
+from .host import Node, io
 from .host.latents import FPS_KEY
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.interpolate import METHODS, Interpolation, VideoModel, interpolate
@@ -13,7 +13,7 @@ from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
-class LatentInterpolate(io.ComfyNode):
+class LatentInterpolate(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..temporal.sampling.known_frames import PATTERNS
-from .host import io
+from .host import Node, io
 from .host.sampling.known_images import give_frames
 from .host.search import search_aliases
 
 
-class KnownFramesNode(io.ComfyNode):
+class KnownFramesNode(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

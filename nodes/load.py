@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..temporal.errors import InvalidInputError
-from .host import io, ui
+from .host import Node, io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.film.vae import open_temporal_decoder
 from .host.layers.insertion import LONGER_CLIPS, REFUSE, add_temporal_layers
@@ -20,7 +19,7 @@ from .layer_inputs import (
 )
 
 
-class LoadTemporalLayers(io.ComfyNode):
+class LoadTemporalLayers(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -91,10 +90,6 @@ class LoadTemporalLayers(io.ComfyNode):
         longer_clips: str = REFUSE,
         alpha_by_level: str = "",
     ) -> io.NodeOutput:
-        if longer_clips not in LONGER_CLIPS:
-            raise InvalidInputError(
-                f"longer_clips is {longer_clips!r}; choose from {', '.join(LONGER_CLIPS)}."
-            )
         given = LayerInputs(
             strength, alpha_input, alpha_middle, alpha_output, start_percent, end_percent, alpha_by_level
         )
@@ -105,7 +100,7 @@ class LoadTemporalLayers(io.ComfyNode):
         return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))
 
 
-class LoadMotionLora(io.ComfyNode):
+class LoadMotionLora(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -150,7 +145,7 @@ class LoadMotionLora(io.ComfyNode):
         return io.NodeOutput(patched, report, ui=ui.PreviewText(report))
 
 
-class LoadTemporalDecoder(io.ComfyNode):
+class LoadTemporalDecoder(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

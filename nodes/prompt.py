@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .host import io
+from .host import Node, io
 from .host.sampling.prompts import encode_motion
 from .host.search import search_aliases
 
 MotionPromptType = io.Custom("VLDM_MOTION_PROMPT")
 
 
-class MotionPromptEncode(io.ComfyNode):
+class MotionPromptEncode(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

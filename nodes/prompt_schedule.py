@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..temporal.errors import InvalidInputError
 from ..temporal.sampling.prompt_schedule import (
     MODES,
     curves_of,
@@ -11,7 +10,7 @@ from ..temporal.sampling.prompt_schedule import (
     parse_schedule,
     shortened,
 )
-from .host import io
+from .host import Node, io
 from .host.sampling.prompts import encode_schedule
 from .host.search import search_aliases
 from .host.shown import shown_curves
@@ -19,7 +18,7 @@ from .host.shown import shown_curves
 MAX_CURVES = 32  # drawn, one for each of the first keyframes
 
 
-class PromptSchedule(io.ComfyNode):
+class PromptSchedule(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -62,10 +61,6 @@ class PromptSchedule(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip: io.Clip.Type, prompts: str, num_frames: int, interpolation: str) -> io.NodeOutput:
-        if interpolation not in MODES:
-            raise InvalidInputError(
-                f"Unknown interpolation {interpolation!r}; choose from {', '.join(MODES)}."
-            )
         keyframes = parse_schedule(prompts, num_frames)
         weights = frame_weights([frame for frame, _ in keyframes], num_frames, hold=interpolation == "hold")
         conditioning = encode_schedule(clip, keyframes, weights, interpolation == "slerp")

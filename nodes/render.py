@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..temporal.video import FORMATS
-from .host import io
+from .host import Node, io
 from .host.film.clips import DecodeSettings, clip_of
 from .host.film.lazy_video import LazyVideo
 from .host.film.render import FilmSettings, as_video, render, saved_notes
@@ -13,7 +13,7 @@ UpscalerType = io.Custom("VLDM_UPSCALER")
 OUTPUT = "Video LDM/output"
 
 
-class RenderVideo(io.ComfyNode):
+class RenderVideo(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -95,7 +95,7 @@ class RenderVideo(io.ComfyNode):
         return io.NodeOutput(as_video(film, clip, audio), ui=film.shown)
 
 
-class VideoFromLatents(io.ComfyNode):
+class VideoFromLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .host import io
-from .host.sampling.clip import SAMPLERS, SCHEDULERS, SamplerSettings, sample_clip
+from .host import Node, io
+from .host.sampling.clip import SamplerSettings, sample_clip, samplers, schedulers
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
@@ -12,7 +12,7 @@ from .prompt import MotionPromptType
 NOISE_TYPES = ["independent", "mixed", "progressive"]
 
 
-class VideoKSampler(io.ComfyNode):
+class VideoKSampler(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -150,10 +150,10 @@ def sampler_inputs(seed: bool = True) -> list[io.Input]:
         io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps; 20 to 30 are usual."),
         cfg_input(),
         io.Combo.Input(
-            "sampler_name", options=SAMPLERS, default="euler", tooltip="The host's sampling algorithms."
+            "sampler_name", options=samplers(), default="euler", tooltip="The host's sampling algorithms."
         ),
         io.Combo.Input(
-            "scheduler", options=SCHEDULERS, default="normal", tooltip="How noise is removed over steps."
+            "scheduler", options=schedulers(), default="normal", tooltip="How noise is removed over steps."
         ),
     ]
 

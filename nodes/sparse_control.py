@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..temporal.sampling.known_frames import PATTERNS
-from .host import io, ui
+from .host import Node, io, ui
 from .host.files import CONTROL_NETS, file_names, full_path
 from .host.layers.sparse_control import Places, load_sparse_control
 from .host.search import search_aliases
 
 
-class LoadSparseControl(io.ComfyNode):
+class LoadSparseControl(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

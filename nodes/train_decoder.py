@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..temporal.training.decoder.config import DecoderTrainingConfig
-from .host import io
+from .host import Node, io
 from .host.search import search_aliases
 from .host.training.decoder import train_on_images
 
@@ -17,7 +17,7 @@ def number(
     return kind.Input(name, default=default, min=low, max=high, step=step, tooltip=text)
 
 
-class TrainTemporalDecoder(io.ComfyNode):
+class TrainTemporalDecoder(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         whole, real = io.Int, io.Float

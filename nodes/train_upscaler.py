@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..temporal.training.upscaler import UpscalerTrainingConfig
-from .host import io
+from .host import Node, io
 from .host.search import search_aliases
 from .host.training.upscaler import PatchSettings, train_on_images
 from .train_decoder import number
@@ -20,7 +20,7 @@ PATCHES = {
 }
 
 
-class TrainVideoUpscaler(io.ComfyNode):
+class TrainVideoUpscaler(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         whole, real = io.Int, io.Float

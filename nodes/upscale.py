@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..temporal.upscaler import UpscaleSettings
-from .host import io
+from .host import Node, io
 from .host.files import VIDEO_UPSCALERS, file_names
 from .host.film.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 from .host.search import search_aliases
@@ -14,7 +14,7 @@ from .host.shown import shown_clip
 UpscalerType = io.Custom("VLDM_UPSCALER")
 
 
-class LoadVideoUpscaler(io.ComfyNode):
+class LoadVideoUpscaler(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -54,7 +54,7 @@ class LoadVideoUpscaler(io.ComfyNode):
         return io.NodeOutput(open_upscaler(file, settings))
 
 
-class VideoUpscale(io.ComfyNode):
+class VideoUpscale(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

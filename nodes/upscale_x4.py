@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .host import io, ui
+from .host import Node, io, ui
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.upscale_x4 import X4Settings, upscale_latents
 from .host.search import search_aliases
@@ -13,7 +13,7 @@ from .sample import fps_input, sampler_inputs
 SAMPLER = ("seed", "steps", "cfg", "sampler_name", "scheduler", "fps")
 
 
-class VideoUpscaleDiffusion(io.ComfyNode):
+class VideoUpscaleDiffusion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import VideoModel
-from .host import io, ui
+from .host import Node, io, ui
 from .host.layers.insertion import LayerSettings
 from .host.layers.noise_schedule import AUTO, NAMES, with_schedule
 from .host.layers.video_model import build_video_model, read_video_model, video_model_names
@@ -19,7 +19,7 @@ from .layer_inputs import (
 )
 
 
-class LoadVideoModel(io.ComfyNode):
+class LoadVideoModel(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

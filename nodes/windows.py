@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .host import io
+from .host import Node, io
 from .host.sampling.windows import FUSE_METHODS, SCHEDULES, add_windows
 from .host.search import search_aliases
 
 
-class VideoWindows(io.ComfyNode):
+class VideoWindows(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -2,4 +2,6 @@
 
 from comfy_api.latest import ComfyExtension, io, ui
 
-__all__ = ["ComfyExtension", "io", "ui"]
+from .door import Node
+
+__all__ = ["ComfyExtension", "Node", "io", "ui"]

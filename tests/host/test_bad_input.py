@@ -144,7 +144,7 @@ BAD_VALUES = {
         {"VLDM_LoadTemporalLayers": {"file": "gone.safetensors"}},
         "There is no file 'gone.safetensors' in models/temporal_layers",
     ),
-    "an unknown kind of noise": ({"VLDM_VideoKSampler": {"noise_type": "pink"}}, "'pink' is unknown; choose"),
+    "an unknown kind of noise": ({"VLDM_VideoKSampler": {"noise_type": "pink"}}, "'pink'"),
 }
 
 

@@ -16,8 +16,8 @@ SEEDS = ("seed",)  # 0 to 2^64 - 1, which pages write as a power
 LISTED_BY_THE_HOST = ("file", "sampler_name", "scheduler")
 TOTAL_SIZE = 1_500_000
 COMMANDS = "only the command line says it"
-CHOICE = "the host refuses what is not in the list"
-RANGE = "the host keeps the input in its range"
+CHOICE = "the door of the node refuses what is not in the list"
+RANGE = "the door of the node keeps the input in its range"
 LIBRARY = "no node gives such a value"
 ON_NO_PAGE = {  # files, and beginnings of sentences
     "training/": COMMANDS,
@@ -35,11 +35,8 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "There is no VAE or checkpoint": COMMANDS,
     "There is no training state": COMMANDS,
     "Noise mode": CHOICE,
-    "Unknown interpolation": CHOICE,
-    "Unknown method": CHOICE,
     "Unknown motion": CHOICE,
     "Unknown pattern": CHOICE,
-    "longer_clips is": CHOICE,
     "precision is": CHOICE,
     " is ; give 0 for none, or more.": RANGE,
     " is ; give 1 or more.": RANGE,

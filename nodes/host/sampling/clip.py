@@ -20,8 +20,15 @@ from .guider import VideoGuider
 from .known import known_of
 from .prompts import MotionPrompt, with_motion
 
-SAMPLERS = comfy.samplers.KSampler.SAMPLERS
-SCHEDULERS = comfy.samplers.KSampler.SCHEDULERS
+
+def samplers() -> list[str]:
+    """Names of the host's samplers, those that other packs have added by now included."""
+    return list(comfy.samplers.KSampler.SAMPLERS)
+
+
+def schedulers() -> list[str]:
+    """Names of the host's schedules of noise levels, those of other packs included."""
+    return list(comfy.samplers.KSampler.SCHEDULERS)
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,6 @@ def interpolate(
 
 
 def _check(method: str, video: VideoModel) -> None:
-    if method not in METHODS:
-        raise InvalidInputError(f"Unknown method {method!r}; choose from {', '.join(METHODS)}.")
     if method in ("slerp", "linear"):
         return
     if video.model is None or video.positive is None or video.negative is None:

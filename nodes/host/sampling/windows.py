@@ -122,15 +122,12 @@ def add_windows(
 ) -> Any:
     """Clone of a MODEL that denoises long clips window by window, blended at every step.
 
-    Raises InvalidInputError for an overlap as long as the window, unknown names, and names that do not go together.
+    Raises InvalidInputError for an overlap as long as the window and names that do not go together.
     """
     if overlap >= length:
         raise InvalidInputError(
             f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap shorter."
         )
-    for name, known in ((schedule, SCHEDULES), (fuse_method, FUSE_METHODS)):
-        if name not in known:
-            raise InvalidInputError(f"Unknown choice {name!r}; choose from {', '.join(known)}.")
     if fuse_method == "relative" and schedule != "standard_static":
         raise InvalidInputError(
             "Fuse method relative goes with schedule standard_static; choose pyramid or that schedule."

@@ -132,7 +132,7 @@ def test_bad_input(rig):
 
     with pytest.raises(InvalidInputError, match="no text encoder"):
         encode_schedule(None, [(0, "a")], (), False)
-    with pytest.raises(InvalidInputError, match="Unknown interpolation 'cubic'"):
+    with pytest.raises(InvalidInputError, match="interpolation is 'cubic', which is not there to choose"):
         schedule(rig, "0: a", interpolation="cubic")
     with pytest.raises(InvalidInputError, match="Frame 9 in line 1 is not in the clip"):
         schedule(rig, "9: a")

@@ -196,8 +196,6 @@ def test_the_limit_of_the_layers_is_that_of_a_window(rig):
     ("changes", "message"),
     [
         ({"length": 4, "overlap": 4}, "Windows of 4 frames cannot overlap by 4"),
-        ({"schedule": "random"}, "Unknown choice 'random'"),
-        ({"fuse": "glue"}, "Unknown choice 'glue'"),
         ({"schedule": "batched", "fuse": "relative"}, "relative goes with schedule standard_static"),
     ],
 )
