@@ -25,8 +25,8 @@ MAX_FILES = 12  # of a folder, beside __init__.py and __main__.py
 LARGE_FOLDERS = (Path("nodes"), Path("temporal/formats"))
 # What each part of a folder may import from it, beside itself: the parts to its left.
 TEMPORAL_STAIRS = (
-    "errors weights sampling layers stack formats decoder upscaler training".split(),
-    ["errors", "video"],
+    "errors claims weights sampling layers stack formats decoder upscaler training".split(),
+    ["errors", "claims", "video"],
 )
 HOST_STAIRS = (["plumbing", "layers", "sampling"], ["plumbing", "layers", "film", "training"])
 

@@ -6,6 +6,7 @@ Shapes: frames (f h w 3) float 0..1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,13 @@ def _new_file(kind: str, suffix: str) -> Path:
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
     numbers = [int(path.stem.rpartition("_")[2]) for path in folder.glob(f"VideoLDM_{kind}_*{suffix}")]
-    return folder / f"VideoLDM_{kind}_{max(numbers, default=0) + 1:05}{suffix}"
+    number = max(numbers, default=0)
+    while True:  # another process may take the same number
+        number += 1
+        path = folder / f"VideoLDM_{kind}_{number:05}{suffix}"
+        with suppress(FileExistsError):
+            path.open("xb").close()
+            return path
 
 
 def _shown(paths: Sequence[Path], animated: bool) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from torch import Tensor
 from .formats import Format, import_openexr
 from .notes import png_chunk, png_chunks
 from .pixels import linear_light, whole_numbers
-from .process import cannot_write
 from .sound import Sound
 
 NAME = "frame_{:06d}{}"
@@ -72,8 +71,8 @@ class PictureFolder:
         }
         try:
             openexr.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(str(path))
-        except (RuntimeError, OSError) as error:  # the library's own error for a file that cannot be written
-            raise cannot_write(path.parent.parent, error) from None
+        except RuntimeError as error:  # the library's own error for a file that cannot be written
+            raise OSError(str(error)) from None
 
 
 def as_png(pixels: np.ndarray, notes: Mapping[str, str]) -> bytes:

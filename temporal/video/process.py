@@ -21,6 +21,16 @@ from .notes import as_ffmetadata, embed
 from .pixels import padded, whole_numbers
 from .sound import Sound
 
+# What ffmpeg says of a disk; everything else is about the film.
+DISK = (
+    "No space",
+    "too large",
+    "Read-only",
+    "ermission denied",
+    "Disk quota",
+    "Input/output error",
+    "name too long",
+)
 PATIENCE = 0.1  # seconds between two looks at whether to stop
 # Every conversion is spelled out: ffmpeg's own guess is another matrix for small films than for large ones.
 TO_YUV = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int"
@@ -45,7 +55,7 @@ class VideoFile:
         self.path, self.format, self.notes = path, format, notes
         self.resources = contextlib.ExitStack()
         self.log: IO[bytes] = self.resources.enter_context(tempfile.TemporaryFile())
-        self.folder = Path(self.resources.enter_context(tempfile.TemporaryDirectory(prefix="video_ldm_")))
+        self.folder = path.parent  # where a crash leaves sound and notes to be swept away with the film
         command = self._command(size, frame_rate, quality, sound)
         self.process = self._start(command)
 
@@ -63,7 +73,7 @@ class VideoFile:
         self.resources.close()
 
     def write(self, frame: Tensor) -> None:
-        """Encode one frame (1 h w 3). Raises OutputError when ffmpeg has given up."""
+        """Encode one frame (1 h w 3). Raises OSError when the disk has given up, OutputError when ffmpeg has."""
         pixels = whole_numbers(padded(frame, self.format.grid), self.format.depth)
         data = memoryview(np.ascontiguousarray(pixels)).cast("B")
         try:
@@ -74,7 +84,7 @@ class VideoFile:
             raise self._failure() from None
 
     def finish(self, check: Callable[[], None]) -> None:
-        """Wait until everything is on disk, calling `check` now and then. Raises OutputError when it is not."""
+        """Wait until everything is on disk, calling `check` now and then. Raises as `write` when it is not."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         while True:
@@ -144,22 +154,26 @@ class VideoFile:
             return f"{TO_YUV},format={self.format.pixels},{TAG_YUV}"
         return f"format={self.format.pixels},{TAG_RGB}"
 
-    def _failure(self) -> OutputError:
+    def _failure(self) -> Exception:
         self.log.seek(0)
         lines = [line.strip() for line in self.log.read().decode("utf-8", "replace").splitlines()]
-        said = next(
-            (line for line in lines if _is_about_the_disk(line)), next(iter(lines), "it said nothing")
+        about_disk = next((line for line in lines if any(word in line for word in DISK)), None)
+        if about_disk is not None:
+            return OSError(about_disk)
+        if self.process.returncode < 0:
+            return OutputError(
+                f"ffmpeg was stopped from outside (signal {-self.process.returncode}) while it wrote {self.format.name}, as "
+                "systems do when memory runs out. Close other programs, or choose another format or smaller frames."
+            )
+        return OutputError(
+            f"ffmpeg's {self.format.encoder} cannot write this film as {self.format.name}: {next(iter(lines), 'it does not say why')}. "
+            "Choose another format, or render without audio if the sound is strange."
         )
-        return cannot_write(self.path.parent, said)
 
 
 def cannot_write(folder: Path, reason: object) -> OutputError:
     """The error of a film that does not fit on the disk or may not be written there."""
     return OutputError(
         f"The film cannot be written to {folder}: {reason}. Free space there or make the folder writable, or start ComfyUI "
-        "with --output-directory on another disk; nothing was left behind."
+        "with --output-directory on another disk; no half film was left."
     )
-
-
-def _is_about_the_disk(line: str) -> bool:
-    return any(word in line for word in ("No space", "too large", "Read-only", "denied", "Disk quota"))

@@ -6,8 +6,6 @@ Shapes: chunks of frames (n h w 3) float 0..1.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..claims import Claim
 from ..errors import InvalidInputError, OutputError
 from .formats import check_film, format_named
 from .pictures import PictureFolder
@@ -47,19 +46,25 @@ class Film:
 class FilmWriter:
     """Writes a film to `path`, a file or a folder, as a context manager around `write`.
 
-    Leaving it without an error makes the film whole and gives it its name; any error, an interrupt included, removes what
-    was written. `check` is called before every frame and while the encoder finishes; it may raise to stop.
+    A path takes the place of what was there; a claimed name that of nothing. Leaving it without an error makes the film whole
+    and gives it its name; any error, an interrupt included, removes what was written. `check` is called before every frame and while the encoder finishes; it may raise to stop.
     Raises InvalidInputError for what the format cannot hold, OutputError when the disk does not take it.
     """
 
-    def __init__(self, path: Path, film: Film, check: Callable[[], None] = lambda: None) -> None:
-        self.path, self.film, self.check = path, film, check
+    def __init__(self, path: Path | Claim, film: Film, check: Callable[[], None] = lambda: None) -> None:
+        self.claim = path if isinstance(path, Claim) else Claim(path)
+        self.film, self.check = film, check
         self.format = format_named(film.format)
-        self.partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self.made = self.claim.folder / f"film{self.format.suffix}"
         self.count = 0
         self.size: tuple[int, int] | None = None
         self._open: VideoFile | PictureFolder | None = None
         self._resources = ExitStack()
+
+    @property
+    def path(self) -> Path:
+        """Where the film is, or will be."""
+        return self.claim.path
 
     def __enter__(self) -> FilmWriter:
         return self
@@ -67,16 +72,15 @@ class FilmWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with self._resources:
+        with self.claim:
+            try:
+                with self._resources:
+                    if kind is None:
+                        self._finish()
                 if kind is None:
-                    self._finish()
-            if kind is None:
-                self.partial.replace(self.path)
-        except OSError as problem:
-            raise cannot_write(self.path.parent, problem.strerror or problem) from None
-        finally:
-            self._remove_partial()
+                    self.claim.publish(self.made)
+            except OSError as problem:
+                raise cannot_write(self.path.parent, problem.strerror or problem) from None
 
     def write(self, frames: Tensor) -> None:
         """Add a chunk of frames (n h w 3)."""
@@ -95,24 +99,16 @@ class FilmWriter:
         film, self.size = self.film, size
         check_film(self.format, *size, film.fps, film.quality, film.sound is not None)
         notes = {key: json.dumps(value) for key, value in film.notes.items()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.claim.begin()
         if self.format.is_sequence:
-            target = PictureFolder(self.partial, self.format, film.frame_rate, notes, film.sound)
+            target = PictureFolder(self.made, self.format, film.frame_rate, notes, film.sound)
         else:
-            target = VideoFile(
-                self.partial, self.format, size, film.frame_rate, film.quality, notes, film.sound
-            )
+            target = VideoFile(self.made, self.format, size, film.frame_rate, film.quality, notes, film.sound)
         self._open = self._resources.enter_context(target)
 
     def _finish(self) -> None:
         if self._open is None:
             raise InvalidInputError("There are no frames to write; connect a clip of at least one frame.")
         self._open.finish(self.check)
-        if not self.partial.exists():
-            raise OutputError(f"The encoder left no file at {self.partial}; the disk may have been removed.")
-
-    def _remove_partial(self) -> None:
-        if self.partial.is_dir():
-            shutil.rmtree(self.partial, ignore_errors=True)
-        else:
-            self.partial.unlink(missing_ok=True)
+        if not self.made.exists():
+            raise OutputError(f"The encoder left no file at {self.made}; the disk may have been removed.")

@@ -1,6 +1,5 @@
 """Files of weights, read without ever running what is in them and written in one step."""
 
-import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..claims import Claim
 from ..errors import CheckpointFormatError
 from .pickles import read_pickle
 
@@ -51,14 +51,11 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write safetensors beside the target and move it there, so that no half file is ever seen."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial, dict(metadata))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with Claim(Path(path)) as claim:
+        claim.begin()
+        made = claim.folder / "weights"
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, made, dict(metadata))
+        claim.publish(made)
 
 
 def assign_weights(

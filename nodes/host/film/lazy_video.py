@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
+import folder_paths
 import torch
 from comfy_api.latest import Input, Types
 
@@ -53,7 +54,9 @@ class LazyVideo(Input.Video):
         if isinstance(path, str | Path):
             self._write(Path(path), metadata)
             return
-        with tempfile.TemporaryDirectory(prefix="video_ldm_") as folder:
+        temporary = Path(folder_paths.get_temp_directory())  # the host empties it when it starts
+        temporary.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="video_ldm_", dir=temporary) as folder:
             file = Path(folder) / "film.mp4"
             self._write(file, metadata)
             path.write(file.read_bytes())

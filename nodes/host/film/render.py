@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import Input, InputImpl, io, ui
 
+from ....temporal.claims import Claim, check_length, claim_new
 from ....temporal.errors import InvalidInputError
 from ....temporal.video import Film, Format, Sound, check_film, format_named
 from ....temporal.video.process import cannot_write
@@ -56,56 +58,82 @@ def render(
     """
     format = format_named(settings.format)
     check_film(format, clip.width, clip.height, clip.fps, settings.quality, audio is not None)
-    path, subfolder = target(settings.filename_prefix, format, clip)
-    needs = estimate(clip, format, settings.quality, path.parent)
-    check_it_fits(needs, clip, format, path.parent)
-    what = f"{clip.num_frames} frames of {clip.width} x {clip.height} at {clip.fps:g} fps"
-    announcement = f"{path.name}: {what} as {format.name}; {needs.text}"
-    logger.info("Rendering %s.", announcement)
-    say(announcement)
+    series = series_of(settings.filename_prefix, format, clip)
+    needs = estimate(clip, format, settings.quality, series.folder)
+    check_it_fits(needs, clip, format, series.folder)
     sound = None if audio is None else Sound.of(audio, clip.num_frames / clip.fps)
     film = Film(settings.format, clip.fps, settings.quality, notes, sound)
-    if format.plays:
-        write(clip, {path: film})
-        shown = ui.SavedResult(path.name, subfolder, io.FolderType.output)
-    else:
-        small = stand_in_path(clip)
-        write(clip, {path: film, small: replace(STAND_IN, fps=clip.fps, sound=sound)}, small)
-        shown = ui.SavedResult(small.name, "", io.FolderType.temp)
+    what = f"{clip.num_frames} frames of {clip.width} x {clip.height} at {clip.fps:g} fps"
+    with ExitStack() as names:
+        claim = names.enter_context(series.claim())
+        announcement = f"{claim.path.name}: {what} as {format.name}; {needs.text}"
+        logger.info("Rendering %s.", announcement)
+        say(announcement)
+        if format.plays:
+            write(clip, {claim: film})
+            shown = ui.SavedResult(claim.path.name, series.subfolder, io.FolderType.output)
+        else:
+            small = names.enter_context(stand_in(clip).claim())
+            write(clip, {claim: film, small: replace(STAND_IN, fps=clip.fps, sound=sound)}, small)
+            shown = ui.SavedResult(small.path.name, "", io.FolderType.temp)
+    path = claim.path
     text = f"{path.name}: {what} as {format.name}, {_size_on_disk(path)} at {path}"
     say(text)
     return Rendered(path, {**ui.PreviewVideo([shown]).as_dict(), "text": (text,)}, text)
 
 
-def target(prefix: str, format: Format, clip: Clip) -> tuple[Path, str]:
-    """Path of the next film of a name, numbered as the host's savers do, and its folder inside the output folder.
+@dataclass(frozen=True)
+class Series:
+    """Numbered names in a folder, as the host's savers give them; `subfolder` is the folder inside the host's."""
 
-    Raises InvalidInputError for a name that leads out of the output folder, OutputError when the folder cannot be made.
+    folder: Path
+    name: str
+    first: int
+    suffix: str
+    subfolder: str
+
+    def claim(self) -> Claim:
+        """The first name that is free. Raises OutputError when the disk takes nothing."""
+        try:
+            return claim_new(
+                lambda number: self.folder / f"{self.name}_{number:05}_{self.suffix}", self.first
+            )
+        except OSError as error:
+            raise cannot_write(self.folder, error.strerror or error) from None
+
+
+def series_of(prefix: str, format: Format, clip: Clip) -> Series:
+    """Names of the films of a prefix, inside the output folder.
+
+    Raises InvalidInputError for a prefix that leads out of the output folder or is too long, OutputError when the folder
+    cannot be made.
     """
     output = Path(folder_paths.get_output_directory())
-    folder = Path(os.path.abspath(output / os.path.dirname(os.path.normpath(prefix))))  # noqa: PTH100, PTH120
-    if not folder.is_relative_to(os.path.abspath(output)):  # noqa: PTH100 (links inside the folder may lead out)
+    folder, name = os.path.split(os.path.normpath(prefix))
+    inside = Path(os.path.abspath(output / folder))  # noqa: PTH100
+    if not inside.is_relative_to(os.path.abspath(output)):  # noqa: PTH100 (links inside the folder may lead out)
         raise InvalidInputError(
             f"The name {prefix!r} leads out of ComfyUI's output folder. Give a name or a path inside it, such as "
             "video/clip."
         )
+    suffix = "" if format.is_sequence else format.suffix
+    for part in (inside / f"{name}_00000_{suffix}", inside, *inside.parents):
+        check_length(part)
     try:
         full, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             prefix, str(output), clip.width, clip.height
         )
     except OSError as error:
-        raise cannot_write(folder, error.strerror) from None
-    suffix = "" if format.is_sequence else format.suffix
-    return Path(full) / f"{name}_{counter:05}_{suffix}", subfolder
+        raise cannot_write(inside, error.strerror) from None
+    return Series(Path(full), name, counter, suffix, subfolder)
 
 
-def stand_in_path(clip: Clip) -> Path:
-    """Where the small film that a browser plays goes."""
+def stand_in(clip: Clip) -> Series:
+    """Names of the small films that a browser plays."""
     full, name, counter, *_ = folder_paths.get_save_image_path(
         "VideoLDM", folder_paths.get_temp_directory(), clip.width, clip.height
     )
-    Path(full).mkdir(parents=True, exist_ok=True)
-    return Path(full) / f"{name}_{counter:05}_.mp4"
+    return Series(Path(full), name, counter, ".mp4", "")
 
 
 def as_video(film: Rendered, clip: Clip, audio: Mapping[str, Any] | None) -> Input.Video:

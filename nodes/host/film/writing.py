@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
+from ....temporal.claims import Claim
 from ....temporal.video import Film, FilmWriter
 from ..progress import FrameProgress
 from .clips import Clip
@@ -21,7 +22,7 @@ from .clips import Clip
 SMALL = 512  # longest side of a film that only shows what is in another
 
 
-def write(clip: Clip, films: Mapping[Path, Film], small: Path | None = None) -> None:
+def write(clip: Clip, films: Mapping[Path | Claim, Film], small: Claim | None = None) -> None:
     """Write every frame of a clip into one or several films as it comes; the one at `small` is scaled down."""
     progress = FrameProgress(clip.num_frames, clip.fps)
     with ExitStack() as stack:
@@ -31,7 +32,7 @@ def write(clip: Clip, films: Mapping[Path, Film], small: Path | None = None) -> 
         ]
         for frames in clip.stream():
             for writer in writers:
-                writer.write(reduced(frames) if writer.path == small else frames)
+                writer.write(reduced(frames) if writer.claim is small else frames)
             progress(frames)
 
 

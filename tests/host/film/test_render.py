@@ -53,6 +53,22 @@ def render(host, **inputs):
     return host.call("VLDM_RenderVideo", **{**defaults, **inputs})[0]
 
 
+@pytest.mark.parametrize("name", ["gif", "png sequence (8 bit)"])
+def test_a_film_that_another_process_is_making_is_left_alone(host, output, name):
+    """Two servers, one folder, one prefix: the name is taken when a film begins."""
+    from video_ldm.temporal.claims import claim_new
+
+    suffix = ".gif" if name == "gif" else ""
+    with claim_new(lambda number: output / f"film_{number:05}_{suffix}") as others:
+        (others.folder / "film").write_bytes(b"theirs")
+        render(host, images=torch.rand(2, 8, 8, 3), fps=8.0, format=name)
+        others.publish(others.folder / "film")
+    assert sorted(path.name for path in output.iterdir()) == [
+        f"film_0000{number}_{suffix}" for number in (1, 2)
+    ]
+    assert others.path.read_bytes() == b"theirs"
+
+
 class Doubling:
     """An upscaler that repeats pixels and hands frames on in other portions than it gets them."""
 
@@ -257,6 +273,14 @@ BAD = {
     "an unknown format": ({"format": "avi"}, "The format 'avi' is unknown; choose one of mp4 (H.264)"),
     "a path that leaves": ({"filename_prefix": "../film"}, "leads out of ComfyUI's output folder"),
     "an absolute path": ({"filename_prefix": "/etc/film"}, "leads out of ComfyUI's output folder"),
+    "a name no disk holds": (
+        {"filename_prefix": "a/" + "x" * 250},
+        "has 261 bytes, but a name holds at most 255",
+    ),
+    "a folder no disk holds": (
+        {"filename_prefix": "圆" * 100 + "/a"},
+        "has 300 bytes, but a name holds at most 255",
+    ),
     "sound for a gif": (
         {"format": "gif", "audio": {"waveform": torch.zeros(1, 1, 9), "sample_rate": 9}},
         "gif has no place for sound",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
-from video_ldm.temporal.errors import InvalidInputError
+from video_ldm.temporal.errors import InvalidInputError, OutputError
 from video_ldm.temporal.video import FORMATS, Film, FilmWriter, Sound, check_film, format_named
 
 FRAMES = torch.rand(5, 32, 48, 3, generator=torch.Generator().manual_seed(0))
@@ -123,10 +125,11 @@ with FilmWriter(Path(sys.argv[1]) / "file", Film("mp4 (H.264)", 8)) as one:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as crashing:
         assert crashing.stdout.readline() == "there\n"
         crashing.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while len(left := sorted(path.name for path in tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert [name.split(".")[1] for name in left] == ["file", "folder"]
+    left = list(tmp_path.iterdir())
+    assert left and all(path.name.startswith(".video_ldm_") for path in left)
+    with FilmWriter(tmp_path / "other", Film("gif", 8)) as writer:
+        writer.write(FRAMES)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"], "the next film sweeps what the crash left"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
@@ -137,6 +140,68 @@ def test_a_disk_that_takes_nothing_is_told_and_left_empty(told, trouble, reason)
         line = next(line for line in lines if line.startswith(name))
         assert "The film cannot be written to" in line and reason in line, line
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_disk_that_keeps_what_was_written_does_not_hide_the_reason(tmp_path, monkeypatch, name):
+    """As one that became read-only: nothing can be written there, and nothing removed."""
+
+    def read_only(*args, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with (
+        pytest.raises(OutputError, match=r"cannot be written to .*: Read-only file system"),
+        FilmWriter(tmp_path / "film", Film(name, 8)) as writer,
+    ):
+        writer.write(FRAMES[:1])
+        for place, call in (
+            (os, "link"),
+            (Path, "replace"),
+            (Path, "rename"),
+            (Path, "unlink"),
+            (os, "unlink"),
+        ):
+            monkeypatch.setattr(place, call, read_only)
+
+
+def test_what_the_encoder_refuses_is_told_as_that(tmp_path):
+    """Not as a full disk: libopus has no place for three channels."""
+    with (
+        pytest.raises(
+            OutputError, match=r"ffmpeg's libvpx-vp9 cannot write this film as webm \(VP9\): .+ layout"
+        ) as error,
+        FilmWriter(
+            tmp_path / "film", Film("webm (VP9)", 8, sound=Sound(torch.rand(3, 9000), 8000))
+        ) as writer,
+    ):
+        writer.write(FRAMES)
+    assert "space" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_an_encoder_that_is_killed_is_told_as_that(tmp_path):
+    with (
+        pytest.raises(OutputError, match="ffmpeg was stopped from outside"),
+        FilmWriter(tmp_path / "film", Film("mp4 (H.264)", 8)) as writer,
+    ):
+        writer.write(FRAMES)
+        writer._open.process.kill()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["gif", "png sequence (8 bit)"])
+def test_a_name_as_long_as_the_disk_holds_is_written_and_a_longer_one_refused(tmp_path, name):
+    for letters in ("x" * 255, "圆" * 85):
+        with FilmWriter(tmp_path / letters, Film(name, 8)) as writer:
+            writer.write(FRAMES)
+        assert [path.name for path in tmp_path.iterdir()] == [letters]
+        path = tmp_path / letters
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with (
+            pytest.raises(InvalidInputError, match=r"25[678] bytes, but a name holds at most 255"),
+            FilmWriter(tmp_path / f"{letters}x", Film(name, 8)),
+        ):
+            pass
+    assert not list(tmp_path.iterdir())
 
 
 def refused(format, width=64, height=64, fps=8.0, quality=80, has_sound=False):
