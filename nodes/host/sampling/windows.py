@@ -1,22 +1,26 @@
 """Clips longer than the temporal layers know: windows that overlap, or one clip whose frames look only so far.
 
-The host's own windows fail where frames are the batch: a step is not found, and conditions per frame are not cut.
+The host's own windows are written for models whose frames lie inside a tensor. Here frames are the batch, so every
+condition with a row per frame is cut, and a window sees nothing of its neighbours.
 
 Shapes: f frames of the clip.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from comfy.context_windows import (
+    IndexListCallbacks,
     IndexListContextHandler,
     IndexListContextWindow,
     create_prepare_sampling_wrapper,
     get_matching_context_schedule,
     get_matching_fuse_method,
 )
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import WrappersMP, add_callback
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
@@ -30,18 +34,24 @@ NOISE_KEY = "video_ldm.windows"
 TEXTS = ("c_crossattn", "y", TEXT_COND)  # conditions of the model that come from a prompt, y with SDXL
 
 
-class FrameWindow(IndexListContextWindow):
-    """Some frames of a clip of `num_frames`."""
+def _known(make: Callable, **wishes: Any) -> dict[str, Any]:
+    """Those wishes that this version of the host has an argument for."""
+    return {name: wish for name, wish in wishes.items() if name in inspect.signature(make).parameters}
 
-    def __init__(self, frames: list[int], num_frames: int) -> None:
-        super().__init__(frames)
+
+class FrameWindow(IndexListContextWindow):
+    """Some frames of a clip of `num_frames`; the next window shares `overlap` of them."""
+
+    def __init__(self, frames: list[int], num_frames: int, overlap: int = 0) -> None:
+        newer = _known(IndexListContextWindow.__init__, total_frames=num_frames, context_overlap=overlap)
+        super().__init__(frames, dim=0, **newer)
         self.num_frames = num_frames
 
-    def get_tensor(self, full: Tensor, device: Any = None, dim: int | None = None) -> Tensor:
+    def get_tensor(self, full: Tensor, device: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Their rows of a tensor with one row per frame; a tensor with one row for all stays as it is."""
         return full if full.shape[0] == 1 else full[self.index_list].to(device)
 
-    def add_window(self, full: Tensor, to_add: Tensor, dim: int | None = None) -> Tensor:
+    def add_window(self, full: Tensor, to_add: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Add rows of the window in place."""
         full[self.index_list] += to_add
         return full
@@ -52,6 +62,15 @@ class ClipWindows(IndexListContextHandler):
 
     _window: FrameWindow | None = None
     _controls: FrameControls | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Newer hosts show a window one frame more before it, for models that look back; here a frame more is a longer clip.
+        newer = _known(IndexListContextHandler.__init__, causal_window_fix=False)
+        super().__init__(*args, dim=0, **newer, **kwargs)
+        # Newer hosts ask how a condition is cut before they cut it themselves; older ones do not ask.
+        self._asked_by = getattr(IndexListCallbacks, "RESIZE_COND_ITEM", None)
+        if self._asked_by is not None:
+            add_callback(self._asked_by, _cut, self.callbacks)
 
     def should_use_context(
         self, model: Any, conds: Any, x_in: Tensor, timestep: Any, model_options: dict
@@ -67,9 +86,8 @@ class ClipWindows(IndexListContextHandler):
     def get_context_windows(self, model: Any, x_in: Tensor, model_options: dict) -> list[FrameWindow]:
         """The windows of this step."""
         total = len(x_in)
-        return [
-            FrameWindow(frames, total) for frames in self.context_schedule.func(total, self, model_options)
-        ]
+        found = self.context_schedule.func(total, self, model_options)
+        return [FrameWindow(frames, total, self.context_overlap) for frames in found]
 
     def execute(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """All windows of one evaluation; hints that were cut for it are let go afterwards."""
@@ -79,18 +97,24 @@ class ClipWindows(IndexListContextHandler):
             self._window = self._controls = None
 
     def get_resized_cond(
-        self, cond_in: list | None, x_in: Tensor, window: FrameWindow, device: Any = None
+        self,
+        cond_in: list | None,
+        x_in: Tensor,
+        window: FrameWindow,
+        device: Any = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> list | None:
         """Conditions of the window's frames: texts, tensors for the model, hints of ControlNets."""
         if cond_in is None:
             return None
         if self._window is not window:
             self._window, self._controls = window, FrameControls(window.index_list, window.num_frames)
-        resized = super().get_resized_cond(cond_in, x_in, window, device)
-        for cond in resized:
-            cond["model_conds"] = {
-                key: _cut(key, value, len(x_in), window) for key, value in cond["model_conds"].items()
-            }
+        resized = super().get_resized_cond(cond_in, x_in, window, device, *args, **kwargs)
+        if self._asked_by is None:
+            for given, cond in zip(cond_in, resized, strict=True):  # of what is given: it may be cut already
+                found = {key: _cut(key, value, window, x_in) for key, value in given["model_conds"].items()}
+                cond["model_conds"].update({key: value for key, value in found.items() if value is not None})
         return resized
 
     def prepare_control_objects(self, control: Any, device: Any = None) -> Any:
@@ -98,12 +122,15 @@ class ClipWindows(IndexListContextHandler):
         return self._controls.of(control)
 
 
-def _cut(key: str, value: Any, num_frames: int, window: FrameWindow) -> Any:
-    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one goes on."""
+def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) -> Any:
+    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one goes on.
+
+    None for what is no tensor. Also the host's RESIZE_COND_ITEM callback: what it returns is not cut again.
+    """
     tensor = getattr(value, "cond", None)
     if not isinstance(tensor, Tensor) or not tensor.ndim:
-        return value
-    if len(tensor) == num_frames:
+        return None
+    if len(tensor) == len(x_in):
         return value._copy_with(window.get_tensor(tensor))
     if key in TEXTS and len(tensor) > 1:
         last = len(tensor) - 1
@@ -140,7 +167,6 @@ def add_windows(
         context_length=length,
         context_overlap=overlap,
         closed_loop=closed_loop,
-        dim=0,
     )
     create_prepare_sampling_wrapper(patched)
     if repeated_noise:
