@@ -27,7 +27,7 @@ from torch import Tensor
 from ..demo import world
 from ..demo.world.classifier import load_classifier
 from ..demo.world.video_distance import pair_features, video_distance
-from ..nodes.host import boot
+from ..nodes import host_boot as boot
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "demo" / "models"

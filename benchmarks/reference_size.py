@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..demo.environment import REPO
-from ..nodes.host import boot
+from ..nodes import host_boot as boot
 from . import toy
 
 HEIGHT, WIDTH, SCALE = 320, 512, 4
@@ -87,7 +87,7 @@ def pixel(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     """Images through the toy upscaler into a film."""
     import comfy.ops
 
-    from ..nodes.host.film.clips import DecodeSettings, clip_of
+    from ..nodes.host.film.frame_stream import DecodeSettings, frame_stream
     from ..nodes.host.film.upscaler import HostUpscaler
     from ..nodes.host.patcher import new_patcher
     from ..temporal.upscaler import UpscaleSettings, load_upscaler
@@ -95,7 +95,7 @@ def pixel(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     model = load_upscaler(toy.MODELS / "toy_upscaler.safetensors", ops=comfy.ops.manual_cast)
     settings = UpscaleSettings(steps=steps, tile=256)
     upscaler = HostUpscaler(new_patcher(model, torch.device("cpu")), settings)
-    made = clip_of(None, None, clip(frames), upscaler, FPS, DecodeSettings())
+    made = frame_stream(None, None, clip(frames), upscaler, FPS, DecodeSettings())
     row = {
         "step": "Render Video with a pixel upscaler",
         "announced_gb": round(sum(made.memory.values()) / GIB, 3),
@@ -149,7 +149,7 @@ def x4_vae() -> Any:
 
 def diffusion(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     """Images through Video Upscale (SD x4), then latents into a film."""
-    from ..nodes.host.film.clips import DecodeSettings, clip_of
+    from ..nodes.host.film.frame_stream import DecodeSettings, frame_stream
     from ..nodes.upscale_x4 import VideoUpscaleDiffusion
 
     model, generator = x4_model(), torch.Generator().manual_seed(1)
@@ -163,7 +163,7 @@ def diffusion(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
         latent, report = VideoUpscaleDiffusion.execute(model, *text, clip(frames), **values).result
     row |= {"announced_gb": float(re.search(r"about ([\d.]+) GB for a step", report)[1]), "frames": frames}
     rows = [{**row, "size": "latents of {3} x {2}".format(*latent["samples"].shape)}]
-    made = clip_of(latent, x4_vae(), None, None, 0.0, DecodeSettings(chunk_length=2))
+    made = frame_stream(latent, x4_vae(), None, None, 0.0, DecodeSettings(chunk_length=2))
     row = {"step": "Render Video of its latents", "announced_gb": round(sum(made.memory.values()) / GIB, 3)}
     with measured(row):
         path = film(folder, "x4", made)

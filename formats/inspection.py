@@ -37,7 +37,7 @@ from ..temporal.formats.respelling import (
     sparse_control_spelling,
 )
 from ..temporal.formats.sparse_control import FAMILY as SPARSE_CONTROL
-from ..temporal.formats.sparse_control import kind_of, open_sparse_control
+from ..temporal.formats.sparse_control import control_kind, open_sparse_control
 from ..temporal.upscaler import formats as own_upscaler
 from ..temporal.upscaler import load_upscaler
 from ..temporal.weights.files import WeightsFile, read_weights, write_weights
@@ -129,7 +129,7 @@ def _video_model(file: WeightsFile) -> Inspected | None:
 
 def _sparse_control(file: WeightsFile) -> Inspected | None:
     named = bare(file)
-    if kind_of(named) is None:
+    if control_kind(named) is None:
         return None
     return Inspected(
         what=f"the ControlNet of {SPARSE_CONTROL}",

@@ -8,7 +8,7 @@ from .host import Node, io
 from .host.graph import ancestors, contents, written
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
-from .host.sampling.interpolate import VideoModel
+from .host.sampling.interpolate import PromptedModel
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
@@ -69,7 +69,7 @@ class ExtendVideo(Node):
         clips = extend(
             samples,
             choice,
-            VideoModel(model, positive, negative, motion_prompt),
+            PromptedModel(model, positive, negative, motion_prompt),
             SamplerSettings(seed=0, **sampler),
             segment_prompts(clip, positive, prompts, segments),
             written(origin),

@@ -7,7 +7,7 @@ from typing import Any
 from .host import Node, io
 from .host.latents import FPS_KEY
 from .host.sampling.clip import SamplerSettings
-from .host.sampling.interpolate import METHODS, Interpolation, VideoModel, interpolate
+from .host.sampling.interpolate import METHODS, Interpolation, PromptedModel, interpolate
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
@@ -56,7 +56,7 @@ class LatentInterpolate(Node):
         **sampler: Any,
     ) -> io.NodeOutput:
         choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
-        video = VideoModel(model, positive, negative, motion_prompt)
+        video = PromptedModel(model, positive, negative, motion_prompt)
         clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler))
         return io.NodeOutput(clip, clip[FPS_KEY])
 

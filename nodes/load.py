@@ -5,9 +5,9 @@ from __future__ import annotations
 from .host import Node, io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.film.vae import open_temporal_decoder
+from .host.layers.betas import AUTO, NAMES, with_betas
 from .host.layers.insertion import LONGER_CLIPS, REFUSE, add_temporal_layers
 from .host.layers.motion_lora import add_motion_lora
-from .host.layers.noise_schedule import AUTO, NAMES, with_schedule
 from .host.search import search_aliases
 from .layer_inputs import (
     AS_TRAINED,
@@ -96,7 +96,7 @@ class LoadTemporalLayers(Node):
         opened = open_temporal_layers(file)
         settings = given.settings(opened.patcher.model.config.unet, longer_clips)
         patched = add_temporal_layers(model, opened.patcher, settings)
-        patched = with_schedule(patched, schedule, opened.schedule)
+        patched = with_betas(patched, schedule, opened.betas)
         return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from .host import Node, io
 from .host.sampling.prompts import encode_motion
 from .host.search import search_aliases
-
-MotionPromptType = io.Custom("VLDM_MOTION_PROMPT")
+from .sockets import MotionPromptType
 
 
 class MotionPromptEncode(Node):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ..temporal.sampling.prompt_schedule import (
     MODES,
     curves_of,
-    describe,
     frame_weights,
     parse_schedule,
     shortened,
+    weights_text,
 )
 from .host import Node, io
 from .host.sampling.prompts import encode_schedule
@@ -66,5 +66,5 @@ class PromptSchedule(Node):
         conditioning = encode_schedule(clip, keyframes, weights, interpolation == "slerp")
         names = [f"{frame}: {shortened(prompt)}" for frame, prompt in keyframes[:MAX_CURVES]]
         curves = dict(zip(names, curves_of(weights, len(names)), strict=True))
-        shown = {**shown_curves(curves, "frame"), "text": (describe(keyframes, weights),)}
+        shown = {**shown_curves(curves, "frame"), "text": (weights_text(keyframes, weights),)}
         return io.NodeOutput(conditioning, ui=shown)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..temporal.video import FORMATS
 from .host import Node, io
-from .host.film.clips import DecodeSettings, clip_of
+from .host.film.frame_stream import DecodeSettings, frame_stream
 from .host.film.lazy_video import LazyVideo
 from .host.film.render import FilmSettings, as_video, render, saved_notes
 from .host.search import search_aliases
+from .sockets import UpscalerType
 
-UpscalerType = io.Custom("VLDM_UPSCALER")
 OUTPUT = "Video LDM/output"
 
 
@@ -87,7 +87,7 @@ class RenderVideo(Node):
         overlap: int = 4,
         known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
-        clip = clip_of(
+        clip = frame_stream(
             samples, vae, images, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images)
         )
         notes = saved_notes(cls.hidden.prompt, cls.hidden.extra_pnginfo)
@@ -130,7 +130,9 @@ class VideoFromLatents(Node):
         overlap: int = 4,
         known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
-        clip = clip_of(samples, vae, None, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images))
+        clip = frame_stream(
+            samples, vae, None, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images)
+        )
         return io.NodeOutput(LazyVideo(clip, audio))
 
 

@@ -7,7 +7,7 @@ from .host.sampling.clip import SamplerSettings, sample_clip, samplers, schedule
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
-from .prompt import MotionPromptType
+from .sockets import MotionPromptType
 
 NOISE_TYPES = ["independent", "mixed", "progressive"]
 

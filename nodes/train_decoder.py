@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..temporal.training.decoder.config import DecoderTrainingConfig
 from .host import Node, io
 from .host.search import search_aliases
-from .host.training.decoder import train_on_images
+from .host.training.decoder import train_decoder_on_images
 
 DEFAULTS = DecoderTrainingConfig()
 
 
-def number(
+def number_input(
     name: str, kind: type, default: float, low: float, high: float, step: float, text: str
 ) -> io.Input:
     """An input for a number."""
@@ -33,31 +33,31 @@ class TrainTemporalDecoder(Node):
                 io.Image.Input(
                     "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
                 ),
-                number("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
+                number_input("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
                 io.String.Input(
                     "filename", default="my_decoder", tooltip="Name of the file to write in models/temporal_decoders."
                 ),
-                number("steps", whole, DEFAULTS.steps, 1, 10**6, 1, "Optimiser steps; 1000 to 10000 for real videos."),
-                number(
+                number_input("steps", whole, DEFAULTS.steps, 1, 10**6, 1, "Optimiser steps; 1000 to 10000 for real videos."),
+                number_input(
                     "learning_rate", real, DEFAULTS.learning_rate, 1e-6, 0.1, 1e-6,
                     "Relative to the size of the decoder's activations, so that one value fits most VAEs; lower it when the "
                     "loss jumps.",
                 ),
-                number("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
-                number("crop", whole, 256, 32, 2048, 8, "Side in pixels of the square that a step sees; more needs more memory."),
-                number(
+                number_input("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
+                number_input("crop", whole, 256, 32, 2048, 8, "Side in pixels of the square that a step sees; more needs more memory."),
+                number_input(
                     "latent_noise", real, DEFAULTS.latent_noise, 0.0, 1.0, 0.01,
                     "Noise on the latents of each frame, in parts of their spread: what the layers learn to take away.",
                 ),
-                number(
+                number_input(
                     "adversarial", real, 0.0, 0.0, 10.0, 0.05,
                     "Weight of a discriminator that sees clips, for sharper frames: 0 for none, about 0.5 for long runs.",
                 ),
-                number(
+                number_input(
                     "image_learning_rate", real, 0.0, 0.0, 0.01, 1e-6,
                     "0 trains the temporal layers only; above 0 the image decoder trains too, e.g. 0.00001.",
                 ),
-                number("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
+                number_input("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
                 io.Boolean.Input(
                     "resume", default=True, tooltip="Go on where an interrupted run of this filename and these settings stopped."
                 ),
@@ -84,4 +84,4 @@ class TrainTemporalDecoder(Node):
             final_learning_rate=settings["learning_rate"] / 20,
             adversary_start=settings["steps"] // 5,
         )
-        return io.NodeOutput(*train_on_images(vae, images, clip_length, filename, config, resume))
+        return io.NodeOutput(*train_decoder_on_images(vae, images, clip_length, filename, config, resume))

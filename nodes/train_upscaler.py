@@ -7,9 +7,9 @@ from typing import Any
 from ..temporal.training.upscaler import UpscalerTrainingConfig
 from .host import Node, io
 from .host.search import search_aliases
-from .host.training.upscaler import PatchSettings, train_on_images
-from .train_decoder import number
-from .upscale import UpscalerType
+from .host.training.upscaler import PatchSettings, train_upscaler_on_images
+from .sockets import UpscalerType
+from .train_decoder import number_input
 
 DEFAULTS = UpscalerTrainingConfig()
 PATCHES = {
@@ -35,32 +35,32 @@ class TrainVideoUpscaler(Node):
                 io.Image.Input(
                     "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
                 ),
-                number("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
+                number_input("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
                 io.String.Input(
                     "filename", default="my_upscaler", tooltip="Name of the file to write in models/video_upscalers."
                 ),
-                number("steps", whole, DEFAULTS.steps, 1, 10**7, 1, "Optimiser steps; 100000 and more for real videos."),
-                number(
+                number_input("steps", whole, DEFAULTS.steps, 1, 10**7, 1, "Optimiser steps; 100000 and more for real videos."),
+                number_input(
                     "spatial_steps", whole, DEFAULTS.spatial_steps, 0, 10**7, 1,
                     "How many of the steps train the upscaler of single frames; the others train its temporal layers and leave it as "
                     "it is. Usually half of them, or 0 for an upscaler that is connected.",
                 ),
-                number("learning_rate", real, 0.0002, 1e-6, 0.1, 1e-6, "Of each stage; lower it when the loss jumps."),
-                number("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
-                number(
+                number_input("learning_rate", real, 0.0002, 1e-6, 0.1, 1e-6, "Of each stage; lower it when the loss jumps."),
+                number_input("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
+                number_input(
                     "patch_size", whole, 80, 8, 1024, 4,
                     "Side in given pixels of the square that a step sees, a quarter of the images'; more needs more memory.",
                 ),
-                number("batch_size", whole, 2, 1, 64, 1, "Squares that a step sees; more needs more memory."),
-                number(
+                number_input("batch_size", whole, 2, 1, 64, 1, "Squares that a step sees; more needs more memory."),
+                number_input(
                     "channels", whole, 128, 8, 1024, 8,
                     "Size of a new upscaler; time and memory grow with it. An upscaler that is connected keeps its own.",
                 ),
-                number(
+                number_input(
                     "max_noise", real, 0.5, 0.0, 1.0, 0.01,
                     "Strongest noise on the given frames in training, the highest noise_augmentation later.",
                 ),
-                number("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
+                number_input("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
                 io.Boolean.Input(
                     "resume", default=True, tooltip="Go on where an interrupted run of this filename and these settings stopped."
                 ),
@@ -89,5 +89,5 @@ class TrainVideoUpscaler(Node):
     ) -> io.NodeOutput:
         seen = PatchSettings(**{name: values.pop(given) for name, given in PATCHES.items()})
         config = UpscalerTrainingConfig(**values, final_learning_rate=values["learning_rate"] / 20)
-        made = train_on_images(images, clip_length, filename, upscaler, seen, config, resume)
+        made = train_upscaler_on_images(images, clip_length, filename, upscaler, seen, config, resume)
         return io.NodeOutput(*made)

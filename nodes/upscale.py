@@ -10,8 +10,7 @@ from .host.files import VIDEO_UPSCALERS, file_names
 from .host.film.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 from .host.search import search_aliases
 from .host.shown import shown_clip
-
-UpscalerType = io.Custom("VLDM_UPSCALER")
+from .sockets import UpscalerType
 
 
 class LoadVideoUpscaler(Node):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import VideoModel
 from .host import Node, io, ui
+from .host.layers.betas import AUTO, NAMES, with_betas
 from .host.layers.insertion import LayerSettings
-from .host.layers.noise_schedule import AUTO, NAMES, with_schedule
 from .host.layers.video_model import build_video_model, read_video_model, video_model_names
 from .host.search import search_aliases
 from .layer_inputs import (
@@ -84,7 +84,7 @@ class LoadVideoModel(Node):
         )
         video, report = read_video_model(file)
         model = build_video_model(file, video, _settings(video, given))
-        return io.NodeOutput(with_schedule(model, schedule, None), report, ui=ui.PreviewText(report))
+        return io.NodeOutput(with_betas(model, schedule, None), report, ui=ui.PreviewText(report))
 
 
 def _settings(video: VideoModel, given: LayerInputs) -> LayerSettings:

@@ -6,7 +6,7 @@ import argparse
 
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.patterns import NAMES, parse_patterns
-from .options import computing_options, host_options, number, state_options
+from .options import computing_options, host_options, number_option, state_options
 
 EXAMPLE = """
 Clips are a folder of video files. A caption is a text file with the video's name (cat.mp4, cat.txt), or a line of
@@ -87,7 +87,7 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         default=(defaults.num_frames,),
         help=f"frames per clip; several lengths as 8,5, the longest first ({defaults.num_frames})",
     )
-    number(group, "--fps", 8.0, "frames per second videos are read at")
+    number_option(group, "--fps", 8.0, "frames per second videos are read at")
     group.add_argument(
         "--size", default="512x512", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
@@ -101,39 +101,43 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         "--patterns",
         help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} ({PATTERNS})",
     )
-    number(
+    number_option(
         group,
         "--known-noise",
         defaults.known_noise,
         "given frames get noise up to this diffusion step, 0..250",
     )
-    number(group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance")
-    number(group, "--side", 64, "given pixels a side of the patches that a step sees, for the SD x4 upscaler")
+    number_option(
+        group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance"
+    )
+    number_option(
+        group, "--side", 64, "given pixels a side of the patches that a step sees, for the SD x4 upscaler"
+    )
 
 
 def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
-    number(group, "--steps", defaults.steps, "optimiser steps")
-    number(group, "--batch", defaults.batch, "clips per step")
-    number(group, "--accumulate", defaults.accumulate, "batches added up per step")
-    number(group, "--lr", defaults.learning_rate, "peak learning rate")
+    number_option(group, "--steps", defaults.steps, "optimiser steps")
+    number_option(group, "--batch", defaults.batch, "clips per step")
+    number_option(group, "--accumulate", defaults.accumulate, "batches added up per step")
+    number_option(group, "--lr", defaults.learning_rate, "peak learning rate")
     group.add_argument("--final-lr", type=float, help="learning rate at the end (a tenth of the peak)")
-    number(group, "--warmup", defaults.warmup, "steps of warm-up")
-    number(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
-    number(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
-    number(group, "--ema", defaults.ema, "decay of the averaged weights")
-    number(
+    number_option(group, "--warmup", defaults.warmup, "steps of warm-up")
+    number_option(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
+    number_option(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
+    number_option(group, "--ema", defaults.ema, "decay of the averaged weights")
+    number_option(
         group,
         "--high-noise",
         defaults.high_noise,
         "preference for high noise, where motion is decided; 0 for none",
     )
-    number(
+    number_option(
         group,
         "--signal-dropout",
         defaults.signal_dropout,
         "share of clips drowned in more noise at the noisiest steps, so that motion follows the text",
     )
-    number(
+    number_option(
         group,
         "--weight-limit",
         defaults.weight_limit,
@@ -145,19 +149,19 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         action="store_true",
         help="compile the blocks, which takes minutes (needs a C++ compiler)",
     )
-    number(group, "--workers", 0, "processes that draw batches ahead")
+    number_option(group, "--workers", 0, "processes that draw batches ahead")
 
 
 def _output(group: argparse._ArgumentGroup) -> None:
     state_options(group, 500, "states, which hold everything")
-    number(group, "--validate-every", 500, "steps between sample clips; 0 for none")
+    number_option(group, "--validate-every", 500, "steps between sample clips; 0 for none")
     group.add_argument(
         "--prompt",
         action="append",
         default=[],
         help="prompt of a sample clip (default: captions of the clips)",
     )
-    number(group, "--guidance", 4.0, "text guidance of sample clips")
+    number_option(group, "--guidance", 4.0, "text guidance of sample clips")
 
 
 def _integers(text: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import argparse
 
 from ..nodes import host_boot as boot
 from ..temporal.training.decoder.config import DecoderTrainingConfig
-from .options import computing_options, host_options, number, state_options
+from .options import computing_options, host_options, number_option, state_options
 
 EXAMPLE = """
 Example:
@@ -85,33 +85,37 @@ def _files(group: argparse._ArgumentGroup) -> None:
 
 
 def _training(group: argparse._ArgumentGroup, defaults: DecoderTrainingConfig) -> None:
-    number(group, "--frames", defaults.num_frames, "frames per clip")
-    number(group, "--fps", 8.0, "frames per second videos are read at")
+    number_option(group, "--frames", defaults.num_frames, "frames per clip")
+    number_option(group, "--fps", 8.0, "frames per second videos are read at")
     group.add_argument(
         "--size", default="512x512", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
-    number(group, "--crop", defaults.crop, "side in pixels of the square that a step sees, a multiple of 8")
-    number(group, "--steps", defaults.steps, "optimiser steps")
-    number(
+    number_option(
+        group, "--crop", defaults.crop, "side in pixels of the square that a step sees, a multiple of 8"
+    )
+    number_option(group, "--steps", defaults.steps, "optimiser steps")
+    number_option(
         group, "--lr", defaults.learning_rate, "peak learning rate, relative to the size of the activations"
     )
-    number(
+    number_option(
         group,
         "--image-lr",
         defaults.image_learning_rate,
         "train the image decoder too, at this rate; 0: temporal layers only",
     )
-    number(group, "--warmup", defaults.warmup, "steps of warm-up")
-    number(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
-    number(group, "--ema", defaults.ema, "decay of the averaged weights")
-    number(group, "--steadiness", defaults.steadiness, "weight of the changes from frame to frame")
-    number(group, "--perceptual", defaults.perceptual, "weight of the distance of features; 0 for none")
-    number(
+    number_option(group, "--warmup", defaults.warmup, "steps of warm-up")
+    number_option(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
+    number_option(group, "--ema", defaults.ema, "decay of the averaged weights")
+    number_option(group, "--steadiness", defaults.steadiness, "weight of the changes from frame to frame")
+    number_option(
+        group, "--perceptual", defaults.perceptual, "weight of the distance of features; 0 for none"
+    )
+    number_option(
         group, "--adversarial", defaults.adversarial, "weight of the clip discriminator, e.g. 0.5; 0 for none"
     )
     group.add_argument("--adversary-start", type=int, help="step at which it begins (a fifth of --steps)")
-    number(group, "--adversary-channels", defaults.adversary_channels, "its width")
-    number(
+    number_option(group, "--adversary-channels", defaults.adversary_channels, "its width")
+    number_option(
         group,
         "--latent-noise",
         defaults.latent_noise,

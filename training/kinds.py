@@ -20,7 +20,7 @@ from ..temporal.training.data.cache import ClipCache
 from ..temporal.training.data.enlarging import PatchSource
 
 
-class Kind:
+class TrainedModel:
     """An image model that makes clips from text, and from known frames."""
 
     cache_name = ""  # in front of what a cache was made from
@@ -28,7 +28,7 @@ class Kind:
 
     def __init__(self, models: host.Checkpoint, config: TrainingConfig) -> None:
         self.models, self.config = models, config
-        self.schedule = host.noise_schedule(models.model)
+        self.noise_levels = host.noise_levels(models.model)
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse clips of a size that training cannot use, before anything is prepared."""
@@ -39,7 +39,7 @@ class Kind:
 
     def batches(self, clips: ClipCache) -> BatchSource:
         """What every step draws."""
-        return BatchSource(clips, self.config, self.schedule)
+        return BatchSource(clips, self.config, self.noise_levels)
 
     def new_layers(self) -> StackConfig:
         """What new temporal layers are."""
@@ -53,7 +53,7 @@ class Kind:
         )
 
 
-class Upscaler(Kind):
+class TrainedUpscaler(TrainedModel):
     """The SD x4 upscaler: it makes large patches of clips from small ones, with or without text."""
 
     cache_name = "x4 "
@@ -70,19 +70,19 @@ class Upscaler(Kind):
         return host.encode_both(self.models.model, self.models.vae, frames)
 
     def batches(self, clips: ClipCache) -> BatchSource:
-        return PatchSource(clips, self.config, self.schedule, self.enlarging)
+        return PatchSource(clips, self.config, self.noise_levels, self.enlarging)
 
     def new_layers(self) -> StackConfig:
-        return replace(super().new_layers(), prediction=self.schedule.target)
+        return replace(super().new_layers(), prediction=self.noise_levels.target)
 
 
-def kind_of(models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace) -> Kind:
+def trained_model(models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace) -> TrainedModel:
     """What the checkpoint is for. Raises InvalidInputError for options that mean nothing to it."""
     if not host.enlarges(models.model):
-        return Kind(models, config)
+        return TrainedModel(models, config)
     if args.patterns and set(config.patterns) != {"none"}:
         raise InvalidInputError(
             f"--patterns is {args.patterns}, but the SD x4 upscaler is given small frames instead of known "
             "ones; leave --patterns out."
         )
-    return Upscaler(models, config, args.side)
+    return TrainedUpscaler(models, config, args.side)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 
-def number(group: argparse._ArgumentGroup, name: str, default: float, text: str) -> None:
+def number_option(group: argparse._ArgumentGroup, name: str, default: float, text: str) -> None:
     """An option whose kind is that of its default, which its help shows."""
     group.add_argument(name, type=type(default), default=default, help=f"{text} (%(default)s)".strip())
 
@@ -31,9 +31,9 @@ def computing_options(group: argparse._ArgumentGroup, defaults: Any, seeded: str
     group.add_argument(
         "--precision", choices=("fp32", "bf16"), default=defaults.precision, help="(%(default)s)"
     )
-    number(group, "--seed", defaults.seed, seeded)
+    number_option(group, "--seed", defaults.seed, seeded)
     group.add_argument("--cpu", action="store_true", help="train on the CPU")
-    number(group, "--threads", 0, "CPU threads; 0 for all cores")
+    number_option(group, "--threads", 0, "CPU threads; 0 for all cores")
 
 
 def state_options(group: argparse._ArgumentGroup, save_every: int, what: str) -> None:
@@ -41,4 +41,4 @@ def state_options(group: argparse._ArgumentGroup, save_every: int, what: str) ->
     group.add_argument(
         "--resume", action="store_true", help="continue from OUT's training state, exactly where it was"
     )
-    number(group, "--save-every", save_every, f"steps between {what}")
+    number_option(group, "--save-every", save_every, f"steps between {what}")

@@ -19,9 +19,9 @@ from ..temporal.stack.stack import TemporalStack
 from ..temporal.training import checkpoint, report
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data import cache
-from ..temporal.training.loop import Trainer
+from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.sampling import ddim
-from .kinds import Kind, kind_of
+from .kinds import TrainedModel, trained_model
 from .videos import find_videos, long_enough
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     models = host.load_checkpoint(args.checkpoint)
-    kind = kind_of(models, config, args)
+    kind = trained_model(models, config, args)
     clips = prepare_clips(Path(args.clips), kind, args)
     logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
     batches = kind.batches(clips)
@@ -46,14 +46,14 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     if args.compile:
         host.compile_blocks(unet, stack)
     denoise = host.denoiser(unet, host.vector_of(models.model))
-    trainer = Trainer(stack, denoise, batches, device.type, args.workers)
+    trainer = LayersTrainer(stack, denoise, batches, device.type, args.workers)
     state = out.with_suffix(".state.pt")
     if args.resume:
         trainer.load_state_dict(checkpoint.load_state(state))
         logger.info("resumed at step %d", trainer.step)
-    prompts = embed(models, ["", *(args.prompt or batches.sample_captions(SAMPLES))])
+    prompts = embed_captions(models, ["", *(args.prompt or batches.sample_captions(SAMPLES))])
 
-    def after_step(trainer: Trainer) -> None:
+    def after_step(trainer: LayersTrainer) -> None:
         last = trainer.step == config.steps
         if last or trainer.step % args.save_every == 0:
             checkpoint.save_state(state, trainer.state_dict())
@@ -69,12 +69,12 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     logger.info("wrote %s", out)
 
 
-def prepare_clips(folder: Path, kind: Kind, args: argparse.Namespace) -> cache.ClipCache:
+def prepare_clips(folder: Path, kind: TrainedModel, args: argparse.Namespace) -> cache.ClipCache:
     """The clips as latents and text embeddings, from a cache where it is still good."""
     encoder = host.text_fingerprint(kind.models.clip)
     if not (folder / cache.INDEX).is_file():
         folder = _cache_of_videos(folder, kind, args)
-    cache.encode_captions(folder, encoder, lambda captions: embed(kind.models, captions))
+    cache.write_captions(folder, encoder, lambda captions: embed_captions(kind.models, captions))
     clips, channels = cache.open_cache(folder, encoder), host.channels(kind.models.model)
     if clips.latents.shape[1] != channels:
         raise InvalidInputError(
@@ -84,7 +84,7 @@ def prepare_clips(folder: Path, kind: Kind, args: argparse.Namespace) -> cache.C
     return clips
 
 
-def _cache_of_videos(folder: Path, kind: Kind, args: argparse.Namespace) -> Path:
+def _cache_of_videos(folder: Path, kind: TrainedModel, args: argparse.Namespace) -> Path:
     config, size = kind.config, parse_size(args.size)
     kind.check_size(*size)
     videos = find_videos(folder, kind.needs_captions)
@@ -118,7 +118,7 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def new_or_given_stack(kind: Kind, init: str | None) -> TemporalStack:
+def new_or_given_stack(kind: TrainedModel, init: str | None) -> TemporalStack:
     """New layers for the image model, or those of a file, in float32."""
     new = kind.new_layers()
     if init is None:
@@ -131,7 +131,7 @@ def new_or_given_stack(kind: Kind, init: str | None) -> TemporalStack:
     return stack
 
 
-def write_layers(out: Path, trainer: Trainer, args: argparse.Namespace) -> None:
+def write_layers(out: Path, trainer: LayersTrainer, args: argparse.Namespace) -> None:
     """The averaged layers in float16, with the settings of the run beside them."""
     with trainer.average.applied_to(trainer.stack):
         half = TemporalStack(trainer.stack.config, dtype=torch.float16)
@@ -144,18 +144,18 @@ def write_layers(out: Path, trainer: Trainer, args: argparse.Namespace) -> None:
     save_stack(out, half, notes)
 
 
-def embed(models: host.Checkpoint, captions: list[str]) -> cache.Embedded:
+def embed_captions(models: host.Checkpoint, captions: list[str]) -> cache.Embedded:
     """Text (captions m e), and pooled text (captions p) for an image model that wants it."""
     text, pooled = host.encode_texts(models.clip, captions)
     return text, None if host.vector_of(models.model) is None else pooled
 
 
 def sample_clips(
-    trainer: Trainer, models: host.Checkpoint, prompts: cache.Embedded, guidance: float
+    trainer: LayersTrainer, models: host.Checkpoint, prompts: cache.Embedded, guidance: float
 ) -> tuple[list[Tensor], float]:
     """One clip per prompt after the first, which is empty, from the averaged layers: frames (f h w 3), their frame rate."""
     stack, config = trainer.stack, trainer.config
-    model = (trainer.denoise, stack, trainer.batches.schedule)
+    model = (trainer.denoise, stack, trainer.batches.noise_levels)
     fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
     texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
     clips = []

@@ -6,7 +6,7 @@ import argparse
 
 from ..nodes import host_boot as boot
 from ..temporal.training.upscaler import UpscalerTrainingConfig
-from .options import computing_options, host_options, number, state_options
+from .options import computing_options, host_options, number_option, state_options
 
 EXAMPLE = """
 Example:
@@ -91,20 +91,20 @@ def _shape(group: argparse._ArgumentGroup) -> None:
 
 
 def _training(group: argparse._ArgumentGroup, defaults: UpscalerTrainingConfig) -> None:
-    number(group, "--frames", defaults.num_frames, "frames per patch")
-    number(group, "--fps", 24.0, "frames per second videos are read at")
+    number_option(group, "--frames", defaults.num_frames, "frames per patch")
+    number_option(group, "--fps", 24.0, "frames per second videos are read at")
     group.add_argument(
         "--size", default="1024x576", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
-    number(group, "--side", 80, "given pixels a side of a patch")
-    number(group, "--batch", 2, "patches per step")
-    number(group, "--steps", defaults.steps, "optimiser steps of both stages")
+    number_option(group, "--side", 80, "given pixels a side of a patch")
+    number_option(group, "--batch", 2, "patches per step")
+    number_option(group, "--steps", defaults.steps, "optimiser steps of both stages")
     group.add_argument(
         "--spatial-steps", type=int, help="of them for the upscaler of single pictures (half of them)"
     )
-    number(group, "--lr", 2e-4, "peak learning rate of each stage")
-    number(group, "--warmup", defaults.warmup, "steps of warm-up of each stage")
-    number(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
-    number(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
-    number(group, "--ema", defaults.ema, "decay of the averaged weights")
+    number_option(group, "--lr", 2e-4, "peak learning rate of each stage")
+    number_option(group, "--warmup", defaults.warmup, "steps of warm-up of each stage")
+    number_option(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
+    number_option(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
+    number_option(group, "--ema", defaults.ema, "decay of the averaged weights")
     computing_options(group, defaults, "of weights, patches and noise")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...temporal.decoder import TAESD, DecoderConfig, TemporalDecoder, save_decoder
 from ...temporal.decoder.plan import plan_decoder
-from ...temporal.decoder.streaming import AtSite, Run
+from ...temporal.decoder.streaming import AtSite, RunDecoder
 from ...temporal.training.checkpoint import load_state, save_state
 from ...temporal.training.data.ahead import DrawnAhead
 from ...temporal.training.decoder.config import DecoderTrainingConfig
@@ -32,7 +32,7 @@ FRAMES, FPS, SIZE = 8, 8.0, 128
 SAVE_EVERY = 100
 
 
-def decoder_of(autoencoder: nn.Module) -> Run:
+def decoder_of(autoencoder: nn.Module) -> RunDecoder:
     """The toy autoencoder's decoder, open at the places of the temporal layers, in bfloat16."""
 
     def run(latents: Tensor, at_site: AtSite) -> Tensor:

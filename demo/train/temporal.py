@@ -81,7 +81,7 @@ def train(args: argparse.Namespace, more: list[str]) -> None:
 @torch.no_grad()
 def look(args: argparse.Namespace) -> None:
     """Sample held-out prompts with DDIM, and read the clips back with the tracker."""
-    from ...nodes.host.boot import start_host
+    from ...nodes.host_boot import start_host
 
     log = start_log()
     start_host(None, [str(HOST_PACK)], cpu=not args.gpu)
@@ -94,7 +94,7 @@ def look(args: argparse.Namespace) -> None:
     rng, ways = np.random.default_rng(args.seed), tuple(DIRECTIONS)
     scenes = [world.sample(rng, "test", ways[index % len(ways)]) for index in range(args.prompts)]
     models = host.load_checkpoint(str(args.checkpoint))
-    schedule, unet = host.noise_schedule(models.model), host.frozen_unet(models.model, torch.bfloat16)
+    noise_levels, unet = host.noise_levels(models.model), host.frozen_unet(models.model, torch.bfloat16)
     device = host.training_device()
     stack = load_stack(args.layers, dtype=torch.float32).to(device)
     text = host.encode_captions(models.clip, ["", *map(world.caption, scenes)]).to(device)
@@ -107,7 +107,7 @@ def look(args: argparse.Namespace) -> None:
             latents = ddim(
                 host.denoiser(unet),
                 stack,
-                schedule,
+                noise_levels,
                 noise,
                 prompt[None],
                 text[:1],

@@ -13,7 +13,7 @@ import comfy.ops
 import folder_paths
 
 from ...temporal.errors import InvalidInputError
-from ...temporal.formats import Schedule, open_stack, report, schedule_of
+from ...temporal.formats import Betas, open_stack, report, trained_betas
 from .patcher import new_patcher
 
 logger = logging.getLogger(__name__)
@@ -72,10 +72,10 @@ def new_path(folder: str, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Opened:
-    """A file of temporal layers: ModelPatcher around its stack, the schedule it was trained with, and its report."""
+    """A file of temporal layers: ModelPatcher around its stack, the betas it was trained with, and its report."""
 
     patcher: Any
-    schedule: Schedule | None
+    betas: Betas | None
     report: str
 
 
@@ -85,4 +85,4 @@ def open_temporal_layers(name: str) -> Opened:
     stack, source = open_stack(full_path(TEMPORAL_LAYERS, name), ops=comfy.ops.manual_cast, device=device)
     text = report(stack, source)
     logger.info("%s: %s", name, text)
-    return Opened(new_patcher(stack, device), schedule_of(stack), text)
+    return Opened(new_patcher(stack, device), trained_betas(stack), text)

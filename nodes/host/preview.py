@@ -76,7 +76,7 @@ class ClipPreview:
         return ("PNG", AnimatedStrip(frames, self.fps / stride, self.pace), None)
 
 
-def reduced(frames: Tensor, side: int = STRIP_SIDE) -> Tensor:
+def thinned_out(frames: Tensor, side: int = STRIP_SIDE) -> Tensor:
     """Every n-th pixel of frames, so that their longest side is at most `side`."""
     stride = -(-max(frames.shape[1:3]) // side)
     return frames[:, ::stride, ::stride, :3]

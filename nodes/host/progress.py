@@ -16,7 +16,7 @@ from comfy.cli_args import LatentPreviewMethod, args
 from comfy_execution.utils import get_executing_context
 from torch import Tensor
 
-from .preview import STRIP_FRAMES, AnimatedStrip, ClipPreview, Pace, pictures, reduced
+from .preview import STRIP_FRAMES, AnimatedStrip, ClipPreview, Pace, pictures, thinned_out
 
 PAUSE = 1.0  # seconds between two lines of text, and between two previews of decoded frames
 Callback = Callable[[int, Tensor, Tensor, int], None]
@@ -89,7 +89,7 @@ class FrameProgress:
         self.done += len(frames)
         preview = None
         if self.has_preview:
-            self.latest.extend(reduced(frame[None]).clone() for frame in frames[-STRIP_FRAMES:])
+            self.latest.extend(thinned_out(frame[None]).clone() for frame in frames[-STRIP_FRAMES:])
             if self.latest and self.pace.is_due():
                 started = time.monotonic()
                 shown = [picture for frame in self.latest for picture in pictures(frame)]

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ...temporal.sampling.affinity import Motion
-from .preview import MAX_FRAMES, pictures, reduced
+from .preview import MAX_FRAMES, pictures, thinned_out
 
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 4, 128
 CURVE_SIZE, MARGIN = (480, 200), 24
@@ -29,7 +29,7 @@ def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
     """A node's `ui` for a clip: small and moving, and every so many frames side by side with their numbers."""
     path, sheet_path = _new_file("clip", ".webp"), _new_file("sheet", ".webp")
     stride = -(-len(frames) // MAX_FRAMES)
-    first, *rest = pictures(reduced(frames[::stride]))
+    first, *rest = pictures(thinned_out(frames[::stride]))
     first.save(
         path,
         save_all=True,
@@ -39,15 +39,15 @@ def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
         quality=85,
         method=0,
     )
-    contact_sheet(frames).save(sheet_path, quality=85, method=0)
+    clip_sheet(frames).save(sheet_path, quality=85, method=0)
     return _shown([path, sheet_path], animated=True)
 
 
-def contact_sheet(frames: Tensor) -> Image.Image:
+def clip_sheet(frames: Tensor) -> Image.Image:
     """At most SHEET_FRAMES frames, evenly from the first to the last, in rows."""
     count = min(len(frames), SHEET_FRAMES)
     numbers = [round(i * (len(frames) - 1) / max(1, count - 1)) for i in range(count)]
-    small = pictures(reduced(frames[numbers], SHEET_SIDE))
+    small = pictures(thinned_out(frames[numbers], SHEET_SIDE))
     width, height = small[0].size
     columns = min(count, SHEET_COLUMNS)
     sheet = Image.new("RGB", (columns * width, -(-count // columns) * height), BACK)

@@ -18,7 +18,7 @@ from .layers import LayerTail
 from .plan import DecoderSite
 
 AtSite = Callable[[DecoderSite, Tensor], Tensor]
-Run = Callable[[Tensor, AtSite], Tensor]
+RunDecoder = Callable[[Tensor, AtSite], Tensor]
 
 
 class LatentReader:
@@ -57,7 +57,7 @@ class DecoderStream:
     residual block at every site of the temporal decoder, in order. Without a decoder the frames are the image model's.
     """
 
-    def __init__(self, run: Run, decoder: TemporalDecoder | None = None) -> None:
+    def __init__(self, run: RunDecoder, decoder: TemporalDecoder | None = None) -> None:
         self._run = run
         self._sites = () if decoder is None else decoder.sites
         self._layers = {} if decoder is None else decoder.layers

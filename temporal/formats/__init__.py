@@ -12,16 +12,16 @@ from ..stack.stack import TemporalStack
 from ..weights.files import WeightsFile, read_weights
 from . import inside, lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
-from .facts import Schedule
+from .facts import Betas
 from .hotshot import HOTSHOT
 from .motion_adapter import DIFFUSERS
 from .native import save_stack
-from .source import Source, report, schedule_of, trained_frames
-from .strangers import describe
+from .source import Source, report, trained_betas, trained_frames
+from .strangers import describe_other
 from .video_model import VideoModel, report_model
 
 __all__ = [
-    "Schedule",
+    "Betas",
     "Source",
     "VideoModel",
     "load_stack",
@@ -30,8 +30,8 @@ __all__ = [
     "report",
     "report_model",
     "save_stack",
-    "schedule_of",
     "stack_of",
+    "trained_betas",
     "trained_frames",
     "video_family",
     "video_model_of",
@@ -154,7 +154,7 @@ def what_it_is(file: WeightsFile) -> str:
             f"it is {model.label[0]}, a whole video model: its image model was trained along; put it in "
             "models/diffusion_models and load it with Load Video Model."
         )
-    return describe(file)
+    return describe_other(file)
 
 
 def bare(file: WeightsFile) -> WeightsFile:

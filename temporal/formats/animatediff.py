@@ -1,9 +1,9 @@
 """AnimateDiff v1, v2, v3, Long and SDXL beta, and AnimateLCM, as their authors publish them."""
 
-from .motion_modules import Spelling
+from .motion_modules import MotionSpelling
 
 BLOCK = "transformer_blocks.0"
-ORIGINAL = Spelling(
+ORIGINAL = MotionSpelling(
     name="original",
     families={
         ("SD 1.x", False, 24): "AnimateDiff v1",

@@ -13,11 +13,11 @@ from .animatediff import ORIGINAL
 from .hotshot import HOTSHOT
 from .image_parts import PARTS, image_part
 from .motion_adapter import DIFFUSERS
-from .motion_modules import FAMILY_KEY, WITHOUT_TABLES, Spelling, base_of, file_keys, position_table
+from .motion_modules import FAMILY_KEY, WITHOUT_TABLES, MotionSpelling, base_of, file_keys, position_table
 from .native import save_stack
 
 NATIVE = "native"
-SPELLINGS: Mapping[str, Spelling] = {
+SPELLINGS: Mapping[str, MotionSpelling] = {
     spelling.name.lower(): spelling for spelling in (ORIGINAL, DIFFUSERS, HOTSHOT)
 }
 
@@ -40,7 +40,7 @@ def write(path: str | Path, stack: TemporalStack, spelling: str) -> None:
     write_weights(path, dict(spelled(stack, chosen)), metadata)
 
 
-def _families(stack: TemporalStack, spelling: Spelling) -> Collection[str]:
+def _families(stack: TemporalStack, spelling: MotionSpelling) -> Collection[str]:
     part = PARTS.get(stack.config.image)
     if part is None:
         return spelling.known()
@@ -70,7 +70,7 @@ def as_family(file: WeightsFile, family: str) -> WeightsFile:
     return replace(file, metadata={**file.metadata, FAMILY_KEY: family})
 
 
-def spelled(stack: TemporalStack, spelling: Spelling) -> Iterator[tuple[str, Tensor]]:
+def spelled(stack: TemporalStack, spelling: MotionSpelling) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors of a file that holds a stack, in a spelling."""
     weights = stack.state_dict()
     first, tables = f"{spelling.norms[0]}.weight", spelling.tables

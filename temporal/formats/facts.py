@@ -1,4 +1,4 @@
-"""What is known of each published family beside its weights: statistics of norms, schedule, advice, licence."""
+"""What is known of each published family beside its weights: statistics of norms, betas, advice, licence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Betas:
     """A noise schedule. Names as in the host: "linear" is linear in sqrt(beta), which diffusers calls scaled_linear."""
 
-    betas: Literal["linear", "sqrt_linear"]
+    curve: Literal["linear", "sqrt_linear"]
     start: float = 0.00085
     end: float = 0.012
     lcm_steps: int | None = None  # distilled for a latent consistency sampler from so many steps
@@ -24,7 +24,7 @@ class Facts:
     """One family, under the name that its stacks carry in `StackConfig.family`."""
 
     trained_frames: int
-    schedule: Schedule | None  # None: that of the host's own model
+    betas: Betas | None  # None: that of the host's own model
     advice: str
     licence: str
     clip_norm: bool = False  # as in `MotionConfig`
@@ -32,12 +32,12 @@ class Facts:
     variants: str = ""  # that the same layout has, with clips of another length in training
 
 
-ANIMATEDIFF = Schedule("sqrt_linear")
+ANIMATEDIFF = Betas("sqrt_linear")
 VIDEOCRAFTER_LICENCE = (
     "like Apache-2.0 for the code; its README restricts use to research and non-commercial purposes"
 )
 TEXT_AND_VAE = "the text encoder of SD 2.x (OpenCLIP ViT-H), the VAE of SD 1.x or 2.x"
-LAVIE = Schedule("sqrt_linear", 0.0001, 0.02)
+LAVIE = Betas("sqrt_linear", 0.0001, 0.02)
 LAVIE_LICENCE = (
     "code Apache-2.0; weights for research and free commercial use, for which they ask to be written to"
 )
@@ -70,7 +70,7 @@ FACTS: Mapping[str, Facts] = {
     ),
     "AnimateLCM": Facts(
         16,
-        Schedule("sqrt_linear", lcm_steps=100),
+        Betas("sqrt_linear", lcm_steps=100),
         "Sampler lcm, scheduler sgm_uniform, 4 to 8 steps, CFG 1 to 2, with AnimateLCM's own LoRA on the image model.",
         "MIT",
     ),
@@ -89,21 +89,21 @@ FACTS: Mapping[str, Facts] = {
     ),
     "AnimateLCM-I2V": Facts(
         16,
-        Schedule("sqrt_linear", end=0.014, lcm_steps=200),
+        Betas("sqrt_linear", end=0.014, lcm_steps=200),
         "Sampler lcm, scheduler sgm_uniform, 2 to 4 steps, CFG 1, with AnimateLCM-I2V's own LoRA on the image model. Animates "
         "an image from Known Frames; Image Motion says how far it moves.",
         "MIT",
     ),
     "AnimateDiff SDXL beta": Facts(
         16,
-        Schedule("linear", end=0.020),
+        Betas("linear", end=0.020),
         "About 100 steps, CFG 7.5 to 8.5, 1024 x 1024.",
         ANIMATEDIFF_LICENCE,
         clip_norm=True,
     ),
     "HotShot-XL": Facts(
         8,
-        Schedule("linear"),
+        Betas("linear"),
         "Euler ancestral, about 512 x 512 with an SDXL model finetuned for that size, 8 frames at 8 fps.",
         "code Apache-2.0, weights CreativeML OpenRAIL++-M",
         clip_norm_image=True,
@@ -118,29 +118,29 @@ FACTS: Mapping[str, Facts] = {
     ),
     "ModelScope or ZeroScope": Facts(
         16,
-        Schedule("linear"),
+        Betas("linear"),
         f"CFG 9 to 15, 256 x 256 (ZeroScope 576 x 320), {TEXT_AND_VAE}.",
         "code Apache-2.0, weights CC-BY-NC-4.0",
         variants="ZeroScope 24",
     ),
     "VideoCrafter2": Facts(
         16,
-        Schedule("linear", x0_scale=0.7),
+        Betas("linear", x0_scale=0.7),
         f"CFG 12, 512 x 320, fps 28 (8 to 30: how fast things move), {TEXT_AND_VAE}.",
         VIDEOCRAFTER_LICENCE,
     ),
     "VideoCrafter1 for 1024 x 576": Facts(
         16,
-        Schedule("linear", x0_scale=0.3),
+        Betas("linear", x0_scale=0.3),
         f"CFG 12, 1024 x 576, fps 28 (8 to 30: how fast things move), {TEXT_AND_VAE}.",
         VIDEOCRAFTER_LICENCE,
     ),
     "VideoCrafter1 for 512 x 320": Facts(
-        16, Schedule("linear"), f"CFG 12, 512 x 320, {TEXT_AND_VAE}.", VIDEOCRAFTER_LICENCE
+        16, Betas("linear"), f"CFG 12, 512 x 320, {TEXT_AND_VAE}.", VIDEOCRAFTER_LICENCE
     ),
     "VideoCrafter1 for image to video": Facts(
         16,
-        Schedule("linear", x0_scale=0.7),
+        Betas("linear", x0_scale=0.7),
         "Image Prompt with the first picture and CLIP ViT-H/14 (laion2B) from Load CLIP Vision; CFG 12, 512 x 320, fps 8, "
         f"{TEXT_AND_VAE}.",
         VIDEOCRAFTER_LICENCE,

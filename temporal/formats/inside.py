@@ -18,9 +18,9 @@ from ..stack.stack import StackConfig, TemporalStack
 from ..weights.files import WeightsFile, assign_weights, shown
 from .facts import FACTS
 from .keys import bystanders, check_keys, joined, picked
+from .signs import Sign
 from .source import Source
-from .strangers import Sign
-from .unet_names import image_names, modules
+from .unet_names import image_names, unet_modules
 from .unet_shapes import image_shapes
 from .video_model import VideoModel
 
@@ -88,7 +88,7 @@ class InsideFamily:
 
     def temporal_keys(self, stack: TemporalStack) -> dict[str, tuple[str, ...]]:
         """Our key of every temporal weight and the file's keys of what is stacked into it."""
-        blocks = {host: other for _, host, other in modules(self.unet)}
+        blocks = {host: other for _, host, other in unet_modules(self.unet)}
         found = {}
         for site in stack.sites:
             if site.name in stack.layers:
@@ -175,7 +175,7 @@ class WholeFamily(InsideFamily):
         shapes = image_shapes(self.unet, self.in_channels, linear=False)
         image = picked(file.path.name, self.family, file.tensors, self.image_keys(), shapes)
         source = Source(SPELLING, len(own) + len(image), unused)
-        return VideoModel(self.family, image, source, stack, FACTS[self.family].schedule)
+        return VideoModel(self.family, image, source, stack, FACTS[self.family].betas)
 
 
 class LayersFamily(InsideFamily):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import CheckpointFormatError
 from ..stack.stack import TemporalStack
-from ..weights.files import check_numbers, listed, shown, size
+from ..weights.files import check_numbers, listed, shape_text, shown
 
 # what checkpoints hold beside a UNet, by how its keys begin
 BYSTANDERS = {
@@ -80,7 +80,7 @@ def _wrong_shape(
     name: str, family: str, key: str, tensor: Tensor, expected: Sequence[int]
 ) -> CheckpointFormatError:
     return CheckpointFormatError(
-        f"{name}: {shown(key)} has shape {size(tensor)}, but {family} has {tuple(expected)}. It may be damaged, or made for "
+        f"{name}: {shown(key)} has shape {shape_text(tensor)}, but {family} has {tuple(expected)}. It may be damaged, or made for "
         "another image model."
     )
 

@@ -3,7 +3,7 @@
 from ..layers.inside import InsideConfig
 from ..stack.plan import SD1, X4
 from .inside import LayersFamily, Names, WholeFamily
-from .strangers import Sign
+from .signs import Sign
 
 ATTENTION, BIAS = ".attn_temp.to_q.weight", ".attn_temp.time_rel_pos_bias."
 CONFIG = InsideConfig(positions=True, last=False, causal=False, volume=False)

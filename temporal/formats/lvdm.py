@@ -17,12 +17,12 @@ from ..layers.lvdm import CONVS, LvdmConfig
 from ..stack.plan import SD2, Site
 from ..stack.stack import StackConfig, TemporalStack
 from ..weights.files import WeightsFile, assign_weights
-from .facts import FACTS, Schedule
+from .facts import FACTS, Betas
 from .keys import bystanders, check_keys, joined, picked
 from .motion_adapter import DIFFUSERS
+from .signs import Sign
 from .source import Source
-from .strangers import Sign
-from .unet_names import image_names, modules
+from .unet_names import image_names, unet_modules
 from .unet_shapes import image_shapes
 from .video_model import VideoModel
 
@@ -34,7 +34,7 @@ SCALES = "scale_arr"  # of x0 by time step, in checkpoints of VideoCrafter
 
 
 @dataclass(frozen=True)
-class Spelling:
+class LvdmSpelling:
     """How files name things: `image` from host's and diffusers' name of a weight of the image model, `module` from a site
     of a temporal layer and the names of all blocks in diffusers. `points`: temporal projections have a third axis, of length
     one."""
@@ -50,7 +50,7 @@ class LvdmFamily:
     """One family in one spelling."""
 
     family: str  # as in FACTS
-    spelling: Spelling
+    spelling: LvdmSpelling
     sign: Sign
     config: LvdmConfig
     fps: float | None = None
@@ -82,7 +82,7 @@ class LvdmFamily:
                 self.spelling.name, len(wanted), {kind: kinds.count(kind) for kind in sorted(set(kinds))}
             ),
             stack=stack,
-            schedule=_rescaled(FACTS[self.family].schedule, tensors, name),
+            betas=_rescaled(FACTS[self.family].betas, tensors, name),
             fps=self.fps,
         )
 
@@ -123,7 +123,7 @@ class LvdmFamily:
 
     def temporal_keys(self, stack: TemporalStack) -> dict[str, tuple[str, ...]]:
         """Our key of every temporal weight and the file's keys of what is stacked into it."""
-        blocks = {host: other for _, host, other in modules(SHAPE)}
+        blocks = {host: other for _, host, other in unet_modules(SHAPE)}
         found = {}
         for site in stack.sites:
             module = self.spelling.module(site, blocks)
@@ -221,14 +221,14 @@ def diffusers_module(site: Site, blocks: Mapping[str, str]) -> str:
     return re.sub(r"\.(resnets|attentions)\.", f".{kind}.", blocks.get(site.path, "transformer_in"))
 
 
-def _rescaled(schedule: Schedule, tensors: Mapping[str, Tensor], name: str) -> Schedule:
-    """The schedule with the scale of x0 that a checkpoint holds, where it holds one."""
+def _rescaled(betas: Betas, tensors: Mapping[str, Tensor], name: str) -> Betas:
+    """The betas with the scale of x0 that a checkpoint holds, where it holds one."""
     scales = tensors.get(SCALES)
     if scales is None:
-        return schedule
+        return betas
     scales = scales.float()
-    if scales.ndim != 1 or len(scales) < schedule.x0_steps or not bool((scales > 0).all()):
+    if scales.ndim != 1 or len(scales) < betas.x0_steps or not bool((scales > 0).all()):
         raise CheckpointFormatError(
             f"{name}: {SCALES} is not a scale above 0 for every time step. It may be damaged."
         )
-    return replace(schedule, x0_scale=round(float(scales[-1]), 4))
+    return replace(betas, x0_scale=round(float(scales[-1]), 4))

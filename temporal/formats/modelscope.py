@@ -1,8 +1,8 @@
 """ModelScope's text to video and ZeroScope, which has the same layout; as published first and in diffusers' spelling."""
 
 from ..layers.lvdm import LvdmConfig
-from .lvdm import LvdmFamily, Spelling, diffusers_module, original_image, original_module
-from .strangers import Sign
+from .lvdm import LvdmFamily, LvdmSpelling, diffusers_module, original_image, original_module
+from .signs import Sign
 
 NAME = "ModelScope or ZeroScope"
 CONFIG = LvdmConfig(convs=True, frame_rate=False)
@@ -15,13 +15,13 @@ def _image(host: str, diffusers: str) -> str:
 
 ORIGINAL = LvdmFamily(
     NAME,
-    Spelling("original", _image, original_module("input_blocks.0.1"), points=True),
+    LvdmSpelling("original", _image, original_module("input_blocks.0.1"), points=True),
     Sign("", ("temopral_conv", "input_blocks.0.1.proj_in.weight")),
     CONFIG,
 )
 DIFFUSERS = LvdmFamily(
     NAME,
-    Spelling("diffusers", lambda host, diffusers: diffusers, diffusers_module),
+    LvdmSpelling("diffusers", lambda host, diffusers: diffusers, diffusers_module),
     Sign("", (".temp_convs.", "transformer_in.", "conv_in.weight"), without=("image_latents_proj_in.",)),
     CONFIG,
 )

@@ -5,9 +5,9 @@ only, and the layers are loaded as the originals compute them.
 """
 
 from .animatediff import BLOCK, ORIGINAL
-from .motion_modules import Spelling
+from .motion_modules import MotionSpelling
 
-DIFFUSERS = Spelling(
+DIFFUSERS = MotionSpelling(
     name="diffusers",
     families={**ORIGINAL.families, ("SD 1.x", True, None): "AnimateDiff v2"},
     # official converters leave the tables out, or write them anew in a length of their own

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import CheckpointFormatError, IncompatibleModelError
 from ..stack.stack import TemporalStack
-from ..weights.files import WeightsFile, check_numbers, listed, shown, size
+from ..weights.files import WeightsFile, check_numbers, listed, shape_text, shown
 from . import bare, modelscope, what_it_is
 from .animatediff import ORIGINAL
 from .facts import ANIMATEDIFF_LICENCE
@@ -172,7 +172,7 @@ def _check_factors(
     fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)
     if not fits or (len(up), down.shape[1]) != (rows, weight.shape[1]):
         raise CheckpointFormatError(
-            f"{name}: the factors of {shown(module)} have shapes {size(up)} and {size(down)}, but {stack.config.family} needs "
+            f"{name}: the factors of {shown(module)} have shapes {shape_text(up)} and {shape_text(down)}, but {stack.config.family} needs "
             f"({rows}, rank) and (rank, {weight.shape[1]}). It may be damaged, or made for another version."
         )
     for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):

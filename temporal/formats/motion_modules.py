@@ -36,7 +36,7 @@ TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 
 
 @dataclass(frozen=True)
-class Spelling:
+class MotionSpelling:
     """Names of the parts of a motion module in files, below `module`, which has {block} and {index}.
 
     `families` by layout; without tables their length is None. `others`: families that share the layout of one of these.
@@ -79,7 +79,7 @@ class Spelling:
         pattern = self.pattern
         return [key for key in file.tensors if pattern.match(key)]
 
-    def respelled(self, key: str, other: "Spelling") -> str:
+    def respelled(self, key: str, other: "MotionSpelling") -> str:
         """A key inside a motion module with one position table, or of a change to one, in another spelling; any other as it is."""
         found = self.pattern.match(key)
         if found is None:
@@ -124,8 +124,8 @@ class Spelling:
         other = self.others.get(self.layout(file))
         if other is None or self._written(file) is not None or image_part(file.tensors) is not None:
             return ""
-        schedule = FACTS[other].schedule
-        way = f"set schedule to lcm_{schedule.betas}, or " if schedule.lcm_steps else ""
+        betas = FACTS[other].betas
+        way = f"set schedule to lcm_{betas.curve}, or " if betas.lcm_steps else ""
         return (
             f"Note: in this spelling {other} can have the same keys. If this is {other}, {way}convert the file with python -m "
             f'video_ldm.formats convert IN OUT --family "{other}".'
@@ -175,9 +175,9 @@ class Spelling:
         return stack, Source(self.name, len(wanted), unused, self.note(file))
 
 
-def file_keys(stack: TemporalStack, spelling: Spelling) -> dict[str, tuple[str, ...]]:
+def file_keys(stack: TemporalStack, spelling: MotionSpelling) -> dict[str, tuple[str, ...]]:
     """Our key of every weight of a stack and the keys in files of what is stacked into it."""
-    parts, names = spelling.parts(), dict(modules(stack.config.unet, stack.config.motion.middle))
+    parts, names = spelling.parts(), dict(module_names(stack.config.unet, stack.config.motion.middle))
     found = {}
     for site, layer in stack.layers.items():
         module = spelling.module.format(block=names[site][0], index=names[site][1])
@@ -187,7 +187,7 @@ def file_keys(stack: TemporalStack, spelling: Spelling) -> dict[str, tuple[str, 
     return found
 
 
-def modules(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int]]]:
+def module_names(unet: UNetShape, middle: bool) -> Iterator[tuple[str, tuple[str, int]]]:
     """Name of each site, and block and index of its module in files ("down_blocks.0", 1)."""
     levels = len(unet.channel_mult)
     for (section, level), sites in groupby(
@@ -212,7 +212,9 @@ def _levels(keys: Iterable[str]) -> int:
     return len({key.split(".")[1] for key in keys if key.startswith("down_blocks.")})
 
 
-def _config(file: WeightsFile, own: set[str], spelling: Spelling, part: ImagePart | None) -> StackConfig:
+def _config(
+    file: WeightsFile, own: set[str], spelling: MotionSpelling, part: ImagePart | None
+) -> StackConfig:
     name = file.path.name
     base, unet = base_of(name, own)
     _, middle, length = spelling.layout(file)

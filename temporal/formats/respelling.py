@@ -12,7 +12,7 @@ from . import modelscope, motion_modules, sparse_control
 from .animatediff import ORIGINAL
 from .motion_adapter import DIFFUSERS
 from .motion_lora import FLAT, MotionLora, read_motion_lora
-from .motion_modules import Spelling
+from .motion_modules import MotionSpelling
 from .strangers import is_list
 
 ANIMATEDIFF = "motion_modules"
@@ -70,14 +70,14 @@ def respelled_lora(file: WeightsFile, lora: MotionLora, wanted: str) -> dict[str
     return {_renamed(key, given, other, flat): tensor for key, tensor in file.tensors.items()}
 
 
-def _renamed(key: str, given: Spelling, other: Spelling, flat: Mapping[str, str]) -> str:
+def _renamed(key: str, given: MotionSpelling, other: MotionSpelling, flat: Mapping[str, str]) -> str:
     module, _, leaf = key.partition(".")
     if module in flat:
         return f"{FLAT}{given.respelled(flat[module], other).replace('.', '_')}.{leaf}"
     return f"{UNET if other is DIFFUSERS else ''}{given.respelled(key.removeprefix(UNET), other)}"
 
 
-def sparse_control_spelling(file: WeightsFile) -> Spelling:
+def sparse_control_spelling(file: WeightsFile) -> MotionSpelling:
     """How SparseCtrl names its motion modules; the ControlNet around them has the same names everywhere."""
     return next(spelling for spelling in sparse_control.SPELLINGS if spelling.keys_of(file))
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from .lavie import BASE, BIAS
-from .strangers import Sign
+from .signs import Sign
 
 SEINE = replace(
     BASE,

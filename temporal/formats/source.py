@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..stack.stack import TemporalStack
-from .facts import FACTS, Schedule
+from .facts import FACTS, Betas
 
 OWN = "video_ldm"
 
@@ -19,13 +19,13 @@ class Source:
     note: str = ""  # a warning for the report
 
 
-def schedule_of(stack: TemporalStack) -> Schedule | None:
+def trained_betas(stack: TemporalStack) -> Betas | None:
     """The noise schedule for the layers on any image model; None: that of the image model.
 
     It is the one they were trained with, without a scale of clean latents, which belongs to the image model trained along.
     """
     facts = FACTS.get(stack.config.family)
-    known = None if facts is None else facts.schedule
+    known = None if facts is None else facts.betas
     return None if known is None else replace(known, x0_scale=1.0)
 
 
@@ -39,13 +39,13 @@ def report(stack: TemporalStack, source: Source) -> str:
     """What a file of temporal layers holds and how to use it, one fact per line."""
     config = stack.config
     count = sum(parameter.numel() for parameter in stack.parameters())
-    return describe(
-        config.family, count, f", for {config.base}", config.max_frames, schedule_of(stack), source
+    return report_text(
+        config.family, count, f", for {config.base}", config.max_frames, trained_betas(stack), source
     )
 
 
-def describe(
-    family: str, weights: int, purpose: str, max_frames: int, schedule: Schedule | None, source: Source
+def report_text(
+    family: str, weights: int, purpose: str, max_frames: int, betas: Betas | None, source: Source
 ) -> str:
     """The lines of a report; `weights` by number, `max_frames` 0 for any length."""
     facts = FACTS.get(family)
@@ -57,7 +57,7 @@ def describe(
     lines = [
         f"{name} ({source.spelling} file), {weights / 1e6:.1f} M weights{purpose}",
         f"Clip: {frames}",
-        f"Noise schedule: {_describe_schedule(schedule)}",
+        f"Noise schedule: {_betas_text(betas)}",
     ]
     if facts is not None:
         lines += [f"Sampling: {facts.advice}", f"Licence: {facts.licence}"]
@@ -71,9 +71,9 @@ def keys_line(used: int, unused: Mapping[str, int]) -> str:
     return f"Keys: {used} used{others}"
 
 
-def _describe_schedule(schedule: Schedule | None) -> str:
-    if schedule is None:
+def _betas_text(betas: Betas | None) -> str:
+    if betas is None:
         return "that of the image model"
-    lcm = f", consistency sampling from {schedule.lcm_steps} steps" if schedule.lcm_steps else ""
-    scale = f", clean latents scaled to {schedule.x0_scale:g}" if schedule.x0_scale != 1 else ""
-    return f"{schedule.betas}, {schedule.start:g} to {schedule.end:g}{scale}{lcm}"
+    lcm = f", consistency sampling from {betas.lcm_steps} steps" if betas.lcm_steps else ""
+    scale = f", clean latents scaled to {betas.x0_scale:g}" if betas.x0_scale != 1 else ""
+    return f"{betas.curve}, {betas.start:g} to {betas.end:g}{scale}{lcm}"

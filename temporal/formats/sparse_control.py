@@ -20,7 +20,7 @@ from .animatediff import ORIGINAL
 from .facts import FACTS
 from .keys import check_keys, joined
 from .motion_adapter import DIFFUSERS
-from .motion_modules import Spelling, base_of, check_tables, file_keys
+from .motion_modules import MotionSpelling, base_of, check_tables, file_keys
 from .source import keys_line
 
 FAMILY = "SparseCtrl"
@@ -52,7 +52,7 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
     """
     read = read_weights(path)
     file = bare(read)
-    kind = kind_of(file)
+    kind = control_kind(file)
     if kind is None:
         raise CheckpointFormatError(f"{file.path.name} is not SparseCtrl: {what_it_is(read)}")
     spelling = next(spelling for spelling in SPELLINGS if spelling.keys_of(file))
@@ -66,7 +66,7 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
     return SparseControlFile(kind, stack, weights, report)
 
 
-def kind_of(file: WeightsFile) -> Literal["rgb", "scribble"] | None:
+def control_kind(file: WeightsFile) -> Literal["rgb", "scribble"] | None:
     """Which SparseCtrl a file holds, if it does."""
     if any(spelling.keys_of(file) for spelling in SPELLINGS):
         for kind, key in (("rgb", f"{EMBEDDING}.weight"), ("scribble", f"{EMBEDDING}.conv_in.weight")):
@@ -76,7 +76,7 @@ def kind_of(file: WeightsFile) -> Literal["rgb", "scribble"] | None:
 
 
 def _stack(
-    file: WeightsFile, spelling: Spelling, own: set[str], ops: Any, dtype: torch.dtype | None
+    file: WeightsFile, spelling: MotionSpelling, own: set[str], ops: Any, dtype: torch.dtype | None
 ) -> TemporalStack:
     base, unet = base_of(file.path.name, own)
     motion = MotionConfig(middle=False, clip_norm=False, clip_norm_image=False, control=True)

@@ -4,44 +4,14 @@ The first sign that fits counts: relatives of motion modules, then video models,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..weights.files import WeightsFile, listed
+from .signs import Sign
 
 NOT_YET = "which this version does not read."
 WHOLE = "a whole video model: its image model was trained along, so its temporal layers fit no other"
-
-
-@dataclass(frozen=True)
-class Sign:
-    """A sentence, and what tells: all of `parts` in keys, any of `either` in keys, none of `without` in keys, a size of a
-    tensor by end of its name."""
-
-    sentence: str
-    parts: tuple[str, ...] = ()
-    either: tuple[str, ...] = ()
-    size: tuple[str, int, int] | None = None  # end of the name, axis, length
-    without: tuple[str, ...] = ()
-
-    def fits(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether tensors have the sign."""
-
-        def inside(part: str) -> bool:
-            return any(part in key for key in tensors)
-
-        named = all(map(inside, self.parts)) and (not self.either or any(map(inside, self.either)))
-        return named and not any(map(inside, self.without)) and self._has_size(tensors)
-
-    def _has_size(self, tensors: Mapping[str, Tensor]) -> bool:
-        if self.size is None:
-            return True
-        end, axis, length = self.size
-        return any(
-            key.endswith(end) and tensor.ndim > axis and tensor.shape[axis] == length
-            for key, tensor in tensors.items()
-        )
 
 
 LORA = ("_lora.", "lora_up", "lora_down", "lora_A.", "lora_B.", "hada_w1", "lokr_w1")
@@ -146,7 +116,7 @@ def is_motion_lora(tensors: Mapping[str, Tensor]) -> bool:
     return MOTION_LORA.fits(tensors)
 
 
-def describe(file: WeightsFile) -> str:
+def describe_other(file: WeightsFile) -> str:
     """One sentence on a file that is of none of our families; `what_it_is` looks for these first."""
     own = OWN_FORMATS.get(file.metadata.get("format", ""))
     nameless = f"its weights are of no known kind ({listed(file.tensors) or 'there are none'})."

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..stack.plan import SD2
 from ..weights.files import WeightsFile
 from .keys import bystanders, check_keys, picked
+from .signs import Sign
 from .source import Source
-from .strangers import Sign
-from .unet_names import LAYERS, RESNET, image_names, modules, pairs, transformer_block
+from .unet_names import LAYERS, RESNET, image_names, pairs, transformer_block, unet_modules
 from .unet_shapes import image_shapes
 from .video_model import VideoModel
 
@@ -76,7 +76,7 @@ class SvdFamily:
 def svd_names() -> Mapping[str, str]:
     """diffusers' name of every weight, by its name in the host."""
     names = image_names(SHAPE, ".spatial_res_block", label=True)
-    for kind, host, other in modules(SHAPE):
+    for kind, host, other in unet_modules(SHAPE):
         if kind == "resnet":
             names |= pairs(
                 {f"{host}.time_stack.{a}": f"{other}.temporal_res_block.{b}" for a, b in RESNET.items()}

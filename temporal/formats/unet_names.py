@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..stack.plan import Section, UNetShape, plan
 
-Kind = Literal["resnet", "transformer", "layer"]
+UNetPart = Literal["resnet", "transformer", "layer"]
 RESNET = {
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",
@@ -42,7 +42,7 @@ def transformer_block(layers: tuple[str, ...] = LAYERS) -> tuple[str, ...]:
     return (*attentions, *pairs(dict(zip(layers, layers, strict=True))))
 
 
-def modules(shape: UNetShape) -> Iterator[tuple[Kind, str, str]]:
+def unet_modules(shape: UNetShape) -> Iterator[tuple[UNetPart, str, str]]:
     """Every ResBlock, spatial transformer and sampling layer: its kind, its name in the host and in diffusers."""
     levels = len(shape.channel_mult)
     sites = [site for site in plan(shape) if site.kind == "conv"]
@@ -70,7 +70,7 @@ def image_names(shape: UNetShape, resnet: str = "", label: bool = False) -> dict
     `resnet`: what stands between a ResBlock and its layers in diffusers' names. `label`: the UNet has a label embedding.
     """
     names = pairs({**ENDS, **(LABEL if label else {})})
-    for kind, host, other in modules(shape):
+    for kind, host, other in unet_modules(shape):
         if kind == "layer":
             names |= pairs({host: other})
         elif kind == "resnet":

@@ -1,7 +1,7 @@
 """Shapes of the weights of a Stable Diffusion UNet, by their names in the host."""
 
 from ..stack.plan import UNetShape, plan
-from .unet_names import SHORTCUT, modules
+from .unet_names import SHORTCUT, unet_modules
 
 
 def image_shapes(
@@ -21,7 +21,7 @@ def image_shapes(
     widths = {site.path: site.channels for site in plan(shape) if site.kind == "conv"}
     depths = [site.path.partition(".transformer_blocks")[0] for site in plan(shape)]
     skips = [width]
-    for kind, path, _ in modules(shape):
+    for kind, path, _ in unet_modules(shape):
         if kind == "transformer":
             found |= _transformer(path, width, shape.context_dim, depths.count(path), linear)
         elif kind == "layer":

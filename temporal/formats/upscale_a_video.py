@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from .lavie import UPSCALER as LAVIE
-from .strangers import Sign
+from .signs import Sign
 
 UPSCALER = replace(
     LAVIE,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..stack.stack import TemporalStack
-from .facts import Schedule
-from .source import Source, describe
+from .facts import Betas
+from .source import Source, report_text
 
 EXPERIMENT = (
     "Experiment: the image model in this file was trained along with these layers, so on another image model they may do "
@@ -21,14 +21,14 @@ class VideoModel:
     """What a host needs to build it.
 
     `image` holds the UNet in the layout of the host. Without a stack the host's own UNet has the temporal layers, and knows
-    its prediction and noise levels; with one they are those of `stack.config.prediction` and `schedule`.
+    its prediction and noise levels; with one they are those of `stack.config.prediction` and `betas`.
     """
 
     family: str
     image: Mapping[str, Tensor]
     source: Source
     stack: TemporalStack | None = None
-    schedule: Schedule | None = None
+    betas: Betas | None = None
     fps: float | None = None  # what the layers are told where nobody says otherwise
 
     def layers(self) -> tuple[TemporalStack, Source]:
@@ -38,9 +38,9 @@ class VideoModel:
         return self.stack, replace(self.source, used=used, unused=unused, note=EXPERIMENT + self._unscaled())
 
     def _unscaled(self) -> str:
-        if self.schedule is None or self.schedule.x0_scale == 1:
+        if self.betas is None or self.betas.x0_scale == 1:
             return ""
-        return UNSCALED.format(scale=self.schedule.x0_scale)
+        return UNSCALED.format(scale=self.betas.x0_scale)
 
 
 def report_model(model: VideoModel) -> str:
@@ -51,4 +51,4 @@ def report_model(model: VideoModel) -> str:
         count += sum(parameter.numel() for parameter in model.stack.parameters())
         frames = model.stack.config.max_frames
     purpose = ", image model and temporal layers"
-    return describe(model.family, count, purpose, frames, model.schedule, model.source)
+    return report_text(model.family, count, purpose, frames, model.betas, model.source)

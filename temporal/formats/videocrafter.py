@@ -2,10 +2,10 @@
 
 from ..layers.lvdm import LvdmConfig
 from ..layers.picture import PictureConfig
-from .lvdm import LvdmFamily, Spelling, original_image, original_module
-from .strangers import Sign
+from .lvdm import LvdmFamily, LvdmSpelling, original_image, original_module
+from .signs import Sign
 
-SPELLING = Spelling("original", original_image, original_module("init_attn.0"))
+SPELLING = LvdmSpelling("original", original_image, original_module("init_attn.0"))
 REACH = 16  # of VideoCrafter 1's tables of relative positions
 PICTURE = PictureConfig(features=1280, tokens=16, width=1024, heads=12, depth=4)
 TEXT_ONLY = ("attn2.to_k_ip",)  # what the models for images have

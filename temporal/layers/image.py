@@ -44,7 +44,7 @@ class ImageEncoder(nn.Module):
         self.conv_in = ops.Conv2d(latent_channels, channels[0], 3, padding=1, **kwargs)
         inputs = (channels[0], *channels[:-1])
         self.body = nn.ModuleList(
-            ImageBlock(c_out if second else c_in, c_out, ops, **kwargs)
+            ImageEncoderBlock(c_out if second else c_in, c_out, ops, **kwargs)
             for c_in, c_out in zip(inputs, channels, strict=True)
             for second in (False, True)
         )
@@ -63,7 +63,7 @@ class ImageEncoder(nn.Module):
         return features
 
 
-class ImageBlock(nn.Module):
+class ImageEncoderBlock(nn.Module):
     """Two convolutions, residual; the width changes before them."""
 
     def __init__(self, c_in: int, c_out: int, ops: Any, **kwargs: Any) -> None:

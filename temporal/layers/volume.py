@@ -47,7 +47,7 @@ class FramesBlock(nn.Module):
         return hidden + rearrange(x, "b c f (h w) -> (b f) c h w", h=hidden.shape[2])
 
 
-class ImageBlock(nn.Module):
+class EachFrameBlock(nn.Module):
     """Residual block of two 3x3 convolutions of each frame; the norms alone see the clip."""
 
     def __init__(self, channels: int, embedding_channels: int, ops: Any, **kwargs: Any) -> None:
@@ -73,7 +73,7 @@ class LevelModule(nn.Module):
     def __init__(self, channels: int, embedding_channels: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
         self.frames = FramesBlock(channels, embedding_channels, (5, 3), ops, **kwargs)
-        self.image = ImageBlock(channels, embedding_channels, ops, **kwargs)
+        self.image = EachFrameBlock(channels, embedding_channels, ops, **kwargs)
         self.shift = zero_init(ops.Conv2d(channels, channels, 1, **kwargs))
 
     def forward(self, hidden: Tensor, emb: Tensor, clip: Clip) -> Tensor:

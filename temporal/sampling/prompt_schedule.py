@@ -138,7 +138,7 @@ def curves_of(weights: Sequence[Weight], keyframes: int) -> list[list[float]]:
     ]
 
 
-def describe(keyframes: Sequence[tuple[int, str]], weights: Sequence[Weight]) -> str:
+def weights_text(keyframes: Sequence[tuple[int, str]], weights: Sequence[Weight]) -> str:
     """The weights of the frames as lines to read, of a long clip those of its beginning."""
     lines = []
     for frame, part in enumerate(weights[:PREVIEW_LINES]):

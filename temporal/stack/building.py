@@ -13,7 +13,7 @@ from ..layers.picture import PictureAttention
 from ..layers.transformer import TemporalTransformer
 from ..layers.volume import FramesBlock, LevelModule
 from .config import StackConfig
-from .plan import Kind, Site
+from .plan import Site, SiteKind
 
 WITHOUT_WEIGHTS = ("norm", "keys", "image")  # kinds of sites that change what is there and need no layer
 
@@ -23,13 +23,13 @@ def new_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Mo
     return BUILDERS[site.kind](site, config, ops, kwargs)
 
 
-def known_channels(config: StackConfig, level: int) -> int | None:
+def num_known_channels(config: StackConfig, level: int) -> int | None:
     """Channels of the known-frame encoder at a resolution level; None: the layers know no frames."""
     return config.unet.channels(level) // 2 if config.known_frames else None
 
 
 def _conv(site: Site, config: StackConfig, ops: Any, kwargs: dict[str, Any]) -> nn.Module:
-    known = known_channels(config, site.level)
+    known = num_known_channels(config, site.level)
     return TemporalConv(site.channels, config.unet.embedding_channels, known, ops, **kwargs)
 
 
@@ -71,7 +71,7 @@ def _picture(site: Site, config: StackConfig, ops: Any, kwargs: dict[str, Any]) 
     return PictureAttention(site.channels, config.unet.context_dim, site.heads, ops, **kwargs)
 
 
-BUILDERS: dict[Kind, Callable[[Site, StackConfig, Any, dict[str, Any]], nn.Module]] = {
+BUILDERS: dict[SiteKind, Callable[[Site, StackConfig, Any, dict[str, Any]], nn.Module]] = {
     "conv": _conv,
     "transformer": _transformer,
     "motion": _motion,

@@ -13,7 +13,7 @@ from ..weights.description import check_described
 
 Section = Literal["input", "middle", "output"]
 Placement = Literal["all", "last"]
-Kind = Literal[
+SiteKind = Literal[
     "conv",  # after a ResBlock
     "transformer",  # after a transformer block, on its tokens
     "motion",  # after a whole block
@@ -157,7 +157,7 @@ class Site:
     """One place for a temporal layer: at the host module at `path`, below its `diffusion_model`."""
 
     path: str
-    kind: Kind
+    kind: SiteKind
     section: Section
     level: int
     channels: int

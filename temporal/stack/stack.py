@@ -19,7 +19,7 @@ from ..layers.motion import over_clip
 from ..layers.picture import PictureProjector
 from ..layers.position import FrameRateEmbedding
 from ..sampling.clip import Clip
-from .building import WITHOUT_WEIGHTS, known_channels, new_layer
+from .building import WITHOUT_WEIGHTS, new_layer, num_known_channels
 from .config import StackConfig
 from .plan import Site
 
@@ -62,7 +62,7 @@ class TemporalStack(nn.Module):
         if config.shows_picture:
             self.picture = PictureProjector(config.lvdm.picture, unet.context_dim, ops, **kwargs)
         if config.known_frames:
-            known = [known_channels(config, level) for level in levels]
+            known = [num_known_channels(config, level) for level in levels]
             self.known_frames = KnownFrameEncoder(unet.in_channels, known, ops, **kwargs)
         if config.frame_rate:
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)

@@ -41,7 +41,7 @@ class TrainingConfig(Settings):
     naming one twice doubles its share.
     `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps evenly, larger values prefer high
     noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1 is the plain loss, more weighs high noise up to it
-    (NoiseSchedule.weight). `known_noise`: given frames get noise of a step drawn from
+    (NoiseLevels.weight). `known_noise`: given frames get noise of a step drawn from
     0 to this one. `text_dropout`: share of clips with the empty caption. `signal_dropout`: share of clips which, at the
     noisiest steps, are noisier than their step says. The schedule of Stable Diffusion never reaches pure noise (arXiv
     2305.08891), and in many frames together even its last step shows where things move; sampling starts from noise that

@@ -20,8 +20,8 @@ from .data.batches import Batch, BatchSource
 from .data.conditions import NOTHING, Conditions
 from .ema import ExponentialMovingAverage
 from .loss import denoising_loss
+from .noise_levels import learning_rate
 from .running import Run
-from .schedule import learning_rate
 
 
 class Denoise(Protocol):
@@ -38,7 +38,7 @@ class Denoise(Protocol):
     ) -> Tensor: ...
 
 
-class Trainer(Run):
+class LayersTrainer(Run):
     """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`, and the
     optimiser is built from the stack's parameters alone, so nothing else can change."""
 
@@ -86,7 +86,7 @@ class Trainer(Run):
 
     def loss(self, batch: Batch) -> Tensor:
         """Denoising loss of a batch (scalar)."""
-        schedule, batch = self.batches.schedule, batch.to(self.device)
+        noise_levels, batch = self.batches.noise_levels, batch.to(self.device)
         x, t, known = batch.latents, batch.t, self.stack.config.known_frames
         clip = Clip(
             num_frames=batch.num_frames,
@@ -96,11 +96,11 @@ class Trainer(Run):
             known_mask=batch.known_mask if known else None,
         )
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            noisy = schedule.add_noise(x, batch.noise, t, batch.signal)
+            noisy = noise_levels.add_noise(x, batch.noise, t, batch.signal)
             clip = self.stack.prepare(clip)
             prediction = self.denoise(noisy, t, batch.text, self.stack, clip, batch.conditions)
-        weight = schedule.weight(t, self.config.weight_limit)
-        return denoising_loss(prediction, schedule.training_target(x, noisy, t), weight)
+        weight = noise_levels.weight(t, self.config.weight_limit)
+        return denoising_loss(prediction, noise_levels.training_target(x, noisy, t), weight)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue bit for bit (batches follow from seed and step)."""

@@ -15,14 +15,14 @@ from ..sampling.clip import Clip
 from ..stack.stack import TemporalStack
 from .data.conditions import NOTHING, Conditions
 from .loop import Denoise
-from .schedule import NoiseSchedule
+from .noise_levels import NoiseLevels
 
 
 @torch.no_grad()
 def ddim(
     denoise: Denoise,
     stack: TemporalStack,
-    schedule: NoiseSchedule,
+    noise_levels: NoiseLevels,
     noise: Tensor,
     text: Tensor,
     empty: Tensor,
@@ -42,11 +42,15 @@ def ddim(
         )
     )
     x = noise
-    times = [round((schedule.num_steps - 1) * (1 - step / steps)) for step in range(steps + 1)]
+    times = [round((noise_levels.num_steps - 1) * (1 - step / steps)) for step in range(steps + 1)]
     for now, after in pairwise(times):
         t = torch.full((2 * len(x),), now, device=x.device)
         with_text, without = denoise(torch.cat([x, x]), t, both, stack, clip, conditions).float().chunk(2)
         prediction = without + guidance * (with_text - without)
-        clean, direction = schedule.split(x, prediction, t[: len(x)])
-        x = schedule.add_noise(clean, direction, torch.full_like(t[: len(x)], after)) if after > 0 else clean
+        clean, direction = noise_levels.split(x, prediction, t[: len(x)])
+        x = (
+            noise_levels.add_noise(clean, direction, torch.full_like(t[: len(x)], after))
+            if after > 0
+            else clean
+        )
     return x

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from ..errors import IncompatibleModelError, InvalidInputError
 from ..sampling.clip import Clip
 from ..upscaler.model import VideoUpscaler, enlarge
-from ..upscaler.schedule import add_noise, velocity
+from ..upscaler.noise import add_noise, velocity
 from .ema import ExponentialMovingAverage
 from .loop import parameter_groups
+from .noise_levels import learning_rate
 from .running import Run
-from .schedule import learning_rate
 
 Stage = Literal["spatial", "temporal"]
 Draw = Callable[

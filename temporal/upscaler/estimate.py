@@ -12,7 +12,7 @@ FRAME_COPIES = 7  # of a window's enlarged frames while a step is computed, besi
 
 
 @dataclass(frozen=True)
-class Estimate:
+class UpscaleNeeds:
     """Bytes."""
 
     work: int  # main memory while frames pass through; it does not grow with the clip
@@ -20,9 +20,9 @@ class Estimate:
     result: int  # all enlarged frames at once, as an IMAGE
 
 
-def estimate(
+def upscale_needs(
     config: UpscalerConfig, settings: UpscaleSettings, num_frames: int, height: int, width: int
-) -> Estimate:
+) -> UpscaleNeeds:
     """Needs of a clip of given frames. Raises InvalidInputError for unusable settings."""
     settings = settings.checked(config)
     enlarged = 3 * config.scale**2 * height * width * FLOAT
@@ -31,7 +31,7 @@ def estimate(
     tile = max(t.high - t.low for t in rows) * max(t.high - t.low for t in columns)
     places = window * tile * (config.scale // config.patch) ** 2
     per_place = LIVE_TENSORS * config.widths[0] + 4 * 3 * config.patch**2
-    return Estimate(
+    return UpscaleNeeds(
         work=window * enlarged * (2 * settings.steps + FRAME_COPIES),
         device=places * per_place * FLOAT,
         result=num_frames * enlarged,

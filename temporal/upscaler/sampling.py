@@ -20,7 +20,7 @@ from ..sampling.clip import Clip
 from .colour import hold_colours
 from .config import UpscalerConfig
 from .model import enlarge
-from .schedule import add_noise, frame_noise, signal_and_noise, split
+from .noise import add_noise, frame_noise, signal_and_noise, split
 from .tiles import in_tiles
 from .windows import check_windows, fused
 

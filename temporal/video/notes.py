@@ -22,7 +22,7 @@ def as_ffmetadata(notes: Mapping[str, str]) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-def embed(path: Path, suffix: str, notes: Mapping[str, str]) -> None:
+def embed_notes(path: Path, suffix: str, notes: Mapping[str, str]) -> None:
     """Add notes to a finished file of a kind that ffmpeg writes without them."""
     if notes and suffix == ".webp":
         _append_exif(path, exif(notes))

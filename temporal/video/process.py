@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import OutputError
 from .formats import Format, executable
-from .notes import as_ffmetadata, embed
+from .notes import as_ffmetadata, embed_notes
 from .pixels import padded, whole_numbers
 from .sound import Sound
 
@@ -94,7 +94,7 @@ class VideoFile:
                 break
         if self.process.returncode:
             raise self._failure()
-        embed(self.path, self.format.suffix, self.notes)
+        embed_notes(self.path, self.format.suffix, self.notes)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:

@@ -81,7 +81,7 @@ def assign_weights(
     for key, tensor in tensors.items():
         if tensor.shape != expected[key].shape:
             raise CheckpointFormatError(
-                f"{name}: {shown(key)} has shape {size(tensor)}, but {size(expected[key])} was expected "
+                f"{name}: {shown(key)} has shape {shape_text(tensor)}, but {shape_text(expected[key])} was expected "
                 "from the file's own description. It may be damaged."
             )
         check_numbers(name, key, tensor)
@@ -114,7 +114,7 @@ def shown(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
 
-def size(tensor: Tensor) -> str:
+def shape_text(tensor: Tensor) -> str:
     """The shape of a tensor for an error message."""
     sizes = ", ".join(map(str, tensor.shape[:MOST_AXES]))
     return f"({sizes}, ... in {tensor.ndim} axes)" if tensor.ndim > MOST_AXES else str(tuple(tensor.shape))

@@ -221,10 +221,10 @@ def test_previews_take_no_more_than_their_share(host, monkeypatch):
 
 
 def test_a_contact_sheet_reaches_from_the_first_frame_to_the_last(host):
-    from video_ldm.nodes.host.shown import contact_sheet
+    from video_ldm.nodes.host.shown import clip_sheet
 
     frames = torch.linspace(0, 1, 40).reshape(-1, 1, 1, 1).expand(-1, 32, 32, 3)
-    sheet = contact_sheet(frames)
+    sheet = clip_sheet(frames)
     assert sheet.size == (4 * 32, 4 * 32)
     assert sheet.getpixel((30, 30)) == (0, 0, 0) and sheet.getpixel((126, 126)) == (255, 255, 255)
-    assert contact_sheet(frames[:1]).size == (32, 32)
+    assert clip_sheet(frames[:1]).size == (32, 32)

@@ -15,7 +15,7 @@ from comfy_api.latest import Input, Types
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.video import Film, Sound
-from .clips import Clip
+from .frame_stream import FrameStream
 from .writing import write
 
 MP4 = ("auto", "mp4")
@@ -25,7 +25,7 @@ H264 = ("auto", "h264")
 class LazyVideo(Input.Video):
     """A clip as the host's VIDEO; frames are made anew for whoever asks for them."""
 
-    def __init__(self, clip: Clip, audio: Mapping[str, Any] | None = None):
+    def __init__(self, clip: FrameStream, audio: Mapping[str, Any] | None = None):
         self.clip, self.audio = clip, audio
 
     def get_components(self) -> Types.VideoComponents:

@@ -19,8 +19,8 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.video import Film, Format, Sound, check_film, format_named
 from ....temporal.video.process import cannot_write
 from ..progress import say
-from .clips import Clip
-from .estimate import check_it_fits, estimate, size
+from .estimate import check_it_fits, film_needs, size_text
+from .frame_stream import FrameStream
 from .lazy_video import LazyVideo
 from .writing import write
 
@@ -49,7 +49,7 @@ class Rendered:
 
 
 def render(
-    clip: Clip, settings: FilmSettings, notes: Mapping[str, Any], audio: Mapping[str, Any] | None
+    clip: FrameStream, settings: FilmSettings, notes: Mapping[str, Any], audio: Mapping[str, Any] | None
 ) -> Rendered:
     """Write a clip into ComfyUI's output folder, one film per call.
 
@@ -59,7 +59,7 @@ def render(
     format = format_named(settings.format)
     check_film(format, clip.width, clip.height, clip.fps, settings.quality, audio is not None)
     series = series_of(settings.filename_prefix, format, clip)
-    needs = estimate(clip, format, settings.quality, series.folder)
+    needs = film_needs(clip, format, settings.quality, series.folder)
     check_it_fits(needs, clip, format, series.folder)
     sound = None if audio is None else Sound.of(audio, clip.num_frames / clip.fps)
     film = Film(settings.format, clip.fps, settings.quality, notes, sound)
@@ -102,7 +102,7 @@ class Series:
             raise cannot_write(self.folder, error.strerror or error) from None
 
 
-def series_of(prefix: str, format: Format, clip: Clip) -> Series:
+def series_of(prefix: str, format: Format, clip: FrameStream) -> Series:
     """Names of the films of a prefix, inside the output folder.
 
     Raises InvalidInputError for a prefix that leads out of the output folder or is too long, OutputError when the folder
@@ -128,7 +128,7 @@ def series_of(prefix: str, format: Format, clip: Clip) -> Series:
     return Series(Path(full), name, counter, suffix, subfolder)
 
 
-def stand_in(clip: Clip) -> Series:
+def stand_in(clip: FrameStream) -> Series:
     """Names of the small films that a browser plays."""
     full, name, counter, *_ = folder_paths.get_save_image_path(
         "VideoLDM", folder_paths.get_temp_directory(), clip.width, clip.height
@@ -136,7 +136,7 @@ def stand_in(clip: Clip) -> Series:
     return Series(Path(full), name, counter, ".mp4", "")
 
 
-def as_video(film: Rendered, clip: Clip, audio: Mapping[str, Any] | None) -> Input.Video:
+def as_video(film: Rendered, clip: FrameStream, audio: Mapping[str, Any] | None) -> Input.Video:
     """The host's VIDEO of a film: its file, where that can be opened as a video, else the clip made anew."""
     if film.path.suffix in OPENS:
         return InputImpl.VideoFromFile(str(film.path))
@@ -152,4 +152,4 @@ def saved_notes(prompt: Any, extra_pnginfo: Mapping[str, Any] | None) -> dict[st
 
 def _size_on_disk(path: Path) -> str:
     files = path.iterdir() if path.is_dir() else [path]
-    return size(sum(file.stat().st_size for file in files))
+    return size_text(sum(file.stat().st_size for file in files))

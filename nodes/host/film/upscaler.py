@@ -18,14 +18,13 @@ from torch import Tensor
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.clip import Clip
 from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, load_upscaler, upscale
-from ....temporal.upscaler.estimate import Estimate, estimate
+from ....temporal.upscaler.estimate import UpscaleNeeds, upscale_needs
 from ..files import VIDEO_UPSCALERS, full_path
+from ..memory import CPU, GIB
 from ..patcher import new_patcher
 from ..progress import FrameProgress, say
 
 logger = logging.getLogger(__name__)
-CPU = torch.device("cpu")
-GIB = 2**30
 PREVIEW_FPS = 8.0  # images do not say how fast they are
 
 
@@ -51,9 +50,9 @@ class HostUpscaler:
         """Sides of the enlarged frames over those of the given ones."""
         return self.config.scale
 
-    def estimate(self, frames: int, height: int, width: int) -> Estimate:
+    def estimate(self, frames: int, height: int, width: int) -> UpscaleNeeds:
         """Memory that a clip of given frames needs."""
-        return estimate(self.config, self.settings, frames, height, width)
+        return upscale_needs(self.config, self.settings, frames, height, width)
 
     def stream(
         self, frames: Iterable[Tensor], after_call: Callable[[], None] = lambda: None
@@ -119,7 +118,7 @@ def upscale_clip(upscaler: HostUpscaler, images: Tensor) -> tuple[Tensor, str]:
     if images.ndim != 4 or not len(images):
         raise InvalidInputError(f"The frames have shape {tuple(images.shape)}; connect at least one image.")
     needs = upscaler.estimate(*images.shape[:3])
-    report = describe(upscaler, images, needs)
+    report = describe_upscale(upscaler, images, needs)
     check_memory(upscaler, needs, report)
     logger.info("%s", report)
     say(report)
@@ -132,7 +131,7 @@ def upscale_clip(upscaler: HostUpscaler, images: Tensor) -> tuple[Tensor, str]:
     return made, report
 
 
-def describe(upscaler: HostUpscaler, images: Tensor, needs: Estimate) -> str:
+def describe_upscale(upscaler: HostUpscaler, images: Tensor, needs: UpscaleNeeds) -> str:
     """One sentence on what a clip becomes and takes."""
     f, h, w = images.shape[:3]
     s = upscaler.scale
@@ -142,7 +141,7 @@ def describe(upscaler: HostUpscaler, images: Tensor, needs: Estimate) -> str:
     )
 
 
-def check_memory(upscaler: HostUpscaler, needs: Estimate, report: str) -> None:
+def check_memory(upscaler: HostUpscaler, needs: UpscaleNeeds, report: str) -> None:
     """Refuse what cannot fit, with what to change."""
     free, device = mm.get_free_memory(CPU), upscaler.load_device
     here = needs.work + needs.result + (needs.device if device.type == "cpu" else 0)

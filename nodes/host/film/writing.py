@@ -17,12 +17,12 @@ from torch.nn import functional
 from ....temporal.claims import Claim
 from ....temporal.video import Film, FilmWriter
 from ..progress import FrameProgress
-from .clips import Clip
+from .frame_stream import FrameStream
 
 SMALL = 512  # longest side of a film that only shows what is in another
 
 
-def write(clip: Clip, films: Mapping[Path | Claim, Film], small: Claim | None = None) -> None:
+def write(clip: FrameStream, films: Mapping[Path | Claim, Film], small: Claim | None = None) -> None:
     """Write every frame of a clip into one or several films as it comes; the one at `small` is scaled down."""
     progress = FrameProgress(clip.num_frames, clip.fps)
     with ExitStack() as stack:
@@ -32,11 +32,11 @@ def write(clip: Clip, films: Mapping[Path | Claim, Film], small: Claim | None = 
         ]
         for frames in clip.stream():
             for writer in writers:
-                writer.write(reduced(frames) if writer.claim is small else frames)
+                writer.write(scaled_down(frames) if writer.claim is small else frames)
             progress(frames)
 
 
-def reduced(frames: Tensor) -> Tensor:
+def scaled_down(frames: Tensor) -> Tensor:
     """Frames whose longest side is at most SMALL pixels."""
     height, width = frames.shape[1:3]
     scale = SMALL / max(height, width)

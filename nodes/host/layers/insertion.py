@@ -92,7 +92,7 @@ def add_temporal_layers(model: Any, stack_patcher: Any, settings: LayerSettings)
     return patched
 
 
-def set_clip(model: Any, settings: ClipSettings) -> Any:
+def set_clip_settings(model: Any, settings: ClipSettings) -> Any:
     """Clone of a MODEL that makes clips with these settings."""
     patched = model.clone()
     patched.set_attachments(CLIP_KEY, settings)

@@ -18,11 +18,11 @@ from comfy.model_sampling import EPS, ModelSamplingDiscrete, reshape_sigma
 from torch import Tensor
 
 from ....temporal.errors import CheckpointFormatError, InvalidInputError
-from ....temporal.formats import Schedule, VideoModel, open_video_model, report_model
+from ....temporal.formats import Betas, VideoModel, open_video_model, report_model
 from ....temporal.formats.keys import check_shape
 from ....temporal.weights.files import listed
 from ..patcher import new_patcher
-from .insertion import ClipSettings, LayerSettings, add_temporal_layers, set_clip
+from .insertion import ClipSettings, LayerSettings, add_temporal_layers, set_clip_settings
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def build_video_model(name: str, video: VideoModel, settings: LayerSettings) -> 
         patcher = new_patcher(video.stack, mm.unet_offload_device())
         model = add_temporal_layers(model, patcher, settings)
     if video.fps is not None:
-        model = set_clip(model, ClipSettings(video.fps))
+        model = set_clip_settings(model, ClipSettings(video.fps))
     return model
 
 
@@ -124,7 +124,7 @@ def _image_model(name: str, video: VideoModel) -> Any:
             f"{name}: the host's {type(model).__name__} has other weights than {video.family}: {listed(differing)}."
         )
     if video.stack is not None:
-        _set_sampling(model, video.stack.config.prediction, video.schedule)
+        _set_sampling(model, video.stack.config.prediction, video.betas)
     return ModelPatcher(model, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
@@ -147,19 +147,19 @@ def _built(name: str, config: Any, video: VideoModel) -> Any:
     return model
 
 
-def _set_sampling(base: Any, prediction: str, schedule: Schedule | None) -> None:
+def _set_sampling(base: Any, prediction: str, betas: Betas | None) -> None:
     """Give a new image model the prediction and the noise levels of its family, which the host can only guess."""
     base.model_type = MODEL_TYPES[prediction]
-    if schedule is not None:
+    if betas is not None:
         settings = {
-            "beta_schedule": schedule.betas,
-            "linear_start": schedule.start,
-            "linear_end": schedule.end,
+            "beta_schedule": betas.curve,
+            "linear_start": betas.start,
+            "linear_end": betas.end,
         }
         base.model_config.sampling_settings.update(settings)
-    if schedule is None or schedule.x0_scale == 1:
+    if betas is None or betas.x0_scale == 1:
         base.model_sampling = model_sampling(base.model_config, base.model_type)
         return
-    scales = {"scale": schedule.x0_scale, "steps": schedule.x0_steps}
+    scales = {"scale": betas.x0_scale, "steps": betas.x0_steps}
     kind = type("RescaledSampling", (RescaledSampling,), scales)
     base.model_sampling = kind(SimpleNamespace(sampling_settings=base.model_config.sampling_settings))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ....temporal.sampling.noise import correlated_noise
 from ..latents import FPS_KEY
-from ..layers.insertion import ClipSettings, set_clip
+from ..layers.insertion import ClipSettings, set_clip_settings
 from ..progress import SamplingProgress
 from .guider import VideoGuider
 from .known import known_of
@@ -100,11 +100,11 @@ def make_guider(
     motion: MotionPrompt | None,
 ) -> VideoGuider:
     """Guider of one clip. `scales`: of the prompt at the first and last frame, of the known frames in `latent`."""
-    guider = VideoGuider(set_clip(model, ClipSettings(fps=fps)), fps)
+    guider = VideoGuider(set_clip_settings(model, ClipSettings(fps=fps)), fps)
     if motion is not None:
         positive, negative = with_motion(positive, motion.positive), with_motion(negative, motion.negative)
     guider.set_scales(*scales)
-    guider.set_clip(positive, negative, known_of(latent))
+    guider.set_conditions(positive, negative, known_of(latent))
     return guider
 
 

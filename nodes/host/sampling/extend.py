@@ -17,16 +17,15 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.noise import SEEDS
 from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
 from ..progress import SamplingProgress
 from .clip import SamplerSettings, sample_clip
 from .controls import FrameControls
-from .interpolate import VideoModel
+from .interpolate import PromptedModel
 from .known import with_frames
 from .prompts import at_frames
-
-SEEDS = 2**64
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def segment_prompts(clip: Any, positive: list, text: str, segments: int) -> list
 def extend(
     latent: Mapping[str, Any],
     choice: Extension,
-    video: VideoModel,
+    video: PromptedModel,
     sampler: SamplerSettings,
     prompts: Sequence[list],
     origin: str,
@@ -136,7 +135,7 @@ def extend(
 
 
 def _fingerprint(
-    start: Tensor, choice: Extension, video: VideoModel, sampler: SamplerSettings, origin: str
+    start: Tensor, choice: Extension, video: PromptedModel, sampler: SamplerSettings, origin: str
 ) -> str:
     """Of all that every segment depends on, without how many there are and where they lie."""
     settings = {**asdict(sampler), "length": choice.segment_length, "context": choice.context_frames}
@@ -175,7 +174,7 @@ def _predict(
     start: Tensor,
     choice: Extension,
     segments: Sequence[Segment],
-    video: VideoModel,
+    video: PromptedModel,
     sampler: SamplerSettings,
     progress: SamplingProgress,
     done: int,
@@ -193,7 +192,7 @@ def _predict(
 def _continue(
     context: Tensor,
     segment: Segment,
-    video: VideoModel,
+    video: PromptedModel,
     sampler: SamplerSettings,
     progress: SamplingProgress,
     done: int,

@@ -39,7 +39,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         self.last_cfg = cfg if last_cfg is None else last_cfg
         self.context_scale = context
 
-    def set_clip(self, positive: list, negative: list, known: KnownFrames | None) -> None:
+    def set_conditions(self, positive: list, negative: list, known: KnownFrames | None) -> None:
         """What is seen, what is not, and the frames that are given."""
         self.known = known
         model, animates = self.model_patcher, animates_image(self.model_patcher)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.sampling.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
+from ....temporal.sampling.noise import SEEDS
 from ..latents import FPS_KEY, frame_rate
 from ..layers.insertion import layers_know_frames
 from ..progress import SamplingProgress
@@ -24,7 +25,6 @@ from .known import with_frames
 from .prompts import MotionPrompt, at_frames
 
 METHODS = ("learned", "pinned", "slerp", "linear")
-SEEDS = 2**64
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Interpolation:
 
 
 @dataclass(frozen=True)
-class VideoModel:
+class PromptedModel:
     """What samples the frames in between."""
 
     model: Any
@@ -49,7 +49,7 @@ class VideoModel:
 
 
 def interpolate(
-    latent: Mapping[str, Any], choice: Interpolation, video: VideoModel, sampler: SamplerSettings
+    latent: Mapping[str, Any], choice: Interpolation, video: PromptedModel, sampler: SamplerSettings
 ) -> dict[str, Any]:
     """LATENT of keyframes (f c h w) with the frames in between: ((f-1)*4+1 c h w) for each pass, at its frame rate.
 
@@ -67,7 +67,7 @@ def interpolate(
     return {"samples": frames, FPS_KEY: fps}
 
 
-def _check(method: str, video: VideoModel) -> None:
+def _check(method: str, video: PromptedModel) -> None:
     if method in ("slerp", "linear"):
         return
     if video.model is None or video.positive is None or video.negative is None:
@@ -101,7 +101,7 @@ def _part_name(counts: Sequence[int], part: int) -> str:
 
 def _fill(
     choice: Interpolation,
-    video: VideoModel,
+    video: PromptedModel,
     settings: SamplerSettings,
     counts: Sequence[int],
     current: int,

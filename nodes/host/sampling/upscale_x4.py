@@ -22,8 +22,9 @@ from torch import Tensor
 
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.upscaler.blend import Box, blended, places
-from ....temporal.upscaler.schedule import frame_noise
+from ....temporal.upscaler.noise import frame_noise
 from ..layers.insertion import stacks_of
+from ..memory import GIB
 from ..progress import say
 from .clip import SamplerSettings, sample_clip
 from .windows import add_windows
@@ -64,7 +65,7 @@ def upscale_latents(
     frames, h, w = images.shape[:3]
     limits = [stack.config.max_frames for stack, _ in stacks if stack.config.max_frames]  # 0: any length
     window = settings.window or min(limits or [DEFAULT_WINDOW])
-    report = describe(model, images, min(window, frames), settings, bool(stacks))
+    report = checked_report(model, images, min(window, frames), settings, bool(stacks))
     logger.info("%s", report)
     say(report)
     noise = "independent" if stacks else "mixed"  # mixed wholly: the same for all frames
@@ -182,14 +183,14 @@ def step_memory(model: Any, shape: Any) -> float:
     return LIVE_TENSORS * model.model.diffusion_model.model_channels * frames * h * w * dtype.itemsize
 
 
-def describe(model: Any, images: Tensor, window: int, settings: X4Settings, temporal: bool) -> str:
+def checked_report(model: Any, images: Tensor, window: int, settings: X4Settings, temporal: bool) -> str:
     """What a clip becomes and what a step needs. Raises InvalidInputError when the device could never hold it."""
     f, h, w = images.shape[:3]
-    needed = step_memory(model, tile_shape([2 * window, 4, h, w], settings.tile)) / 2**30
-    total = mm.get_total_memory(model.load_device) / 2**30
+    needed = step_memory(model, tile_shape([2 * window, 4, h, w], settings.tile)) / GIB
+    total = mm.get_total_memory(model.load_device) / GIB
     report = (
         f"{f} frames of {w} x {h} become {4 * w} x {4 * h}: about {needed:.2f} GB for a step with prompt and negative "
-        f"prompt together, and {f * h * w * 192 / 2**30:.2f} GB for the decoded frames."
+        f"prompt together, and {f * h * w * 192 / GIB:.2f} GB for the decoded frames."
     )
     if needed / 2 > total:  # the host can compute them one after the other
         raise InvalidInputError(

@@ -17,7 +17,7 @@ from .run import frame_store, run, state_path
 from .vae import open_for_training, trainer
 
 
-def train_on_images(
+def train_decoder_on_images(
     vae: Any, images: Tensor, clip_length: int, name: str, config: DecoderTrainingConfig, resume: bool
 ) -> tuple[Any, str]:
     """Train temporal layers for a VAE: the VAE with them, and the name of their file in `models/temporal_decoders`.

@@ -29,7 +29,7 @@ from ....temporal.stack.stack import TemporalStack
 from ....temporal.training.data.conditions import NOTHING, Conditions
 from ....temporal.training.data.enlarging import Enlarging
 from ....temporal.training.loop import Denoise
-from ....temporal.training.schedule import NoiseSchedule
+from ....temporal.training.noise_levels import NoiseLevels
 from ..layers.hooks import inserted
 
 Vector = Callable[[Tensor, int, int], Tensor]  # pooled text (b p), width, height -> (b a)
@@ -74,7 +74,7 @@ def training_device() -> torch.device:
     return mm.get_torch_device()
 
 
-def noise_schedule(model: Any) -> NoiseSchedule:
+def noise_levels(model: Any) -> NoiseLevels:
     """The schedule and prediction target of a MODEL; refuses models whose conditioning training does not make."""
     kind = model.model.model_type.name
     known = not model.model.adm_channels or isinstance(model.model, comfy.model_base.SDXL)
@@ -90,7 +90,7 @@ def noise_schedule(model: Any) -> NoiseSchedule:
             "do; give the plain checkpoint it was made from, on which layers for both can be trained."
         )
     sigmas = model.get_model_object("model_sampling").sigmas.float().cpu()
-    return NoiseSchedule(1 / (1 + sigmas**2), "eps" if kind == "EPS" else "v")
+    return NoiseLevels(1 / (1 + sigmas**2), "eps" if kind == "EPS" else "v")
 
 
 def channels(model: Any) -> int:
@@ -106,7 +106,7 @@ def enlarges(model: Any) -> bool:
 def enlarging(model: Any, side: int) -> Enlarging:
     """How the SD x4 upscaler is given patches of small frames: as its noise augmentation makes them."""
     augmentor = model.model.noise_augmentor
-    return Enlarging(side, NoiseSchedule(augmentor.alphas_cumprod.float().cpu()), augmentor.max_noise_level)
+    return Enlarging(side, NoiseLevels(augmentor.alphas_cumprod.float().cpu()), augmentor.max_noise_level)
 
 
 def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:

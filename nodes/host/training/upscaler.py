@@ -33,7 +33,7 @@ class PatchSettings:
     max_noise_level: float
 
 
-def train_on_images(
+def train_upscaler_on_images(
     images: Tensor,
     clip_length: int,
     name: str,

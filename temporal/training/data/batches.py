@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import InvalidInputError
 from ..config import TrainingConfig
-from ..schedule import NoiseSchedule
+from ..noise_levels import NoiseLevels
 from . import patterns
 from .cache import ClipCache
 from .conditions import NOTHING, Conditions
@@ -53,8 +53,8 @@ class BatchSource:
     """Draws the batch of a given step; the same seed and step always give the same batch, which is what makes a resumed
     run continue bit for bit."""
 
-    def __init__(self, cache: ClipCache, config: TrainingConfig, schedule: NoiseSchedule) -> None:
-        self.cache, self.config, self.schedule = cache, config, schedule
+    def __init__(self, cache: ClipCache, config: TrainingConfig, noise_levels: NoiseLevels) -> None:
+        self.cache, self.config, self.noise_levels = cache, config, noise_levels
         self.lengths = cache.lengths()
         lengths = (config.num_frames, *config.other_lengths)
         self.clips = {length: _long_enough(cache, config, length) for length in lengths}
@@ -137,14 +137,14 @@ class BatchSource:
         level = torch.randint(self.config.known_noise + 1, (1,), generator=generator)
         if self.config.known_noise == 0:
             return clip
-        return self.schedule.add_noise(clip, noise, level.expand(len(clip)))
+        return self.noise_levels.add_noise(clip, noise, level.expand(len(clip)))
 
     def _diffusion_steps(self, generator: torch.Generator) -> Tensor:
         """One step per clip (b,), spread evenly over the batch, with density (1 + p) t^p."""
         b = self.config.batch
         even = (torch.rand(b, generator=generator) + torch.arange(b)) / b
         u = even[torch.randperm(b, generator=generator)] ** (1 / (1 + self.config.high_noise))
-        return (u * self.schedule.num_steps).long().clamp(max=self.schedule.num_steps - 1)
+        return (u * self.noise_levels.num_steps).long().clamp(max=self.noise_levels.num_steps - 1)
 
     def _signal(self, t: Tensor, generator: torch.Generator) -> Tensor:
         """How much of the clip is in its noisy latents (b,): all of what the step says, or at the noisiest steps less."""
@@ -152,7 +152,7 @@ class BatchSource:
             return torch.ones(len(t))
         share = torch.rand(len(t), generator=generator)
         dropped = torch.rand(len(t), generator=generator) < self.config.signal_dropout
-        return torch.where(dropped & (t >= NOISIEST * self.schedule.num_steps), share, torch.ones(len(t)))
+        return torch.where(dropped & (t >= NOISIEST * self.noise_levels.num_steps), share, torch.ones(len(t)))
 
 
 def _long_enough(cache: ClipCache, config: TrainingConfig, num_frames: int) -> list[tuple[int, np.ndarray]]:

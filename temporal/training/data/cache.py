@@ -109,7 +109,7 @@ def write_index(
     temporary.replace(Path(folder) / INDEX)
 
 
-def encode_captions(
+def write_captions(
     folder: str | os.PathLike, encoder: str, encode: Callable[[list[str]], Embedded], chunk: int = 64
 ) -> None:
     """Store what `encode` makes of each unique caption under the encoder's name, unless it is there already."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...errors import InvalidInputError
 from ..config import TrainingConfig
-from ..schedule import NoiseSchedule
+from ..noise_levels import NoiseLevels
 from .batches import Batch, BatchSource
 from .cache import ClipCache
 from .conditions import Conditions
@@ -29,10 +29,10 @@ USUAL_LEVEL = 20  # of the noise on the small frames that sample clips are made 
 
 @dataclass(frozen=True)
 class Enlarging:
-    """How an upscaler is given small frames: `side` of a patch in given pixels, schedule and strongest level of their noise."""
+    """How an upscaler is given small frames: `side` of a patch in given pixels, noise levels and strongest level of their noise."""
 
     side: int
-    schedule: NoiseSchedule
+    noise_levels: NoiseLevels
     max_level: int
     scale: int = 4
 
@@ -47,17 +47,17 @@ class Enlarging:
     def conditions(self, small: Tensor, noise: Tensor, level: Tensor) -> Conditions:
         """Small frames ((b f) 3 h w) with noise of a level per clip."""
         level = repeat(level, "b -> (b f)", f=len(small) // len(level))
-        return Conditions(low_res=self.schedule.add_noise(small, noise, level), level=level)
+        return Conditions(low_res=self.noise_levels.add_noise(small, noise, level), level=level)
 
 
 class PatchSource(BatchSource):
     """Draws a square patch of each clip, the same for all its frames, and how noisy its small frames are."""
 
     def __init__(
-        self, cache: ClipCache, config: TrainingConfig, schedule: NoiseSchedule, enlarging: Enlarging
+        self, cache: ClipCache, config: TrainingConfig, noise_levels: NoiseLevels, enlarging: Enlarging
     ) -> None:
         enlarging.check(*cache.latents.shape[-2:])
-        super().__init__(cache, config, schedule)
+        super().__init__(cache, config, noise_levels)
         self.enlarging = enlarging
 
     @property

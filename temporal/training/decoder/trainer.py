@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from ...decoder import TemporalDecoder
 from ...decoder.plan import DecoderSite
-from ...decoder.streaming import Run as RunDecoder
+from ...decoder.streaming import RunDecoder as RunDecoder
 from ...errors import IncompatibleModelError
 from ..ema import ExponentialMovingAverage
+from ..noise_levels import learning_rate
 from ..running import Run
-from ..schedule import learning_rate
 from .adversary import ClipDiscriminator, adaptive_weight, discriminator_loss, generator_loss
 from .config import DecoderTrainingConfig
 from .perceptual import FeatureDistance, random_features

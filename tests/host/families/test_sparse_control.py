@@ -227,7 +227,7 @@ def test_windows_have_the_images_of_their_frames(unet, model, files):
 def test_segments_have_the_images_of_their_frames(unet, model, files, tmp_path):
     from video_ldm.nodes.host.sampling.clip import SamplerSettings
     from video_ldm.nodes.host.sampling.extend import Extension, extend
-    from video_ldm.nodes.host.sampling.interpolate import VideoModel
+    from video_ldm.nodes.host.sampling.interpolate import PromptedModel
 
     reference = reference_control("scribble")
     control, _ = load(files("controlnet", file_of(reference)), indices="1, 6")
@@ -236,7 +236,7 @@ def test_segments_have_the_images_of_their_frames(unet, model, files, tmp_path):
     settings = SamplerSettings(0, 1, 3.0, "euler", "normal", 8.0)
     latent, choice = {"samples": torch.zeros(1, 4, *rig.SIZE)}, Extension(2, 4, 1, (0,), tmp_path)
     with torch.inference_mode(), rig.calls_of(model) as calls:
-        extend(latent, choice, VideoModel(model, positive, negative, None), settings, [positive] * 2, "")
+        extend(latent, choice, PromptedModel(model, positive, negative, None), settings, [positive] * 2, "")
     given = condition("scribble", None, images, (1, 6), 7)
     for call, first in zip(calls, (0, 3), strict=True):
         expected = reference_out(unet, reference, call, given[first : first + 4], frames=4)

@@ -73,7 +73,7 @@ FPS = 24.0
 )
 @pytest.mark.parametrize("frames", [3, 20])
 def test_videocrafter_is_the_reference(load_model, family, frames):
-    from video_ldm.nodes.host.layers.insertion import ClipSettings, set_clip
+    from video_ldm.nodes.host.layers.insertion import ClipSettings, set_clip_settings
 
     unet, extra, convs = rig.modelscope(), {}, family == "VideoCrafter2"
     if "512" not in family:
@@ -84,17 +84,17 @@ def test_videocrafter_is_the_reference(load_model, family, frames):
         rig.without_convs(unet)
     model, report = load_model(rig.videocrafter_as_published(unet, extra, convs))
     assert report.startswith(f"{family} (original file)")
-    call = rig.one_call(set_clip(model, ClipSettings(FPS)), frames)
+    call = rig.one_call(set_clip_settings(model, ClipSettings(FPS)), frames)
     assert rig.error(call.out, rig.modelscope_out(unet, call, frames)) < TOLERANCE
 
 
 def test_videocrafter_is_told_its_usual_frame_rate_where_nobody_says_otherwise(load_model):
-    from video_ldm.nodes.host.layers.insertion import ClipSettings, set_clip
+    from video_ldm.nodes.host.layers.insertion import ClipSettings, set_clip_settings
 
     unet, extra = rig.modelscope(), rig.frame_rate_weights()
     model, _ = load_model(rig.videocrafter_as_published(unet, extra, convs=True))
-    usual, slow = rig.one_call(model).out, rig.one_call(set_clip(model, ClipSettings(8.0))).out
-    assert torch.equal(usual, rig.one_call(set_clip(model, ClipSettings(28.0))).out)
+    usual, slow = rig.one_call(model).out, rig.one_call(set_clip_settings(model, ClipSettings(8.0))).out
+    assert torch.equal(usual, rig.one_call(set_clip_settings(model, ClipSettings(28.0))).out)
     assert rig.error(slow, usual) > 1e-3
 
 

@@ -191,15 +191,15 @@ def test_no_memory_for_the_whole_clip_is_told_with_what_helps(toon, monkeypatch)
 
 
 def test_a_film_of_known_ends_is_decoded_as_a_whole_and_says_so(toon):
-    from video_ldm.nodes.host.film.clips import DecodeSettings, clip_of
     from video_ldm.nodes.host.film.decode import decode_clip
+    from video_ldm.nodes.host.film.frame_stream import DecodeSettings, frame_stream
     from video_ldm.temporal.errors import InvalidInputError
 
     latent = {"samples": latents(9), "video_ldm_fps": 8.0}
     pictures = torch.rand(2, 24, 40, 3)
 
     def clip(known_images):
-        return clip_of(latent, toon, None, None, 0.0, DecodeSettings(2, 1, known_images))
+        return frame_stream(latent, toon, None, None, 0.0, DecodeSettings(2, 1, known_images))
 
     with torch.inference_mode():
         made = torch.cat(list(clip(pictures).stream()))

@@ -186,7 +186,7 @@ def test_what_a_browser_cannot_play_is_shown_small(host, output, tmp_path, name)
 
 def test_the_same_frames_are_not_held_twice(host, rig, output):
     """Every chunk is gone when the chunk after the next one is made."""
-    from video_ldm.nodes.host.film.clips import Clip
+    from video_ldm.nodes.host.film.frame_stream import FrameStream
     from video_ldm.nodes.host.film.render import FilmSettings, render
 
     alive = []
@@ -199,7 +199,7 @@ def test_the_same_frames_are_not_held_twice(host, rig, output):
             del chunk
             assert sum(part() is not None for part in alive) <= 2
 
-    clip = Clip(chunks, 40, 16, 16, 8.0, {torch.device("cpu"): 0.0}, {})
+    clip = FrameStream(chunks, 40, 16, 16, 8.0, {torch.device("cpu"): 0.0}, {})
     render(clip, FilmSettings("png sequence (8 bit)", 80, "film"), {}, None)
     assert len(alive) == 20 and len(list((output / "film_00001_").iterdir())) == 40
 
@@ -363,12 +363,12 @@ def interrupt_at(host, patch, chunk):
 
 
 def test_the_memory_announced_for_taesd_is_its_own_not_that_of_a_kl_decoder(host):
-    from video_ldm.nodes.host.film.clips import DecodeSettings, clip_of
+    from video_ldm.nodes.host.film.frame_stream import DecodeSettings, frame_stream
 
     vae = host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[2]
     film = {"samples": torch.zeros(1, 4, 1, 1).expand(32, 4, 64, 64), "video_ldm_fps": 8.0}
     measured = 4217 * 2**20  # of Render Video, by benchmarks/memory.py --vae toy
-    memory = clip_of(film, vae, None, None, 0.0, DecodeSettings()).memory
+    memory = frame_stream(film, vae, None, None, 0.0, DecodeSettings()).memory
     assert sum(memory.values()) == pytest.approx(measured, rel=0.1)
 
 

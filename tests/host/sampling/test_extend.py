@@ -28,7 +28,7 @@ def model(rig):
 def run(rig, model, tmp_path):
     from video_ldm.nodes.host.sampling import extend as module
     from video_ldm.nodes.host.sampling.clip import SamplerSettings
-    from video_ldm.nodes.host.sampling.interpolate import VideoModel
+    from video_ldm.nodes.host.sampling.interpolate import PromptedModel
 
     def run(
         latent,
@@ -41,7 +41,7 @@ def run(rig, model, tmp_path):
         **changes,
     ):
         choice = module.Extension(segments, length, context, seeds, folder)
-        video = VideoModel(changes.pop("model", model), rig.positive, rig.negative, None)
+        video = PromptedModel(changes.pop("model", model), rig.positive, rig.negative, None)
         sampler = SamplerSettings(seed=0, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=8.0)
         prompts = prompts or [rig.positive] * segments
         with torch.inference_mode():

@@ -68,11 +68,11 @@ def calls(host, monkeypatch):
 def go_on(calls, tmp_path):
     """Extend Video from one frame, in segments of 5 that go on from 2."""
     from video_ldm.nodes.host.sampling.extend import Extension, extend
-    from video_ldm.nodes.host.sampling.interpolate import VideoModel
+    from video_ldm.nodes.host.sampling.interpolate import PromptedModel
 
     def go_on(control, segments=3):
         choice, conds = Extension(segments, 5, 2, (0,), tmp_path), conditions(control)
-        video, latent = VideoModel(None, conds, conds, None), {"samples": torch.zeros(1, *SIZE)}
+        video, latent = PromptedModel(None, conds, conds, None), {"samples": torch.zeros(1, *SIZE)}
         return extend(latent, choice, video, settings(), [conds] * segments, "here")
 
     return go_on
@@ -133,9 +133,9 @@ def test_more_hints_make_anew_what_sees_them(go_on, calls):
     ],
 )
 def test_frames_in_between_have_the_hints_of_the_dense_clip(calls, passes, loop, expected):
-    from video_ldm.nodes.host.sampling.interpolate import Interpolation, VideoModel, interpolate
+    from video_ldm.nodes.host.sampling.interpolate import Interpolation, PromptedModel, interpolate
 
     conds = conditions(Control(40))
-    video, latent = VideoModel("a model", conds, conds, None), {"samples": torch.randn(3, *SIZE)}
+    video, latent = PromptedModel("a model", conds, conds, None), {"samples": torch.randn(3, *SIZE)}
     interpolate(latent, Interpolation("pinned", passes, loop, 2.0, 0.6), video, settings())
     assert [positive.numbers() for positive, _ in calls] == expected

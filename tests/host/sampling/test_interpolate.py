@@ -29,10 +29,10 @@ def keyframes(count: int) -> torch.Tensor:
 @pytest.fixture
 def run(rig, models):
     from video_ldm.nodes.host.sampling.clip import SamplerSettings
-    from video_ldm.nodes.host.sampling.interpolate import Interpolation, VideoModel, interpolate
+    from video_ldm.nodes.host.sampling.interpolate import Interpolation, PromptedModel, interpolate
 
     def run(latent, method, model=None, passes=1, loop=False, fps=2.0, pinned_denoise=0.6, **changes):
-        video = VideoModel(model or models.get(method), rig.positive, rig.negative, None)
+        video = PromptedModel(model or models.get(method), rig.positive, rig.negative, None)
         video = changes.pop("video", video)
         sampler = SamplerSettings(
             seed=1, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=fps, **changes
@@ -105,7 +105,7 @@ def test_prompts_of_a_schedule_go_with_their_keyframes(run, rig, models, monkeyp
     monkeypatch.setattr(module, "sample_clip", spy)
     text = rig.positive[0][0].repeat(3, 1, 1)
     text[:, 0, 0] = torch.tensor([1.0, 2.0, 3.0])
-    video = module.VideoModel(models["learned"], [[text, {}]], rig.negative, None)
+    video = module.PromptedModel(models["learned"], [[text, {}]], rig.negative, None)
     run({"samples": keyframes(3)}, "learned", video=video)
     assert seen == [[1.0] * 5, [2.0] * 5]
 
@@ -148,7 +148,7 @@ def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, monkeypatch):
 
 
 def test_what_cannot_be_done_is_refused(run, rig, models):
-    from video_ldm.nodes.host.sampling.interpolate import VideoModel
+    from video_ldm.nodes.host.sampling.interpolate import PromptedModel
     from video_ldm.temporal.errors import IncompatibleModelError, InvalidInputError
 
     clip = {"samples": keyframes(2)}
@@ -159,7 +159,7 @@ def test_what_cannot_be_done_is_refused(run, rig, models):
     with pytest.raises(InvalidInputError, match="at least 2 keyframes, but the clip has 1"):
         run({"samples": keyframes(1)}, "slerp")
     with pytest.raises(InvalidInputError, match="connect model, positive and negative"):
-        run(clip, "pinned", video=VideoModel(None, None, None, None))
+        run(clip, "pinned", video=PromptedModel(None, None, None, None))
     for method in ("learned", "linear"):
         with pytest.raises(InvalidInputError, match="fps is 0"):
             run({**clip, "video_ldm_fps": 0.0}, method)

@@ -89,7 +89,7 @@ def test_a_convolved_clip_is_as_long_as_wanted(loaded, conds, calls):
 
 
 def test_pinned_interpolation_goes_between_keyframes(loaded, conds, calls):
-    from video_ldm.nodes.host.sampling.interpolate import Interpolation, VideoModel, interpolate
+    from video_ldm.nodes.host.sampling.interpolate import Interpolation, PromptedModel, interpolate
 
     keyframes = torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(2))
     choice = Interpolation("pinned", 2, False, 2.0, 0.6)
@@ -97,7 +97,7 @@ def test_pinned_interpolation_goes_between_keyframes(loaded, conds, calls):
         made = interpolate(
             {"samples": keyframes, "video_ldm_fps": 2.0},
             choice,
-            VideoModel(loaded(), *conds, None),
+            PromptedModel(loaded(), *conds, None),
             settings(),
         )
     clip = made["samples"]

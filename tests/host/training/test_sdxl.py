@@ -102,13 +102,13 @@ def test_trains_samples_and_resumes(checkpoint, clips, tmp_path):  # noqa: F811
 @pytest.mark.parametrize("change", ["unclip", "inpaint"])
 def test_models_that_training_cannot_feed_are_refused(models, change, monkeypatch):
     import comfy.model_base
-    from video_ldm.nodes.host.training.models import noise_schedule
+    from video_ldm.nodes.host.training.models import noise_levels
 
     if change == "unclip":
         monkeypatch.setattr(models.model.model, "__class__", comfy.model_base.SD21UNCLIP)
         with pytest.raises(IncompatibleModelError, match=r"train on SD 1\.x, SD 2\.x and SDXL .* SD21UNCLIP"):
-            noise_schedule(models.model)
+            noise_levels(models.model)
     else:
         monkeypatch.setitem(models.model.model.model_config.unet_config, "in_channels", 9)
         with pytest.raises(IncompatibleModelError, match="takes in 9 channels instead of 4"):
-            noise_schedule(models.model)
+            noise_levels(models.model)

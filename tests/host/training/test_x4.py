@@ -13,7 +13,7 @@ from video_ldm.temporal.stack.stack import TemporalStack
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.data import cache
 from video_ldm.temporal.training.data.conditions import Conditions
-from video_ldm.temporal.training.loop import Trainer
+from video_ldm.temporal.training.loop import LayersTrainer
 from video_ldm.tests.host.sampling import tiny_x4
 from video_ldm.tests.host.sampling.test_upscale_x4 import upscale
 from video_ldm.tests.host.training.test_command import write_video
@@ -52,20 +52,20 @@ def run(clips, out, *options):
     train.run(args, arguments.config_from(args))
 
 
-def trainer_of(models, folder, **changes) -> Trainer:
+def trainer_of(models, folder, **changes) -> LayersTrainer:
     """What the command builds, on clips of random colours."""
     from video_ldm.nodes.host.training import models as training
-    from video_ldm.training.kinds import Upscaler
+    from video_ldm.training.kinds import TrainedUpscaler
 
     config = TrainingConfig(num_frames=FRAMES, batch=4, learning_rate=1e-2, warmup=1, ema=0.5, **changes)
-    kind = Upscaler(models, config, SIDE)
+    kind = TrainedUpscaler(models, config, SIDE)
     frames = torch.rand(2, FRAMES, 48, 64, 3, generator=torch.Generator().manual_seed(0))
     cache.write_cache(folder, [(kind.encode(clip), "", 8.0) for clip in frames])
-    cache.encode_captions(folder, "tiny", lambda texts: (training.encode_captions(models.clip, texts), None))
+    cache.write_captions(folder, "tiny", lambda texts: (training.encode_captions(models.clip, texts), None))
     torch.manual_seed(1)
     stack = TemporalStack(kind.new_layers())
     unet = training.frozen_unet(models.model)
-    return Trainer(stack, training.denoiser(unet), kind.batches(cache.open_cache(folder, "tiny")))
+    return LayersTrainer(stack, training.denoiser(unet), kind.batches(cache.open_cache(folder, "tiny")))
 
 
 def test_small_frames_are_a_quarter_of_the_large_ones(models):
@@ -103,16 +103,16 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
     t = models.model.get_model_object("model_sampling").timestep(seen["timestep"]).long()
     noisy = seen["input"] / (2.0**2 + 1) ** 0.5
     conditions = Conditions(low_res=seen["c"]["c_concat"], level=seen["c"]["y"].expand(3))
-    from video_ldm.training.kinds import Upscaler
+    from video_ldm.training.kinds import TrainedUpscaler
 
-    kind = Upscaler(models, TrainingConfig(num_frames=3), SIDE)
+    kind = TrainedUpscaler(models, TrainingConfig(num_frames=3), SIDE)
     stack, denoise = TemporalStack(kind.new_layers()), training.denoiser(training.frozen_unet(models.model))
     with torch.no_grad():
         made = denoise(noisy, t, text, stack, stack.prepare(Clip(3)), conditions)
         other = denoise(
             noisy, t, text, stack, stack.prepare(Clip(3)), replace(conditions, level=conditions.level + 200)
         )
-    clean = kind.schedule.split(noisy, made, t)[0]
+    clean = kind.noise_levels.split(noisy, made, t)[0]
     torch.testing.assert_close(clean, seen["x0"], rtol=1e-2, atol=1e-2)
     assert not torch.allclose(made, other, atol=1e-3)
 

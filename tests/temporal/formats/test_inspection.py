@@ -118,7 +118,7 @@ def stack_of(base: str, middle: bool = False, control: bool = False) -> Temporal
     return sine_init(TemporalStack(config)).half()
 
 
-def lora_weights(base: str, spelling: motion_modules.Spelling, name: str) -> Weights:
+def lora_weights(base: str, spelling: motion_modules.MotionSpelling, name: str) -> Weights:
     """Random factors, each another, for every linear layer; `name` as trainers write it, {0} the layer, {1} down or up."""
     torch.manual_seed(0)
     stack, found = stack_of(base, middle=base == "SD 1.x"), {}

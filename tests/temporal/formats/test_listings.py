@@ -17,7 +17,7 @@ from video_ldm.temporal import formats
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
 from video_ldm.temporal.formats.motion_modules import position_table
-from video_ldm.temporal.formats.strangers import describe
+from video_ldm.temporal.formats.strangers import describe_other
 from video_ldm.temporal.weights.files import WeightsFile
 
 LISTINGS = json.loads(lzma.decompress((Path(__file__).parent / "listings.json.xz").read_bytes()))
@@ -174,9 +174,9 @@ def test_an_almost_known_model_names_the_first_keys(monkeypatch, unread, change,
 def test_the_scale_in_a_checkpoint_counts(monkeypatch, unread):
     scales = torch.cat([torch.linspace(1, 0.5, 400), torch.full((1000,), 0.5)])
     file = published("videocrafter2_t2v")
-    assert opened_model(monkeypatch, file).schedule.x0_scale == 0.7
+    assert opened_model(monkeypatch, file).betas.x0_scale == 0.7
     scaled = replace(file, tensors={**file.tensors, "scale_arr": scales})
-    assert opened_model(monkeypatch, scaled).schedule.x0_scale == 0.5
+    assert opened_model(monkeypatch, scaled).betas.x0_scale == 0.5
     broken = replace(file, tensors={**file.tensors, "scale_arr": torch.zeros(3)})
     with pytest.raises(CheckpointFormatError, match="scale_arr is not a scale above 0"):
         opened_model(monkeypatch, broken)
@@ -257,7 +257,7 @@ def test_a_middle_module_on_sdxl_is_of_no_published_family(monkeypatch):
 
 
 def test_a_lora_named_by_its_own_file_is_not_mistaken():
-    assert "motion LoRA" in describe(published("animatediff_motion_lora"))
+    assert "motion LoRA" in describe_other(published("animatediff_motion_lora"))
 
 
 @pytest.mark.parametrize("wrong", [torch.full((320,), torch.nan), torch.zeros(320, dtype=torch.int8)])

@@ -8,10 +8,10 @@ import torch
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.sampling.prompt_schedule import (
     Weight,
-    describe,
     frame_weights,
     parse_schedule,
     travel,
+    weights_text,
 )
 
 
@@ -135,7 +135,7 @@ def test_texts_of_different_lengths_and_pooled_text():
 def test_the_preview_names_every_frame():
     keyframes = ((0, "cat"), (2, "dog"))
     assert (
-        describe(keyframes, frame_weights([0, 2], 3))
+        weights_text(keyframes, frame_weights([0, 2], 3))
         == "0: 1.00 'cat'\n1: 0.50 'cat' + 0.50 'dog'\n2: 1.00 'dog'"
     )
     assert frame_weights([0, 2], 3)[1] == Weight(0, 1, 0.5)

@@ -26,9 +26,9 @@ from video_ldm.temporal.stack.plan import UNetShape
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data.batches import Batch
 from video_ldm.temporal.training.data.conditions import Conditions
-from video_ldm.temporal.training.loop import Trainer
+from video_ldm.temporal.training.loop import LayersTrainer
+from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.temporal.training.sampling import ddim
-from video_ldm.temporal.training.schedule import stable_diffusion_schedule
 from video_ldm.temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig
 from video_ldm.temporal.upscaler import VideoUpscaler
 from video_ldm.tests.temporal.training import world
@@ -142,7 +142,7 @@ class Draws:
     """Batches without a cache of clips, drawn on the CPU as a real one's are."""
 
     def __init__(self, config) -> None:
-        self.config, self.schedule = config, stable_diffusion_schedule("v")
+        self.config, self.noise_levels = config, stable_diffusion_levels("v")
 
     def draw(self, step: int, part: int = 0) -> Batch:
         b, f = self.config.batch, self.config.num_frames
@@ -164,12 +164,12 @@ def test_training_of_layers(precision):
         seen.append(conditions.pooled.device)
         return model.denoise(noisy, t, text, stack, clip)
 
-    trainer = Trainer(stack, denoise, Draws(config), GPU.type)
+    trainer = LayersTrainer(stack, denoise, Draws(config), GPU.type)
     assert trainer.loss(trainer.batches.draw(0)).device == GPU
     trainer.average.update(stack)
     text = gpu(1, 2, 6)
     with trainer.average.applied_to(stack):
-        args = (denoise, stack, trainer.batches.schedule, gpu(4, *world.LATENT), text, text, Clip(4))
+        args = (denoise, stack, trainer.batches.noise_levels, gpu(4, *world.LATENT), text, text, Clip(4))
         assert ddim(*args, steps=2, conditions=Conditions(gpu(2, 7))).device == GPU
     assert set(seen) == {GPU}
 

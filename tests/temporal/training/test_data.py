@@ -7,8 +7,8 @@ import pytest
 import torch
 from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
 from video_ldm.temporal.training.data.batches import BatchSource
-from video_ldm.temporal.training.data.cache import encode_captions, is_current, open_cache, write_cache
-from video_ldm.temporal.training.schedule import stable_diffusion_schedule
+from video_ldm.temporal.training.data.cache import is_current, open_cache, write_cache, write_captions
+from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.tests.temporal.training import world
 
 
@@ -19,7 +19,7 @@ def test_cache_round_trip(tmp_path):
     ]
     write_cache(tmp_path, given, source="these")
     asked = []
-    encode_captions(tmp_path, "tiny", lambda captions: asked.extend(captions) or world.embed(captions))
+    write_captions(tmp_path, "tiny", lambda captions: asked.extend(captions) or world.embed(captions))
     cache = open_cache(tmp_path, "tiny")
     assert asked == ["", "a", "b"]  # every unique caption once, the empty one first
     assert isinstance(cache.latents, np.memmap)
@@ -39,8 +39,8 @@ def test_text_is_encoded_once_per_encoder(tmp_path):
     def never(captions):
         raise AssertionError
 
-    encode_captions(tmp_path, "tiny", never)
-    encode_captions(tmp_path, "another", world.embed)
+    write_captions(tmp_path, "tiny", never)
+    write_captions(tmp_path, "another", world.embed)
     assert len(open_cache(tmp_path, "another").text) == 4
 
 
@@ -60,7 +60,7 @@ def test_clips_of_different_sizes_are_refused(tmp_path):
 
 
 def source(tmp_path, **changes) -> BatchSource:
-    return BatchSource(world.make_cache(tmp_path), world.settings(**changes), stable_diffusion_schedule())
+    return BatchSource(world.make_cache(tmp_path), world.settings(**changes), stable_diffusion_levels())
 
 
 def test_batches_follow_from_seed_and_step(tmp_path):

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.training.data.cache import encode_captions, open_cache, write_cache
+from video_ldm.temporal.training.data.cache import open_cache, write_cache, write_captions
 from video_ldm.temporal.training.data.conditions import NOTHING
 from video_ldm.temporal.training.data.enlarging import Enlarging, PatchSource
-from video_ldm.temporal.training.schedule import stable_diffusion_schedule
+from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.tests.temporal.training import world
 
 HEIGHT, WIDTH, SIDE, MOST = 7, 9, 4, 350
-SCHEDULE = stable_diffusion_schedule("v", start=0.0001, end=0.02)
+SCHEDULE = stable_diffusion_levels("v", start=0.0001, end=0.02)
 
 
 def mapped(clip: int, num_frames: int = 9) -> Tensor:
@@ -29,7 +29,7 @@ def mapped(clip: int, num_frames: int = 9) -> Tensor:
 def source(folder, clips=None, side=SIDE, **changes) -> PatchSource:
     given = [mapped(number) for number in range(5)] if clips is None else clips
     write_cache(folder, [(clip, f"clip {number % 2}", 8.0) for number, clip in enumerate(given)])
-    encode_captions(folder, "tiny", world.embed)
+    write_captions(folder, "tiny", world.embed)
     config = world.settings(**{"batch": 32, "patterns": {"none": 1.0}, **changes})
     return PatchSource(open_cache(folder, "tiny"), config, SCHEDULE, Enlarging(side, SCHEDULE, MOST))
 
@@ -48,7 +48,7 @@ def test_a_patch_is_a_random_square_in_all_frames_of_a_clip(tmp_path):
 def test_small_frames_are_those_of_the_patch(tmp_path):
     """Without noise: levels of a schedule that keeps all of the signal."""
     drawn = source(tmp_path)
-    clean = Enlarging(SIDE, stable_diffusion_schedule(start=0.0, end=0.0), MOST)
+    clean = Enlarging(SIDE, stable_diffusion_levels(start=0.0, end=0.0), MOST)
     drawn.enlarging = clean
     batch = drawn.draw(0)
     assert torch.equal(batch.conditions.low_res, batch.latents[:, [2, 3, 1]])

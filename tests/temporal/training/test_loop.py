@@ -131,7 +131,7 @@ def test_settings_travel_as_json():
 
 def test_ddim_recovers_a_clip_from_a_perfect_prediction(cache, image_model):
     trainer = world.make_trainer(cache, image_model)
-    schedule, clean = trainer.batches.schedule, cache.clip(0)[:4]
+    schedule, clean = trainer.batches.noise_levels, cache.clip(0)[:4]
 
     def oracle(noisy, t, text, stack, clip, conditions=None):
         alpha, sigma = schedule.signal_and_noise(t, noisy)

@@ -14,10 +14,10 @@ from video_ldm.temporal.stack.plan import UNetShape
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.data.batches import BatchSource
-from video_ldm.temporal.training.data.cache import Embedded, encode_captions, open_cache, write_cache
+from video_ldm.temporal.training.data.cache import Embedded, open_cache, write_cache, write_captions
 from video_ldm.temporal.training.data.conditions import NOTHING, Conditions
-from video_ldm.temporal.training.loop import Trainer
-from video_ldm.temporal.training.schedule import stable_diffusion_schedule
+from video_ldm.temporal.training.loop import LayersTrainer
+from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 
 SHAPE = UNetShape(32, (1,), (1,), (1,), (1, 1), 1, context_dim=6, num_heads=2)
 LATENT = (4, 3, 5)
@@ -76,7 +76,7 @@ def embed(captions: list[str]) -> Embedded:
 def make_cache(folder: Path, **settings):
     """A cache of those clips on disk, opened."""
     write_cache(folder, clips(**settings))
-    encode_captions(folder, "tiny", embed)
+    write_captions(folder, "tiny", embed)
     return open_cache(folder, "tiny")
 
 
@@ -95,10 +95,10 @@ def settings(**changes) -> TrainingConfig:
     return TrainingConfig(**{**defaults, **changes})
 
 
-def make_trainer(cache, image_model: ImageModel, workers: int = 0, **changes) -> Trainer:
+def make_trainer(cache, image_model: ImageModel, workers: int = 0, **changes) -> LayersTrainer:
     """A trainer with new layers, always the same ones."""
     config = settings(**changes)
     torch.manual_seed(1)
     stack = TemporalStack(StackConfig(SHAPE, "tiny", config.num_frames, known_frames=True, frame_rate=True))
-    batches = BatchSource(cache, config, stable_diffusion_schedule())
-    return Trainer(stack, image_model.denoise, batches, workers=workers)
+    batches = BatchSource(cache, config, stable_diffusion_levels())
+    return LayersTrainer(stack, image_model.denoise, batches, workers=workers)

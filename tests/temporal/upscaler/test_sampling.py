@@ -11,7 +11,7 @@ from torch.nn import functional
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.upscaler import UpscaleSettings, VideoUpscaler, upscale
 from video_ldm.temporal.upscaler.colour import hold_colours
-from video_ldm.temporal.upscaler.schedule import add_noise, frame_noise, split, velocity
+from video_ldm.temporal.upscaler.noise import add_noise, frame_noise, split, velocity
 from video_ldm.temporal.upscaler.tiles import tiles_along
 from video_ldm.temporal.upscaler.windows import fused
 from video_ldm.tests.temporal.upscaler.tiny import TINY, moving_clip, random_upscaler

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-SEEDS = 2**63
+MIXED_SEEDS = 2**63
 
 
 def signal_and_noise(time: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,5 +42,7 @@ def frame_noise(shape: tuple[int, int, int], seed: int, stream: int, frame: int)
     It depends on the seed, the stream (one per use) and the frame's number in the clip, never on what is computed
     together.
     """
-    mixed = (seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + frame * 0x2545F4914F6CDD1D) % SEEDS
+    mixed = (
+        seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + frame * 0x2545F4914F6CDD1D
+    ) % MIXED_SEEDS
     return torch.randn(shape, generator=torch.Generator().manual_seed(mixed))

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 from video_ldm.temporal.training.loss import denoising_loss
-from video_ldm.temporal.training.schedule import NoiseSchedule, learning_rate, stable_diffusion_schedule
+from video_ldm.temporal.training.noise_levels import NoiseLevels, learning_rate, stable_diffusion_levels
 
 
 def test_betas_of_stable_diffusion():
-    alphas = stable_diffusion_schedule().alphas_cumprod
+    alphas = stable_diffusion_levels().alphas_cumprod
     assert len(alphas) == 1000
     assert alphas[0].item() == pytest.approx(1 - 0.00085)
     middle = [(0.00085**0.5 + i / 999 * (0.012**0.5 - 0.00085**0.5)) ** 2 for i in range(500)]
@@ -21,7 +21,7 @@ def test_betas_of_stable_diffusion():
 
 @pytest.mark.parametrize("target", ["eps", "v"])
 def test_noise_and_targets_follow_the_paper(target):
-    schedule = NoiseSchedule(torch.tensor([0.64, 0.36]), target)
+    schedule = NoiseLevels(torch.tensor([0.64, 0.36]), target)
     x, noise = torch.randn(2, 4, 3, 5), torch.randn(2, 4, 3, 5)
     t = torch.tensor([0, 1])
     noisy = schedule.add_noise(x, noise, t)
@@ -38,7 +38,7 @@ def test_noise_and_targets_follow_the_paper(target):
 
 @pytest.mark.parametrize("target", ["eps", "v"])
 def test_a_clip_drowned_in_noise_is_still_what_is_to_be_predicted(target):
-    schedule = stable_diffusion_schedule(target)
+    schedule = stable_diffusion_levels(target)
     x, noise = torch.randn(3, 4, 3, 5), torch.randn(3, 4, 3, 5)
     t, signal = torch.tensor([900, 950, 999]), torch.tensor([1.0, 0.5, 0.0])
     noisy = schedule.add_noise(x, noise, t, signal)
@@ -57,7 +57,7 @@ def test_loss_is_the_mean_square_over_all_frames():
 
 
 def test_weights_turn_the_error_of_the_noise_into_that_of_v():
-    schedule = NoiseSchedule(torch.tensor([0.64, 0.36, 0.0001]))
+    schedule = NoiseLevels(torch.tensor([0.64, 0.36, 0.0001]))
     t = torch.tensor([0, 1, 2])
     assert schedule.weight(t, limit=1.0).tolist() == [1, 1, 1]
     weight = schedule.weight(t, limit=10.0)

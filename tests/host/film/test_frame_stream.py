@@ -19,15 +19,15 @@ SIZES = {
 
 
 def clip(samples, vae, upscaler=None, **settings):
-    from video_ldm.nodes.host.film.clips import DecodeSettings, clip_of
+    from video_ldm.nodes.host.film.frame_stream import DecodeSettings, frame_stream
 
-    return clip_of(samples, vae, None, upscaler, 0.0, DecodeSettings(**settings))
+    return frame_stream(samples, vae, None, upscaler, 0.0, DecodeSettings(**settings))
 
 
 @pytest.mark.parametrize(("chunk_length", "overlap"), [(2, 1), (2, 0), (3, 2), (16, 4)])
 def test_the_memory_of_windows_is_that_of_the_longest(rig, latent, monkeypatch, chunk_length, overlap):
-    from video_ldm.nodes.host.film.clips import held
     from video_ldm.nodes.host.film.decode_memory import frame_memory
+    from video_ldm.nodes.host.film.frame_stream import held
 
     vae = looks_along_time(rig.vae, monkeypatch)
     calls = record_calls(vae, monkeypatch)
@@ -59,15 +59,15 @@ def test_windows_that_cannot_fit_are_refused_and_pieces_are_not(host, rig, laten
 
 
 def test_only_what_takes_smaller_pieces_says_so(rig, latent, monkeypatch):
-    from video_ldm.nodes.host.film.clips import DecodeSettings, clip_of
-    from video_ldm.nodes.host.film.estimate import Estimate
+    from video_ldm.nodes.host.film.estimate import FilmNeeds
+    from video_ldm.nodes.host.film.frame_stream import DecodeSettings, frame_stream
 
-    images = clip_of(None, None, torch.rand(2, 8, 8, 3), None, FPS, DecodeSettings())
+    images = frame_stream(None, None, torch.rand(2, 8, 8, 3), None, FPS, DecodeSettings())
     pieces = clip(latent, rig.vae)
     windows = clip(latent, looks_along_time(rig.vae, monkeypatch))
     assert [made.shrinks for made in (pieces, windows, images)] == [True, False, False]
     for shrinks, device, free in ((True, OTHER, 1), (False, OTHER, 1), (True, OTHER, 9), (True, CPU, 1)):
-        text = Estimate({device: 2**30}, {device: free * 2**29}, shrinks, 0, 0).text
+        text = FilmNeeds({device: 2**30}, {device: free * 2**29}, shrinks, 0, 0).text
         assert ("smaller pieces are decoded" in text) == (shrinks and device == OTHER and free == 1)
 
 

@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ..latents import film_rate
+from ..memory import CPU
 from .decode import ends_for, stream_frames
 from .decode_memory import decode_needs
 from .given import exact, given_frames
-
-CPU = torch.device("cpu")
 
 
 class Needs(Protocol):
@@ -43,7 +41,7 @@ class Upscaler(Protocol):
 
 
 @dataclass(frozen=True)
-class Clip:
+class FrameStream:
     """Frames to come: `stream` makes them, the numbers are known before.
 
     Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the least. `shrinks`:
@@ -69,14 +67,14 @@ class DecodeSettings:
     known_images: Tensor | None = None
 
 
-def clip_of(
+def frame_stream(
     samples: Mapping[str, Any] | None,
     vae: Any,
     images: Tensor | None,
     upscaler: Upscaler | None,
     fps: float,
     decode: DecodeSettings,
-) -> Clip:
+) -> FrameStream:
     """The clip of a LATENT and its VAE, or of IMAGE frames; `fps` 0 stands for what the latent carries.
 
     Raises InvalidInputError when there are neither or both, and when no frame rate is known.
@@ -87,14 +85,14 @@ def clip_of(
             f"Exactly one clip can be rendered, but {given} connected. Connect samples with a VAE, or images."
         )
     if images is not None:
-        clip = _clip_of_images(images, fps, decode)
+        clip = _image_stream(images, fps, decode)
     else:
-        clip = clip_of_latents(samples, vae, fps, decode)
+        clip = latent_stream(samples, vae, fps, decode)
     return clip if upscaler is None else _enlarged(clip, upscaler)
 
 
-def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: DecodeSettings) -> Clip:
-    """The clip that a VAE decodes; see `clip_of`."""
+def latent_stream(samples: Mapping[str, Any], vae: Any, fps: float, decode: DecodeSettings) -> FrameStream:
+    """The clip that a VAE decodes; see `frame_stream`."""
     if vae is None:
         raise InvalidInputError("Latents were given without a VAE; connect the VAE of the checkpoint.")
     latents = samples["samples"]
@@ -108,7 +106,7 @@ def clip_of_latents(samples: Mapping[str, Any], vae: Any, fps: float, decode: De
     given = given_frames(samples, decode.known_images)
     ends = ends_for(vae, latents, given)
     needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap, at_once=ends is not None)
-    return Clip(
+    return FrameStream(
         stream=lambda: exact(stream_frames(vae, latents, decode.chunk_length, decode.overlap, ends), given),
         num_frames=num_frames,
         width=width,
@@ -125,14 +123,14 @@ def held(num_frames: int, width: int, height: int) -> float:
     return 30.0 * num_frames * width * height
 
 
-def _clip_of_images(images: Tensor, fps: float, decode: DecodeSettings) -> Clip:
+def _image_stream(images: Tensor, fps: float, decode: DecodeSettings) -> FrameStream:
     if decode.known_images is not None:
         raise InvalidInputError(
             "known_images are for a clip that is decoded, but images are connected, which are written as they are. Disconnect "
             "known_images, or connect samples and a VAE in place of images."
         )
     num_frames, height, width = images.shape[:3]
-    return Clip(
+    return FrameStream(
         stream=lambda: iter(images.split(decode.chunk_length)),
         num_frames=num_frames,
         width=width,
@@ -143,7 +141,7 @@ def _clip_of_images(images: Tensor, fps: float, decode: DecodeSettings) -> Clip:
     )
 
 
-def _enlarged(clip: Clip, upscaler: Upscaler) -> Clip:
+def _enlarged(clip: FrameStream, upscaler: Upscaler) -> FrameStream:
     width, height = clip.width * upscaler.scale, clip.height * upscaler.scale
     needs = upscaler.estimate(clip.num_frames, clip.height, clip.width)
     here = Counter({CPU: needs.work + held(1, width, height)}) + Counter({upscaler.load_device: needs.device})

@@ -31,10 +31,10 @@ def sigmas(betas, end):
 
 
 def scheduled(model, choice, family):
-    from video_ldm.nodes.host.layers.noise_schedule import with_schedule
+    from video_ldm.nodes.host.layers.betas import with_betas
 
-    trained = FACTS[family].schedule if family else None
-    return with_schedule(model, choice, trained).get_model_object("model_sampling")
+    trained = FACTS[family].betas if family else None
+    return with_betas(model, choice, trained).get_model_object("model_sampling")
 
 
 @pytest.mark.parametrize("family", PUBLISHED)

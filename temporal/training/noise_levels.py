@@ -12,18 +12,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Target = Literal["eps", "v"]
+Prediction = Literal["eps", "v"]
 
 
 @dataclass(frozen=True)
-class NoiseSchedule:
+class NoiseLevels:
     """Variance-preserving forward process in discrete time (paper section 2).
 
     `alphas_cumprod[t]` is the share of signal variance left at step t.
     """
 
     alphas_cumprod: Tensor
-    target: Target = "eps"
+    target: Prediction = "eps"
 
     @property
     def num_steps(self) -> int:
@@ -66,12 +66,12 @@ class NoiseSchedule:
         return alpha * noisy - sigma * prediction, sigma * noisy + alpha * prediction
 
 
-def stable_diffusion_schedule(
-    target: Target = "eps", start: float = 0.00085, end: float = 0.012, num_steps: int = 1000
-) -> NoiseSchedule:
+def stable_diffusion_levels(
+    target: Prediction = "eps", start: float = 0.00085, end: float = 0.012, num_steps: int = 1000
+) -> NoiseLevels:
     """The schedule of Stable Diffusion: linear in the square root of beta."""
     betas = torch.linspace(math.sqrt(start), math.sqrt(end), num_steps, dtype=torch.float64) ** 2
-    return NoiseSchedule((1 - betas).cumprod(0).float(), target)
+    return NoiseLevels((1 - betas).cumprod(0).float(), target)
 
 
 def learning_rate(step: int, peak: float, final: float, warmup: int, total: int) -> float:

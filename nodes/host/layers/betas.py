@@ -8,34 +8,34 @@ from typing import Any
 
 from comfy.model_sampling import ModelSamplingDiscrete
 
-from ....temporal.formats import Schedule
+from ....temporal.formats import Betas
 
 logger = logging.getLogger(__name__)
 
 AUTO, CHECKPOINT = "auto", "checkpoint"
 CHOICES = {
-    "linear": Schedule("linear"),
-    "sqrt_linear": Schedule("sqrt_linear"),
-    "lcm_linear": Schedule("linear", lcm_steps=100),
-    "lcm_sqrt_linear": Schedule("sqrt_linear", lcm_steps=100),
+    "linear": Betas("linear"),
+    "sqrt_linear": Betas("sqrt_linear"),
+    "lcm_linear": Betas("linear", lcm_steps=100),
+    "lcm_sqrt_linear": Betas("sqrt_linear", lcm_steps=100),
 }
 NAMES = (AUTO, CHECKPOINT, *CHOICES)
 
 
-def with_schedule(model: Any, choice: str, trained: Schedule | None) -> Any:
+def with_betas(model: Any, choice: str, trained: Betas | None) -> Any:
     """The MODEL with the chosen schedule: "auto" is the layers' own, "checkpoint" changes nothing.
 
     What the model predicts (noise, v) stays as it is, except that an lcm schedule also sets consistency sampling.
     """
-    schedule = trained if choice == AUTO else CHOICES.get(choice)
-    if schedule is None:
+    betas = trained if choice == AUTO else CHOICES.get(choice)
+    if betas is None:
         return model
     current = model.get_model_object("model_sampling")
     if not isinstance(current, ModelSamplingDiscrete):
         logger.warning("The image model has continuous noise levels, so its schedule stays as it is.")
         return model
-    settings = {"beta_schedule": schedule.betas, "linear_start": schedule.start, "linear_end": schedule.end}
-    kind = type(current) if schedule.lcm_steps is None else _consistency(schedule.lcm_steps)
+    settings = {"beta_schedule": betas.curve, "linear_start": betas.start, "linear_end": betas.end}
+    kind = type(current) if betas.lcm_steps is None else _consistency(betas.lcm_steps)
     patched = model.clone()
     sampling = kind(SimpleNamespace(sampling_settings={**settings, "zsnr": current.zsnr}))
     patched.add_object_patch("model_sampling", sampling)

@@ -1,0 +1,8 @@
+"""Kinds of sockets that only nodes of this pack have."""
+
+from __future__ import annotations
+
+from .host import io
+
+MotionPromptType = io.Custom("VLDM_MOTION_PROMPT")
+UpscalerType = io.Custom("VLDM_UPSCALER")
