@@ -1,4 +1,4 @@
-"""The pack's loaders on weights that a test makes, written as a file into the host's folder."""
+"""The toy checkpoint, and the pack's loaders on weights that a test makes, written as a file into the host's folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from torch import Tensor
 
 Weights = dict[str, Tensor]
 NAME = "under_test.safetensors"
+
+
+@pytest.fixture(scope="module")
+def rig(host) -> Any:
+    """The toy checkpoint as the host's loader opens it, anew for every file of tests."""
+    from .rig import Rig
+
+    return Rig()
 
 
 @pytest.fixture

@@ -7,13 +7,6 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
-@pytest.fixture(scope="module")
 def latent():
     return torch.randn(7, 4, 5, 3, generator=torch.Generator().manual_seed(0))
 

@@ -8,8 +8,11 @@ import pytest
 import torch
 from video_ldm.benchmarks.activations import LiveMemory
 
+from .film_sizes import FPS
 from .test_decode import looks_along_time, record_calls
-from .test_render import FPS, Doubling, count_decodes, lazy, render
+from .test_render import Doubling, count_decodes, lazy, render
+
+pytestmark = pytest.mark.usefixtures("output")
 
 CPU, OTHER = torch.device("cpu"), torch.device("meta")
 SIZES = {

@@ -10,13 +10,6 @@ IMAGES = torch.linspace(0, 1, 3).reshape(3, 1, 1, 1).expand(3, 40, 56, 3)
 LATENTS = {"samples": torch.ones(1, 4, 5, 7)}
 
 
-@pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
 @pytest.fixture
 def give(rig):
     """Known Frames: a clip with more frames given."""

@@ -9,13 +9,6 @@ from .. import stand_ins
 
 
 @pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
-@pytest.fixture(scope="module")
 def boxed(host, rig):
     """CONDITIONING of the prompt with a box, by where the box begins."""
     path = host.base / "models" / "gligen" / "boxes.safetensors"

@@ -16,13 +16,6 @@ from torch import Tensor
 FRAMES, SIDE = 5, 64
 
 
-@pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
 class ImagePrompt:
     """A pack like IPAdapter: adds attention to the tokens of a picture to every text attention of the UNet."""
 

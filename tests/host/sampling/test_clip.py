@@ -7,13 +7,6 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
-@pytest.fixture(scope="module")
 def video_model(rig):
     return rig.with_layers()
 

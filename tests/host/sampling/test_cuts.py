@@ -26,13 +26,6 @@ MOTIONS = (
 FPS, FRAMES = 16.0, (0, 4, 16)
 
 
-@pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
 def encoded(rig, scene: Scene, frames=FRAMES) -> torch.Tensor:
     """Latents (f 4 16 16) of some frames of a clip."""
     drawn = [world.render(scene, 1, FPS, start=frame / FPS) for frame in frames]

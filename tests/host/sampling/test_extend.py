@@ -13,13 +13,6 @@ SIZE = (4, 5, 7)
 
 
 @pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
-@pytest.fixture(scope="module")
 def model(rig):
     return rig.with_layers()
 

@@ -9,13 +9,6 @@ SIZE = (4, 10, 6)
 
 
 @pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
-@pytest.fixture(scope="module")
 def models(rig):
     return {"learned": rig.with_layers(), "pinned": rig.with_layers(patcher=rig.stack(known_frames=False))}
 

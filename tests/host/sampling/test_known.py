@@ -9,13 +9,6 @@ LATENT = (5, 4, 10, 6)
 
 
 @pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
-@pytest.fixture(scope="module")
 def video_model(rig):
     return rig.with_layers()
 

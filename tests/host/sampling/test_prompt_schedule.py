@@ -6,13 +6,6 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
 def schedule(rig, text, num_frames=5, interpolation="linear"):
     from video_ldm.nodes.prompt_schedule import PromptSchedule
 

@@ -10,13 +10,6 @@ from video_ldm.temporal.layers.motion import MotionConfig
 LATENT = (9, 4, 5, 7)
 
 
-@pytest.fixture(scope="module")
-def rig(host):
-    from ..rig import Rig
-
-    return Rig()
-
-
 def windowed(model, length=4, overlap=2, schedule="standard_static", fuse="pyramid", loop=False, noise=False):
     from video_ldm.nodes.host.sampling.windows import add_windows
 
