@@ -168,7 +168,7 @@ def video_models(host):
     projector = video_rig.projector_weights(**picture, text=TOY_TEXT)
     weights |= {f"image_proj_model.{key}": weight for key, weight in projector.items()}
     torch.save({"state_dict": weights}, folder / "videocrafter1_i2v.ckpt")
-    shape = video_rig.tiny_shape(host.pack("temporal.plan"), text=TOY_TEXT)
+    shape = video_rig.tiny_shape(host.pack("temporal.stack.plan"), text=TOY_TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supported, "models", [*supported.models, *video_rig.tiny_kinds(text=TOY_TEXT)])
         patch.setattr(host.pack("temporal.formats.lvdm"), "SHAPE", shape)
@@ -195,7 +195,7 @@ def checkpoints(host, lavie_models):
     """Stable Video Diffusion, the x4 upscaler with two families of layers for it, and an image encoder."""
     models, svd = host.base / "models", host.pack("temporal.formats.svd")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(svd, "SHAPE", video_rig.tiny_shape(host.pack("temporal.plan"), text=TOY_TEXT))
+        patch.setattr(svd, "SHAPE", video_rig.tiny_shape(host.pack("temporal.stack.plan"), text=TOY_TEXT))
         toy_checkpoints.tell_host(patch, models, TOY_TEXT)
         names = {other: own for own, other in svd.svd_names().items()}
         toy_checkpoints.write_svd(models / "checkpoints" / "svd_xt.safetensors", names, TOY_TEXT)
@@ -219,7 +219,7 @@ def published(host):
     toy = write_families(host.base / "models")
     motion_modules.BASES[len(toy.channel_mult)] = (
         "SD 1.x",
-        host.pack("temporal.plan").UNetShape(**vars(toy)),
+        host.pack("temporal.stack.plan").UNetShape(**vars(toy)),
     )
     yield
     del motion_modules.BASES[len(toy.channel_mult)]

@@ -53,7 +53,7 @@ def test_windows_that_cannot_fit_are_refused_and_pieces_are_not(host, rig, laten
     render(host, samples=latent, vae=rig.vae)
     assert calls
     calls.clear()
-    monkeypatch.setattr(host.pack("nodes.host.decode"), "is_image_decoder", lambda _: False)
+    monkeypatch.setattr(host.pack("nodes.host.film.decode"), "is_image_decoder", lambda _: False)
     with pytest.raises(
         ValueError, match=r"at once, and cpu has .*decode fewer frames together \(chunk_length"
     ):

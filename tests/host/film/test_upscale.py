@@ -156,7 +156,7 @@ def test_render_video_writes_the_enlarged_frames(host, folder):
 
 
 def test_what_it_needs_is_said_before_it_begins(host, folder, monkeypatch):
-    module, events = host.pack("nodes.host.upscaler"), []
+    module, events = host.pack("nodes.host.film.upscaler"), []
     monkeypatch.setattr(module, "say", events.append)
     monkeypatch.setattr(
         module.HostUpscaler, "stream", lambda _self, _frames: events.append("begun") or iter(())

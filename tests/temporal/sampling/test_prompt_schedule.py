@@ -70,7 +70,7 @@ def test_many_keyframes_and_frames_are_quick():
     keyframes = parse_schedule("\n".join(f"{2 * frame}: a" for frame in range(20_000)), 40_000)
     weights = frame_weights([frame for frame, _ in keyframes], 40_000)
     assert weights[39_997] == Weight(19_998, 19_999, 0.5)
-    assert len(describe(keyframes, weights).splitlines()) <= 501
+    assert len(weights_text(keyframes, weights).splitlines()) <= 501
     assert time.process_time() - begin < 4
 
 
@@ -139,5 +139,5 @@ def test_the_preview_names_every_frame():
         == "0: 1.00 'cat'\n1: 0.50 'cat' + 0.50 'dog'\n2: 1.00 'dog'"
     )
     assert frame_weights([0, 2], 3)[1] == Weight(0, 1, 0.5)
-    long = describe(((0, "x" * 1000),), frame_weights([0], 2000))
+    long = weights_text(((0, "x" * 1000),), frame_weights([0], 2000))
     assert len(long) < 60_000 and long.splitlines()[-1] == "and so on, to frame 1999"
