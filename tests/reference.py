@@ -38,20 +38,26 @@ def temporal_transformer(
     text: Tensor,
     heads: int,
     positions: list[float],
+    on_tokens: bool = False,
 ) -> Tensor:
-    """Temporal path of a transformer: tokens (b f n c), text (b m e), positions relative to the window's centre."""
+    """Temporal path of a transformer: tokens (b f n c), text (b m e), positions relative to the window's centre.
+
+    The attention over frames sees the positions; with `on_tokens` the text attention and both feed-forwards do too.
+    """
     x = tokens.clone()
+    table = torch.stack([_position(weights, position, tokens.shape[-1]) for position in positions])
+    shown = table.to(tokens) * on_tokens
     for b in range(tokens.shape[0]):
         for n in range(tokens.shape[2]):
             sequence = x[b, :, n]
-            sequence = sequence + _feed_forward(weights, "ff_in", _layer_norm(weights, "norm_in", sequence))
+            normed = _layer_norm(weights, "norm_in", sequence) + shown
+            sequence = sequence + _feed_forward(weights, "ff_in", normed)
             normed = _layer_norm(weights, "norm_frames", sequence)
             sequence = sequence + frame_attention(weights, normed, heads, positions)
-            normed = _layer_norm(weights, "norm_text", sequence)
+            normed = _layer_norm(weights, "norm_text", sequence) + shown
             sequence = sequence + _text_attention(weights, normed, text[b], heads)
-            x[b, :, n] = sequence + _feed_forward(
-                weights, "ff_out", _layer_norm(weights, "norm_out", sequence)
-            )
+            normed = _layer_norm(weights, "norm_out", sequence) + shown
+            x[b, :, n] = sequence + _feed_forward(weights, "ff_out", normed)
     return x
 
 

@@ -1,17 +1,18 @@
 """The temporal transformer (paper, section 3.1), one after each of the image model's transformer blocks.
 
-Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text.
+Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, w windows of l frames.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..sampling.clip import Clip
-from .attention import FrameAttention, TextAttention
+from .attention import FrameAttention, TextAttention, windows_around
 from .mixing import new_mix_factor, zero_init
 from .position import FramePositions
 
@@ -44,12 +45,22 @@ class FeedForward(nn.Module):
 class TemporalTransformer(nn.Module):
     """Feed-forward, attention over frames, attention to text, feed-forward; each normalised per token and residual.
 
-    Everything but the attention over frames works on tokens as the image model lays them out. With one frame it
-    attends to that frame alone.
+    With `positions_on_tokens` all four see which frame a token is of, as in the paper's released successor: what a word such as
+    "left" means depends on the frame. Positions are added behind the norms, so a new layer is the identity. Without,
+    the attention over frames alone sees them. With one frame a layer attends to that frame alone.
     """
 
-    def __init__(self, channels: int, heads: int, context_dim: int, ops: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        context_dim: int,
+        ops: Any,
+        positions_on_tokens: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__()
+        self.positions_on_tokens = positions_on_tokens
         self.norm_in = ops.LayerNorm(channels, **kwargs)
         self.ff_in = FeedForward(channels, ops, **kwargs)
         self.norm_frames = ops.LayerNorm(channels, **kwargs)
@@ -71,7 +82,41 @@ class TemporalTransformer(nn.Module):
             text = context
         elif text is None:
             text = rearrange(context, "(b f) m e -> b f m e", f=clip.num_frames)[:, 0]
-        tokens = tokens + self.ff_in(self.norm_in(tokens))
-        tokens = tokens + self.frame_attention(self.norm_frames(tokens), clip)
-        tokens = tokens + self.text_attention(self.norm_text(tokens), text, clip)
-        return tokens + self.ff_out(self.norm_out(tokens))
+        if self.positions_on_tokens and clip.window is not None and clip.num_frames > clip.window:
+            return self._in_windows(tokens, text, clip, clip.window)
+        return self._path(tokens, text, clip)
+
+    def _path(self, tokens: Tensor, text: Tensor, clip: Clip) -> Tensor:
+        positions = None
+        if self.positions_on_tokens:
+            positions = self.frame_attention.positions(clip.centred_positions(tokens.device), tokens.dtype)
+
+        def seen(normed: Tensor) -> Tensor:
+            if positions is None:
+                return normed
+            frames = rearrange(normed, "(b f) n c -> b f n c", f=clip.num_frames)
+            return rearrange(frames + positions[:, None], "b f n c -> (b f) n c")
+
+        tokens = tokens + self.ff_in(seen(self.norm_in(tokens)))
+        frames = self.norm_frames(
+            tokens
+        )  # the attention adds positions itself, where frames lie side by side
+        tokens = tokens + self.frame_attention(frames, clip)
+        tokens = tokens + self.text_attention(seen(self.norm_text(tokens)), text, clip)
+        return tokens + self.ff_out(seen(self.norm_out(tokens)))
+
+    def _in_windows(self, tokens: Tensor, text: Tensor, clip: Clip, length: int) -> Tensor:
+        """A convolution in time: every frame as in the run of `length` frames that has it nearest its centre."""
+        windows, which, place = windows_around(clip.num_frames, length)
+
+        def runs(x: Tensor) -> Tensor:
+            apart = rearrange(x, "(b f) n c -> b f n c", f=clip.num_frames)
+            return rearrange(apart[:, windows.to(x.device)], "b w l n c -> (b w l) n c")
+
+        if len(text) == len(tokens):
+            text = runs(text)
+        elif len(text) > 1:
+            text = repeat(text, "b m e -> (b w) m e", w=len(windows))
+        out = self._path(runs(tokens), text, replace(clip, num_frames=length, positions=None, window=None))
+        out = rearrange(out, "(b w l) n c -> b w l n c", w=len(windows), l=length)
+        return rearrange(out[:, which, place], "b f n c -> (b f) n c")

@@ -34,7 +34,8 @@ def _conv(site: Site, config: StackConfig, ops: Any, kwargs: dict[str, Any]) -> 
 
 
 def _transformer(site: Site, config: StackConfig, ops: Any, kwargs: dict[str, Any]) -> nn.Module:
-    return TemporalTransformer(site.channels, site.heads, config.unet.context_dim, ops, **kwargs)
+    on_tokens, text = config.positions == "tokens", config.unet.context_dim
+    return TemporalTransformer(site.channels, site.heads, text, ops, positions_on_tokens=on_tokens, **kwargs)
 
 
 def _motion(site: Site, config: StackConfig, ops: Any, kwargs: dict[str, Any]) -> nn.Module:

@@ -4,6 +4,7 @@ The names of the fields are part of a file's description: they do not change.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..layers.image import ImageKind
 from ..layers.inside import InsideConfig
@@ -32,6 +33,9 @@ class StackConfig:
     lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
     inside: InsideConfig | None = None  # layers inside its transformers, in the place of our own
     condition: Condition | None = None  # known frames as further input channels of the image model
+    positions: Literal["tokens"] | None = (
+        None  # all parts of our transformers see them; None: only the attention
+    )
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.formats import load_stack, save_stack
 from video_ldm.temporal.layers.motion import MotionConfig
+from video_ldm.temporal.sampling.clip import Clip
 from video_ldm.temporal.stack.plan import SDXL
 from video_ldm.temporal.stack.stack import StackConfig
 
-from ..tiny import CONFIG, new_stack, trained_stack
+from ..tiny import CONFIG, inputs, new_stack, site_of, trained_stack
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,23 @@ def test_round_trip_keeps_config_and_every_weight(saved):
     for name, parameter in original.named_parameters():
         assert torch.equal(loaded.get_parameter(name), parameter), name
         assert loaded.get_parameter(name).requires_grad
+
+
+def test_a_file_says_where_its_positions_are_and_one_that_does_not_has_them_in_the_attention(tmp_path, saved):
+    """Files written before positions could be on the tokens give what they gave."""
+    with safe_open(saved, "pt") as file:
+        assert "positions" not in json.loads(file.metadata()["config"])
+    given = inputs(site_of("transformer"), 3)
+    outputs = []
+    for positions in (None, "tokens"):
+        stack = trained_stack(positions=positions)
+        save_stack(tmp_path / "layers.safetensors", stack)
+        loaded = load_stack(tmp_path / "layers.safetensors")
+        assert loaded.config.positions == positions
+        pair = [s(site_of("transformer"), clip=s.prepare(Clip(3)), **given) for s in (stack, loaded)]
+        assert torch.equal(*pair)
+        outputs.append(pair[0])
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-2
 
 
 def test_loads_in_the_precision_that_is_asked_for(saved):

@@ -15,8 +15,12 @@ from ..tiny import normal, sine_init
 CHANNELS, HEADS, CONTEXT = 32, 2, 10
 
 
-def new_transformer():
-    return sine_init(TemporalTransformer(CHANNELS, HEADS, CONTEXT, torch.nn)).double()
+both_arrangements = pytest.mark.parametrize("on_tokens", [False, True], ids=["attention", "tokens"])
+
+
+def new_transformer(on_tokens=False):
+    layer = TemporalTransformer(CHANNELS, HEADS, CONTEXT, torch.nn, positions_on_tokens=on_tokens)
+    return sine_init(layer).double()
 
 
 def run(layer, clip, tokens, text):
@@ -24,22 +28,26 @@ def run(layer, clip, tokens, text):
     return layer(tokens, context, clip)
 
 
+@both_arrangements
 @pytest.mark.parametrize("num_frames", [1, 3, 5])
-def test_equals_the_reference(num_frames):
-    layer = new_transformer()
+def test_equals_the_reference(num_frames, on_tokens):
+    layer = new_transformer(on_tokens)
     tokens, text = normal(2 * num_frames, 4, CHANNELS).double(), normal(2, 3, CONTEXT, seed=1).double()
     out = run(layer, Clip(num_frames), tokens, text)
     positions = [frame - (num_frames - 1) / 2 for frame in range(num_frames)]
     apart = rearrange(tokens, "(b f) n c -> b f n c", f=num_frames)
-    expected = temporal_transformer(layer.state_dict(), apart, text, HEADS, positions)
+    expected = temporal_transformer(layer.state_dict(), apart, text, HEADS, positions, on_tokens)
     torch.testing.assert_close(out, rearrange(expected, "b f n c -> (b f) n c"), rtol=1e-5, atol=1e-6)
 
 
-def test_positions_may_be_fractions_and_start_anywhere():
-    layer = new_transformer()
+@both_arrangements
+def test_positions_may_be_fractions_and_start_anywhere(on_tokens):
+    layer = new_transformer(on_tokens)
     tokens, text = normal(3, 2, CHANNELS).double(), normal(1, 3, CONTEXT, seed=1).double()
     out = run(layer, Clip(3, positions=torch.tensor([20.0, 20.5, 23.0])), tokens, text)
-    expected = temporal_transformer(layer.state_dict(), tokens[None], text, HEADS, [-1.5, -1.0, 1.5])
+    expected = temporal_transformer(
+        layer.state_dict(), tokens[None], text, HEADS, [-1.5, -1.0, 1.5], on_tokens
+    )
     torch.testing.assert_close(out, expected[0], rtol=1e-5, atol=1e-6)
 
 
@@ -48,6 +56,37 @@ def test_order_of_the_frames_matters():
     tokens, text = normal(3, 2, CHANNELS).double(), normal(1, 3, CONTEXT, seed=1).double()
     forward, backward = run(layer, Clip(3), tokens, text), run(layer, Clip(3), tokens.flip(0), text)
     assert (forward - backward.flip(0)).abs().max() > 1e-3
+
+
+def test_positions_on_tokens_make_a_word_mean_another_thing_in_every_frame():
+    """Frames that look alike differ by their number alone: without it in the text attention a word adds the same to all."""
+    tokens = normal(1, 2, CHANNELS).double().expand(3, -1, -1)
+    for on_tokens in (False, True):
+        layer = new_transformer(on_tokens)
+        with torch.no_grad():
+            for silent in (layer.frame_attention.out, layer.ff_in.proj_out, layer.ff_out.proj_out):
+                silent.weight.zero_()
+                silent.bias.zero_()
+        one, other = (run(layer, Clip(3), tokens, normal(1, 3, CONTEXT, seed=s).double()) for s in (1, 2))
+        spread = (one - other).std(dim=0).max()
+        assert spread > 1e-3 if on_tokens else spread < 1e-12
+
+
+@pytest.mark.parametrize("texts", [1, 2, 2 * 7], ids=["of all", "of each clip", "of each frame"])
+def test_with_positions_on_tokens_a_long_clip_goes_through_in_runs(texts):
+    """Every frame is as in the short clip that has it nearest its centre, all through the layer."""
+    num_frames, length = 7, 4
+    layer = new_transformer(on_tokens=True)
+    tokens, text = normal(2 * num_frames, 3, CHANNELS).double(), normal(texts, 3, CONTEXT, seed=1).double()
+    out = layer(tokens, text, Clip(num_frames, text=text, window=length))
+    windows, which, _ = windows_around(num_frames, length)
+    for b in range(2):
+        for frame in range(num_frames):
+            start = int(windows[which[frame], 0])
+            inside = slice(b * num_frames + start, b * num_frames + start + length)
+            read = {1: text, 2: text[b : b + 1]}.get(texts, text[inside] if texts > 2 else None)
+            alone = layer(tokens[inside], read, Clip(length, text=read))
+            torch.testing.assert_close(out[b * num_frames + frame], alone[frame - start])
 
 
 def test_motion_text_replaces_the_images_text():

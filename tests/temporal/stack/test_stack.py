@@ -19,15 +19,19 @@ by_site = pytest.mark.parametrize("site", KINDS, ids=lambda site: f"{site.kind}{
 @pytest.mark.parametrize(
     ("unet", "parameters"), [(SD2, 656_076_838), (SD1, 649_687_078)], ids=["SD 2.x", "SD 1.4"]
 )
-def test_parameter_count_is_the_papers(unet, parameters):
-    config = StackConfig(unet, base="", max_frames=8, known_frames=False, frame_rate=False)
+@pytest.mark.parametrize("positions", [None, "tokens"])
+def test_parameter_count_is_the_papers(unet, parameters, positions):
+    config = StackConfig(
+        unet, base="", max_frames=8, known_frames=False, frame_rate=False, positions=positions
+    )
     stack = TemporalStack(config, device="meta")
     assert sum(parameter.numel() for parameter in stack.parameters()) == parameters
 
 
+@pytest.mark.parametrize("positions", [None, "tokens"])
 @pytest.mark.parametrize("num_frames", [1, 3, 5])
-def test_a_new_stack_is_the_identity_bit_for_bit(num_frames):
-    stack = new_stack()
+def test_a_new_stack_is_the_identity_bit_for_bit(num_frames, positions):
+    stack = new_stack(positions=positions)
     clip = stack.prepare(clip_with_known_frames(num_frames, fps=24, window=2))
     for site in SITES:
         given = inputs(site, num_frames)
