@@ -92,10 +92,10 @@ class TemporalTransformer(nn.Module):
             positions = self.frame_attention.positions(clip.centred_positions(tokens.device), tokens.dtype)
 
         def seen(normed: Tensor) -> Tensor:
-            if positions is None:
-                return normed
-            frames = rearrange(normed, "(b f) n c -> b f n c", f=clip.num_frames)
-            return rearrange(frames + positions[:, None], "b f n c -> (b f) n c")
+            """In place: a norm has just made it, and a copy would cost more than the sum."""
+            if positions is not None:
+                rearrange(normed, "(b f) n c -> b f n c", f=clip.num_frames).add_(positions[:, None])
+            return normed
 
         tokens = tokens + self.ff_in(seen(self.norm_in(tokens)))
         frames = self.norm_frames(
