@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .host import Node, io
-from .host.graph import ancestors, contents, written
+from .host.contents import contents
+from .host.graph import ancestors, written
+from .host.names import folder_of_segments
 from .host.sampling.clip import SamplerSettings
-from .host.sampling.extend import Extension, extend, output_folder, parse_seeds, segment_prompts
+from .host.sampling.extend import Extension, extend, parse_seeds, segment_prompts
 from .host.sampling.interpolate import PromptedModel
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
@@ -63,7 +65,7 @@ class ExtendVideo(Node):
         **sampler: Any,
     ) -> io.NodeOutput:
         choice = Extension(
-            segments, segment_length, context_frames, parse_seeds(seeds), output_folder(folder)
+            segments, segment_length, context_frames, parse_seeds(seeds), folder_of_segments(folder)
         )
         origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("model", "positive", "negative"))
         clips = extend(
@@ -117,7 +119,8 @@ def _prompt_inputs() -> list[io.Input]:
         io.String.Input(
             "folder",
             default="video_ldm/segments",
-            tooltip="Where finished segments are kept: a folder below ComfyUI's output, or a full path.",
+            tooltip="Where finished segments are kept: a folder below ComfyUI's output; elsewhere only where extra_model_paths.yaml "
+            "allows it.",
         ),
         io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
         io.String.Input(

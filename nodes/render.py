@@ -7,6 +7,7 @@ from .host import Node, io
 from .host.film.frame_stream import DecodeSettings, frame_stream
 from .host.film.lazy_video import LazyVideo
 from .host.film.render import FilmSettings, as_video, render, saved_notes
+from .host.names import filled_in
 from .host.search import search_aliases
 from .sockets import UpscalerType
 
@@ -91,7 +92,9 @@ class RenderVideo(Node):
             samples, vae, images, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images)
         )
         notes = saved_notes(cls.hidden.prompt, cls.hidden.extra_pnginfo)
-        film = render(clip, FilmSettings(format, quality, filename_prefix), notes, audio)
+        film = render(
+            clip, FilmSettings(format, quality, filled_in(filename_prefix, cls.hidden.prompt)), notes, audio
+        )
         return io.NodeOutput(as_video(film, clip, audio), ui=film.shown)
 
 

@@ -15,9 +15,9 @@ from comfy.cli_args import args
 from comfy_api.latest import Input, InputImpl, io, ui
 
 from ....temporal.claims import Claim, check_length, claim_new
-from ....temporal.errors import InvalidInputError
 from ....temporal.video import Film, Format, Sound, check_film, format_named
 from ....temporal.video.process import cannot_write
+from ..names import folder_inside_output
 from ..progress import say
 from .estimate import check_it_fits, film_needs, size_text
 from .frame_stream import FrameStream
@@ -108,20 +108,14 @@ def series_of(prefix: str, format: Format, clip: FrameStream) -> Series:
     Raises InvalidInputError for a prefix that leads out of the output folder or is too long, OutputError when the folder
     cannot be made.
     """
-    output = Path(folder_paths.get_output_directory())
     folder, name = os.path.split(os.path.normpath(prefix))
-    inside = Path(os.path.abspath(output / folder))  # noqa: PTH100
-    if not inside.is_relative_to(os.path.abspath(output)):  # noqa: PTH100 (links inside the folder may lead out)
-        raise InvalidInputError(
-            f"The name {prefix!r} leads out of ComfyUI's output folder. Give a name or a path inside it, such as "
-            "video/clip."
-        )
+    inside = folder_inside_output(folder, prefix)
     suffix = "" if format.is_sequence else format.suffix
     for part in (inside / f"{name}_00000_{suffix}", inside, *inside.parents):
         check_length(part)
     try:
         full, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            prefix, str(output), clip.width, clip.height
+            prefix, folder_paths.get_output_directory(), clip.width, clip.height
         )
     except OSError as error:
         raise cannot_write(inside, error.strerror) from None

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import folder_paths
 import torch
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.noise import SEEDS
 from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
-from ..progress import SamplingProgress
+from ..progress import SamplingProgress, say
 from .clip import SamplerSettings, sample_clip
 from .controls import FrameControls
 from .interpolate import PromptedModel
@@ -43,7 +42,7 @@ class Extension:
 class Segment:
     """One segment to make: number from 1, fingerprint of all it depends on, its prompt, its frames of a clip of `num_frames`.
 
-    `former`: the fingerprint as it was before it held the contents of files of weights.
+    `new`: how many of them it adds. `former`: the fingerprint as it was before it held the contents of files of weights.
     """
 
     number: int
@@ -51,6 +50,7 @@ class Segment:
     former: str
     positive: list
     frames: range
+    new: int
     num_frames: int
 
 
@@ -65,11 +65,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             f"The seeds are {text!r}; write different whole numbers from 0 with commas between, one for each clip to make."
         )
     return seeds
-
-
-def output_folder(name: str) -> Path:
-    """Where segments go: a folder below the host's output, or a full path."""
-    return Path(folder_paths.get_output_directory()) / name.strip()
 
 
 def segment_prompts(clip: Any, positive: list, text: str, segments: int) -> list[list]:
@@ -122,15 +117,18 @@ def extend(
     clips, count = [], len(prompts)
     frames = _frames(len(start), choice, count)
     progress = SamplingProgress(len(choice.seeds) * count, partial(_part_name, choice.seeds, count))
+    told: list[str] = []
     for number, seed in enumerate(choice.seeds):
-        rollout = Rollout(choice.folder / f"seed_{seed}")
+        rollout = Rollout(choice.folder / f"seed_{seed}", told.append)
         own = replace(sampler, seed=seed)
         former = _fingerprint(start, choice, video, own, origin)
         base = digest(former, weights) if weights else former
-        segments = _segments(base, former, prompts, video.negative, frames)
+        segments = _segments(base, former, prompts, video.negative, frames, len(start))
         _predict(rollout, start, choice, segments, video, own, progress, number * count)
-        clip = rollout.join(start, [(segment.number, segment.key) for segment in segments])
+        clip = rollout.join(start, [(segment.number, segment.key, segment.new) for segment in segments])
         clips.append({"samples": clip, FPS_KEY: sampler.fps})
+    if told:
+        say(" ".join(told))
     return clips
 
 
@@ -156,16 +154,17 @@ def _frames(start: int, choice: Extension, segments: int) -> list[range]:
 
 
 def _segments(
-    base: str, former: str, prompts: Sequence[list], negative: list, frames: Sequence[range]
+    base: str, former: str, prompts: Sequence[list], negative: list, frames: Sequence[range], start: int
 ) -> list[Segment]:
     """Each segment's fingerprint holds those before it, so that a changed prompt makes only what comes after anew."""
     segments: list[Segment] = []
-    num_frames = frames[-1].stop
+    num_frames, end = frames[-1].stop, start
     for number, (positive, own) in enumerate(zip(prompts, frames, strict=True), start=1):
         hints = FrameControls(own, num_frames).seen([*positive, *negative])
         parts = [*(tensor for tensor, _ in positive), *map(json.dumps, hints)]
         base, former = digest(base, *parts), digest(former, *parts)
-        segments.append(Segment(number, base, former, positive, own, num_frames))
+        segments.append(Segment(number, base, former, positive, own, own.stop - end, num_frames))
+        end = own.stop
     return segments
 
 
@@ -182,7 +181,8 @@ def _predict(
     """Make and write the segments that are not on disk; only frames of context stay in memory."""
     context = start[-choice.context_frames :]
     for segment in segments:
-        new = rollout.load(segment.number, segment.key, segment.former)
+        shape = (segment.new, *start.shape[1:])
+        new = rollout.load(segment.number, segment.key, shape, segment.former)
         if new is None:
             new = _continue(context, segment, video, sampler, progress, done)
             rollout.save(segment.number, segment.key, new)
