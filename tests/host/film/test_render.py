@@ -240,7 +240,10 @@ BAD = {
         {"samples": {"samples": torch.zeros(2, 16, 4, 4)}},
         "The latent has shape (2, 16, 4, 4); this VAE decodes (frames, 4, height, width)",
     ),
-    "an unknown format": ({"format": "avi"}, "The format 'avi' is unknown; choose one of mp4 (H.264)"),
+    "an unknown format": (
+        {"format": "avi"},
+        "format is 'avi', which is not there to choose. Choose one of mp4 (H.264)",
+    ),
     "a path that leaves": ({"filename_prefix": "../film"}, "leads out of ComfyUI's output folder"),
     "an absolute path": ({"filename_prefix": "/etc/film"}, "leads out of ComfyUI's output folder"),
     "a name no disk holds": (
