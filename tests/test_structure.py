@@ -87,7 +87,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
 
 
 TEMPORAL = files("temporal")
-PACK = [Path("__init__.py"), *files("formats", "nodes", "temporal", "training")]
+PACK = [Path("__init__.py"), *files("formats", "graphs", "nodes", "temporal", "training")]
 EVERYTHING = [*PACK, *files("benchmarks", "demo", "tests")]
 
 

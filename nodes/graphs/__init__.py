@@ -1,0 +1,1 @@
+"""Graphs of other packs into ours: pure functions on JSON, without the host."""

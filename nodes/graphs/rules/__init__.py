@@ -1,0 +1,1 @@
+"""How each old node is replaced, by what it is for."""

@@ -1,0 +1,111 @@
+"""Graphs that are none, or not whole: one sentence, nothing lost, no time lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from video_ldm.nodes.graphs.convert import convert
+from video_ldm.nodes.graphs.errors import GraphError
+from video_ldm.tests.graphs.examples import GRAPHS, as_ui, gen1, node, sampled
+
+SECONDS = 2
+
+
+@pytest.mark.parametrize(
+    "thing", [None, 3, "text", [], {}, {"nodes": 1, "links": []}, {"1": {"inputs": {}}}, {"prompt": {"1": 2}}]
+)
+def test_what_is_no_graph_is_said_to_be_none(thing):
+    with pytest.raises(GraphError, match="not a graph of ComfyUI"):
+        convert(thing)
+
+
+def test_circles_end():
+    context = node(
+        "ADE_StandardStaticContextOptions", context_length=4, context_overlap=1, prev_context=["11", 0]
+    )
+    graph = sampled("10", **{"10": gen1(context_options=["11", 0]), "11": context})
+    assert "VLDM_VideoWindows" in {raw["class_type"] for raw in convert(graph).graph.values()}
+    loop = {
+        "1": node("Reroute", x=["2", 0]),
+        "2": node("Reroute", x=["1", 0]),
+        "3": gen1(motion_lora=["1", 0]),
+    }
+    assert convert(loop).graph["3"]["class_type"] == "VLDM_LoadTemporalLayers"
+    itself = {"1": node("ADE_AnimateDiffUnload", model=["1", 0])}
+    assert convert(itself).report.lines["lost"]
+
+
+def test_links_to_nowhere_are_left_out():
+    graph = sampled("10", **{"10": gen1(motion_lora=["77", 0], scale_multival=["4", 9])})
+    assert convert(graph).graph["10"]["inputs"]["model"] == ["1", 0]
+    ui = as_ui(GRAPHS["gen1_loras"])
+    ui["links"] += [
+        [900, 999, 0, 7, 0, "MODEL"],
+        [901, 1, 0, 998, 0, "MODEL"],
+        [902, 1, 0, 7, 55, "MODEL"],
+        "no wire",
+        [1],
+    ]
+    out = convert(ui).graph
+    ends = {raw["id"] for raw in out["nodes"]}
+    assert all(wire[1] in ends and wire[3] in ends for wire in out["links"])
+
+
+def test_unknown_widgets_are_told():
+    ui = as_ui(GRAPHS["gen1"])
+    next(raw for raw in ui["nodes"] if raw["id"] == 10)["widgets_values"] += [1, 2, 3]
+    assert "its last 3 widgets are not known" in convert(ui).report.text()
+
+
+@pytest.mark.parametrize("values", [None, [], "text", 5, ["only a name"]])
+def test_missing_widgets_are_defaults(values):
+    ui = as_ui(GRAPHS["gen1"])
+    next(raw for raw in ui["nodes"] if raw["id"] == 10)["widgets_values"] = values
+    assert "VLDM_LoadTemporalLayers" in str(convert(ui).graph)
+
+
+def chains(count):
+    """Many loaders in a line, each with a LoRA and windows of its own."""
+    graph = {"0": node("CheckpointLoaderSimple", ckpt_name="x")}
+    for number in range(count):
+        name, before = str(3 * number + 1), "0" if number == 0 else str(3 * number - 2)
+        graph[name] = {**gen1(motion_lora=[str(3 * number + 2), 0], context_options=[str(3 * number + 3), 0])}
+        graph[name]["inputs"]["model"] = [before, 0]
+        graph[str(3 * number + 2)] = node("ADE_AnimateDiffLoRALoader", name="zoom.ckpt", strength=0.5)
+        graph[str(3 * number + 3)] = node(
+            "ADE_StandardStaticContextOptions", context_length=4, context_overlap=1
+        )
+    return graph
+
+
+def reroutes(count):
+    """One long line of reroutes between a LoRA and its loader."""
+    graph = {"1": node("ADE_AnimateDiffLoRALoader", name="zoom.ckpt", strength=0.5)}
+    for number in range(2, count):
+        graph[str(number)] = node("Reroute", x=[str(number - 1), 0])
+    return {**graph, str(count): gen1(motion_lora=[str(count - 1), 0])}
+
+
+def keyframes(count):
+    """One long chain of keyframes."""
+    graph = {"1": node("ADE_MultivalDynamic", float_val=0.5)}
+    for number in range(2, count):
+        before = {} if number == 2 else {"prev_ad_keyframes": [str(number - 1), 0]}
+        graph[str(number)] = node(
+            "ADE_AnimateDiffKeyframe", start_percent=number / count, effect_multival=["1", 0], **before
+        )
+    return {**graph, str(count): gen1(ad_keyframes=[str(count - 1), 0])}
+
+
+@pytest.mark.parametrize("build", [chains, reroutes, keyframes])
+@pytest.mark.parametrize("page", [False, True])
+def test_ten_thousand_nodes_take_less_than_two_seconds(build, page):
+    graph = build(3333 if build is chains else 10000)
+    graph = as_ui(graph) if page else graph
+    taken = []
+    for _ in range(2):
+        began = time.process_time()
+        assert convert(graph).report.changed
+        taken.append(time.process_time() - began)
+    assert min(taken) < SECONDS
