@@ -118,6 +118,22 @@ def latent_stream(samples: Mapping[str, Any], vae: Any, fps: float, decode: Deco
     )
 
 
+def part_of(clip: FrameStream, first: int, stop: int) -> FrameStream:
+    """Frames `first` to before `stop` of a clip, as they are in the whole: those before are made and left out, those after not made."""
+    return replace(clip, stream=lambda: _between(clip.stream(), first, stop), num_frames=stop - first)
+
+
+def _between(chunks: Iterator[Tensor], first: int, stop: int) -> Iterator[Tensor]:
+    done = 0
+    for chunk in chunks:
+        wanted = chunk[max(first - done, 0) : stop - done]
+        done += len(chunk)
+        if len(wanted):
+            yield wanted
+        if done >= stop:
+            return
+
+
 def held(num_frames: int, width: int, height: int) -> float:
     """Bytes of frames on their way into a file: as float, as whole numbers, and inside the encoder."""
     return 30.0 * num_frames * width * height
