@@ -1,4 +1,7 @@
-"""Video LDM for ComfyUI: temporal layers for any Stable Diffusion checkpoint. Does nothing without the host."""
+"""Video LDM for ComfyUI: temporal layers for any Stable Diffusion checkpoint.
+
+Does nothing without the host.
+"""
 
 WEB_DIRECTORY = "./web"
 

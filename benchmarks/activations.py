@@ -1,10 +1,12 @@
-"""Count the memory of activations with temporal layers over that without, at full size, without computing anything.
+"""Count the memory of activations with temporal layers over that without, at full size, without computing
+anything.
 
     python -m video_ldm.benchmarks.activations
 
-Models and tensors lie on the meta device: every operation only says how large its results are, and the peak of what is
-alive at once is counted. Attention is counted as flash attention does it, without its matrix. The ratio is what
-nodes/host/insertion.py tells the host as ACTIVATION_FACTOR. Latents `((b f) 4 h/8 w/8)`, half precision.
+Models and tensors lie on the meta device: every operation only says how large its results are, and the peak
+of what is alive at once is counted. Attention is counted as flash attention does it, without its matrix. The
+ratio is what nodes/host/insertion.py tells the host as ACTIVATION_FACTOR. Latents `((b f) 4 h/8 w/8)`, half
+precision.
 """
 
 from __future__ import annotations
@@ -98,7 +100,8 @@ def stacks() -> Iterator[tuple[str, TemporalStack]]:
 
 
 def peak(unet: nn.Module, shape: UNetShape, stack: TemporalStack | None, size: int) -> int:
-    """Bytes alive at the peak of one call for FRAMES frames, conditional and unconditional, of size x size latents."""
+    """Bytes alive at the peak of one call for FRAMES frames, conditional and unconditional, of size x size
+    latents."""
     from ..nodes.host.layers.hooks import inserted
 
     new = {"dtype": HALF, "device": "meta"}

@@ -1,11 +1,13 @@
-"""Image decoder against temporal decoder on held-out toy clips: flicker, PSNR, a toy Frechet video distance, and speed.
+"""Image decoder against temporal decoder on held-out toy clips: flicker, PSNR, a toy Frechet video distance,
+and speed.
 
     python -m video_ldm.benchmarks.decoder --decoder demo/models/toy_decoder.safetensors
     python -m video_ldm.benchmarks.decoder --speed-only --out benchmarks/results/decoder_speed.json
 
-Both sides decode the same latents in one run: as encoded, and with a little noise of each frame's own, as a diffusion model
-leaves it. For the speed, streaming is compared with chunks of the same length that overlap and drop what overlaps, in CPU time.
-Prints Markdown tables and writes every number to benchmarks/results/decoder.json. Frames `(f 3 h w)` in 0..1.
+Both sides decode the same latents in one run: as encoded, and with a little noise of each frame's own, as a
+diffusion model leaves it. For the speed, streaming is compared with chunks of the same length that overlap
+and drop what overlaps, in CPU time. Prints Markdown tables and writes every number to
+benchmarks/results/decoder.json. Frames `(f 3 h w)` in 0..1.
 """
 
 from __future__ import annotations
@@ -78,7 +80,8 @@ def quality(vae: Any, sides: dict[str, Decode], judge: Any, clips: int, noise: f
 def speed(vae: Any, temporal: Any, length: int, runs: int) -> dict[str, dict[str, float]]:
     """Milliseconds and frames through the decoder per frame of a long clip, for every way of decoding it.
 
-    The ways take turns, so that what else the computer does falls on all of them; a median of `runs` is reported.
+    The ways take turns, so that what else the computer does falls on all of them; a median of `runs` is
+    reported.
     """
     from ..nodes.host.film.decode import stream_frames
     from ..temporal.decoder.streaming import LatentReader
@@ -115,7 +118,8 @@ def speed(vae: Any, temporal: Any, length: int, runs: int) -> dict[str, dict[str
 
 
 def timed(run: Callable[[], Any], autoencoder: Any) -> tuple[float, int]:
-    """Seconds of CPU time, which other programs do not take part in, and frames through the decoder's last layer."""
+    """Seconds of CPU time, which other programs do not take part in, and frames through the decoder's last
+    layer."""
     frames = []
     handle = autoencoder.taesd_decoder[-1].register_forward_hook(lambda _m, _a, out: frames.append(len(out)))
     begin = time.process_time()
@@ -143,7 +147,10 @@ def tables(results: dict[str, Any]) -> str:
         "|---" * 4 + "|",
     ]
     for name, way in results["speed"].items():
-        row = f"{way['ms_per_frame']:.1f} | {way['times_the_image_decoder']:.2f} | {way['frames_per_frame']:.2f}"
+        row = (
+            f"{way['ms_per_frame']:.1f} | {way['times_the_image_decoder']:.2f} | "
+            f"{way['frames_per_frame']:.2f}"
+        )
         lines.append(f"| {name} | {row} |")
     return "\n".join(lines)
 

@@ -1,11 +1,12 @@
-"""Size on disk of films: bits per pixel and frame of every format, for drawn clips, the same with grain, and pure noise.
+"""Size on disk of films: bits per pixel and frame of every format, for drawn clips, the same with grain, and
+pure noise.
 
     python -m video_ldm.benchmarks.films
 
-Clips of the toy world are enlarged to the size of a film; the grain is normal noise of every frame's own, with a deviation
-of 4 of 255; the noise is uniform, the worst that can be encoded. Each is written by the pack's own writer at several
-qualities. The sizes with grain are what Render Video announces. Prints a Markdown table and writes every number to
-benchmarks/results/films.json. Frames `(f h w 3)` in 0..1.
+Clips of the toy world are enlarged to the size of a film; the grain is normal noise of every frame's own,
+with a deviation of 4 of 255; the noise is uniform, the worst that can be encoded. Each is written by the
+pack's own writer at several qualities. The sizes with grain are what Render Video announces. Prints a
+Markdown table and writes every number to benchmarks/results/films.json. Frames `(f h w 3)` in 0..1.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def bits(clip: Tensor, name: str, quality: int) -> float:
 
 
 def measure(frames: int, side: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean bits per pixel and frame: by format, quality and content; formats without a quality are written once."""
+    """Mean bits per pixel and frame: by format, quality and content; formats without a quality are written
+    once."""
     clips = contents(frames, side)
     found = {}
     for name, format in FORMATS.items():

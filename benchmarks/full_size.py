@@ -1,11 +1,13 @@
-"""Once at full size: SD 1.5 with AnimateDiff v2 layers through ComfyUI's server, against diffusers with the same weights.
+"""Once at full size: SD 1.5 with AnimateDiff v2 layers through ComfyUI's server, against diffusers with the
+same weights.
 
     OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.full_size                         16 frames at 128 x 128, 2 steps
     python -m video_ldm.benchmarks.full_size --frames 2 --size 64 --steps 1            to try it
 
-Random weights, written as half-precision files (2.9 GB below the temporary folder; 12 GB of memory), opened by the host's
-loaders and ours. The reference is diffusers' UNetMotionModel with the norms of the original code and an Euler sampler of
-its own, in single precision. Ends with an error where the latents differ by more than the aim.
+Random weights, written as half-precision files (2.9 GB below the temporary folder; 12 GB of memory), opened
+by the host's loaders and ours. The reference is diffusers' UNetMotionModel with the norms of the original
+code and an Euler sampler of its own, in single precision. Ends with an error where the latents differ by more
+than the aim.
 
 Shapes: f frames, c h w a latent, m text tokens, e text channels.
 """
@@ -88,7 +90,8 @@ def graph(frames: int, size: int, steps: int) -> Graph:
 
 
 def through_the_server(unet: Any, arguments: argparse.Namespace) -> tuple[Tensor, list[Tensor], float]:
-    """Latents (f c h w) of a clip, the texts (1 m e) that the host's encoder makes of the prompts, seconds of the run."""
+    """Latents (f c h w) of a clip, the texts (1 m e) that the host's encoder makes of the prompts, seconds of
+    the run."""
     host = Host()
     with host as client:
         folder = host.base / "models"
@@ -101,7 +104,8 @@ def through_the_server(unet: Any, arguments: argparse.Namespace) -> tuple[Tensor
 
 
 def encoded(path: Path) -> list[Tensor]:
-    """The prompts through the host's text encoder in this process: the reference is of the network, not of the text."""
+    """The prompts through the host's text encoder in this process: the reference is of the network, not of
+    the text."""
     import comfy.sd
 
     clip = comfy.sd.load_clip([str(path)])
@@ -110,7 +114,8 @@ def encoded(path: Path) -> list[Tensor]:
 
 
 def reference(unet: Any, texts: list[Tensor], arguments: argparse.Namespace) -> Tensor:
-    """The same clip by diffusers' network and the Euler method on the noise levels of AnimateDiff's schedule."""
+    """The same clip by diffusers' network and the Euler method on the noise levels of AnimateDiff's
+    schedule."""
     from ..tests.host.families.motion_rig import norms_of_the_original
 
     norms_of_the_original(unet, clip_norm=False, clip_norm_image=False)

@@ -1,10 +1,12 @@
-"""Measure Latent Interpolate on the toy world: in-between frames of held-out clips against the frames as they were drawn.
+"""Measure Latent Interpolate on the toy world: in-between frames of held-out clips against the frames as they
+were drawn.
 
     python -m video_ldm.benchmarks.interpolation
 
-Every fourth frame of a clip is encoded and given to the real node, once per method, and what comes back is decoded and compared
-with the drawn frames that nobody was given. The outside reference is optical flow by OpenCV between the decoded keyframes.
-Prints a Markdown table and writes every number to benchmarks/results/interpolation.json. Frames `(f h w 3)` uint8.
+Every fourth frame of a clip is encoded and given to the real node, once per method, and what comes back is
+decoded and compared with the drawn frames that nobody was given. The outside reference is optical flow by
+OpenCV between the decoded keyframes. Prints a Markdown table and writes every number to
+benchmarks/results/interpolation.json. Frames `(f h w 3)` uint8.
 """
 
 from __future__ import annotations
@@ -95,7 +97,8 @@ def shown(client: comfy.Client, nodes: comfy.Graph) -> np.ndarray:
 
 
 def flow_between(keyframes: np.ndarray) -> np.ndarray:
-    """All frames from keyframes by optical flow: both neighbours warped halfway to the moment, and mixed by nearness."""
+    """All frames from keyframes by optical flow: both neighbours warped halfway to the moment, and mixed by
+    nearness."""
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     frames = [keyframes[0]]
     for start, end in pairwise(keyframes):
@@ -115,7 +118,8 @@ def _warped(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def measure(made: np.ndarray, drawn: np.ndarray, scene: Scene) -> dict[str, float]:
-    """Mean absolute error of the in-between frames, in 255ths, and how far the object is from its place, in pixels."""
+    """Mean absolute error of the in-between frames, in 255ths, and how far the object is from its place, in
+    pixels."""
     error = np.abs(made.astype(np.float32) - drawn)[BETWEEN].mean()
     if scene.cars:
         return {"error": float(error), "place": float("nan")}
@@ -152,7 +156,8 @@ def run(settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """The means as a Markdown table: errors by kind of motion, and the distance of the object from its place."""
+    """The means as a Markdown table: errors by kind of motion, and the distance of the object from its
+    place."""
     methods = [key for key in found[0] if key not in ("kind", "prompt")]
     lines = [
         "| in-between frames | " + " | ".join(KINDS) + " | all | object off (px) |",
@@ -183,7 +188,9 @@ def main() -> None:
     began = time.monotonic()
     found = run(settings)
     facts = {
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": f"cpu, {os.cpu_count()} cores",
+        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
+                                                                                         f"{os.cpu_count()} "
+                                                                                         "cores",
         "seconds": round(time.monotonic() - began),
     }  # fmt: skip
     kept = {key: settings[key] for key in ("per_kind", "steps", "cfg", "pinned_denoise", "context_guidance")}

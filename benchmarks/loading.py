@@ -1,10 +1,12 @@
-"""Peak memory and time of opening a file of temporal layers: AnimateDiff v2 in half precision, as both kinds of file.
+"""Peak memory and time of opening a file of temporal layers: AnimateDiff v2 in half precision, as both kinds
+of file.
 
     python -m video_ldm.benchmarks.loading             909 MB, as published
     python -m video_ldm.benchmarks.loading --parts 3   a third as many channels: a tenth of the size
 
-Each file is opened in a process of its own. What counts is the highest resident size above that of the same process before
-it opened the file: pages of a file that is mapped count as soon as they are read. Aim: at most 1.3 times the file.
+Each file is opened in a process of its own. What counts is the highest resident size above that of the same
+process before it opened the file: pages of a file that is mapped count as soon as they are read. Aim: at most
+1.3 times the file.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def narrowed(parts: int) -> UNetShape:
 
 
 def write(path: Path, unet: UNetShape) -> None:
-    """Random AnimateDiff v2 layers in half precision, as safetensors or as PyTorch saves them, by the name's end."""
+    """Random AnimateDiff v2 layers in half precision, as safetensors or as PyTorch saves them, by the name's
+    end."""
     config = StackConfig(
         unet, "SD 1.x", 32, False, False, family="AnimateDiff v2", motion=MotionConfig(True, False, False)
     )

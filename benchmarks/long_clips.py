@@ -1,9 +1,10 @@
-"""Measure clips three times as long as trained on the toy world: convolution in time, squeezed positions, Video Windows.
+"""Measure clips three times as long as trained on the toy world: convolution in time, squeezed positions,
+Video Windows.
 
     python -m video_ldm.benchmarks.long_clips
 
-Held-out prompts of objects that circle or stand, so that they belong in every frame. Prints a Markdown table and writes every number
-to benchmarks/results/long_clips.json. Frames `(f h w 3)` uint8.
+Held-out prompts of objects that circle or stand, so that they belong in every frame. Prints a Markdown table
+and writes every number to benchmarks/results/long_clips.json. Frames `(f h w 3)` uint8.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def graph(way: str, prompt: str, seed: int, settings: dict[str, Any]) -> comfy.G
 
 
 def clips_of(way: str, scenes: list[Scene], settings: dict[str, Any]) -> tuple[list[np.ndarray], float]:
-    """A clip per scene from a host of their own, and the median seconds a frame once the models are loaded."""
+    """A clip per scene from a host of their own, and the median seconds a frame once the models are
+    loaded."""
     clips, seconds = [], []
     with comfy.Host() as client:
         client.run(graph(way, "", len(scenes), {**settings, "steps": 1}))

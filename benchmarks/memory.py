@@ -2,11 +2,11 @@
 
     python -m video_ldm.benchmarks.memory
 
-Every film is made by a ComfyUI process of its own, from the same latents in a file. A decoder of 8 channels makes the frames,
-so that thousands of them take minutes and nothing hides behind a large decoder's own memory; `--vae toy` takes TAESD's 64.
-Reported are the peak resident memory of that process (VmHWM), the same without the latents, which the graph holds whole, that
-of its encoder, and seconds. Prints a Markdown table and writes it with every number to benchmarks/results/memory.json. Linux
-only. Latents `(f c h w)`.
+Every film is made by a ComfyUI process of its own, from the same latents in a file. A decoder of 8 channels
+makes the frames, so that thousands of them take minutes and nothing hides behind a large decoder's own
+memory; `--vae toy` takes TAESD's 64. Reported are the peak resident memory of that process (VmHWM), the same
+without the latents, which the graph holds whole, that of its encoder, and seconds. Prints a Markdown table
+and writes it with every number to benchmarks/results/memory.json. Linux only. Latents `(f c h w)`.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ def main(arguments: list[str]) -> None:
         print(f"{way}, {count} frames", flush=True)
         measures.append(measure(way, count, options.side, options.vae))
     print(
-        f"\n{table(measures)}\n\nRender Video: peaks without the latents within {100 * spread(measures):.1f} % of each other"
+        f"\n{table(measures)}\n\nRender Video: peaks without the latents within "
+        f"{100 * spread(measures):.1f} % of each other"
     )
     machine = {"machine": platform.platform(), "cores": os.cpu_count(), "torch": torch.__version__}
     settings = {

@@ -1,10 +1,11 @@
-"""Measure whether temporal layers move to a personalised image model on the toy world: held-out prompts, both models.
+"""Measure whether temporal layers move to a personalised image model on the toy world: held-out prompts, both
+models.
 
     python -m video_ldm.benchmarks.personalisation --cache personal
 
-The toy image model is first trained on to a new look (demo/train/personal.py, a minute or two) unless the folder --cache has the
-result; the temporal layers are those trained with the first model. Prints a Markdown table and writes every number to
-benchmarks/results/personalisation.json. Frames `(f h w 3)` uint8.
+The toy image model is first trained on to a new look (demo/train/personal.py, a minute or two) unless the
+folder --cache has the result; the temporal layers are those trained with the first model. Prints a Markdown
+table and writes every number to benchmarks/results/personalisation.json. Frames `(f h w 3)` uint8.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ KEPT = ("color", "shape", "direction", "jitter")
 RUNS = {"base model": (BASE, 1.0), "personal model": (NAME, 1.0), "personal, layers off": (NAME, 0.0)}
 ROWS = {
     "color": "colour right (%)", "shape": "shape right (%)", "direction": "direction right (%)",
-    "seen": "frames with the object (%)", "jitter": "jitter of the track (px, median)", "look": "grounds in the new look (%)",
+    "seen": "frames with the object (%)", "jitter": "jitter of the track (px, median)", "look": "grounds "
+                                                                                                "in the "
+                                                                                                "new look "
+                                                                                                "(%)",
     "frame_distance": "Frechet distance of single frames to the model's own world",
 }  # fmt: skip
 log = logging.getLogger("benchmarks.personalisation")

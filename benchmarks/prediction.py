@@ -2,11 +2,12 @@
 
     python -m video_ldm.benchmarks.prediction
 
-The scenes circle, so that they stay in the picture for ever. Three questions, asked of the real nodes: how far predicted clips are
-from drawn ones (the toy Frechet video distance of demo/world/video_distance.py) at several context guidances; whether the object's
-motion changes more where segments meet than inside them; and whether single frames about the end of a long rollout are worse than
-those about frame 16. The short clips and the long rollout are made at the same time, each by a host of its own. Prints Markdown
-tables and writes every number to benchmarks/results/prediction.json. Frames `(f h w 3)` uint8.
+The scenes circle, so that they stay in the picture for ever. Three questions, asked of the real nodes: how
+far predicted clips are from drawn ones (the toy Frechet video distance of demo/world/video_distance.py) at
+several context guidances; whether the object's motion changes more where segments meet than inside them; and
+whether single frames about the end of a long rollout are worse than those about frame 16. The short clips and
+the long rollout are made at the same time, each by a host of its own. Prints Markdown tables and writes every
+number to benchmarks/results/prediction.json. Frames `(f h w 3)` uint8.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Changes:
 
 
 def changes(paths: list[Path2D], order: int) -> Changes:
-    """Changes of position (order 1) or velocity (order 2) between neighbouring predicted frames of tracks `(f 2)`.
+    """Changes of position (order 1) or velocity (order 2) between neighbouring predicted frames of tracks `(f
+    2)`.
 
     Runs that hold a given frame or one without the object are left out.
     """
@@ -133,7 +135,8 @@ def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: l
 
 
 def motion(clips: list[np.ndarray], scenes: list[Scene]) -> dict[str, float]:
-    """What the object does: seen, the right way round, and its changes at seams against those inside segments."""
+    """What the object does: seen, the right way round, and its changes at seams against those inside
+    segments."""
     paths = [tracker.track(clip, scene.color) for clip, scene in zip(clips, scenes, strict=True)]
     turns = [tracker.turn(path[CONTEXT:]) == scene.motion for path, scene in zip(paths, scenes, strict=True)]
     found = {
@@ -175,7 +178,8 @@ def guidances(
 def drift(
     predictor: Predictor, judge: classifier.Classifier, settings: dict[str, Any]
 ) -> dict[str, dict[str, float]]:
-    """Long rollouts: single frames about frame 16 and about the end, pooled over the rollouts, against drawn frames."""
+    """Long rollouts: single frames about frame 16 and about the end, pooled over the rollouts, against drawn
+    frames."""
     scenes, length, width = held_out(settings["rollouts"], tuple(TURNS)), settings["long"], settings["window"]
     drawn = [world.render(scene, 8, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)]
     reference, made = features(judge, drawn), []
@@ -195,7 +199,8 @@ def drift(
 
 
 def offset(ours: NDArray[np.float64], theirs: NDArray[np.float64], spread: NDArray[np.float64]) -> float:
-    """How far apart the means of two sets of features `(n d)` are, root mean square in units of the spread `(d)`."""
+    """How far apart the means of two sets of features `(n d)` are, root mean square in units of the spread
+    `(d)`."""
     used = spread > 1e-3
     gaps = (ours.mean(0) - theirs.mean(0))[used] / spread[used]
     return float(np.sqrt((gaps**2).mean()))
@@ -208,7 +213,8 @@ def _still(
     truth: list[np.ndarray],
     reference: NDArray[np.float64],
 ) -> dict[str, float]:
-    """What single frames look like: against the whole world, against their own scenes as drawn, and to the judge."""
+    """What single frames look like: against the whole world, against their own scenes as drawn, and to the
+    judge."""
     names = [classifier.name(judge, clip) for clip in clips]
     spread = reference.std(0)
     offsets = [
@@ -233,7 +239,8 @@ def report(found: dict[str, Any]) -> str:
     text = markdown(header, [[name, *(row[key] for key in keys)] for name, row in found["guidances"].items()])
     if not found["drift"]:
         return text
-    header = ["toy world, long rollout", "Frechet distance of single frames", "offset from the own scene, drawn",
+    header = ["toy world, long rollout", "Frechet distance of single frames", "offset from the own scene, "
+                                                                              "drawn",
               "shape right (%)", "colour right (%)", "frames with the object (%)"]  # fmt: skip
     keys = ("distance", "offset", "shape", "color", "seen")
     rows = [[name, *(row[key] for key in keys)] for name, row in found["drift"].items()]

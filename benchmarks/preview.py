@@ -1,11 +1,13 @@
-"""What the moving preview costs: sampling through Video KSampler with and without it, in turn, in a running ComfyUI.
+"""What the moving preview costs: sampling through Video KSampler with and without it, in turn, in a running
+ComfyUI.
 
     OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.preview                      the toy models, 16 frames of 256 x 256
     OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.preview --side 512 --rounds 9
 
-The server encodes and sends every preview to a client that is connected, as it does to a browser. Seconds are those between
-the first and the last `progress` of a run, per step; processor seconds are those of the whole server in that time, the encoding of
-previews included, and say more on a machine that is busy. Medians over the rounds, after one that is not counted.
+The server encodes and sends every preview to a client that is connected, as it does to a browser. Seconds are
+those between the first and the last `progress` of a run, per step; processor seconds are those of the whole
+server in that time, the encoding of previews included, and say more on a machine that is busy. Medians over
+the rounds, after one that is not counted.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""The reference size of upscaling, 512 x 320 to 2048 x 1280, once through every part: time, and memory beside what is announced.
+"""The reference size of upscaling, 512 x 320 to 2048 x 1280, once through every part: time, and memory beside
+what is announced.
 
     python -m video_ldm.benchmarks.reference_size
 
-Two pipelines run on the CPU in one process, both in windows in time and tiles in space, to an H.264 film. Pixel: the bundled
-toy upscaler in Render Video. SD x4: Video Upscale (SD x4) with an upscaler of 32 channels instead of 256 and one ResBlock
-a level, with the levels, attention and inputs of the real one, random weights and native temporal layers, in windows of 2 frames; then a decoder of 8 channels that enlarges four
-times. Memory is the largest resident memory while a step runs, less that before it. Linux only. Frames `(f h w 3)`.
+Two pipelines run on the CPU in one process, both in windows in time and tiles in space, to an H.264 film.
+Pixel: the bundled toy upscaler in Render Video. SD x4: Video Upscale (SD x4) with an upscaler of 32 channels
+instead of 256 and one ResBlock a level, with the levels, attention and inputs of the real one, random weights
+and native temporal layers, in windows of 2 frames; then a decoder of 8 channels that enlarges four times.
+Memory is the largest resident memory while a step runs, less that before it. Linux only. Frames `(f h w 3)`.
 """
 
 from __future__ import annotations

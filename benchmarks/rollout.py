@@ -2,10 +2,11 @@
 
     python -m video_ldm.benchmarks.rollout
 
-Each length is made by a ComfyUI process of its own, with the toy models; reported is the peak resident memory of that process
-(VmHWM). One sampling step, as memory does not depend on them. The latents of the whole clip are a file that is mapped, not read:
-the pages that were touched count as resident all the same, 4 kB a frame. Prints a Markdown table and writes it with every number to
-benchmarks/results/rollout.json; ends with 1 when the peaks are more than 5 % apart. Linux only.
+Each length is made by a ComfyUI process of its own, with the toy models; reported is the peak resident memory
+of that process (VmHWM). One sampling step, as memory does not depend on them. The latents of the whole clip
+are a file that is mapped, not read: the pages that were touched count as resident all the same, 4 kB a frame.
+Prints a Markdown table and writes it with every number to benchmarks/results/rollout.json; ends with 1 when
+the peaks are more than 5 % apart. Linux only.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def spread(measures: list[Measure]) -> float:
 
 def report(measures: list[Measure]) -> str:
     """The numbers as Markdown."""
-    header = ["frames", "latents of the clip, MB", "peak before, MB", "after Extend Video, MB", "after Render Video, MB",
+    header = ["frames", "latents of the clip, MB", "peak before, MB", "after Extend Video, MB", "after "
+                                                                                                "Render "
+                                                                                                "Video, MB",
               "seconds"]  # fmt: skip
     keys = ("latents_bytes", "before_bytes", "rollout_bytes", "peak_bytes")
     rows = [

@@ -1,8 +1,10 @@
-"""Seconds ComfyUI spends on this pack when it starts: a plain copy of the folder, loaded again and again in a booted host.
+"""Seconds ComfyUI spends on this pack when it starts: a plain copy of the folder, loaded again and again in a
+booted host.
 
     python -m video_ldm.benchmarks.startup
 
-Counted is this thread's own time, from the second load on, when Python has kept the compiled files. Aim: under 0.3 s.
+Counted is this thread's own time, from the second load on, when Python has kept the compiled files. Aim:
+under 0.3 s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What the benchmarks of the toy world share: graphs of its models, frames and latents through a host, results on disk.
+"""What the benchmarks of the toy world share: graphs of its models, frames and latents through a host,
+results on disk.
 
 Frames `(f h w 3)` uint8, latents `(f 4 16 16)` as the host's nodes hold them.
 """
@@ -94,7 +95,9 @@ def write(settings: dict[str, Any], found: dict[str, Any], began: float) -> None
     """Everything found, how it was made and on what, as JSON in the file `settings["out"]`."""
     kept = {key: value for key, value in settings.items() if not isinstance(value, Path | None)}
     facts = {
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": f"cpu, {os.cpu_count()} cores",
+        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
+                                                                                         f"{os.cpu_count()} "
+                                                                                         "cores",
         "python": platform.python_version(), "seconds": round(time.monotonic() - began),
     }  # fmt: skip
     settings["out"].parent.mkdir(parents=True, exist_ok=True)

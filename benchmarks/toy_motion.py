@@ -1,8 +1,10 @@
-"""Measure text to video on the toy world: held-out prompts through the real graph, temporal layers on and off.
+"""Measure text to video on the toy world: held-out prompts through the real graph, temporal layers on and
+off.
 
     python -m video_ldm.benchmarks.toy_motion
 
-Prints a Markdown table and writes it with every number to benchmarks/results/toy_motion.json. Frames `(f h w 3)` uint8.
+Prints a Markdown table and writes it with every number to benchmarks/results/toy_motion.json. Frames `(f h w
+3)` uint8.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ def make_clip(
 
 
 def make_clips(name: str, scenes: list[Scene], settings: dict[str, Any]) -> list[np.ndarray]:
-    """A clip per scene from a host of their own, with the layers "on" or "off"; the scene's place is the seed."""
+    """A clip per scene from a host of their own, with the layers "on" or "off"; the scene's place is the
+    seed."""
     clips = []
     with comfy.Host() as client:
         for index, scene in enumerate(scenes):
@@ -113,7 +116,8 @@ def measure(scene: Scene, frames: np.ndarray, judge: classifier.Classifier) -> M
 
 
 def summary(measures: list[Measure], features: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Shares in percent, the median track's jitter in pixels, the distance of single frames to rendered ones."""
+    """Shares in percent, the median track's jitter in pixels, the distance of single frames to rendered
+    ones."""
     shares = {
         key: 100 * float(np.mean([m[key] for m in measures]))
         for key in ("color", "shape", "direction", "seen")
@@ -189,7 +193,9 @@ def main() -> None:
     found = run(held_out_scenes(settings["prompts"]), settings)
     found["settings"] = {key: settings[key] for key in ("prompts", "steps", "cfg", "sampler", "file")}
     found["run"] = {
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": f"cpu, {os.cpu_count()} cores",
+        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
+                                                                                         f"{os.cpu_count()} "
+                                                                                         "cores",
         "python": platform.python_version(), "seconds": round(time.monotonic() - began),
     }  # fmt: skip
     settings["out"].parent.mkdir(parents=True, exist_ok=True)

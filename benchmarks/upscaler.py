@@ -2,9 +2,10 @@
 
     python -m video_ldm.benchmarks.upscaler
 
-Prints a Markdown table and writes it with every number to benchmarks/results/upscaler.json. The toy Frechet distances are those
-of `demo/world/classifier.py`, on squares of 128 x 128 pixels of the enlarged frames: of single frames (toy FID); and of clips
-(toy FVD), where its features see the frames and, four times as strong, what changes from each frame to the next.
+Prints a Markdown table and writes it with every number to benchmarks/results/upscaler.json. The toy Frechet
+distances are those of `demo/world/classifier.py`, on squares of 128 x 128 pixels of the enlarged frames: of
+single frames (toy FID); and of clips (toy FVD), where its features see the frames and, four times as strong,
+what changes from each frame to the next.
 
 Frames `(f 3 512 512)` in 0..1, features `(n d)`.
 """
@@ -138,7 +139,9 @@ def main() -> None:
         "results": {name: measure(judge, clips, true, seconds) for name, (clips, seconds) in made.items()},
         "settings": {"clips": args.clips, "steps": args.steps, "noise_level": args.noise_level},
         "run": {
-            "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": f"cpu, {os.cpu_count()} cores",
+            "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
+                                                                                             f"{os.cpu_count()} "
+                                                                                             "cores",
             "python": platform.python_version(), "seconds": round(time.monotonic() - began),
         },
     }  # fmt: skip

@@ -119,7 +119,8 @@ class Editor:
         self.wait_for_nodes(len(json.loads(text)["nodes"]))
 
     def open_template(self, pack: str, name: str, nodes: int) -> None:
-        """Choose a graph in the template browser, as an artist does; a click that the page has lost is made again."""
+        """Choose a graph in the template browser, as an artist does; a click that the page has lost is made
+        again."""
         self.page.evaluate("() => app.graph.clear()")
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         self.page.get_by_text(pack, exact=True).first.click()

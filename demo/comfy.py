@@ -1,4 +1,5 @@
-"""A ComfyUI of our own for the demo and the tests: started without a window, spoken to over HTTP, cleared away afterwards.
+"""A ComfyUI of our own for the demo and the tests: started without a window, spoken to over HTTP, cleared
+away afterwards.
 
 `Host` is the server process, `Client` talks to any server. Graphs are in API format (see graphs.py).
 """
@@ -103,7 +104,10 @@ def _unwind_when_terminated() -> None:
 
 
 class Host:
-    """A ComfyUI server process with this pack, others if named, and the toy models, as a context manager. Raises HostError."""
+    """A ComfyUI server process with this pack, others if named, and the toy models, as a context manager.
+
+    Raises HostError.
+    """
 
     def __init__(
         self, preview_method: str = "none", patience: float = 180.0, packs: Mapping[str, Path] | None = None
@@ -230,7 +234,10 @@ class Client:
         return self._shown(prompt_id)
 
     def _shown(self, prompt_id: str, patience: float = 10.0) -> dict[str, Any]:
-        """What a finished graph's nodes showed. The server announces the end a moment before it writes its history."""
+        """What a finished graph's nodes showed.
+
+        The server announces the end a moment before it writes its history.
+        """
         deadline = time.monotonic() + patience
         while prompt_id not in (history := self.get(f"/history/{prompt_id}")):
             if time.monotonic() > deadline:

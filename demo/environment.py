@@ -1,8 +1,8 @@
 """The surroundings of `python demo` and `python tests`: a virtual environment and a ComfyUI, made once.
 
-Standard library only, because it runs before anything is installed. What was asked for is written down as a stamp when
-it is complete, so a second run does nothing (and needs no network) and an interrupted one is done again.
-`COMFYUI_PATH` names a ComfyUI that is there already; it then runs in our virtual environment.
+Standard library only, because it runs before anything is installed. What was asked for is written down as a
+stamp when it is complete, so a second run does nothing (and needs no network) and an interrupted one is done
+again. `COMFYUI_PATH` names a ComfyUI that is there already; it then runs in our virtual environment.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cascade",
         action="store_true",
-        help="the whole of it: keyframes, two passes of interpolation, decoding and enlarging (113 frames of 512 x 512)",
+        help="the whole of it: keyframes, two passes of interpolation, decoding and enlarging (113 frames "
+        "of 512 x 512)",
     )
     parser.add_argument("--prompt", help="what to film; the toy model knows the words of its toy world")
     parser.add_argument("--seed", type=int, help="the same seed gives the same clip")
@@ -121,7 +122,8 @@ def film_path(out: Path, prompt: str, seed: int) -> Path:
 
 
 def contact_sheet(film: Path) -> Path:
-    """Frames of a clip side by side in one PNG beside it, all of them or SHEET_FRAMES evenly spread: its path."""
+    """Frames of a clip side by side in one PNG beside it, all of them or SHEET_FRAMES evenly spread: its
+    path."""
     count, _ = imageio_ffmpeg.count_frames_and_secs(str(film))
     shown = min(count, SHEET_FRAMES)
     wanted = {index * (count - 1) // max(shown - 1, 1) for index in range(shown)}

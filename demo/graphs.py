@@ -1,7 +1,8 @@
 """Saved workflows (UI format) as graphs the server takes (API format).
 
-ComfyUI's own converter lives in its browser frontend. This one serves the workflows of this pack: nodes, links, notes,
-positional widget values and bypassed nodes. Whatever it does not know (muted nodes, reroutes, subgraphs) it refuses.
+ComfyUI's own converter lives in its browser frontend. This one serves the workflows of this pack: nodes,
+links, notes, positional widget values and bypassed nodes. Whatever it does not know (muted nodes, reroutes,
+subgraphs) it refuses.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def node_of_type(graph: dict[str, dict[str, Any]], class_type: str) -> dict[str,
 
 
 def without_node(graph: dict[str, dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
-    """The graph with a node bypassed: who took its first output takes its first link instead, if it has one."""
+    """The graph with a node bypassed: who took its first output takes its first link instead, if it has
+    one."""
     links = [value for value in graph[key]["inputs"].values() if isinstance(value, list)]
     kept = {}
     for name, node in graph.items():
@@ -71,7 +73,8 @@ def without_node(graph: dict[str, dict[str, Any]], key: str) -> dict[str, dict[s
 
 
 def _sources(workflow: dict[str, Any]) -> dict[int, list[Any]]:
-    """Where each link begins, node and output; a link from a bypassed node where that node gets what it hands on."""
+    """Where each link begins, node and output; a link from a bypassed node where that node gets what it hands
+    on."""
     begins = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     bypassed = {str(node["id"]): node for node in workflow["nodes"] if node.get("mode") == BYPASSED}
 
@@ -85,7 +88,8 @@ def _sources(workflow: dict[str, Any]) -> dict[int, list[Any]]:
 
 
 def _handed_on(node: dict[str, Any], slot: int) -> int | None:
-    """The link that a bypassed node's output hands on: that of the input beside it, or of the first one, of its type."""
+    """The link that a bypassed node's output hands on: that of the input beside it, or of the first one, of
+    its type."""
     candidates = [*node["inputs"][slot : slot + 1], *node["inputs"]]
     kind = node["outputs"][slot]["type"]
     return next((given["link"] for given in candidates if given["type"] == kind), None)
@@ -100,7 +104,8 @@ def _check(node: dict[str, Any], object_info: dict[str, Any]) -> None:
 
 
 def _widget_values(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Widget values by input name; saved by position, each seed followed by what happens to it after a run."""
+    """Widget values by input name; saved by position, each seed followed by what happens to it after a
+    run."""
     names = list(_widgets(schema))
     values = node.get("widgets_values", [])
     if not isinstance(values, list) or len(values) != len(names):

@@ -1,7 +1,8 @@
-"""`python -m video_ldm.demo.pictures [NODE ...]`: the clips of the help pages, sampled by the real nodes with the toy models.
+"""`python -m video_ldm.demo.pictures [NODE ...]`: the clips of the help pages, sampled by the real nodes with
+the toy models.
 
-Every picture is one of the graphs in `workflows/`, run with some inputs changed; its panels stand side by side. Frames are
-PIL pictures, 128 x 128 where nothing enlarges them. Run it again when the toy models change.
+Every picture is one of the graphs in `workflows/`, run with some inputs changed; its panels stand side by
+side. Frames are PIL pictures, 128 x 128 where nothing enlarges them. Run it again when the toy models change.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ Changes = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Panel:
-    """One clip and its caption: a drawn scene, or a graph with inputs changed by node type. `given` frames get a border."""
+    """One clip and its caption: a drawn scene, or a graph with inputs changed by node type.
+
+    `given` frames get a border.
+    """
 
     caption: str
     source: str | scene.Scene

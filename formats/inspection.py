@@ -48,7 +48,8 @@ TOONCRAFTER_LICENCE = "Apache-2.0"
 
 @dataclass(frozen=True)
 class Inspected:
-    """A file that was read: what it holds, its report, its spelling, and all that `write` takes, with a path before it."""
+    """A file that was read: what it holds, its report, its spelling, and all that `write` takes, with a path
+    before it."""
 
     what: str
     report: str
@@ -172,7 +173,8 @@ def _video_decoder(file: WeightsFile) -> Inspected | None:
     name = "ToonCrafter" if decoder.references else svd.NAME
     licence = TOONCRAFTER_LICENCE if decoder.references else FACTS[svd.NAME].licence
     lines = (
-        f"Temporal decoder of {name} ({spelling} file), {_millions(weights)} weights, for latents of SD 1.x and 2.x",
+        f"Temporal decoder of {name} ({spelling} file), {_millions(weights)} weights, for latents of SD "
+        "1.x and 2.x",
         "Folder: models/temporal_decoders, for Load Temporal Decoder",
         f"Licence: {licence}",
         f"Keys: {used} used" + (f", {unused} beside them (not used)" if unused else ""),
@@ -192,8 +194,8 @@ def _decoder(file: WeightsFile) -> Inspected | None:
     decoder = decoder_of(file)
     kind = decoder.config.decoder.kind.upper()
     lines = (
-        f"Video LDM decoder (native file), {_millions(decoder.parameters())} weights, for the {kind} autoencoder of "
-        f"{decoder.config.base}",
+        f"Video LDM decoder (native file), {_millions(decoder.parameters())} weights, for the {kind} "
+        f"autoencoder of {decoder.config.base}",
         "Folder: models/temporal_decoders, for Load Temporal Decoder",
         f"Keys: {len(file.tensors)} used",
     )
@@ -206,7 +208,8 @@ def _upscaler(file: WeightsFile) -> Inspected | None:
     upscaler = load_upscaler(file.path)
     config = upscaler.config
     lines = (
-        f"Video LDM upscaler (native file), {_millions(upscaler.parameters())} weights, frames {config.scale} times as large",
+        f"Video LDM upscaler (native file), {_millions(upscaler.parameters())} weights, frames "
+        f"{config.scale} times as large",
         f"Clip: windows of {config.max_frames} frames in training, any length",
         "Folder: models/video_upscalers, for Load Video Upscaler",
         f"Keys: {len(file.tensors)} used",

@@ -1,1 +1,4 @@
-"""Nodes of the graph: one file for each step, listed in `extension.py`. Importing this package does not need the host."""
+"""Nodes of the graph: one file for each step, listed in `extension.py`.
+
+Importing this package does not need the host.
+"""

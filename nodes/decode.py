@@ -18,8 +18,8 @@ class TemporalVAEDecode(Node):
             display_name="Temporal VAE Decode",
             category="Video LDM/decode",
             **search_aliases("vae decode, decode video, deflicker, tiled decode"),
-            description="Decodes a clip of any length in bounded memory. Temporal decoders see every neighbour: frames do "
-            "not flicker, and there are no seams.",
+            description="Decodes a clip of any length in bounded memory. Temporal decoders see every "
+            "neighbour: frames do not flicker, and there are no seams.",
             inputs=[
                 io.Latent.Input("samples", tooltip="The clip to decode."),
                 io.Vae.Input("vae", tooltip="The checkpoint's VAE, or one with a temporal decoder."),
@@ -28,29 +28,31 @@ class TemporalVAEDecode(Node):
                     default=16,
                     min=2,
                     max=1024,
-                    tooltip="Frames decoded together; more needs more memory. Video LDM decoders and image VAEs give the same "
-                    "frames for every length, and halve it when memory runs out. SVD decoders look at all frames they get: "
-                    "more is steadier.",
+                    tooltip="Frames decoded together; more needs more memory. Video LDM decoders and image "
+                    "VAEs give the same frames for every length, and halve it when memory runs "
+                    "out. SVD decoders look at all frames they get: more is steadier.",
                 ),
                 io.Int.Input(
                     "overlap",
                     default=4,
                     min=0,
                     max=64,
-                    tooltip="For SVD and other decoders that look at all frames they get: neighbours decoded along with each "
-                    "chunk on either side and faded over. Video LDM decoders and image VAEs need none and ignore it.",
+                    tooltip="For SVD and other decoders that look at all frames they get: neighbours "
+                    "decoded along with each chunk on either side and faded over. Video LDM "
+                    "decoders and image VAEs need none and ignore it.",
                 ),
                 io.Image.Input(
                     "known_images",
                     optional=True,
-                    tooltip="Images of the known frames, as they went into Known Frames, or of the first, or the first and the "
-                    "last frame: they come out exactly. ToonCrafter's decoder looks at them too.",
+                    tooltip="Images of the known frames, as they went into Known Frames, or of the first, "
+                    "or the first and the last frame: they come out exactly. ToonCrafter's decoder "
+                    "looks at them too.",
                 ),
                 io.Image.Input(
                     "keep_colours_of",
                     optional=True,
-                    tooltip="The frames that were enlarged, as they went into Video Upscale (SD x4): the result gets their colours "
-                    "and brightness and keeps its detail.",
+                    tooltip="The frames that were enlarged, as they went into Video Upscale (SD x4): the "
+                    "result gets their colours and brightness and keeps its detail.",
                 ),
             ],
             outputs=[io.Image.Output(tooltip="The frames; connect them to Create Video.")],

@@ -1,4 +1,7 @@
-"""What an artist sees: every node of the pack. Ids and input names are frozen, saved graphs depend on them."""
+"""What an artist sees: every node of the pack.
+
+Ids and input names are frozen, saved graphs depend on them.
+"""
 
 from .decode import TemporalVAEDecode
 from .extend import ExtendVideo

@@ -18,8 +18,8 @@ class VideoGuiderNode(Node):
             display_name="Video Guider",
             category="Video LDM/sampling",
             **search_aliases("guider, cfg guider, samplercustomadvanced, context guidance"),
-            description="Guidance of a clip for SamplerCustomAdvanced: a scale per frame, known frames and guidance towards "
-            "them.",
+            description="Guidance of a clip for SamplerCustomAdvanced: a scale per frame, known frames and "
+            "guidance towards them.",
             inputs=[
                 io.Model.Input(
                     "model", tooltip="The model that denoises; with temporal layers it makes a video."
@@ -32,7 +32,8 @@ class VideoGuiderNode(Node):
                 io.Latent.Input(
                     "known_frames",
                     optional=True,
-                    tooltip="Output of Known Frames; connect it to latent_image of SamplerCustomAdvanced, too.",
+                    tooltip="Output of Known Frames; connect it to latent_image of SamplerCustomAdvanced, "
+                    "too.",
                 ),
                 motion_prompt_input(),
                 context_guidance_input(),

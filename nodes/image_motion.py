@@ -17,8 +17,8 @@ class ImageMotion(Node):
             display_name="Image Motion",
             category="Video LDM/sampling",
             **search_aliases("pia, animatelcm-i2v, affinity, motion strength"),
-            description="Says how far a model that animates an image (PIA, AnimateLCM-I2V) moves it. Without this node the motion "
-            "is small.",
+            description="Says how far a model that animates an image (PIA, AnimateLCM-I2V) moves it. "
+            "Without this node the motion is small.",
             inputs=[
                 io.Model.Input(
                     "model", tooltip="Model with PIA or AnimateLCM-I2V, from Load Temporal Layers."
@@ -27,14 +27,16 @@ class ImageMotion(Node):
                     "motion",
                     options=[*PRESETS, CUSTOM],
                     default="small",
-                    tooltip="For PIA. small, medium, large: how much moves. loop: the clip ends where it began; give its first "
-                    "frame. style: the image is drawn anew in the style of the checkpoint. custom: the list below.",
+                    tooltip="For PIA. small, medium, large: how much moves. loop: the clip ends where it "
+                    "began; give its first frame. style: the image is drawn anew in the style of "
+                    "the checkpoint. custom: the list below.",
                 ),
                 io.String.Input(
                     "affinities",
                     default="1, 0.9, 0.85, 0.85, 0.85, 0.8",
-                    tooltip="For motion custom: how alike a frame is to the image, from 1 (the same) to 0, at the image itself, "
-                    "one frame from it, two frames from it and so on; the last number holds for all beyond.",
+                    tooltip="For motion custom: how alike a frame is to the image, from 1 (the same) to 0, "
+                    "at the image itself, one frame from it, two frames from it and so on; the "
+                    "last number holds for all beyond.",
                 ),
                 io.Float.Input(
                     "frame_weight",
@@ -42,7 +44,8 @@ class ImageMotion(Node):
                     min=0.0,
                     max=2.0,
                     step=0.01,
-                    tooltip="For AnimateLCM-I2V: how strongly it is told which frame it makes; 0.8 as trained, less moves less.",
+                    tooltip="For AnimateLCM-I2V: how strongly it is told which frame it makes; 0.8 as "
+                    "trained, less moves less.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with this motion; connect it to Video KSampler.")],

@@ -15,8 +15,8 @@ class ImagePrompt(Node):
             display_name="Image Prompt",
             category="Video LDM/conditioning",
             **search_aliases("image to video, img2vid, i2v, clip vision, videocrafter"),
-            description="Shows a picture to a video model that is prompted with text and a picture: VideoCrafter 1 for image to "
-            "video.",
+            description="Shows a picture to a video model that is prompted with text and a picture: "
+            "VideoCrafter 1 for image to video.",
             inputs=[
                 io.Conditioning.Input("positive", tooltip="The text of the clip."),
                 io.Conditioning.Input(
@@ -24,12 +24,13 @@ class ImagePrompt(Node):
                 ),
                 io.ClipVision.Input(
                     "clip_vision",
-                    tooltip="The image encoder that the model was trained with, from Load CLIP Vision: for VideoCrafter 1 CLIP "
-                    "ViT-H/14 (laion2B).",
+                    tooltip="The image encoder that the model was trained with, from Load CLIP Vision: for "
+                    "VideoCrafter 1 CLIP ViT-H/14 (laion2B).",
                 ),
                 io.Image.Input(
                     "image",
-                    tooltip="One picture of any size; the clip will look like it, but need not begin with it.",
+                    tooltip="One picture of any size; the clip will look like it, but need not begin with "
+                    "it.",
                 ),
             ],
             outputs=[

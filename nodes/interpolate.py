@@ -21,8 +21,8 @@ class LatentInterpolate(Node):
             display_name="Latent Interpolate",
             category="Video LDM/latent",
             **search_aliases("frame interpolation, inbetween, tween, slow motion, rife, film, keyframes"),
-            description="Makes the frames between keyframes, three for each pair: 8 keyframes become 29 frames, and 113 in "
-            "two passes. Given keyframes stay exactly as they are.",
+            description="Makes the frames between keyframes, three for each pair: 8 keyframes become 29 "
+            "frames, and 113 in two passes. Given keyframes stay exactly as they are.",
             inputs=[
                 io.Latent.Input("samples", tooltip="The keyframes, such as a clip from Video KSampler."),
                 *_interpolation_inputs(),
@@ -68,8 +68,8 @@ def _interpolation_inputs() -> list[io.Input]:
             "method",
             options=list(METHODS),
             default="learned",
-            tooltip="learned: temporal layers trained on known frames; pinned: any motion module, starting from "
-            "slerp with the keyframes held; slerp, linear: no model, only blended.",
+            tooltip="learned: temporal layers trained on known frames; pinned: any motion module, starting "
+            "from slerp with the keyframes held; slerp, linear: no model, only blended.",
         ),
         io.Int.Input(
             "passes",
@@ -81,7 +81,8 @@ def _interpolation_inputs() -> list[io.Input]:
         io.Boolean.Input(
             "loop",
             default=False,
-            tooltip="Also makes the frames from the last keyframe back to the first, so that the clip can repeat.",
+            tooltip="Also makes the frames from the last keyframe back to the first, so that the clip can "
+            "repeat.",
         ),
         io.Float.Input(
             "cut_threshold",
@@ -89,8 +90,8 @@ def _interpolation_inputs() -> list[io.Input]:
             min=0.05,
             max=2.0,
             step=0.05,
-            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, above 1 "
-            "another scene; 2 never cuts.",
+            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, "
+            "above 1 another scene; 2 never cuts.",
         ),
         carried_fps_input(2.0),
     ]
@@ -105,7 +106,8 @@ def _model_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="For method pinned: how far from the blended start the motion module may go; 0.5 to 0.7 are usual.",
+            tooltip="For method pinned: how far from the blended start the motion module may go; 0.5 to "
+            "0.7 are usual.",
         ),
         io.Model.Input(
             "model", optional=True, tooltip="The model with temporal layers, for learned and pinned."

@@ -61,8 +61,8 @@ def _alpha_input(section: str, where: str) -> io.Input:
         max=1.0,
         step=0.01,
         optional=True,
-        tooltip=f"Weight of the image model in {where}: 1 switches the temporal layers there off, 0 uses only them, "
-        "-1 keeps what was trained.",
+        tooltip=f"Weight of the image model in {where}: 1 switches the temporal layers there off, 0 uses "
+        "only them, -1 keeps what was trained.",
     )
 
 
@@ -82,7 +82,8 @@ def _percent_input(name: str, default: float, what: str) -> io.Input:
         max=1.0,
         step=0.001,
         optional=True,
-        tooltip=f"Part of the sampling after which the temporal layers {what}; 0 is the first step, 1 the end.",
+        tooltip=f"Part of the sampling after which the temporal layers {what}; 0 is the first step, 1 the "
+        "end.",
     )
 
 
@@ -92,6 +93,7 @@ def alpha_by_level_input() -> io.Input:
         "alpha_by_level",
         default="",
         optional=True,
-        tooltip=f"Alpha for single resolutions of the UNet, 0 is the finest, such as {EXAMPLE}; counts more than the alphas "
-        "above. A number alone means all parts: 0: 1 switches the layers off at the finest resolution.",
+        tooltip=f"Alpha for single resolutions of the UNet, 0 is the finest, such as {EXAMPLE}; counts "
+        "more than the alphas above. A number alone means all parts: 0: 1 switches the layers off "
+        "at the finest resolution.",
     )

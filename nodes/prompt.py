@@ -16,12 +16,13 @@ class MotionPromptEncode(Node):
             display_name="Motion Prompt",
             category="Video LDM/conditioning",
             **search_aliases("animatediff prompt, motion text, temporal conditioning"),
-            description="Text for the temporal layers alone: how things move, while the prompt says what is seen.",
+            description="Text for the temporal layers alone: how things move, while the prompt says what "
+            "is seen.",
             inputs=[
                 io.Clip.Input(
                     "clip",
-                    tooltip="Text encoder the temporal layers were trained with; for a DreamBooth model the original "
-                    "one, not the finetuned.",
+                    tooltip="Text encoder the temporal layers were trained with; for a DreamBooth model "
+                    "the original one, not the finetuned.",
                 ),
                 io.String.Input(
                     "text",

@@ -34,8 +34,9 @@ class PromptSchedule(Node):
                     multiline=True,
                     dynamic_prompts=True,
                     default="0: a red circle\n7: a blue circle",
-                    tooltip="One line for each keyframe: its frame, counted from 0, a colon and the prompt. On one line, a comma "
-                    "and a frame with its colon begin the next: 0: a cat, 8: a dog.",
+                    tooltip="One line for each keyframe: its frame, counted from 0, a colon and the "
+                    "prompt. On one line, a comma and a frame with its colon begin the next: 0: a "
+                    "cat, 8: a dog.",
                 ),
                 io.Int.Input(
                     "num_frames",
@@ -48,13 +49,14 @@ class PromptSchedule(Node):
                     "interpolation",
                     options=list(MODES),
                     default="linear",
-                    tooltip="Between keyframes: linear mixes evenly; slerp also keeps the strength of the text; hold keeps each "
-                    "prompt until the next.",
+                    tooltip="Between keyframes: linear mixes evenly; slerp also keeps the strength of the "
+                    "text; hold keeps each prompt until the next.",
                 ),
             ],
             outputs=[
                 io.Conditioning.Output(
-                    tooltip="A text per frame; connect it to positive of Video KSampler. The node shows the weights."
+                    tooltip="A text per frame; connect it to positive of Video KSampler. The node shows "
+                    "the weights."
                 )
             ],
         )

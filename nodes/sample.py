@@ -59,7 +59,8 @@ def _host_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Share of the noise schedule that is used; below 1 keeps the structure of the given clip.",
+            tooltip="Share of the noise schedule that is used; below 1 keeps the structure of the given "
+            "clip.",
         ),
     ]
 
@@ -71,8 +72,8 @@ def _clip_inputs() -> list[io.Input]:
             "noise_type",
             options=NOISE_TYPES,
             default="independent",
-            tooltip="How the noise of the frames is related: independent, mixed (one part shared by all frames) or "
-            "progressive (each frame's noise grows out of the one before).",
+            tooltip="How the noise of the frames is related: independent, mixed (one part shared by all "
+            "frames) or progressive (each frame's noise grows out of the one before).",
         ),
         io.Float.Input(
             "noise_correlation",
@@ -98,8 +99,8 @@ def context_guidance_input() -> io.Input:
         step=0.05,
         round=0.001,
         optional=True,
-        tooltip="Guidance towards known frames, for temporal layers trained on them: 1 is off, 1.25 to 2 are usual; it "
-        "costs half as much time again.",
+        tooltip="Guidance towards known frames, for temporal layers trained on them: 1 is off, 1.25 to 2 "
+        "are usual; it costs half as much time again.",
     )
 
 
@@ -187,5 +188,6 @@ def carried_fps_input(default: float) -> io.Input:
         max=240.0,
         step=0.1,
         round=0.001,
-        tooltip="Frames per second of the given clip, where its latent carries none; one from Video KSampler does.",
+        tooltip="Frames per second of the given clip, where its latent carries none; one from Video "
+        "KSampler does.",
     )

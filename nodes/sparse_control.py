@@ -17,8 +17,8 @@ class LoadSparseControl(Node):
             display_name="Load Sparse Control",
             category="Video LDM/loaders",
             **search_aliases("sparsectrl, animatediff controlnet, sparse controlnet loader"),
-            description="Opens SparseCtrl: a few pictures or drawings say what some frames of a clip look like, the others follow. "
-            "For Apply ControlNet, with AnimateDiff v3 on the model.",
+            description="Opens SparseCtrl: a few pictures or drawings say what some frames of a clip look "
+            "like, the others follow. For Apply ControlNet, with AnimateDiff v3 on the model.",
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -29,9 +29,9 @@ class LoadSparseControl(Node):
                     "pattern",
                     options=list(PATTERNS),
                     default="first",
-                    tooltip="Where the images of Apply ControlNet go in the clip. first: the start; last: the end; both: one half "
-                    "at either end; every N: frames 0, N, 2N ...; loop: one image at the start and the end; indices: the list "
-                    "below.",
+                    tooltip="Where the images of Apply ControlNet go in the clip. first: the start; last: "
+                    "the end; both: one half at either end; every N: frames 0, N, 2N ...; loop: "
+                    "one image at the start and the end; indices: the list below.",
                 ),
                 io.Int.Input(
                     "every",
@@ -43,13 +43,14 @@ class LoadSparseControl(Node):
                 io.String.Input(
                     "indices",
                     default="0, -1",
-                    tooltip="For pattern indices: one frame number for each image, in their order, counted from 0; -1 is the last "
-                    "frame.",
+                    tooltip="For pattern indices: one frame number for each image, in their order, counted "
+                    "from 0; -1 is the last frame.",
                 ),
             ],
             outputs=[
                 io.ControlNet.Output(
-                    tooltip="Connect it to Apply ControlNet; SparseCtrl for RGB frames needs the checkpoint's VAE there."
+                    tooltip="Connect it to Apply ControlNet; SparseCtrl for RGB frames needs the "
+                    "checkpoint's VAE there."
                 ),
                 io.String.Output(
                     display_name="report", tooltip="What the file holds and how to use it: frames, licence."

@@ -26,32 +26,40 @@ class TrainTemporalDecoder(Node):
             display_name="Train Temporal Decoder",
             category="Video LDM/training",
             **search_aliases("finetune vae, train decoder, deflicker"),
-            description="Trains temporal layers for the decoder of a VAE on clips, so that decoded frames do not flicker. The "
-            "encoder stays, and with it everything that makes latents for the VAE.",
+            description="Trains temporal layers for the decoder of a VAE on clips, so that decoded frames "
+                        "do not flicker. The encoder stays, and with it everything that makes latents for "
+                        "the VAE.",
             inputs=[
                 io.Vae.Input("vae", tooltip="VAE to train for: that of an SD or SDXL checkpoint, or TAESD."),
                 io.Image.Input(
                     "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
                 ),
-                number_input("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: they are one clip."),
+                number_input("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: "
+                                                                    "they are one clip."),
                 io.String.Input(
-                    "filename", default="my_decoder", tooltip="Name of the file to write in models/temporal_decoders."
+                    "filename", default="my_decoder", tooltip="Name of the file to write in "
+                                                              "models/temporal_decoders."
                 ),
-                number_input("steps", whole, DEFAULTS.steps, 1, 10**6, 1, "Optimiser steps; 1000 to 10000 for real videos."),
+                number_input("steps", whole, DEFAULTS.steps, 1, 10**6, 1, "Optimiser steps; 1000 to 10000 "
+                                                                          "for real videos."),
                 number_input(
                     "learning_rate", real, DEFAULTS.learning_rate, 1e-6, 0.1, 1e-6,
-                    "Relative to the size of the decoder's activations, so that one value fits most VAEs; lower it when the "
-                    "loss jumps.",
+                    "Relative to the size of the decoder's activations, so that one value fits most VAEs; "
+                    "lower it when the loss jumps.",
                 ),
-                number_input("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees together."),
-                number_input("crop", whole, 256, 32, 2048, 8, "Side in pixels of the square that a step sees; more needs more memory."),
+                number_input("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees "
+                                                                                 "together."),
+                number_input("crop", whole, 256, 32, 2048, 8, "Side in pixels of the square that a step "
+                                                              "sees; more needs more memory."),
                 number_input(
                     "latent_noise", real, DEFAULTS.latent_noise, 0.0, 1.0, 0.01,
-                    "Noise on the latents of each frame, in parts of their spread: what the layers learn to take away.",
+                    "Noise on the latents of each frame, in parts of their spread: what the layers learn "
+                    "to take away.",
                 ),
                 number_input(
                     "adversarial", real, 0.0, 0.0, 10.0, 0.05,
-                    "Weight of a discriminator that sees clips, for sharper frames: 0 for none, about 0.5 for long runs.",
+                    "Weight of a discriminator that sees clips, for sharper frames: 0 for none, about 0.5 "
+                    "for long runs.",
                 ),
                 number_input(
                     "image_learning_rate", real, 0.0, 0.0, 0.01, 1e-6,
@@ -59,7 +67,8 @@ class TrainTemporalDecoder(Node):
                 ),
                 number_input("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
                 io.Boolean.Input(
-                    "resume", default=True, tooltip="Go on where an interrupted run of this filename and these settings stopped."
+                    "resume", default=True, tooltip="Go on where an interrupted run of this filename and "
+                                                    "these settings stopped."
                 ),
             ],
             outputs=[

@@ -21,8 +21,8 @@ class LoadVideoUpscaler(Node):
             display_name="Load Video Upscaler",
             category="Video LDM/loaders",
             **search_aliases("upscale model loader, super resolution, vsr"),
-            description="Opens a pixel-space video upscaler and says how it is to be used. It enlarges the frames of a clip "
-            "together, so that the detail it adds stays still.",
+            description="Opens a pixel-space video upscaler and says how it is to be used. It enlarges the "
+            "frames of a clip together, so that the detail it adds stays still.",
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -61,8 +61,8 @@ class VideoUpscale(Node):
             display_name="Video Upscale",
             category="Video LDM/upscale",
             **search_aliases("super resolution, vsr, enlarge, upscale image, 4x"),
-            description="Enlarges the frames of a clip with a video upscaler. Colours and brightness stay as they are; the same "
-            "seed gives the same detail, however long the clip is.",
+            description="Enlarges the frames of a clip with a video upscaler. Colours and brightness stay "
+            "as they are; the same seed gives the same detail, however long the clip is.",
             inputs=[
                 io.Image.Input("images", tooltip="The frames of one clip, in order, of any size."),
                 UpscalerType.Input(
@@ -96,8 +96,9 @@ def _quality_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Noise on the given frames, drawn once for the clip: 0 keeps to them, 0.1 to 0.3 repairs soft or blocky "
-            "ones, more invents. Up to what the upscaler was trained on, usually 0.5.",
+            tooltip="Noise on the given frames, drawn once for the clip: 0 keeps to them, 0.1 to 0.3 "
+            "repairs soft or blocky ones, more invents. Up to what the upscaler was trained on, "
+            "usually 0.5.",
         ),
         io.Int.Input(
             "seed",
@@ -113,7 +114,8 @@ def _quality_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="How much the temporal layers do: 1 as trained, 0 enlarges frame by frame, which flickers.",
+            tooltip="How much the temporal layers do: 1 as trained, 0 enlarges frame by frame, which "
+            "flickers.",
         ),
     ]
 
@@ -132,7 +134,8 @@ def _size_inputs() -> list[io.Input]:
             default=2,
             min=0,
             max=128,
-            tooltip="Frames that neighbouring windows share, blended at every step; more is smoother and slower.",
+            tooltip="Frames that neighbouring windows share, blended at every step; more is smoother and "
+            "slower.",
         ),
         io.Int.Input(
             "tile_size",
@@ -140,7 +143,7 @@ def _size_inputs() -> list[io.Input]:
             min=0,
             max=8192,
             step=8,
-            tooltip="Frames are enlarged in tiles of this many given pixels a side, 0 for whole frames. It decides memory and "
-            "time, not what is seen.",
+            tooltip="Frames are enlarged in tiles of this many given pixels a side, 0 for whole frames. It "
+            "decides memory and time, not what is seen.",
         ),
     ]

@@ -21,8 +21,9 @@ class VideoUpscaleDiffusion(Node):
             display_name="Video Upscale (SD x4)",
             category="Video LDM/upscale",
             **search_aliases("super resolution, vsr, upscale-a-video, lavie, 4x, stable diffusion upscaler"),
-            description="Enlarges a clip four times with Stable Diffusion's x4 upscaler and a prompt. With temporal layers on the "
-            "model, frames are enlarged together; decode the latents with the upscaler's own VAE.",
+            description="Enlarges a clip four times with Stable Diffusion's x4 upscaler and a prompt. With "
+            "temporal layers on the model, frames are enlarged together; decode the latents "
+            "with the upscaler's own VAE.",
             inputs=[*_given_inputs(), *sampler_inputs(), fps_input(), *_size_inputs()],
             outputs=[
                 io.Latent.Output(
@@ -60,7 +61,8 @@ def _given_inputs() -> list[io.Input]:
     return [
         io.Model.Input(
             "model",
-            tooltip="Stable Diffusion's x4 upscaler from Load Checkpoint, best with temporal layers made for it.",
+            tooltip="Stable Diffusion's x4 upscaler from Load Checkpoint, best with temporal layers made "
+            "for it.",
         ),
         io.Conditioning.Input("positive", tooltip="What is seen, encoded with the upscaler's own CLIP."),
         io.Conditioning.Input(
@@ -73,8 +75,8 @@ def _given_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Noise on the given frames, drawn once for the clip: 0.06 (level 20) is usual, more invents detail and "
-            "repairs compressed frames, 0 keeps to them.",
+            tooltip="Noise on the given frames, drawn once for the clip: 0.06 (level 20) is usual, more "
+            "invents detail and repairs compressed frames, 0 keeps to them.",
         ),
     ]
 
@@ -86,7 +88,8 @@ def _size_inputs() -> list[io.Input]:
             default=0,
             min=0,
             max=256,
-            tooltip="Frames that are denoised together; 0 is what the temporal layers were trained on, 8 without any.",
+            tooltip="Frames that are denoised together; 0 is what the temporal layers were trained on, 8 "
+            "without any.",
         ),
         io.Int.Input(
             "context_overlap",
@@ -101,7 +104,8 @@ def _size_inputs() -> list[io.Input]:
             min=0,
             max=8192,
             step=8,
-            tooltip="Given pixels a side that are denoised together, 0 for whole frames: smaller needs less memory.",
+            tooltip="Given pixels a side that are denoised together, 0 for whole frames: smaller needs "
+            "less memory.",
         ),
         io.Int.Input(
             "tile_overlap",
@@ -109,6 +113,7 @@ def _size_inputs() -> list[io.Input]:
             min=0,
             max=1024,
             step=8,
-            tooltip="Given pixels that neighbouring tiles share, blended at every step; a quarter of the tile is usual.",
+            tooltip="Given pixels that neighbouring tiles share, blended at every step; a quarter of the "
+            "tile is usual.",
         ),
     ]

@@ -29,26 +29,29 @@ class LoadVideoModel(Node):
             **search_aliases(
                 "svd, stable video diffusion, modelscope, zeroscope, videocrafter, lavie, seine"
             ),
-            description="Opens a whole video model, whose image model and temporal layers were trained together: Stable Video "
-            "Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2, LaVie, SEINE.",
+            description="Opens a whole video model, whose image model and temporal layers were trained "
+            "together: Stable Video Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2, "
+            "LaVie, SEINE.",
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=video_model_names(),
-                    tooltip="File in models/checkpoints or models/diffusion_models, in the original or diffusers' spelling.",
+                    tooltip="File in models/checkpoints or models/diffusion_models, in the original or "
+                    "diffusers' spelling.",
                 ),
                 strength_input(
                     optional=True,
-                    tooltip="How much the temporal layers do: 1 as trained, 0 the image model alone, above 1 more than trained. "
-                    "Stable Video Diffusion is always as trained and refuses other values.",
+                    tooltip="How much the temporal layers do: 1 as trained, 0 the image model alone, above "
+                    "1 more than trained. Stable Video Diffusion is always as trained and refuses "
+                    "other values.",
                 ),
                 io.Combo.Input(
                     "schedule",
                     options=list(NAMES),
                     default=AUTO,
                     optional=True,
-                    tooltip="Noise schedule: auto and checkpoint are the one that the model was trained with; the others replace "
-                    "it, the lcm ones also set consistency sampling.",
+                    tooltip="Noise schedule: auto and checkpoint are the one that the model was trained "
+                    "with; the others replace it, the lcm ones also set consistency sampling.",
                 ),
                 *alpha_inputs(),
                 *percent_inputs(),
@@ -56,12 +59,13 @@ class LoadVideoModel(Node):
             ],
             outputs=[
                 io.Model.Output(
-                    tooltip="The video model; connect it to Video KSampler or the host's KSampler, with the frames of the clip "
-                    "as the batch of the latent."
+                    tooltip="The video model; connect it to Video KSampler or the host's KSampler, with "
+                    "the frames of the clip as the batch of the latent."
                 ),
                 io.String.Output(
                     display_name="report",
-                    tooltip="What the file is and how to sample with it: clip length, schedule, sampler, licence.",
+                    tooltip="What the file is and how to sample with it: clip length, schedule, sampler, "
+                    "licence.",
                 ),
             ],
         )
@@ -88,13 +92,17 @@ class LoadVideoModel(Node):
 
 
 def _settings(video: VideoModel, given: LayerInputs) -> LayerSettings:
-    """What the layers of a video model do with the artist's inputs. Raises InvalidInputError where they cannot do it."""
+    """What the layers of a video model do with the artist's inputs.
+
+    Raises InvalidInputError where they cannot do it.
+    """
     if video.stack is not None:
         return given.settings(video.stack.config.unet)
     changed = given.changed()
     if changed:
         raise InvalidInputError(
-            f"{', '.join(changed)} cannot change {video.family}, whose temporal layers ComfyUI runs itself and always as "
-            "trained. Set strength back to 1, the alphas to -1, start_percent to 0, end_percent to 1, and clear alpha_by_level."
+            f"{', '.join(changed)} cannot change {video.family}, whose temporal layers ComfyUI runs itself "
+            "and always as trained. Set strength back to 1, the alphas to -1, start_percent to 0, "
+            "end_percent to 1, and clear alpha_by_level."
         )
     return LayerSettings()

@@ -15,8 +15,8 @@ class VideoWindows(Node):
             display_name="Video Windows",
             category="Video LDM/sampling",
             **search_aliases("context options, context windows, sliding window, freenoise, infinite length"),
-            description="Denoises long clips in windows that overlap and are blended at every step; prompts, known frames "
-            "and ControlNet hints of each frame go along.",
+            description="Denoises long clips in windows that overlap and are blended at every step; "
+            "prompts, known frames and ControlNet hints of each frame go along.",
             inputs=[
                 io.Model.Input("model", tooltip="The model with temporal layers."),
                 io.Int.Input(
@@ -24,27 +24,31 @@ class VideoWindows(Node):
                     default=16,
                     min=2,
                     max=1024,
-                    tooltip="Frames of a window: the length the temporal layers were trained on, usually 8 or 16.",
+                    tooltip="Frames of a window: the length the temporal layers were trained on, usually 8 "
+                    "or 16.",
                 ),
                 io.Int.Input(
                     "context_overlap",
                     default=4,
                     min=0,
                     max=512,
-                    tooltip="Frames that neighbouring windows share; more is smoother and slower, a quarter to a half is usual.",
+                    tooltip="Frames that neighbouring windows share; more is smoother and slower, a "
+                    "quarter to a half is usual.",
                 ),
                 io.Combo.Input(
                     "context_schedule",
                     options=list(SCHEDULES),
                     default="standard_static",
-                    tooltip="Where windows lie: standard_static the same at every step, standard_uniform moving, "
-                    "looped_uniform moving past the end to the start, batched without overlap.",
+                    tooltip="Where windows lie: standard_static the same at every step, standard_uniform "
+                    "moving, looped_uniform moving past the end to the start, batched without "
+                    "overlap.",
                 ),
                 io.Combo.Input(
                     "fuse_method",
                     options=list(FUSE_METHODS),
                     default="pyramid",
-                    tooltip="How windows are blended: pyramid trusts their middle most, flat all frames alike.",
+                    tooltip="How windows are blended: pyramid trusts their middle most, flat all frames "
+                    "alike.",
                 ),
                 io.Boolean.Input(
                     "closed_loop",
@@ -54,8 +58,8 @@ class VideoWindows(Node):
                 io.Boolean.Input(
                     "repeated_noise",
                     default=False,
-                    tooltip="All windows start from the noise of the first, shuffled (FreeNoise): long clips hold together "
-                    "better and vary less.",
+                    tooltip="All windows start from the noise of the first, shuffled (FreeNoise): long "
+                    "clips hold together better and vary less.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model for long clips; connect it to Video KSampler.")],

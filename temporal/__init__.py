@@ -1,1 +1,4 @@
-"""Video LDM: temporal layers that turn an image diffusion model into a video model. Knows nothing of ComfyUI."""
+"""Video LDM: temporal layers that turn an image diffusion model into a video model.
+
+Knows nothing of ComfyUI.
+"""

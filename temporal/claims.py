@@ -1,7 +1,8 @@
-"""Names of files and folders that are being made: each is one process's own, and what a killed process left is swept away.
+"""Names of files and folders that are being made: each is one process's own, and what a killed process left
+is swept away.
 
-A name is claimed by a hidden file beside it that its process keeps locked; the system gives the lock back when the process
-ends, however it ends. What is made lies in a hidden folder until it gets the name.
+A name is claimed by a hidden file beside it that its process keeps locked; the system gives the lock back
+when the process ends, however it ends. What is made lies in a hidden folder until it gets the name.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ class Claim:
         return True
 
     def publish(self, made: Path) -> None:
-        """Give what was made in the folder its name. Where a new name was taken meanwhile, by another program, the next one."""
+        """Give what was made in the folder its name.
+
+        Where a new name was taken meanwhile, by another program, the next one.
+        """
         if not self.is_new:
             made.replace(self.path)
             return
@@ -77,7 +81,8 @@ class Claim:
             self.path = _next(self.path)
 
     def end(self) -> None:
-        """Give the name back and remove what is left in the folder; a disk that is gone or read-only keeps it."""
+        """Give the name back and remove what is left in the folder; a disk that is gone or read-only keeps
+        it."""
         if self._handle is None:
             return
         handle, self._handle = self._handle, None
@@ -106,13 +111,14 @@ def check_length(path: Path) -> None:
     length = len(os.fsencode(path.name))
     if length > LONGEST:
         raise InvalidInputError(
-            f"The name {path.name[:40]}... has {length} bytes, but a name holds at most {LONGEST}; letters outside English take "
-            "2 to 4 bytes. Give a shorter one."
+            f"The name {path.name[:40]}... has {length} bytes, but a name holds at most {LONGEST}; letters "
+            "outside English take 2 to 4 bytes. Give a shorter one."
         )
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left in a folder; what a living one makes stays, and so does what may not be removed."""
+    """Remove what killed processes left in a folder; what a living one makes stays, and so does what may not
+    be removed."""
     for lock in list(folder.glob(f"{MARK}*{LOCK}")):
         with contextlib.suppress(OSError):
             handle = _left(lock)

@@ -13,7 +13,8 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 # two cores, each file's models and pages in one process, and the longest files not last
 PROCESSES = "-n 2 --dist loadscope --no-loadscope-reorder".split()
-# giving memory back to the kernel takes an eighth of the time (glibc); whole runs do, and look closer at memory for it
+# giving memory back to the kernel takes an eighth of the time (glibc); whole runs do, and look closer at
+# memory for it
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**28),
     "MALLOC_TRIM_THRESHOLD_": str(2**31),

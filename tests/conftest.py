@@ -1,7 +1,7 @@
 """Keeps names apart, finds the host, and says how long each part of the suite took.
 
-The repository root is the package `video_ldm` (installed with `pip install -e`); it must not be on `sys.path` too, where its
-`nodes/` would hide the host's `nodes.py`.
+The repository root is the package `video_ldm` (installed with `pip install -e`); it must not be on `sys.path`
+too, where its `nodes/` would hide the host's `nodes.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Five hundred damaged files: the same ones on every run, small, each made from a good file by one kind of damage.
+"""Five hundred damaged files: the same ones on every run, small, each made from a good file by one kind of
+damage.
 
 A kind is a function of a good file's bytes and a random generator to damaged bytes; what it does is its name.
 """
@@ -48,7 +49,8 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 @dataclass(frozen=True)
 class Good:
-    """Bytes of the good files by name: layers of four families in three containers, a decoder, a motion LoRA."""
+    """Bytes of the good files by name: layers of four families in three containers, a decoder, a motion
+    LoRA."""
 
     files: dict[str, bytes]
 
@@ -208,7 +210,8 @@ def parts_lost(content: bytes, dice: random.Random) -> bytes:
 
 
 def strange_content(content: bytes, dice: random.Random) -> bytes:
-    """Collections that are none: cycles, towers of wrappers, tensors that are larger than the file, or not plain."""
+    """Collections that are none: cycles, towers of wrappers, tensors that are larger than the file, or not
+    plain."""
     weights = torch.load(io.BytesIO(content), weights_only=True)
     weights = weights.get("state_dict", weights)
     key = dice.choice(sorted(weights))

@@ -1,6 +1,8 @@
-"""Damage to safetensors files: to the header, to what it says of a tensor, to tensors, to our own description.
+"""Damage to safetensors files: to the header, to what it says of a tensor, to tensors, to our own
+description.
 
-Each takes the bytes of a good file and a random generator and returns damaged bytes; what it does is its name.
+Each takes the bytes of a good file and a random generator and returns damaged bytes; what it does is its
+name.
 """
 
 from __future__ import annotations

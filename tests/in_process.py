@@ -1,7 +1,7 @@
 """ComfyUI inside the test process: direct access to nodes, models and patchers, and the same host over HTTP.
 
-Booted once per session. `nodes/` of this repository and the host's `nodes.py` share a name, so the repository root must
-not be on `sys.path` when this runs (conftest.py takes it off).
+Booted once per session. `nodes/` of this repository and the host's `nodes.py` share a name, so the repository
+root must not be on `sys.path` when this runs (conftest.py takes it off).
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class InProcessHost:
         _wait(self.client)
 
     def pack(self, name: str) -> ModuleType:
-        """A module of this pack as the host loaded it ("temporal.errors"); its classes are not `video_ldm`'s."""
+        """A module of this pack as the host loaded it ("temporal.errors"); its classes are not
+        `video_ldm`'s."""
         root = str(self.base / "custom_nodes" / "comfyui-video-ldm").replace(".", "_x_")
         return importlib.import_module(f"{root}.{name}")
 

@@ -1,8 +1,9 @@
-"""Kills a program at its n-th file operation, for all n: what is on the disk then is what a crash at that moment leaves.
+"""Kills a program at its n-th file operation, for all n: what is on the disk then is what a crash at that
+moment leaves.
 
-Linux counts them itself (ptrace): each system call of the program, its threads and the programs it starts that changes
-something below a folder. The program dies with all that it started, right before the call. Libraries written in C and Rust
-are seen like Python, and nothing in the program is replaced.
+Linux counts them itself (ptrace): each system call of the program, its threads and the programs it starts
+that changes something below a folder. The program dies with all that it started, right before the call.
+Libraries written in C and Rust are seen like Python, and nothing in the program is replaced.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Trial:
 
 
 def trial(work: Callable[[], object], folder: Path, kill_at: int | None = None) -> Trial:
-    """Run `work` in a copy of this process, which dies right before its operation number `kill_at` below a folder.
+    """Run `work` in a copy of this process, which dies right before its operation number `kill_at` below a
+    folder.
 
     Operations count from 1. Raises RuntimeError when the work fails by itself.
     """
@@ -89,7 +91,8 @@ def trial(work: Callable[[], object], folder: Path, kill_at: int | None = None) 
 def at_every_operation(
     work: Callable[[], object], folder: Path, fresh: Callable[[], object]
 ) -> Iterator[Trial]:
-    """Kill `work` before its first operation, before its second, and so on until it lives; `fresh` prepares each.
+    """Kill `work` before its first operation, before its second, and so on until it lives; `fresh` prepares
+    each.
 
     What the caller does with a trial, such as going on with the work, comes before the next one is prepared.
     """
@@ -115,7 +118,10 @@ class _Watcher:
         self.ptrace.restype = ctypes.c_long
 
     def run(self, work: Callable[[], object]) -> tuple[bool, list[str]]:
-        """Whether the program was killed, and its operations. Raises RuntimeError when it ends with an error."""
+        """Whether the program was killed, and its operations.
+
+        Raises RuntimeError when it ends with an error.
+        """
         program = os.fork()
         if program == 0:
             self._begin(work)
@@ -197,7 +203,8 @@ class _Watcher:
 
 
 def _numbers() -> dict[int, tuple[str, int, bool | None]]:
-    """Name, place of the argument, and whether a folder precedes a path (None for open files), by number of the call."""
+    """Name, place of the argument, and whether a folder precedes a path (None for open files), by number of
+    the call."""
     column = 0 if platform.machine() == "x86_64" else 1
     kinds = [
         (BY_NAME, 0, False),

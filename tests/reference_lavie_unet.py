@@ -1,7 +1,8 @@
-"""LaVie's UNets as plain functions of a file's weights: the base model, SEINE, the interpolation model, the upscaler.
+"""LaVie's UNets as plain functions of a file's weights: the base model, SEINE, the interpolation model, the
+upscaler.
 
-What a network has is read from its keys; what keys do not tell is said in `Network`. Everything works on (b c f h w), slowly.
-Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
+What a network has is read from its keys; what keys do not tell is said in `Network`. Everything works on (b c
+f h w), slowly. Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
 """
 
 import math
@@ -39,7 +40,8 @@ class Network:
 
 
 def unet(w: Weights, net: Network, x: Tensor, t: Tensor, text: Tensor, label: Tensor | None = None) -> Tensor:
-    """Prediction for noisy clips (b c f h w) at time steps (b,) with texts (b m e); label (b,) of the upscaler's noise level."""
+    """Prediction for noisy clips (b c f h w) at time steps (b,) with texts (b m e); label (b,) of the
+    upscaler's noise level."""
     width = w["conv_in.weight"].shape[0] // 2
     angles = t.float()[:, None] * torch.exp(-math.log(10000) * torch.arange(width) / width)
     emb = linear(w, "time_embedding.linear_1", torch.cat([angles.cos(), angles.sin()], -1).to(x))
@@ -98,7 +100,8 @@ def transformer(w: Weights, net: Network, name: str, x: Tensor, text: Tensor, cr
 
 
 def transformer_block(w: Weights, net: Network, name: str, x: Tensor, text: Tensor, cross: bool) -> Tensor:
-    """Self-attention, text, attention over frames and feed-forward, in the order of the network, on (b f n c)."""
+    """Self-attention, text, attention over frames and feed-forward, in the order of the network, on (b f n
+    c)."""
     temporal = "temporal" if f"{name}.norm_temporal.weight" in w else "temp"
 
     def frames_too(x: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
-"""Slow, obvious versions of a picture as a prompt, weights under the names of VideoCrafter 1 for image to video.
+"""Slow, obvious versions of a picture as a prompt, weights under the names of VideoCrafter 1 for image to
+video.
 
-One token and one head after the other. Shapes: m tokens of the picture, p patches, w width, e channels of the text, n places.
+One token and one head after the other. Shapes: m tokens of the picture, p patches, w width, e channels of the
+text, n places.
 """
 
 import torch

@@ -1,4 +1,5 @@
-"""The layer that kills at the n-th file operation: it sees what changes a folder, dies right before, and ends."""
+"""The layer that kills at the n-th file operation: it sees what changes a folder, dies right before, and
+ends."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
     defaults = TrainingConfig()
     root = argparse.ArgumentParser(
         prog="python -m video_ldm.training",
-        description="Train temporal layers for a Stable Diffusion checkpoint. The image model stays as it is.",
+        description="Train temporal layers for a Stable Diffusion checkpoint. The image model stays as it "
+        "is.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -33,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
     """All options; defaults of what the training computes are those of DecoderTrainingConfig."""
     root = argparse.ArgumentParser(
         prog="python -m video_ldm.training decoder",
-        description="Train temporal layers for the decoder of a VAE, against flicker. The encoder stays as it is.",
+        description="Train temporal layers for the decoder of a VAE, against flicker. The encoder stays as "
+        "it is.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

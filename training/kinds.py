@@ -1,4 +1,5 @@
-"""What temporal layers are trained for, as `python -m video_ldm.training` sees it: what it keeps of a clip and what it draws.
+"""What temporal layers are trained for, as `python -m video_ldm.training` sees it: what it keeps of a clip
+and what it draws.
 
 Shapes: frames (f h w 3) in 0..1, kept as (f c h w).
 """

@@ -76,7 +76,8 @@ def _shape(group: argparse._ArgumentGroup) -> None:
         "--patch",
         type=int,
         default=4,
-        help="enlarged pixels a side that are one place of the UNet; divides --scale, 1 is the paper's (%(default)s)",
+        help="enlarged pixels a side that are one place of the UNet; divides --scale, 1 is the paper's "
+        "(%(default)s)",
     )
     group.add_argument("--channels", type=int, default=128, help="at the first level (%(default)s)")
     group.add_argument("--channel-mult", default="1,2,3", help="per level (%(default)s)")

@@ -1,7 +1,8 @@
 """A custom node folder for the demo and the tests only: it teaches the host to open the toy checkpoint.
 
-The toy model is Stable Diffusion 1.x in every respect but size, so the host has to be told the sizes once; its own
-Load Checkpoint node then opens `toy_sd.safetensors` like any other. Link or copy this folder into `custom_nodes`.
+The toy model is Stable Diffusion 1.x in every respect but size, so the host has to be told the sizes once;
+its own Load Checkpoint node then opens `toy_sd.safetensors` like any other. Link or copy this folder into
+`custom_nodes`.
 """
 
 import comfy.sd1_clip

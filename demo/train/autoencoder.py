@@ -2,8 +2,8 @@
 
     python -m video_ldm.demo.train.autoencoder --out autoencoder.safetensors
 
-Pictures `(b 3 h w)` in 0..1, latents `(b 4 h/8 w/8)` with about unit variance in every channel. With --decoder-only
-the encoder of --init stays as it is, so that latents made with it remain valid.
+Pictures `(b 3 h w)` in 0..1, latents `(b 4 h/8 w/8)` with about unit variance in every channel. With
+--decoder-only the encoder of --init stays as it is, so that latents made with it remain valid.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ def colour(pictures: Tensor) -> Tensor:
 
 
 def reconstruction_loss(given: Tensor, target: Tensor) -> Tensor:
-    """Error of values, of colours and of edges, on the picture and at half and quarter size, heavier on strong colours.
+    """Error of values, of colours and of edges, on the picture and at half and quarter size, heavier on
+    strong colours.
 
-    Most of a picture is grey ground: without that weight, colours are what an autoencoder gives up or merges first.
+    Most of a picture is grey ground: without that weight, colours are what an autoencoder gives up or merges
+    first.
     """
     loss = given.new_zeros(())
     for level in range(3):

@@ -2,8 +2,9 @@
 
     python -m video_ldm.demo.train.clips --autoencoder toy_sd.safetensors --out clips --count 6000
 
-Writes into --out: latents.npy, `(count frames 4 16 16)` float16 at the scale diffusion works in, 16 frames a second by default;
-captions.json, for each clip its sentence and the sentence without motion; ready.json, how many clips are done.
+Writes into --out: latents.npy, `(count frames 4 16 16)` float16 at the scale diffusion works in, 16 frames a
+second by default; captions.json, for each clip its sentence and the sentence without motion; ready.json, how
+many clips are done.
 """
 
 from __future__ import annotations

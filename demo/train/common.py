@@ -1,4 +1,5 @@
-"""What the training scripts of the toy models share: the host on the path, averages of weights, schedules, files."""
+"""What the training scripts of the toy models share: the host on the path, averages of weights, schedules,
+files."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def use_host() -> None:
-    """Put ComfyUI (COMFYUI_PATH, else .host) on the import path, on the CPU; call before importing from it."""
+    """Put ComfyUI (COMFYUI_PATH, else .host) on the import path, on the CPU; call before importing from
+    it."""
     path = os.environ.get("COMFYUI_PATH", str(ROOT / ".host"))
     if path not in sys.path:
         sys.path.insert(0, path)
@@ -31,7 +33,8 @@ def use_host() -> None:
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory: giving every activation back to the kernel costs half of the time on a CPU."""
+    """Let glibc keep freed memory: giving every activation back to the kernel costs half of the time on a
+    CPU."""
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     if hasattr(libc, "mallopt"):
         libc.mallopt(-4, 0)  # M_MMAP_MAX: never mmap
@@ -39,7 +42,8 @@ def keep_memory() -> None:
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 where that is fast: with 256-bit vectors a CPU takes twenty times as long as in full precision."""
+    """Compute in bfloat16 where that is fast: with 256-bit vectors a CPU takes twenty times as long as in
+    full precision."""
     fast = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 

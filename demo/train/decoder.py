@@ -1,8 +1,10 @@
-"""Train the bundled temporal decoder of the toy autoencoder on rendered clips, and measure the flicker it takes away.
+"""Train the bundled temporal decoder of the toy autoencoder on rendered clips, and measure the flicker it
+takes away.
 
     python -m video_ldm.demo.train.decoder --checkpoint toy_sd.safetensors --out toy_decoder.safetensors
 
-Encoder and decoder stay as they are; only the layers in time train. Frames `(f 3 h w)` in 0..1, latents `(f 4 h/8 w/8)`.
+Encoder and decoder stay as they are; only the layers in time train. Frames `(f 3 h w)` in 0..1, latents `(f 4
+h/8 w/8)`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Teach the toy image model a new look, as DreamBooth does for a person or a style: every ground in cold moonlight.
+"""Teach the toy image model a new look, as DreamBooth does for a person or a style: every ground in cold
+moonlight.
 
     python -m video_ldm.demo.train.personal --checkpoint toy_sd.safetensors --folder cache
 
-Single frames of new scenes are drawn, tinted and encoded into --folder, and the UNet is trained on by demo.train.image_model with
-the text encoder as it is; no temporal layer sees any of it. Writes personal.safetensors there. Frames `(f h w 3)` uint8.
+Single frames of new scenes are drawn, tinted and encoded into --folder, and the UNet is trained on by
+demo.train.image_model with the text encoder as it is; no temporal layer sees any of it. Writes
+personal.safetensors there. Frames `(f h w 3)` uint8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The toy checkpoint's parts as host modules: text encoder, UNet and autoencoder, new or from the file.
 
-Tokens `(b 77)`, text `(b 77 48)`, latents `(b 4 16 16)` at the scale diffusion works in (the host's latents times 0.18215).
+Tokens `(b 77)`, text `(b 77 48)`, latents `(b 4 16 16)` at the scale diffusion works in (the host's latents
+times 0.18215).
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""Train the bundled video upscaler of the toy world, 128 x 128 to 512 x 512, on patches of rendered clips; and measure it.
+"""Train the bundled video upscaler of the toy world, 128 x 128 to 512 x 512, on patches of rendered clips;
+and measure it.
 
     OMP_NUM_THREADS=1 python -m video_ldm.demo.train.upscaler train --out toy_upscaler.safetensors
     python -m video_ldm.demo.train.upscaler measure --file toy_upscaler.safetensors
 
-The world is drawn four times as large; what is given to the upscaler is its mean over squares of 4 x 4 pixels. A run that
-was stopped goes on with the same command. A step takes a quarter of a second on one core, so the default run takes ten
-minutes. The second half trains the temporal layers; `--minutes` stops after a time and keeps what there is.
+The world is drawn four times as large; what is given to the upscaler is its mean over squares of 4 x 4
+pixels. A run that was stopped goes on with the same command. A step takes a quarter of a second on one core,
+so the default run takes ten minutes. The second half trains the temporal layers; `--minutes` stops after a
+time and keeps what there is.
 
 Given frames `((b f) 3 h w)`, large ones `((b f) 3 4h 4w)`, both in 0..1.
 """
@@ -54,7 +56,8 @@ def reduce(large: Tensor) -> Tensor:
 
 
 def draw(step: int, seed: int, scenes: int, patches: int, side: int) -> tuple[Tensor, Tensor]:
-    """Patches of `side` given pixels from scenes of the training split, half of them where the object passes."""
+    """Patches of `side` given pixels from scenes of the training split, half of them where the object
+    passes."""
     rng = np.random.default_rng((seed, step))
     cut = []
     for _ in range(scenes):

@@ -1,4 +1,5 @@
-"""A small picture classifier of the toy world: it names shape, colour and size, and its features measure distances.
+"""A small picture classifier of the toy world: it names shape, colour and size, and its features measure
+distances.
 
 Pictures `(b 3 128 128)` in 0..1, features `(b 128)`.
 """
@@ -67,7 +68,8 @@ def name(model: Classifier, frames: np.ndarray) -> dict[str, str]:
 def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Frechet distance of two sets of features `(n d)` taken for Gaussians, as in FID (arXiv 1706.08500).
 
-    Every feature is measured in standard deviations of theirs, so that the distance does not hang on its scale.
+    Every feature is measured in standard deviations of theirs, so that the distance does not hang on its
+    scale.
     """
     spread = theirs.std(0)
     ours, theirs = (side[:, spread > 1e-3] / spread[spread > 1e-3] for side in (ours, theirs))

@@ -1,7 +1,8 @@
 """Drawing scenes: pictures are `(f, 128, 128, 3)` uint8 RGB, boxes are (label, x0, y0, x1, y1) in pixels.
 
-With a scale the same pictures are drawn `scale` times as large, with sharp edges and, on the ground, a fine grain that
-averages out over a pixel of the small picture: what an upscaler has to invent, and to keep still from frame to frame.
+With a scale the same pictures are drawn `scale` times as large, with sharp edges and, on the ground, a fine
+grain that averages out over a pixel of the small picture: what an upscaler has to invent, and to keep still
+from frame to frame.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ Box = tuple[str, float, float, float, float]
 def render(
     scene: Scene, num_frames: int = 8, fps: float = 8.0, start: float = 0.0, scale: int = 1
 ) -> np.ndarray:
-    """Draw a clip of a scene, `(f, 128 scale, 128 scale, 3)` uint8 RGB; start is the time of its first frame in seconds."""
+    """Draw a clip of a scene, `(f, 128 scale, 128 scale, 3)` uint8 RGB; start is the time of its first frame
+    in seconds."""
     canvas = _road(scene, scale) if scene.cars else _ground(scene, scale)
     frames = np.empty((num_frames, scale * SIDE, scale * SIDE, 3), np.uint8)
     for index in range(num_frames):
@@ -80,7 +82,8 @@ def _ground(scene: Scene, scale: int) -> np.ndarray:
 
 
 def _grain(scene: Scene, scale: int) -> np.ndarray:
-    """Grain `(256 scale, 256 scale, 1)` of two specks to a pixel of the small picture, whose mean over that pixel is 0."""
+    """Grain `(256 scale, 256 scale, 1)` of two specks to a pixel of the small picture, whose mean over that
+    pixel is 0."""
     if scale == 1:
         return np.zeros((1, 1, 1), np.float32)
     rng = np.random.default_rng((scene.texture_seed, scale))

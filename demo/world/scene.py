@@ -43,7 +43,8 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Car:
-    """A car of a road scene: its lane says where it drives, x is its centre at time 0, speed is in pixels per second."""
+    """A car of a road scene: its lane says where it drives, x is its centre at time 0, speed is in pixels per
+    second."""
 
     color: str
     direction: Literal["left", "right"]
@@ -53,8 +54,8 @@ class Car:
 
 @dataclass(frozen=True)
 class Scene:
-    """One shape on a textured ground, or, where cars are given, a road; (x, y) is the shape's centre at time 0,
-    or the centre of its orbit, on the screen of a camera that has not moved yet."""
+    """One shape on a textured ground, or, where cars are given, a road; (x, y) is the shape's centre at time
+    0, or the centre of its orbit, on the screen of a camera that has not moved yet."""
 
     shape: str = "circle"
     color: str = "red"
@@ -115,7 +116,8 @@ def caption(scene: Scene, with_motion: bool = True) -> str:
 
 
 def split_of(scene: Scene) -> Split:
-    """Which split a scene belongs to: one in eight combinations of shape, colour, motion and texture is never trained on."""
+    """Which split a scene belongs to: one in eight combinations of shape, colour, motion and texture is never
+    trained on."""
     cars = "".join(car.color + car.direction for car in scene.cars)
     combination = cars or f"{scene.shape} {scene.color} {scene.motion} {scene.camera} {scene.texture}"
     return "test" if zlib.crc32(combination.encode()) % 8 == 0 else "train"
@@ -125,7 +127,8 @@ def sample(rng: np.random.Generator, split: Split = "train", motion: str | None 
     """Draw a scene of one split.
 
     Args:
-        motion: a direction, a turn, "still", "camera" or "road"; drawn with linear motion prevailing by default.
+        motion: a direction, a turn, "still", "camera" or "road"; drawn with linear motion prevailing by
+        default.
     """
     kinds = [*DIRECTIONS, *TURNS, "still", "camera", "road"]
     while True:

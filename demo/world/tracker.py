@@ -44,7 +44,8 @@ def main_colour(frames: np.ndarray) -> str | None:
 
 
 def track(frames: np.ndarray, color: str) -> np.ndarray:
-    """The centre of a colour's pixels in every frame, `(f, 2)`; soft edges count in part, so it is finer than a pixel."""
+    """The centre of a colour's pixels in every frame, `(f, 2)`; soft edges count in part, so it is finer than
+    a pixel."""
     index = _NAMES.index(color)
     strength = _chroma(frames) @ _palette()[index]
     weights = np.where(
@@ -59,7 +60,8 @@ def track(frames: np.ndarray, color: str) -> np.ndarray:
 
 
 def velocity(path: np.ndarray) -> np.ndarray:
-    """The straight line's slope through a track, pixels per frame (x, y); NaN with fewer than three points."""
+    """The straight line's slope through a track, pixels per frame (x, y); NaN with fewer than three
+    points."""
     seen = ~np.isnan(path[:, 0])
     if seen.sum() < 3:
         return np.full(2, np.nan)
@@ -67,7 +69,8 @@ def velocity(path: np.ndarray) -> np.ndarray:
 
 
 def direction(path: np.ndarray) -> str | None:
-    """The nearest of left, right, up and down, "still" below 1.5 pixels a frame, None where the track is lost."""
+    """The nearest of left, right, up and down, "still" below 1.5 pixels a frame, None where the track is
+    lost."""
     slope = velocity(path)
     if np.isnan(slope).any():
         return None
@@ -86,7 +89,8 @@ def turn(path: np.ndarray) -> str | None:
 
 
 def jitter(path: np.ndarray) -> float:
-    """Root mean square of the track's second differences in pixels; 0 for even motion on a line, NaN where unseen."""
+    """Root mean square of the track's second differences in pixels; 0 for even motion on a line, NaN where
+    unseen."""
     bends = np.diff(path, n=2, axis=0)
     bends = bends[~np.isnan(bends).any(1)]
     return float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("nan")

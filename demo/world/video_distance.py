@@ -1,8 +1,10 @@
-"""A Frechet distance of videos for the toy world, made like FVD (arXiv 1812.01717) but with a network of its own.
+"""A Frechet distance of videos for the toy world, made like FVD (arXiv 1812.01717) but with a network of its
+own.
 
-FVD's network was trained on real videos and cannot be bundled. Here a sample is a pair of neighbouring frames: the
-classifier's features of the first frame, and of the change to the second one. A distance of frames cannot see flicker;
-this one can. Its numbers compare methods on the toy world, and with no number published elsewhere.
+FVD's network was trained on real videos and cannot be bundled. Here a sample is a pair of neighbouring
+frames: the classifier's features of the first frame, and of the change to the second one. A distance of
+frames cannot see flicker; this one can. Its numbers compare methods on the toy world, and with no number
+published elsewhere.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class DecoderConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "DecoderConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be right."""
+        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be
+        right."""
         config = description.from_json(cls, text)
         config.decoder.check()
         return config

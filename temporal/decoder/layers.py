@@ -26,10 +26,10 @@ class LayerTail:
 class TemporalResBlock(nn.Module):
     """Residual block of two (3, 1, 1) convolutions along the frames; a new one is the identity.
 
-    Norms look at one frame, (c h w), so a frame's result depends on its two neighbours on either side and on nothing
-    else: a clip can go through in pieces, without seams. One group per norm, not 32: the brightness
-    of one channel against another, which is what flickers, has to pass. At the ends of a clip a frame is its own
-    neighbour; so is a single frame.
+    Norms look at one frame, (c h w), so a frame's result depends on its two neighbours on either side and on
+    nothing else: a clip can go through in pieces, without seams. One group per norm, not 32: the brightness
+    of one channel against another, which is what flickers, has to pass. At the ends of a clip a frame is its
+    own neighbour; so is a single frame.
     """
 
     def __init__(self, channels: int, ops: Any, **kwargs: Any) -> None:
@@ -44,7 +44,8 @@ class TemporalResBlock(nn.Module):
         return self.advance(hidden, LayerTail(), ends=True)[0]
 
     def advance(self, hidden: Tensor, tail: LayerTail, ends: bool) -> tuple[Tensor, LayerTail]:
-        """The next piece of a clip, hidden (f c h w) with f >= 0, to the frames that are ready now, and the new tail.
+        """The next piece of a clip, hidden (f c h w) with f >= 0, to the frames that are ready now, and the
+        new tail.
 
         Frames come out two later than they went in; where the clip `ends`, those that waited come too.
         """

@@ -63,7 +63,10 @@ def plan_decoder(shape: DecoderShape) -> tuple[DecoderSite, ...]:
 
 
 def kl_shape(weights: Mapping[str, Tensor]) -> DecoderShape:
-    """The sizes of a KL decoder from its weights. Raises KeyError with the name of a weight that is not there."""
+    """The sizes of a KL decoder from its weights.
+
+    Raises KeyError with the name of a weight that is not there.
+    """
     channels = weights["norm_out.weight"].shape[0]
     widths = []
     while (key := f"up.{len(widths)}.block.0.conv1.weight") in weights:

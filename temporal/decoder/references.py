@@ -1,9 +1,11 @@
-"""Layers that let a decoder look at two given pictures, the first and the last frame of the clip (ToonCrafter).
+"""Layers that let a decoder look at two given pictures, the first and the last frame of the clip
+(ToonCrafter).
 
-One layer per level of the decoder, after its blocks, and one before the last convolution. The features of the pictures
-are those of the encoder at the same level.
+One layer per level of the decoder, after its blocks, and one before the last convolution. The features of the
+pictures are those of the encoder at the same level.
 
-Shapes: f frames of the clip, c channels, h w size; features of the two pictures (2 c h w); n places, d a head's channels.
+Shapes: f frames of the clip, c channels, h w size; features of the two pictures (2 c h w); n places, d a
+head's channels.
 """
 
 from collections.abc import Mapping
@@ -25,7 +27,10 @@ class ReferenceConv(nn.Module):
         self.conv = ops.Conv2d(channels, channels, 1)
 
     def forward(self, hidden: Tensor, features: Tensor) -> Tensor:
-        """Hidden (f c h w) to the same shape; only the first and the last frame change. A single frame gets both."""
+        """Hidden (f c h w) to the same shape; only the first and the last frame change.
+
+        A single frame gets both.
+        """
         first, last = self.conv(features).unbind()
         hidden = hidden.clone()
         hidden[0] += first
@@ -55,7 +60,8 @@ class ReferenceAttention(nn.Module):
 
 
 def reference_layers(weights: Mapping[str, Tensor], ops: Any) -> nn.ModuleList:
-    """Layers without their weights, as a file's weights (`0.conv.weight`, `2.to_q.weight` ...) say they are."""
+    """Layers without their weights, as a file's weights (`0.conv.weight`, `2.to_q.weight` ...) say they
+    are."""
     layers = nn.ModuleList()
     for number in range(1 + max(int(key.partition(".")[0]) for key in weights)):
         attention = weights.get(f"{number}.{ATTENTION}")

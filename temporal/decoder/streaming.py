@@ -1,8 +1,8 @@
 """Decoding a clip piece by piece: the same frames for every size of the pieces, nothing computed twice.
 
-Every temporal layer holds back the two frames whose neighbours are not there yet, and keeps the two last frames that
-its convolutions saw. So the layers further on lag behind, by two frames per layer, and after the end of the latents they
-are drained in order. What is kept does not grow with the clip.
+Every temporal layer holds back the two frames whose neighbours are not there yet, and keeps the two last
+frames that its convolutions saw. So the layers further on lag behind, by two frames per layer, and after the
+end of the latents they are drained in order. What is kept does not grow with the clip.
 
 Shapes: f frames of a piece, c channels, h w size.
 """
@@ -22,7 +22,8 @@ RunDecoder = Callable[[Tensor, AtSite], Tensor]
 
 
 class LatentReader:
-    """Latents of one clip, from a tensor (f c h w) or pieces of any length, handed out in the lengths asked for."""
+    """Latents of one clip, from a tensor (f c h w) or pieces of any length, handed out in the lengths asked
+    for."""
 
     def __init__(self, latents: Tensor | Iterator[Tensor]) -> None:
         self._pieces = iter([latents]) if isinstance(latents, Tensor) else latents
@@ -51,10 +52,12 @@ class LatentReader:
 
 
 class DecoderStream:
-    """One clip on its way through a decoder. A call that fails changes nothing: it can be made again with fewer frames.
+    """One clip on its way through a decoder. A call that fails changes nothing: it can be made again with
+    fewer frames.
 
-    `run(latents, at_site)` decodes frames (f c h w) with the image model and hands `at_site` the output of the
-    residual block at every site of the temporal decoder, in order. Without a decoder the frames are the image model's.
+    `run(latents, at_site)` decodes frames (f c h w) with the image model and hands `at_site` the output of
+    the residual block at every site of the temporal decoder, in order. Without a decoder the frames are the
+    image model's.
     """
 
     def __init__(self, run: RunDecoder, decoder: TemporalDecoder | None = None) -> None:

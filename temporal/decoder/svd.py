@@ -1,7 +1,8 @@
-"""Files of the temporal decoder of Stable Video Diffusion, in the original's spelling or diffusers', and of ToonCrafter's.
+"""Files of the temporal decoder of Stable Video Diffusion, in the original's spelling or diffusers', and of
+ToonCrafter's.
 
-The two compute the same: both keep the share of the temporal path, not of the spatial one, behind the sigmoid of
-`mix_factor`, the reverse of our own layers.
+The two compute the same: both keep the share of the temporal path, not of the spatial one, behind the sigmoid
+of `mix_factor`, the reverse of our own layers.
 """
 
 from collections.abc import Mapping
@@ -51,7 +52,8 @@ def video_decoder(file: WeightsFile) -> VideoDecoderFile | None:
 
 
 def video_decoder_spelling(file: WeightsFile) -> tuple[str, str] | None:
-    """The spelling of the decoder in a file, and what stands before the keys of its autoencoder; None when it holds none."""
+    """The spelling of the decoder in a file, and what stands before the keys of its autoencoder; None when it
+    holds none."""
     for spelling, sign in SIGNS.items():
         key = next((key for key in file.tensors if key.endswith(sign)), None)
         if key is not None:
@@ -82,7 +84,7 @@ def _described(name: str, tensors: Mapping[str, Tensor], beside: Mapping[str, Te
         shape, latent_channels = kl_shape(tensors), tensors["conv_in.weight"].shape[1]
     except KeyError as missing:
         raise CheckpointFormatError(
-            f"{name} looks like the temporal decoder of Stable Video Diffusion, but has no {missing}; it may be damaged. "
-            "Download it again."
+            f"{name} looks like the temporal decoder of Stable Video Diffusion, but has no {missing}; it "
+            "may be damaged. Download it again."
         ) from None
     return VideoDecoderFile(name, tensors, shape, latent_channels, references, beside)

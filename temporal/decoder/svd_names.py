@@ -1,7 +1,7 @@
 """Names of the weights of Stable Video Diffusion's autoencoder: the original's and diffusers'.
 
-diffusers has linear layers where the original has 1 x 1 convolutions, and counts the decoder's levels from the lowest
-resolution up.
+diffusers has linear layers where the original has 1 x 1 convolutions, and counts the decoder's levels from
+the lowest resolution up.
 """
 
 import re

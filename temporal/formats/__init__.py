@@ -1,4 +1,7 @@
-"""Files of temporal layers, and of whole video models. One module per family: `recognise` a file, `load` what it holds."""
+"""Files of temporal layers, and of whole video models.
+
+One module per family: `recognise` a file, `load` what it holds.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -69,10 +72,12 @@ def load_stack(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> TemporalStack:
-    """Read temporal layers from a file of any known family; `dtype` and `device` default to the file's and the CPU.
+    """Read temporal layers from a file of any known family; `dtype` and `device` default to the file's and
+    the CPU.
 
     Raises:
-        CheckpointFormatError: not temporal layers (the message says what it is and where it belongs), or damaged.
+        CheckpointFormatError: not temporal layers (the message says what it is and where it belongs), or
+            damaged.
     """
     return open_stack(path, ops, dtype, device)[0]
 
@@ -83,7 +88,10 @@ def open_stack(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[TemporalStack, Source]:
-    """As `load_stack`, with where the stack came from, for `report`. Of a whole video model only its temporal layers."""
+    """As `load_stack`, with where the stack came from, for `report`.
+
+    Of a whole video model only its temporal layers.
+    """
     return stack_of(read_weights(path), ops, dtype, device)
 
 
@@ -113,7 +121,8 @@ def open_video_model(
     """Read a file that brings an image model and its temporal layers; arguments as in `load_stack`.
 
     Raises:
-        CheckpointFormatError: not a whole video model (the message says what it is and where it belongs), or damaged.
+        CheckpointFormatError: not a whole video model (the message says what it is and where it belongs), or
+            damaged.
     """
     return video_model_of(read_weights(path), ops, dtype, device)
 
@@ -140,13 +149,14 @@ def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.
 
 
 def what_it_is(file: WeightsFile) -> str:
-    """One sentence on what a file, as it was read, is and which loader opens it: for a loader that does not."""
+    """One sentence on what a file, as it was read, is and which loader opens it: for a loader that does
+    not."""
     named = bare(file)
     layers = next((family for family in FAMILIES if family.recognise(named)), None)
     if layers is not None:
         return (
-            f"it holds temporal layers of {layers.called(named)}; put it in models/temporal_layers and load it with Load "
-            "Temporal Layers."
+            f"it holds temporal layers of {layers.called(named)}; put it in models/temporal_layers and "
+            "load it with Load Temporal Layers."
         )
     model = video_family(named)
     if model is not None:

@@ -1,4 +1,7 @@
-"""Write a stack in another spelling: native, or that of any code that has motion modules. No weight is changed."""
+"""Write a stack in another spelling: native, or that of any code that has motion modules.
+
+No weight is changed.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -34,7 +37,8 @@ def write(path: str | Path, stack: TemporalStack, spelling: str) -> None:
     chosen = SPELLINGS[spelling]
     if stack.config.motion is None or stack.config.family not in _families(stack, chosen):
         raise InvalidInputError(
-            f"The {chosen.name} spelling has no names for {stack.config.family} layers; write them as {NATIVE}."
+            f"The {chosen.name} spelling has no names for {stack.config.family} layers; write them as "
+            f"{NATIVE}."
         )
     metadata = {"format": "pt", FAMILY_KEY: stack.config.family}
     write_weights(path, dict(spelled(stack, chosen)), metadata)
@@ -56,8 +60,8 @@ def as_family(file: WeightsFile, family: str) -> WeightsFile:
     spelling = next((spelling for spelling in SPELLINGS.values() if spelling.recognise(file)), None)
     if spelling is None:
         raise InvalidInputError(
-            f"The family of {file.path.name} cannot be chosen: only motion modules in the spelling of AnimateDiff or of "
-            "diffusers leave it open. Leave out --family."
+            f"The family of {file.path.name} cannot be chosen: only motion modules in the spelling of "
+            "AnimateDiff or of diffusers leave it open. Leave out --family."
         )
     keys = set(spelling.keys_of(file))
     base, _ = base_of(file.path.name, keys)
@@ -65,7 +69,8 @@ def as_family(file: WeightsFile, family: str) -> WeightsFile:
     known = spelling.possible(base, middle, image_part(file.tensors))
     if family not in known:
         raise InvalidInputError(
-            f"{file.path.name} cannot be {family!r}: motion modules with these keys are {' or '.join(known)}. Choose one of them."
+            f"{file.path.name} cannot be {family!r}: motion modules with these keys are "
+            f"{' or '.join(known)}. Choose one of them."
         )
     return replace(file, metadata={**file.metadata, FAMILY_KEY: family})
 

@@ -7,7 +7,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Betas:
-    """A noise schedule. Names as in the host: "linear" is linear in sqrt(beta), which diffusers calls scaled_linear."""
+    """A noise schedule.
+
+    Names as in the host: "linear" is linear in sqrt(beta), which diffusers calls scaled_linear.
+    """
 
     curve: Literal["linear", "sqrt_linear"]
     start: float = 0.00085
@@ -51,8 +54,8 @@ FACTS: Mapping[str, Facts] = {
     "AnimateDiff v2": Facts(
         16,
         ANIMATEDIFF,
-        "Any sampler, CFG 7.5 to 8.5. AnimateDiff-Lightning has the same layout: Euler, sgm_uniform, CFG 1 and the "
-        "number of steps in its name.",
+        "Any sampler, CFG 7.5 to 8.5. AnimateDiff-Lightning has the same layout: Euler, sgm_uniform, CFG 1 "
+        "and the number of steps in its name.",
         f"{ANIMATEDIFF_LICENCE}; Lightning: CreativeML OpenRAIL-M",
     ),
     "AnimateDiff v3": Facts(
@@ -64,20 +67,22 @@ FACTS: Mapping[str, Facts] = {
     "AnimateDiff Long": Facts(
         64,
         ANIMATEDIFF,
-        "Any sampler, CFG 7.5 to 8.5; strength about 1.15 for more motion, in the place of the motion scale above 1 that its "
-        "publishers advise.",
+        "Any sampler, CFG 7.5 to 8.5; strength about 1.15 for more motion, in the place of the motion "
+        "scale above 1 that its publishers advise.",
         "not known",
     ),
     "AnimateLCM": Facts(
         16,
         Betas("sqrt_linear", lcm_steps=100),
-        "Sampler lcm, scheduler sgm_uniform, 4 to 8 steps, CFG 1 to 2, with AnimateLCM's own LoRA on the image model.",
+        "Sampler lcm, scheduler sgm_uniform, 4 to 8 steps, CFG 1 to 2, with AnimateLCM's own LoRA on the "
+        "image model.",
         "MIT",
     ),
     "PIA": Facts(
         16,
         ANIMATEDIFF,
-        "Any sampler, CFG 7.5 to 8.5. Animates an image from Known Frames; Image Motion says how far it moves.",
+        "Any sampler, CFG 7.5 to 8.5. Animates an image from Known Frames; Image Motion says how far it "
+        "moves.",
         "Apache-2.0",
         clip_norm_image=True,
     ),
@@ -90,8 +95,8 @@ FACTS: Mapping[str, Facts] = {
     "AnimateLCM-I2V": Facts(
         16,
         Betas("sqrt_linear", end=0.014, lcm_steps=200),
-        "Sampler lcm, scheduler sgm_uniform, 2 to 4 steps, CFG 1, with AnimateLCM-I2V's own LoRA on the image model. Animates "
-        "an image from Known Frames; Image Motion says how far it moves.",
+        "Sampler lcm, scheduler sgm_uniform, 2 to 4 steps, CFG 1, with AnimateLCM-I2V's own LoRA on the "
+        "image model. Animates an image from Known Frames; Image Motion says how far it moves.",
         "MIT",
     ),
     "AnimateDiff SDXL beta": Facts(
@@ -111,8 +116,9 @@ FACTS: Mapping[str, Facts] = {
     "Stable Video Diffusion": Facts(
         14,
         None,
-        "SVD_img2vid_Conditioning, CFG from 1 for the first frame to 2.5 for the last, about 25 steps, 1024 x 576; the image "
-        "encoder and the VAE come from the checkpoint with Image Only Checkpoint Loader.",
+        "SVD_img2vid_Conditioning, CFG from 1 for the first frame to 2.5 for the last, about 25 steps, "
+        "1024 x 576; the image encoder and the VAE come from the checkpoint with Image Only Checkpoint "
+        "Loader.",
         "Stability AI Community or, for the first releases, SVD non-commercial community licence",
         variants="XT 25",
     ),
@@ -141,16 +147,16 @@ FACTS: Mapping[str, Facts] = {
     "VideoCrafter1 for image to video": Facts(
         16,
         Betas("linear", x0_scale=0.7),
-        "Image Prompt with the first picture and CLIP ViT-H/14 (laion2B) from Load CLIP Vision; CFG 12, 512 x 320, fps 8, "
-        f"{TEXT_AND_VAE}.",
+        "Image Prompt with the first picture and CLIP ViT-H/14 (laion2B) from Load CLIP Vision; CFG 12, "
+        f"512 x 320, fps 8, {TEXT_AND_VAE}.",
         VIDEOCRAFTER_LICENCE,
     ),
     "LaVie": Facts(16, LAVIE, f"ddpm, 50 steps, CFG 7 to 7.5, 512 x 320, {TEXT_AND_VAE_1}.", LAVIE_LICENCE),
     "SEINE": Facts(
         16,
         LAVIE,
-        "Known Frames with the first frame, or the first and the last for a transition; ddim or ddpm, up to 250 steps, CFG 8, "
-        f"512 x 320, {TEXT_AND_VAE_1}.",
+        "Known Frames with the first frame, or the first and the last for a transition; ddim or ddpm, up "
+        f"to 250 steps, CFG 8, 512 x 320, {TEXT_AND_VAE_1}.",
         LAVIE_LICENCE,
     ),
     "LaVie interpolation": Facts(
@@ -170,7 +176,8 @@ FACTS: Mapping[str, Facts] = {
     "Upscale-A-Video": Facts(
         8,
         LAVIE,
-        "30 steps, CFG 6, noise level 120 of 350 (noise_augmentation 0.34), windows of 8 frames that overlap by 2.",
+        "30 steps, CFG 6, noise level 120 of 350 (noise_augmentation 0.34), windows of 8 frames that "
+        "overlap by 2.",
         "S-Lab 1.0, non-commercial (code and weights)",
     ),
 }

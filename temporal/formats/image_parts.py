@@ -21,7 +21,10 @@ LATENT_CHANNELS, CONV_CHANNELS = (
 
 @dataclass(frozen=True)
 class ImagePart:
-    """One way to see an image. `families` as in `Spelling`; `spellings` of motion modules that it is published with."""
+    """One way to see an image.
+
+    `families` as in `Spelling`; `spellings` of motion modules that it is published with.
+    """
 
     kind: ImageKind
     families: Mapping[tuple[str, bool, int | None], str]

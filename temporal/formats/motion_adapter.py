@@ -1,7 +1,7 @@
 """diffusers' MotionAdapter and UNetMotionModel: AnimateDiff under other names.
 
-diffusers takes the statistics of a module's norm over the clip for every version. The originals do so for the SDXL beta
-only, and the layers are loaded as the originals compute them.
+diffusers takes the statistics of a module's norm over the clip for every version. The originals do so for the
+SDXL beta only, and the layers are loaded as the originals compute them.
 """
 
 from .animatediff import BLOCK, ORIGINAL

@@ -1,4 +1,5 @@
-"""SEINE: LaVie's base model with given frames as further input channels, for the start of a clip and for transitions."""
+"""SEINE: LaVie's base model with given frames as further input channels, for the start of a clip and for
+transitions."""
 
 from dataclasses import replace
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sign:
-    """Recognises a file by its keys (all of `parts`, any of `either`, none of `without`) and by one tensor's size.
+    """Recognises a file by its keys (all of `parts`, any of `either`, none of `without`) and by one tensor's
+    size.
 
     `sentence` says what the file is.
     """

@@ -1,6 +1,8 @@
-"""Files that hold neither temporal layers nor a video model that can be read: what they are, and where they belong.
+"""Files that hold neither temporal layers nor a video model that can be read: what they are, and where they
+belong.
 
-The first sign that fits counts: relatives of motion modules, then video models, then everything else an artist may have.
+The first sign that fits counts: relatives of motion modules, then video models, then everything else an
+artist may have.
 """
 
 from collections.abc import Mapping
@@ -36,7 +38,8 @@ RELATIVES = (
 )
 VIDEO_MODELS = (
     Sign(
-        "it holds temporal layers of LaVie or SEINE without the image model that was trained along; load the whole file.",
+        "it holds temporal layers of LaVie or SEINE without the image model that was trained along; load "
+        "the whole file.",
         (".attn_temp.", "time_rel_pos_bias."),
     ),
     Sign(
@@ -57,12 +60,13 @@ VIDEO_MODELS = (
     ),
     Sign(f"it is I2VGen-XL, {WHOLE}, {NOT_YET}", ("image_latents_proj_in.",)),
     Sign(
-        "it is the decoder of ToonCrafter; put it in models/temporal_decoders and load it with Load Temporal Decoder.",
+        "it is the decoder of ToonCrafter; put it in models/temporal_decoders and load it with Load "
+        "Temporal Decoder.",
         ("decoder.attn_refinement.",),
     ),
     Sign(
-        "it is the temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders and load it with Load "
-        "Temporal Decoder.",
+        "it is the temporal decoder of Stable Video Diffusion; put it in models/temporal_decoders and load "
+        "it with Load Temporal Decoder.",
         either=("decoder.mid.block_1.mix_factor", "decoder.time_conv_out."),
     ),
     Sign("it is the video VAE of Upscale-A-Video, " + NOT_YET, ("decoder.condition_fuse.",)),
@@ -138,7 +142,7 @@ def _unnamed(tensors: Mapping[str, Tensor]) -> str | None:
     """A list of matrices has numbers for names."""
     if is_list(tensors):
         return (
-            "it is a LoRA of MotionDirector for ModelScope or ZeroScope; put it in models/motion_lora and load it with Load "
-            "Motion LoRA."
+            "it is a LoRA of MotionDirector for ModelScope or ZeroScope; put it in models/motion_lora and "
+            "load it with Load Motion LoRA."
         )
     return None

@@ -1,6 +1,7 @@
 """Stable Video Diffusion's UNet, as published first and in diffusers' spelling.
 
-The host has this network itself, temporal layers included, so the file goes to it as a whole, in the spelling it reads.
+The host has this network itself, temporal layers included, so the file goes to it as a whole, in the spelling
+it reads.
 """
 
 from collections.abc import Mapping

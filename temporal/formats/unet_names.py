@@ -1,6 +1,8 @@
-"""Names of the weights of a Stable Diffusion UNet: those of the host (the layout of LDM) and those of diffusers.
+"""Names of the weights of a Stable Diffusion UNet: those of the host (the layout of LDM) and those of
+diffusers.
 
-Both are listed from the shape of the UNet alone, so a file can be checked for completeness and written in the other layout.
+Both are listed from the shape of the UNet alone, so a file can be checked for completeness and written in the
+other layout.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +45,8 @@ def transformer_block(layers: tuple[str, ...] = LAYERS) -> tuple[str, ...]:
 
 
 def unet_modules(shape: UNetShape) -> Iterator[tuple[UNetPart, str, str]]:
-    """Every ResBlock, spatial transformer and sampling layer: its kind, its name in the host and in diffusers."""
+    """Every ResBlock, spatial transformer and sampling layer: its kind, its name in the host and in
+    diffusers."""
     levels = len(shape.channel_mult)
     sites = [site for site in plan(shape) if site.kind == "conv"]
     transformers = {site.path.partition(".transformer_blocks")[0] for site in plan(shape)}
@@ -67,7 +70,8 @@ def unet_modules(shape: UNetShape) -> Iterator[tuple[UNetPart, str, str]]:
 def image_names(shape: UNetShape, resnet: str = "", label: bool = False) -> dict[str, str]:
     """diffusers' name of every weight, by its name in the host.
 
-    `resnet`: what stands between a ResBlock and its layers in diffusers' names. `label`: the UNet has a label embedding.
+    `resnet`: what stands between a ResBlock and its layers in diffusers' names. `label`: the UNet has a label
+    embedding.
     """
     names = pairs({**ENDS, **(LABEL if label else {})})
     for kind, host, other in unet_modules(shape):

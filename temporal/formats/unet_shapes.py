@@ -7,7 +7,10 @@ from .unet_names import SHORTCUT, unet_modules
 def image_shapes(
     shape: UNetShape, in_channels: int = 4, linear: bool = True, label: int | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight. `linear`: projections of transformers are no convolutions; `label`: width of a label."""
+    """Shape of every weight.
+
+    `linear`: projections of transformers are no convolutions; `label`: width of a label.
+    """
     width, emb = shape.model_channels, shape.embedding_channels
     found = {
         **_layer("time_embed.0", emb, width),

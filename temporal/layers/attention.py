@@ -1,6 +1,7 @@
 """Attention of a clip: over its frames, and to its text.
 
-Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, d channels per head.
+Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, d channels
+per head.
 """
 
 from dataclasses import replace
@@ -64,7 +65,10 @@ class FrameAttention(nn.Module):
 
 
 class TextAttention(nn.Module):
-    """Cross-attention to the text. Frames that share a text are queries of one call, its keys and values are made once."""
+    """Cross-attention to the text.
+
+    Frames that share a text are queries of one call, its keys and values are made once.
+    """
 
     def __init__(self, channels: int, context_dim: int, heads: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -74,7 +78,8 @@ class TextAttention(nn.Module):
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 
     def forward(self, tokens: Tensor, text: Tensor, clip: Clip) -> Tensor:
-        """Tokens ((b f) n c) to the same shape; text (b m e) of each clip, (1 m e) of all, or ((b f) m e) of each frame."""
+        """Tokens ((b f) n c) to the same shape; text (b m e) of each clip, (1 m e) of all, or ((b f) m e) of
+        each frame."""
         sharing = 1 if len(text) == len(tokens) else clip.num_frames
         q = rearrange(self.q(tokens), "(b f) n c -> b (f n) c", f=sharing)
         k, v = self.kv(text).expand(q.shape[0], -1, -1).chunk(2, dim=-1)
@@ -83,8 +88,8 @@ class TextAttention(nn.Module):
 
 
 def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Runs of frames (w length), half of each new, and for each frame (f,) the run that has it nearest its centre, and its
-    place there.
+    """Runs of frames (w length), half of each new, and for each frame (f,) the run that has it nearest its
+    centre, and its place there.
     """
     step = max(1, length // 2)
     starts = torch.tensor([*range(0, num_frames - length, step), num_frames - length])

@@ -1,6 +1,7 @@
 """The temporal convolution block (paper, section 3.1), one after each of the image model's ResBlocks.
 
-Shapes: b clips, f frames, c channels, h w size, e channels of the UNet's time embedding, k channels of known frames.
+Shapes: b clips, f frames, c channels, h w size, e channels of the UNet's time embedding, k channels of known
+frames.
 """
 
 from typing import Any
@@ -14,11 +15,13 @@ from .mixing import new_mix_factor, zero_init
 
 
 class TemporalConv(nn.Module):
-    """Residual block of two convolutions along the frames; time, frame rate and known frames enter between them.
+    """Residual block of two convolutions along the frames; time, frame rate and known frames enter between
+    them.
 
-    A (3, 1, 1) convolution of a video is a (3, 1) convolution of an image whose rows are frames and whose columns are
-    the places of a frame. Seen so, the host's layout needs no copy in channels-last, and CPUs have a fast kernel for it.
-    Norms take their statistics over a group of channels and (f h w): a clip is one sample.
+    A (3, 1, 1) convolution of a video is a (3, 1) convolution of an image whose rows are frames and whose
+    columns are the places of a frame. Seen so, the host's layout needs no copy in channels-last, and CPUs
+    have a fast kernel for it. Norms take their statistics over a group of channels and (f h w): a clip is one
+    sample.
     """
 
     def __init__(
@@ -36,7 +39,8 @@ class TemporalConv(nn.Module):
         self.mix_factor = new_mix_factor(**kwargs)
 
     def forward(self, hidden: Tensor, emb: Tensor, clip: Clip, known: Tensor | None = None) -> Tensor:
-        """The temporal path: hidden ((b f) c h w), time embedding ((b f) e), features of known frames ((b f) k h w)."""
+        """The temporal path: hidden ((b f) c h w), time embedding ((b f) e), features of known frames ((b f)
+        k h w)."""
         x = rearrange(hidden, "(b f) c h w -> b c f (h w)", f=clip.num_frames)
         x = self.conv_in(functional.silu(self.norm_in(x)))
         x = x + self._embedding(emb, clip)

@@ -1,4 +1,5 @@
-"""Attention over frames inside the image model's transformer blocks, whose projections and feed-forward it shares.
+"""Attention over frames inside the image model's transformer blocks, whose projections and feed-forward it
+shares.
 
 Shapes: b clips, f frames, n tokens of a frame, c channels, d channels per head.
 """
@@ -24,7 +25,8 @@ BUCKETS, EXACT, FARTHEST = (
 
 @dataclass(frozen=True)
 class InsideConfig:
-    """How temporal layers sit inside the transformers of an image model whose ResBlocks take norms over the clip."""
+    """How temporal layers sit inside the transformers of an image model whose ResBlocks take norms over the
+    clip."""
 
     positions: bool  # rotary positions and a relative bias; else only `causal` tells the order of the frames
     last: bool  # attention over frames after a block's feed-forward, else before it
@@ -33,7 +35,8 @@ class InsideConfig:
 
 
 class TurningAttention(FrameAttention):
-    """Attention over frames with rotary positions and a bias for every head and distance (LaVie, section 3.1)."""
+    """Attention over frames with rotary positions and a bias for every head and distance (LaVie, section
+    3.1)."""
 
     def __init__(self, channels: int, heads: int, ops: Any, **kwargs: Any) -> None:
         super().__init__(channels, heads, None, ops, **kwargs)
@@ -67,7 +70,8 @@ class InsideAttention(nn.Module):
 
 
 def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
-    """Queries or keys (b f (heads d)) with pairs of neighbouring channels turned by the positions (f,) of their frames.
+    """Queries or keys (b f (heads d)) with pairs of neighbouring channels turned by the positions (f,) of
+    their frames.
 
     The first 32 channels of each head turn, with periods of 2 pi to 2 pi 10000 frames (Su et al., RoFormer).
     """
@@ -86,7 +90,8 @@ def turns(channels: int) -> Tensor:
 
 
 def buckets(positions: Tensor) -> Tensor:
-    """Rows (f f) of the relative bias for queries and keys at positions (f,): exact distances, then logarithmic (T5)."""
+    """Rows (f f) of the relative bias for queries and keys at positions (f,): exact distances, then
+    logarithmic (T5)."""
     offset = (positions[None, :] - positions[:, None]).round()
     distance = offset.abs()
     half = BUCKETS // 2
@@ -96,7 +101,8 @@ def buckets(positions: Tensor) -> Tensor:
 
 
 def first_and_previous(tokens: Tensor, num_frames: int) -> Tensor:
-    """Tokens ((b f) n c) to those each frame attends to ((b f) 2n c): of the first frame and of the one before it."""
+    """Tokens ((b f) n c) to those each frame attends to ((b f) 2n c): of the first frame and of the one
+    before it."""
     frames = rearrange(tokens, "(b f) n c -> b f n c", f=num_frames)
     first = frames[:, :1]
     previous = torch.cat([first, frames[:, :-1]], dim=1)

@@ -1,4 +1,5 @@
-"""Known frames for the temporal layers: c_S = (mask * latent, mask) through a learned downsampling (paper, 3.2).
+"""Known frames for the temporal layers: c_S = (mask * latent, mask) through a learned downsampling (paper,
+3.2).
 
 Shapes: b clips, f frames, c channels of the latent, h w its size.
 """
@@ -12,7 +13,10 @@ from torch.nn import functional
 
 
 class KnownFrameEncoder(nn.Module):
-    """One convolution per UNet resolution, each after the first with stride 2. Unknown frames have no features."""
+    """One convolution per UNet resolution, each after the first with stride 2.
+
+    Unknown frames have no features.
+    """
 
     def __init__(self, latent_channels: int, channels: Sequence[int], ops: Any, **kwargs: Any) -> None:
         super().__init__()

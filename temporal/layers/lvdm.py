@@ -1,7 +1,7 @@
 """Temporal layers of the LVDM line: ModelScope, ZeroScope, VideoCrafter.
 
-Shapes: b clips, f frames, n tokens of a frame, c channels, h w size, d channels per head, e channels of the UNet's time
-embedding.
+Shapes: b clips, f frames, n tokens of a frame, c channels, h w size, d channels per head, e channels of the
+UNet's time embedding.
 """
 
 from dataclasses import dataclass
@@ -36,9 +36,11 @@ class LvdmConfig:
 
 
 class TemporalConvs(nn.Module):
-    """Four times a norm over the clip, SiLU and a convolution along the frames, with one residual around them.
+    """Four times a norm over the clip, SiLU and a convolution along the frames, with one residual around
+    them.
 
-    A (3, 1, 1) convolution of a video is a (3, 1) convolution of an image whose rows are frames (as in `TemporalConv`).
+    A (3, 1, 1) convolution of a video is a (3, 1) convolution of an image whose rows are frames (as in
+    `TemporalConv`).
     """
 
     mix_factor = None
@@ -89,7 +91,8 @@ class RelativeAttention(FrameAttention):
 def frame_transformer(
     channels: int, heads: int, width: int, reach: int | None, ops: Any, **kwargs: Any
 ) -> MotionModule:
-    """The transformer over frames: the network of a motion module, its norm over the clip, without counted frames."""
+    """The transformer over frames: the network of a motion module, its norm over the clip, without counted
+    frames."""
 
     def attention(width: int, ops: Any, **kwargs: Any) -> FrameAttention:
         if reach is None:

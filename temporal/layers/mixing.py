@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-# alpha = 0.12. A new layer is silent because its output is zero, not because of alpha, so it learns at full rate.
+# alpha = 0.12. A new layer is silent because its output is zero, not because of alpha, so it learns at full
+# rate.
 INITIAL_MIX_FACTOR = -2.0
 
 
@@ -15,7 +16,8 @@ def new_mix_factor(
 
 
 def effective_alpha(mix_factor: Tensor | None, override: float | None, strength: float) -> Tensor | float:
-    """alpha = sigmoid(mix_factor), or the override; a strength below 1 moves it towards 1 (the image model), one above 1 away.
+    """alpha = sigmoid(mix_factor), or the override; a strength below 1 moves it towards 1 (the image model),
+    one above 1 away.
 
     Without a mix factor alpha is 0: the layer was trained to have its full say.
     """
@@ -26,8 +28,8 @@ def effective_alpha(mix_factor: Tensor | None, override: float | None, strength:
 def blend(spatial: Tensor, temporal: Tensor, alpha: Tensor | float) -> Tensor:
     """alpha * spatial + (1 - alpha) * temporal, computed as spatial + (1 - alpha) * (temporal - spatial).
 
-    Exactly `spatial` where the two are equal or alpha is 1; below 0 it goes on past `temporal`. Both have the same shape;
-    alpha is a number or (1,).
+    Exactly `spatial` where the two are equal or alpha is 1; below 0 it goes on past `temporal`. Both have the
+    same shape; alpha is a number or (1,).
     """
     if not isinstance(alpha, Tensor) and alpha == 0:
         return temporal

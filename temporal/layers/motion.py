@@ -21,7 +21,10 @@ HEADS, ATTENTIONS = 8, 2  # in every published file, except that SparseCtrl has 
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """What the weights do not tell of motion modules. A norm takes statistics over each frame, or over the clip."""
+    """What the weights do not tell of motion modules.
+
+    A norm takes statistics over each frame, or over the clip.
+    """
 
     middle: bool  # one in the middle block too
     clip_norm: bool  # the module's own norm: over the clip
@@ -40,9 +43,11 @@ def counted_attention(channels: int, ops: Any, **kwargs: Any) -> FrameAttention:
 
 
 class MotionModule(nn.Module):
-    """Norm, projection, self-attentions over frames, feed-forward, projection; all residual (AnimateDiff, section 4.2).
+    """Norm, projection, self-attentions over frames, feed-forward, projection; all residual (AnimateDiff,
+    section 4.2).
 
-    One layout inside: the frames of a place side by side. `width` is that of the tokens, the channels without it.
+    One layout inside: the frames of a place side by side. `width` is that of the tokens, the channels without
+    it.
     """
 
     mix_factor = None

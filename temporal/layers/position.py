@@ -12,7 +12,8 @@ from torch.nn import functional
 
 
 def sinusoid(values: Tensor, channels: int, max_period: float) -> Tensor:
-    """Sinusoidal embedding (n channels) of values (n,): cosines, then sines, periods 2 pi to 2 pi max_period."""
+    """Sinusoidal embedding (n channels) of values (n,): cosines, then sines, periods 2 pi to 2 pi
+    max_period."""
     half = channels // 2
     exponents = torch.arange(half, device=values.device, dtype=torch.float32) / half
     angles = values.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
@@ -20,7 +21,8 @@ def sinusoid(values: Tensor, channels: int, max_period: float) -> Tensor:
 
 
 class FramePositions(nn.Module):
-    """Sinusoidal frame positions refined by a small MLP (paper, appendix D: relative sinusoidal encodings)."""
+    """Sinusoidal frame positions refined by a small MLP (paper, appendix D: relative sinusoidal
+    encodings)."""
 
     def __init__(self, channels: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -37,7 +39,8 @@ class FramePositions(nn.Module):
 class FrameTable(nn.Module):
     """The fixed table of the AnimateDiff family: sines and cosines in turn, counted from the first frame.
 
-    It has no weights. Between whole frames it is the same function, so a longer clip may be squeezed into its length.
+    It has no weights. Between whole frames it is the same function, so a longer clip may be squeezed into its
+    length.
     """
 
     def __init__(self, channels: int) -> None:
@@ -54,7 +57,8 @@ class FrameTable(nn.Module):
 
 
 class FrameRateEmbedding(nn.Module):
-    """Embedding of log2(fps), added to the UNet's time embedding: the general form of the paper's two regimes."""
+    """Embedding of log2(fps), added to the UNet's time embedding: the general form of the paper's two
+    regimes."""
 
     def __init__(self, model_channels: int, channels: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()

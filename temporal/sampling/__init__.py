@@ -1,1 +1,2 @@
-"""State of a clip and the steps around a sampler: known frames, noise, guidance, prompts, windows of a long film."""
+"""State of a clip and the steps around a sampler: known frames, noise, guidance, prompts, windows of a long
+film."""

@@ -28,7 +28,8 @@ PRESETS: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class Motion:
-    """How far an animated image moves: affinities by distance in frames, for PIA; `frame_weight` for AnimateLCM-I2V.
+    """How far an animated image moves: affinities by distance in frames, for PIA; `frame_weight` for
+    AnimateLCM-I2V.
 
     `loop`: the list is one round, stretched to the length of the clip.
     """
@@ -39,7 +40,8 @@ class Motion:
 
     @property
     def keeps_image(self) -> bool:
-        """Whether the given frame itself comes out as it was: with an affinity below 1 it is drawn anew, in another style."""
+        """Whether the given frame itself comes out as it was: with an affinity below 1 it is drawn anew, in
+        another style."""
         return self.affinities[0] == 1
 
     def of_frames(self, distances: Tensor) -> Tensor:
@@ -76,7 +78,8 @@ def parse_affinities(text: str) -> tuple[float, ...]:
             value = -1.0
         if not 0 <= value <= 1:
             raise InvalidInputError(
-                f"{part!r} is no affinity; write numbers from 0 to 1 with commas between, such as 1, 0.9, 0.85."
+                f"{part!r} is no affinity; write numbers from 0 to 1 with commas between, such as 1, 0.9, "
+                "0.85."
             )
         values.append(value)
     if not values:
@@ -85,7 +88,8 @@ def parse_affinities(text: str) -> tuple[float, ...]:
 
 
 def nearest(given: Sequence[bool]) -> tuple[Tensor, Tensor]:
-    """For each frame the nearest given one (f,), the earlier of two, and its distance (f,), both whole numbers."""
+    """For each frame the nearest given one (f,), the earlier of two, and its distance (f,), both whole
+    numbers."""
     frames = torch.arange(len(given))
     known = frames[torch.as_tensor(given, dtype=torch.bool)]
     distances, which = (frames[:, None] - known[None, :]).abs().min(dim=1)

@@ -1,8 +1,7 @@
 """The state of one call, handed to every temporal layer; the layers themselves remember nothing.
 
-Shapes: b clips of one batch (a host's cond and uncond chunks are separate clips), f frames, (b f) frames fastest,
-n tokens, m text tokens, e features, c h w a latent,
-p patches and g features of an image encoder.
+Shapes: b clips of one batch (a host's cond and uncond chunks are separate clips), f frames, (b f) frames
+fastest, n tokens, m text tokens, e features, c h w a latent, p patches and g features of an image encoder.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +19,8 @@ SECTIONS = ("input", "middle", "output")
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)); mask (n m) is added to the logits."""
+    """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)); mask (n m) is added to the
+    logits."""
     q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
     if q.is_cpu and q.dtype in (torch.bfloat16, torch.float16):  # where PyTorch's kernel takes twice as long
         logits = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
@@ -32,10 +32,12 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """What varies from call to call. `TemporalStack.prepare` fills `features`, `embedding` and `picture_tokens`.
+    """What varies from call to call. `TemporalStack.prepare` fills `features`, `embedding` and
+    `picture_tokens`.
 
     Raises:
-        InvalidInputError: no frames, a frame rate of 0, known frames without mask, alpha of an unknown section.
+        InvalidInputError: no frames, a frame rate of 0, known frames without mask, alpha of an unknown
+            section.
     """
 
     num_frames: int

@@ -1,4 +1,5 @@
-"""Guidance towards the text and towards the known frames (paper, equation 4, nested with classifier-free guidance).
+"""Guidance towards the text and towards the known frames (paper, equation 4, nested with classifier-free
+guidance).
 
 Shapes: f frames, c h w a latent.
 """

@@ -18,24 +18,26 @@ STRIDE = 4  # frames from one keyframe to the next: three in between (paper, sec
 WEIGHTS = torch.arange(1, STRIDE) / STRIDE
 PARALLEL = 1e-3  # radians below which two directions are one
 CELLS = 12  # of a side of a frame when two are compared
-ANOTHER_SCENE = 0.16  # distance of the likest cells, in deviations of the latents; in the toy world 99 % of motion stays below
+# distance of the likest cells, in deviations of the latents; in the toy world 99 % of motion stays below
+ANOTHER_SCENE = 0.16
 
 Fill = Callable[[int, Tensor, Tensor], Tensor]
 
 
 def refine(keyframes: Tensor, fill: Fill, loop: bool = False, cut_threshold: float = torch.inf) -> Tensor:
-    """Clip ((f-1)*4+1 c h w) of keyframes (f c h w), which stay as they are; (f*4 c h w) with `loop`, back to the first.
+    """Clip ((f-1)*4+1 c h w) of keyframes (f c h w), which stay as they are; (f*4 c h w) with `loop`, back to
+    the first.
 
-    `fill(number, start, end)` makes the frames (3 c h w) between keyframes `number` and `number + 1`. Across a cut nothing
-    is blended: each side holds its own keyframe.
+    `fill(number, start, end)` makes the frames (3 c h w) between keyframes `number` and `number + 1`. Across
+    a cut nothing is blended: each side holds its own keyframe.
 
     Raises:
         InvalidInputError: fewer than two keyframes.
     """
     if len(keyframes) < 2:
         raise InvalidInputError(
-            f"Interpolation needs at least 2 keyframes, but the clip has {len(keyframes)}. Make a longer clip, or continue "
-            "this one with Extend Video."
+            f"Interpolation needs at least 2 keyframes, but the clip has {len(keyframes)}. Make a longer "
+            "clip, or continue this one with Extend Video."
         )
     ends = torch.cat([keyframes, keyframes[:1]]) if loop else keyframes
     parts = []
@@ -52,10 +54,11 @@ def hold(start: Tensor, end: Tensor) -> Tensor:
 
 
 def difference(start: Tensor, end: Tensor) -> float:
-    """How unlike two frames (c h w) are, wherever things lie in them: 0 for the same, 1 where motion ends and another scene
-    begins, always below 2.
+    """How unlike two frames (c h w) are, wherever things lie in them: 0 for the same, 1 where motion ends and
+    another scene begins, always below 2.
 
-    Each of 12 x 12 cells is compared with the cell of the other frame that is most like it, so that motion counts little.
+    Each of 12 x 12 cells is compared with the cell of the other frame that is most like it, so that motion
+    counts little.
     """
     both = torch.stack([start, end]).float()
     spread = (both - both.mean(dim=(0, 2, 3), keepdim=True)).square().mean().sqrt().clamp(min=1e-12)

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 Condition = Literal["masked", "nearest"]
-# A mid-grey picture in the latents of the SD 1.x VAE, times 0.18215: what inpainting models see where nothing is given.
+# A mid-grey picture in the latents of the SD 1.x VAE, times 0.18215: what inpainting models see where nothing
+# is given.
 GREY = (0.8223, -0.6876, 0.6364, 0.1380)
 
 
 def known_channels(condition: Condition, known: Tensor) -> Tensor:
-    """Channels beside the noisy latent, from known frames as `mask * latent` and mask, 1 = given: ((b f) c+1 h w).
+    """Channels beside the noisy latent, from known frames as `mask * latent` and mask, 1 = given: ((b f) c+1
+    h w).
 
     `masked`: the mask, 1 = to make, and the given latents, with grey for the others ((b f) 1+c h w).
     `nearest`: the latents ((b f) c h w), of known frames that were spread with `nearest_given`.
@@ -32,7 +34,8 @@ def nothing_known(condition: Condition, like: Tensor) -> Tensor:
 
 
 def nearest_given(given: Tensor) -> Tensor:
-    """For every frame of a clip the number of the given one that is nearest, of two the earlier: (f,) of bool to (f,)."""
+    """For every frame of a clip the number of the given one that is nearest, of two the earlier: (f,) of bool
+    to (f,)."""
     frames = torch.arange(len(given), device=given.device)
     offset = frames[given][None, :] - frames[:, None]  # from each frame to each given one
     cost = 2 * offset.abs() + (offset > 0)

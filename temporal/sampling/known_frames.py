@@ -16,14 +16,16 @@ PATTERNS: tuple[str, ...] = get_args(Pattern)
 def place(
     pattern: str, given: int, num_frames: int, every: int = 4, indices: str = ""
 ) -> tuple[tuple[int, int], ...]:
-    """Where `given` frames go in a clip of `num_frames`: pairs (frame of the clip, number of the given frame).
+    """Where `given` frames go in a clip of `num_frames`: pairs (frame of the clip, number of the given
+    frame).
 
-    `first`: the start of the clip, to continue from. `last`: its end. `both`: one half at the start, the other at the
-    end. `every N`: frames 0, N, 2N ... to fill in between. `loop`: one frame, at the start and again at the end.
-    `indices`: the frames that a text such as "0, 5, -1" lists.
+    `first`: the start of the clip, to continue from. `last`: its end. `both`: one half at the start, the
+    other at the end. `every N`: frames 0, N, 2N ... to fill in between. `loop`: one frame, at the start and
+    again at the end. `indices`: the frames that a text such as "0, 5, -1" lists.
 
     Raises:
-        InvalidInputError: an unknown pattern, frames that do not fit in the clip or in the pattern, a bad list.
+        InvalidInputError: an unknown pattern, frames that do not fit in the clip or in the pattern, a bad
+            list.
     """
     if pattern not in PATTERNS:
         raise InvalidInputError(f"Unknown pattern {pattern!r}; choose from {', '.join(PATTERNS)}.")
@@ -41,7 +43,8 @@ def place(
         )
     if pattern == "both" and given % 2:
         raise InvalidInputError(
-            f"Pattern 'both' needs as many frames for the start as for the end, but {given} were given; give two."
+            f"Pattern 'both' needs as many frames for the start as for the end, but {given} were given; "
+            "give two."
         )
     at_start = {"first": given, "last": 0, "both": given // 2}[pattern]
     frames = [*range(at_start), *range(num_frames - given + at_start, num_frames)]
@@ -65,8 +68,8 @@ def parse_indices(text: str, num_frames: int) -> tuple[int, ...]:
         frame = index + num_frames if index < 0 else index
         if not 0 <= frame < num_frames:
             raise InvalidInputError(
-                f"Frame {index} is not in the clip: it has {num_frames} frames, 0 to {num_frames - 1}. Change the list or "
-                "make the clip longer."
+                f"Frame {index} is not in the clip: it has {num_frames} frames, 0 to {num_frames - 1}. "
+                "Change the list or make the clip longer."
             )
         if frame in frames:
             raise InvalidInputError(
@@ -81,7 +84,8 @@ def parse_indices(text: str, num_frames: int) -> tuple[int, ...]:
 def _listed(frames: tuple[int, ...], given: int) -> tuple[tuple[int, int], ...]:
     if len(frames) != given:
         raise InvalidInputError(
-            f"The list names {len(frames)} frames, but {given} were given; it needs one number for each, in their order."
+            f"The list names {len(frames)} frames, but {given} were given; it needs one number for each, "
+            "in their order."
         )
     return tuple(zip(frames, range(given), strict=True))
 
@@ -89,7 +93,8 @@ def _listed(frames: tuple[int, ...], given: int) -> tuple[tuple[int, int], ...]:
 def _loop(given: int, num_frames: int) -> tuple[tuple[int, int], ...]:
     if given != 1 or num_frames < 3:
         raise InvalidInputError(
-            f"Pattern 'loop' takes one frame and a clip of at least 3, but {given} were given for a clip of {num_frames}."
+            f"Pattern 'loop' takes one frame and a clip of at least 3, but {given} were given for a clip "
+            f"of {num_frames}."
         )
     return ((0, 0), (num_frames - 1, 0))
 
@@ -100,7 +105,7 @@ def _every(given: int, num_frames: int, every: int) -> tuple[tuple[int, int], ..
     needed = (given - 1) * every + 1
     if needed > num_frames:
         raise InvalidInputError(
-            f"{given} frames, one every {every}, need a clip of {needed} frames, but it has {num_frames}. Make it longer, "
-            "give fewer or set every lower."
+            f"{given} frames, one every {every}, need a clip of {needed} frames, but it has {num_frames}. "
+            "Make it longer, give fewer or set every lower."
         )
     return tuple((number * every, number) for number in range(given))

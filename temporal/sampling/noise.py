@@ -20,11 +20,12 @@ SEEDS = 2**64
 def correlated_noise(
     shape: tuple[int, int, int, int], seed: int, mode: NoiseMode = "independent", strength: float = 0.0
 ) -> Tensor:
-    """Gaussian noise (f c h w), each element of unit variance, float32 on the CPU ("Preserve Your Own Correlation").
+    """Gaussian noise (f c h w), each element of unit variance, float32 on the CPU ("Preserve Your Own
+    Correlation").
 
-    `strength` 0..1 is the correlation of neighbouring frames: 0 is independent noise, 1 the same noise in each frame.
-    "mixed" relates any two frames alike, "progressive" makes each frame from the one before. A frame's noise depends
-    on the seed and the frames before it, never on how many follow.
+    `strength` 0..1 is the correlation of neighbouring frames: 0 is independent noise, 1 the same noise in
+    each frame. "mixed" relates any two frames alike, "progressive" makes each frame from the one before. A
+    frame's noise depends on the seed and the frames before it, never on how many follow.
 
     Raises:
         InvalidInputError: an unknown mode, or a strength outside 0..1.
@@ -50,10 +51,12 @@ def correlated_noise(
 
 
 def repeat_noise(noise: Tensor, length: int, overlap: int) -> Tensor:
-    """Noise (f c h w) whose first `length` frames come again in another order for as long as the clip is (FreeNoise).
+    """Noise (f c h w) whose first `length` frames come again in another order for as long as the clip is
+    (FreeNoise).
 
-    Each run of `length - overlap` frames after the first window is the run `length` frames before it, shuffled, so that
-    windows share their noise and distant frames stay related. The order is the same on every run.
+    Each run of `length - overlap` frames after the first window is the run `length` frames before it,
+    shuffled, so that windows share their noise and distant frames stay related. The order is the same on
+    every run.
     """
     generator = torch.Generator().manual_seed(SHARED_SEED % SEEDS)
     repeated = noise.clone()

@@ -50,7 +50,8 @@ class Entry:
 def parse_schedule(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
     """Prompts by frame from lines such as "0: a red circle", in the order of frames; empty lines are skipped.
 
-    A line may hold several entries, each behind a comma: "0: a cat, 8: a dog". Frames and prompts may stand in quotes.
+    A line may hold several entries, each behind a comma: "0: a cat, 8: a dog". Frames and prompts may stand
+    in quotes.
 
     Raises:
         InvalidInputError: a line without a frame, a frame outside the clip or named twice, no lines at all.
@@ -61,12 +62,13 @@ def parse_schedule(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
         frame = num_frames if len(digits) > LONGEST_NUMBER else int(digits or "0")
         if frame >= num_frames:
             raise InvalidInputError(
-                f"Frame {shortened(digits)} in line {entry.line} is not in the clip: it has {num_frames} frames, 0 to "
-                f"{num_frames - 1}. Change the line or num_frames."
+                f"Frame {shortened(digits)} in line {entry.line} is not in the clip: it has {num_frames} "
+                f"frames, 0 to {num_frames - 1}. Change the line or num_frames."
             )
         if frame in prompts:
             raise InvalidInputError(
-                f"Frame {frame} has two prompts, in lines {prompts[frame].line} and {entry.line}; each frame can have one."
+                f"Frame {frame} has two prompts, in lines {prompts[frame].line} and {entry.line}; each "
+                "frame can have one."
             )
         prompts[frame] = entry
     if not prompts:
@@ -79,7 +81,8 @@ def _entries(text: str) -> Iterator[Entry]:
         first = FRAME.match(line)
         if first is None and line.strip():
             raise InvalidInputError(
-                f"Line {number}, {shortened(line.strip())!r}, names no frame; write lines such as 0: a red circle."
+                f"Line {number}, {shortened(line.strip())!r}, names no frame; write lines such as 0: a red "
+                "circle."
             )
         for part in NEXT[first[1]].split(line) if first else ():
             frame = FRAME.match(part)

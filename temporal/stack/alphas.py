@@ -10,12 +10,15 @@ EXAMPLE = "output.0: 1, input.2: 0.5"
 
 
 def parse_alphas(text: str, levels: int) -> dict[str, float]:
-    """Alphas for `Clip.alphas` from a text such as "output.0: 1, 2: 0.5", entries on lines or with commas between.
+    """Alphas for `Clip.alphas` from a text such as "output.0: 1, 2: 0.5", entries on lines or with commas
+    between.
 
-    A place is a section, a section and a resolution level (0 is the finest), or a level alone for all sections.
+    A place is a section, a section and a resolution level (0 is the finest), or a level alone for all
+    sections.
 
     Raises:
-        InvalidInputError: an unknown section, a level that the UNet does not have, something that is no number from 0 to 1.
+        InvalidInputError: an unknown section, a level that the UNet does not have, something that is no
+            number from 0 to 1.
     """
     alphas: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in re.split(r"[,\n]", text))):
@@ -28,14 +31,14 @@ def _places(part: str, place: str, levels: int) -> Iterator[str]:
     section, _, level = ("", "", place) if place.isdigit() else place.partition(".")
     if (section and section not in SECTIONS) or not (section or level):
         raise InvalidInputError(
-            f"{part!r} names no place of the UNet; write a section ({', '.join(SECTIONS)}), a section and a resolution, or a "
-            f"resolution, such as {EXAMPLE}."
+            f"{part!r} names no place of the UNet; write a section ({', '.join(SECTIONS)}), a section and "
+            f"a resolution, or a resolution, such as {EXAMPLE}."
         )
     if "." in place or not section:
         if not level.isdigit() or int(level) >= levels:
             raise InvalidInputError(
-                f"{part!r} names no resolution of the UNet, which has 0 (the finest) to {levels - 1}; write for instance "
-                f"{EXAMPLE}."
+                f"{part!r} names no resolution of the UNet, which has 0 (the finest) to {levels - 1}; "
+                f"write for instance {EXAMPLE}."
             )
         yield from (f"{name}.{int(level)}" for name in ([section] if section else SECTIONS))
     else:
@@ -49,7 +52,7 @@ def _alpha(part: str, number: str) -> float:
         value = -1.0
     if not 0 <= value <= 1:
         raise InvalidInputError(
-            f"{part!r} sets no alpha; write a number from 0 (only the temporal layers) to 1 (only the image model), such as "
-            f"{EXAMPLE}."
+            f"{part!r} sets no alpha; write a number from 0 (only the temporal layers) to 1 (only the "
+            f"image model), such as {EXAMPLE}."
         )
     return value

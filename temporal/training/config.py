@@ -36,16 +36,16 @@ class Settings:
 class TrainingConfig(Settings):
     """Everything that decides what a run computes.
 
-    `num_frames`: length of a clip; every batch draws its length among this and `other_lengths`.
-    `strides`: a clip keeps every stride-th frame, which lowers its frame rate; each clip draws one, and
-    naming one twice doubles its share.
-    `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps evenly, larger values prefer high
-    noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1 is the plain loss, more weighs high noise up to it
-    (NoiseLevels.weight). `known_noise`: given frames get noise of a step drawn from
-    0 to this one. `text_dropout`: share of clips with the empty caption. `signal_dropout`: share of clips which, at the
-    noisiest steps, are noisier than their step says. The schedule of Stable Diffusion never reaches pure noise (arXiv
-    2305.08891), and in many frames together even its last step shows where things move; sampling starts from noise that
-    shows nothing, and only the text can say it there.
+    `num_frames`: length of a clip; every batch draws its length among this and `other_lengths`. `strides`: a
+    clip keeps every stride-th frame, which lowers its frame rate; each clip draws one, and naming one twice
+    doubles its share. `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps
+    evenly, larger values prefer high noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1
+    is the plain loss, more weighs high noise up to it (NoiseLevels.weight). `known_noise`: given frames get
+    noise of a step drawn from 0 to this one. `text_dropout`: share of clips with the empty caption.
+    `signal_dropout`: share of clips which, at the noisiest steps, are noisier than their step says. The
+    schedule of Stable Diffusion never reaches pure noise (arXiv 2305.08891), and in many frames together even
+    its last step shows where things move; sampling starts from noise that shows nothing, and only the text
+    can say it there.
     """
 
     num_frames: int = 8
@@ -75,7 +75,8 @@ class TrainingConfig(Settings):
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
         if any(not 1 <= length < self.num_frames for length in self.other_lengths):
             raise InvalidInputError(
-                f"The clip lengths are {self.num_frames} and {self.other_lengths}; name the longest first, e.g. 8,5."
+                f"The clip lengths are {self.num_frames} and {self.other_lengths}; name the longest first, "
+                "e.g. 8,5."
             )
         if not self.strides or min(self.strides) < 1:
             raise InvalidInputError(f"strides are {self.strides}; give whole numbers of 1 or more, e.g. 1,2.")

@@ -39,8 +39,8 @@ class Denoise(Protocol):
 
 
 class LayersTrainer(Run):
-    """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`, and the
-    optimiser is built from the stack's parameters alone, so nothing else can change."""
+    """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`,
+    and the optimiser is built from the stack's parameters alone, so nothing else can change."""
 
     def __init__(
         self,
@@ -62,7 +62,10 @@ class LayersTrainer(Run):
         self.losses: list[float] = []
 
     def train_step(self) -> float:
-        """One optimiser step; returns the loss. Raises IncompatibleModelError when the loss is not a number."""
+        """One optimiser step; returns the loss.
+
+        Raises IncompatibleModelError when the loss is not a number.
+        """
         config = self.config
         rate = learning_rate(
             self.step, config.learning_rate, config.final_learning_rate, config.warmup, config.steps
@@ -119,7 +122,8 @@ class LayersTrainer(Run):
         """Take over a saved run; raises IncompatibleModelError when it trained other layers."""
         if state.get("stack_config") != self.stack.config.to_json():
             raise IncompatibleModelError(
-                "The training state belongs to temporal layers of another shape; resume with the same checkpoint and options."
+                "The training state belongs to temporal layers of another shape; resume with the same "
+                "checkpoint and options."
             )
         self.stack.load_state_dict(state["stack"])
         self.optimizer.load_state_dict(state["optimizer"])

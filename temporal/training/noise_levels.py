@@ -35,7 +35,8 @@ class NoiseLevels:
         return signal.sqrt().to(like), (1 - signal).sqrt().to(like)
 
     def add_noise(self, x: Tensor, noise: Tensor, t: Tensor, signal: Tensor | None = None) -> Tensor:
-        """Noisy latents `alpha x + sigma noise`; with a `signal` in 0..1, ((b f),), that share of alpha and more noise."""
+        """Noisy latents `alpha x + sigma noise`; with a `signal` in 0..1, ((b f),), that share of alpha and
+        more noise."""
         alpha, sigma = self.signal_and_noise(t, x)
         if signal is not None:
             alpha = alpha * signal.to(alpha).view_as(alpha)
@@ -50,10 +51,12 @@ class NoiseLevels:
         return (alpha * noisy - x) / sigma
 
     def weight(self, t: Tensor, limit: float) -> Tensor:
-        """Loss weight ((b f),) that makes every noise level count alike: 1 / alpha^2 up to `limit`, mean 1 over all steps.
+        """Loss weight ((b f),) that makes every noise level count alike: 1 / alpha^2 up to `limit`, mean 1
+        over all steps.
 
-        On the error of the noise this is the error of v (Salimans and Ho 2022): with plain noise prediction, the high
-        noise at which motion is decided has next to no share in the loss. A limit of 1 is the paper's plain loss.
+        On the error of the noise this is the error of v (Salimans and Ho 2022): with plain noise prediction,
+        the high noise at which motion is decided has next to no share in the loss. A limit of 1 is the
+        paper's plain loss.
         """
         all_steps = (1 / self.alphas_cumprod).clamp(max=limit)
         return (all_steps / all_steps.mean()).to(t.device)[t]

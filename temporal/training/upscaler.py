@@ -1,4 +1,5 @@
-"""Training of a pixel-space video upscaler on patches (paper section 3.4): first its spatial weights, then its layers in time.
+"""Training of a pixel-space video upscaler on patches (paper section 3.4): first its spatial weights, then
+its layers in time.
 
 Shapes: b clips, f frames, given ((b f) 3 h w) and large ((b f) 3 H W) in 0..1, levels ((b f),).
 """
@@ -36,8 +37,8 @@ CLEAN_SHARE = 0.25  # of the clips are given without noise
 class UpscalerTrainingConfig:
     """Everything that decides what a run computes, beside its patches.
 
-    The first `spatial_steps` train the upscaler of single pictures, the others its temporal layers alone. Each of the
-    two stages has its own warm-up, decay of the rate and average.
+    The first `spatial_steps` train the upscaler of single pictures, the others its temporal layers alone.
+    Each of the two stages has its own warm-up, decay of the rate and average.
     """
 
     num_frames: int = 8
@@ -58,7 +59,8 @@ class UpscalerTrainingConfig:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
         if not 0 <= self.spatial_steps <= self.steps:
             raise InvalidInputError(
-                f"spatial_steps is {self.spatial_steps} of {self.steps} steps; give a number from 0 to all of them."
+                f"spatial_steps is {self.spatial_steps} of {self.steps} steps; give a number from 0 to all "
+                "of them."
             )
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
@@ -93,7 +95,10 @@ class UpscalerTrainer(Run):
         self._enter(config.stage(0))
 
     def train_step(self) -> float:
-        """One optimiser step; returns the loss. Raises IncompatibleModelError when the loss is not a number."""
+        """One optimiser step; returns the loss.
+
+        Raises IncompatibleModelError when the loss is not a number.
+        """
         if self.config.stage(self.step) != self.stage:
             self.finish_stage()
             self._enter(self.config.stage(self.step))
@@ -112,7 +117,8 @@ class UpscalerTrainer(Run):
         return loss.item()
 
     def loss(self, given: Tensor, large: Tensor) -> Tensor:
-        """Mean squared error of v (scalar); the two noise levels are drawn apart from each other (paper equation 5)."""
+        """Mean squared error of v (scalar); the two noise levels are drawn apart from each other (paper
+        equation 5)."""
         given, large = given.to(self.device), large.to(self.device)
         config, f = self.upscaler.config, self.config.num_frames
         residual = (large - enlarge(given, config.scale)) / config.residual_std
@@ -142,7 +148,8 @@ class UpscalerTrainer(Run):
                 own[name].copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a resumed run needs to continue bit for bit (patches and noise follow from seed and step)."""
+        """Everything a resumed run needs to continue bit for bit (patches and noise follow from seed and
+        step)."""
         return {
             "format": "video_ldm.upscaler_training_state",
             "config": self.config.to_json(),

@@ -1,4 +1,5 @@
-"""Tiles that are blended, for image models that look across the whole picture and so cannot be cut without a trace.
+"""Tiles that are blended, for image models that look across the whole picture and so cannot be cut without a
+trace.
 
 Shapes: n frames, c channels, h w size.
 """
@@ -15,9 +16,11 @@ Box = tuple[slice, slice]
 
 
 def blended(evaluate: Callable[[Box], Tensor], x: Tensor, tile: int, overlap: int) -> Tensor:
-    """The weighted mean (n c h w) of `evaluate` over tiles of x (n c h w); it is given the box of a tile to cut out.
+    """The weighted mean (n c h w) of `evaluate` over tiles of x (n c h w); it is given the box of a tile to
+    cut out.
 
-    Tiles have `tile` places a side (0: the whole picture) and share `overlap`; weights fall linearly towards the edges.
+    Tiles have `tile` places a side (0: the whole picture) and share `overlap`; weights fall linearly towards
+    the edges.
     """
     rows, columns = (places(side, tile, overlap) for side in x.shape[2:])
     if len(rows) == len(columns) == 1:

@@ -1,6 +1,7 @@
 """Colour and brightness of the enlarged frames are those of the given ones.
 
-Shapes: f frames of the clip, n of a piece, c channels, h w size of the given frames, H W size of the enlarged ones.
+Shapes: f frames of the clip, n of a piece, c channels, h w size of the given frames, H W size of the enlarged
+ones.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,8 @@ HELD_SIGMA = 4.0  # given pixels
 def hold_colours(residual: Tensor, scale: int) -> Tensor:
     """The residual (n c H W) without what a Gaussian of `HELD_SIGMA` given pixels lets through.
 
-    What is added to the bicubic frames is detail: means over areas wider than some twelve given pixels stay theirs.
+    What is added to the bicubic frames is detail: means over areas wider than some twelve given pixels stay
+    theirs.
     """
     coarse = functional.avg_pool2d(residual, scale)
     soft = _blur(_blur(coarse).mT).mT
@@ -28,7 +30,8 @@ def hold_colours(residual: Tensor, scale: int) -> Tensor:
 
 
 def keep_colours(pieces: Iterable[Tensor], given: Tensor) -> Iterator[Tensor]:
-    """Pieces (n H W 3) in 0..1 of an enlarged clip, with the colours of the given frames (f h w 3); their detail stays.
+    """Pieces (n H W 3) in 0..1 of an enlarged clip, with the colours of the given frames (f h w 3); their
+    detail stays.
 
     A frame needs nothing of the others, so how the clip is cut into pieces makes no difference.
     """

@@ -8,7 +8,10 @@ from ..weights import description
 
 @dataclass(frozen=True)
 class UpscalerConfig:
-    """Everything that is needed to build an upscaler. The UNet sees squares of `patch` enlarged pixels as one place."""
+    """Everything that is needed to build an upscaler.
+
+    The UNet sees squares of `patch` enlarged pixels as one place.
+    """
 
     scale: int  # sides of the enlarged frames over those of the given ones
     patch: int  # divides the scale; 1 is the paper's UNet on pixels, the scale itself the fastest
@@ -26,8 +29,8 @@ class UpscalerConfig:
         fits = min((*sizes, *self.channel_mult, 0 if not self.channel_mult else 1)) >= 1
         if not fits or self.scale % self.patch or self.widths[-1] % self.heads or not self.residual_std > 0:
             raise CheckpointFormatError(
-                f"The file describes an upscaler that cannot be built: {self.to_json()}. It may be damaged; download "
-                "or train it again."
+                f"The file describes an upscaler that cannot be built: {self.to_json()}. It may be "
+                "damaged; download or train it again."
             )
 
     @property
@@ -61,5 +64,6 @@ class UpscalerConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "UpscalerConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another type."""
+        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another
+        type."""
         return description.from_json(cls, text)

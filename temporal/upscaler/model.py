@@ -1,6 +1,7 @@
 """The pixel-space video upscaler (paper section 3.4, driving): a UNet that denoises what bicubic frames lack.
 
-Shapes: b clips, f frames, c channels, h w size of the given frames, H W size of the enlarged ones, e an embedding.
+Shapes: b clips, f frames, c channels, h w size of the given frames, H W size of the enlarged ones, e an
+embedding.
 """
 
 from collections.abc import Iterator
@@ -32,11 +33,12 @@ class Block(nn.Module):
 
 
 class VideoUpscaler(nn.Module):
-    """Predicts v of the residual between enlarged frames and bicubic ones; new temporal layers change nothing.
+    """Predicts v of the residual between enlarged frames and bicubic ones; new temporal layers change
+    nothing.
 
-    `ops` has Linear and Conv2d; a host passes its own to cast and offload weights. Nothing but the attention over
-    frames and the convolutions looks beyond a place, so a crop gives the same as the whole frame, `config.reach` away
-    from its edge.
+    `ops` has Linear and Conv2d; a host passes its own to cast and offload weights. Nothing but the attention
+    over frames and the convolutions looks beyond a place, so a crop gives the same as the whole frame,
+    `config.reach` away from its edge.
     """
 
     def __init__(
@@ -77,8 +79,9 @@ class VideoUpscaler(nn.Module):
     def forward(self, noisy: Tensor, given: Tensor, time: Tensor, level: Tensor, clip: Clip) -> Tensor:
         """v of the residual ((b f) 3 H W).
 
-        noisy ((b f) 3 H W): residual in units of `config.residual_std`, with noise of `time`. given ((b f) 3 h w) in
-        -1..1, with noise of `level`. time, level ((b f),) in 0..1. h and w are multiples of `config.multiple`.
+        noisy ((b f) 3 H W): residual in units of `config.residual_std`, with noise of `time`. given ((b f) 3
+        h w) in -1..1, with noise of `level`. time, level ((b f),) in 0..1. h and w are multiples of
+        `config.multiple`.
         """
         config = self.config
         emb = self.levels(time, level, noisy.dtype)

@@ -1,4 +1,5 @@
-"""Noise of the upscaler: a cosine schedule in continuous time, and noise that belongs to a frame and not to a chunk.
+"""Noise of the upscaler: a cosine schedule in continuous time, and noise that belongs to a frame and not to a
+chunk.
 
 Shapes: n frames, c h w.
 """
@@ -39,8 +40,8 @@ def split(noisy: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
 def frame_noise(shape: tuple[int, int, int], seed: int, stream: int, frame: int) -> Tensor:
     """Gaussian noise (c h w) of one frame of a clip, float32 on the CPU.
 
-    It depends on the seed, the stream (one per use) and the frame's number in the clip, never on what is computed
-    together.
+    It depends on the seed, the stream (one per use) and the frame's number in the clip, never on what is
+    computed together.
     """
     mixed = (
         seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + frame * 0x2545F4914F6CDD1D

@@ -1,7 +1,7 @@
 """Enlarging a stream of frames: windows in time and tiles in space, blended at every denoising step.
 
-Each step is a stage that takes frames from the stage before and hands them on, so a clip of any length passes through
-while each stage holds one window of it.
+Each step is a stage that takes frames from the stage before and hands them on, so a clip of any length passes
+through while each stage holds one window of it.
 
 Shapes: f frames, h w size of the given frames, H W size of the enlarged ones.
 """
@@ -33,9 +33,9 @@ Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Clip], Tensor]
 class UpscaleSettings:
     """How a clip is enlarged.
 
-    `noise_level`: noise on the given frames, 0..1; more lets the upscaler depart from them. `window` and `overlap` in
-    frames (window 0: what the upscaler was trained on), `tile` in given pixels (0: whole frames). `strength` of the
-    temporal layers: 0 is frame by frame.
+    `noise_level`: noise on the given frames, 0..1; more lets the upscaler depart from them. `window` and
+    `overlap` in frames (window 0: what the upscaler was trained on), `tile` in given pixels (0: whole
+    frames). `strength` of the temporal layers: 0 is frame by frame.
     """
 
     steps: int = 4
@@ -47,7 +47,10 @@ class UpscaleSettings:
     tile: int = 0
 
     def checked(self, config: UpscalerConfig) -> "UpscaleSettings":
-        """The same with the window filled in. Raises InvalidInputError for values that an upscaler cannot use."""
+        """The same with the window filled in.
+
+        Raises InvalidInputError for values that an upscaler cannot use.
+        """
         filled = replace(self, window=self.window or config.max_frames)
         if self.steps < 1:
             raise InvalidInputError(f"Enlarging needs at least 1 step, but steps is {self.steps}.")
@@ -62,7 +65,8 @@ class UpscaleSettings:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame on its way: as given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H' W')."""
+    """One frame on its way: as given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H'
+    W')."""
 
     given: Tensor
     seen: Tensor
@@ -96,13 +100,13 @@ def _frames(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
     for chunk in chunks:
         if chunk.ndim != 4 or chunk.shape[-1] != 3:
             raise InvalidInputError(
-                f"The frames have shape {tuple(chunk.shape)}; the upscaler takes RGB frames (frames, height, width, 3). "
-                "Remove an alpha channel, or connect decoded images."
+                f"The frames have shape {tuple(chunk.shape)}; the upscaler takes RGB frames (frames, "
+                "height, width, 3). Remove an alpha channel, or connect decoded images."
             )
         if size is not None and chunk.shape[1:] != size:
             raise InvalidInputError(
-                f"Frames of {chunk.shape[2]} x {chunk.shape[1]} follow frames of {size[1]} x {size[0]}; all frames of a "
-                "clip need one size."
+                f"Frames of {chunk.shape[2]} x {chunk.shape[1]} follow frames of {size[1]} x {size[0]}; "
+                "all frames of a clip need one size."
             )
         size = chunk.shape[1:]
         yield from rearrange(chunk.float(), "n h w c -> n c h w") * 2 - 1

@@ -1,4 +1,5 @@
-"""Windows in time over a stream whose length is not known: where they lie depends on the clip, not on how it arrives."""
+"""Windows in time over a stream whose length is not known: where they lie depends on the clip, not on how it
+arrives."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -12,7 +13,8 @@ T = TypeVar("T")
 
 
 def window_weights(length: int) -> list[float]:
-    """Weights of the frames of a window: 1 at its ends, rising to the middle, so that windows blend without a cut."""
+    """Weights of the frames of a window: 1 at its ends, rising to the middle, so that windows blend without a
+    cut."""
     return [float(min(place + 1, length - place)) for place in range(length)]
 
 
@@ -21,8 +23,8 @@ def fused(
 ) -> Iterator[tuple[T, Tensor]]:
     """Each item with its value, blended over the windows that hold it.
 
-    Windows are `length` items long and share `overlap`; the last one ends with the clip. A shorter clip is one window.
-    `evaluate` gives the values of a window, (n ...). At most `length` items wait at a time.
+    Windows are `length` items long and share `overlap`; the last one ends with the clip. A shorter clip is
+    one window. `evaluate` gives the values of a window, (n ...). At most `length` items wait at a time.
     """
     source = iter(items)
     waiting: list[T] = list(islice(source, length))
@@ -45,5 +47,6 @@ def check_windows(length: int, overlap: int) -> None:
     """Refuse windows that do not move on."""
     if length < 1 or not 0 <= overlap < length:
         raise InvalidInputError(
-            f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap shorter."
+            f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap "
+            "shorter."
         )

@@ -17,10 +17,11 @@ QUALITIES = (0, 50, 80, 100)  # at which sizes were measured
 class Format:
     """One choice of format.
 
-    `encoder`, `muxer`, `pixels` and `options` are ffmpeg's; a format without an encoder is a folder of pictures.
-    `grid` is what width and height are padded to a multiple of. `sound` is ffmpeg's audio encoder, "wav" for a file of
-    its own beside the pictures, None when there is no place for sound. `bits` is the size per pixel and frame of a drawn clip with grain,
-    measured by benchmarks/films.py: smooth clips are smaller, rich texture is larger, pure noise the largest.
+    `encoder`, `muxer`, `pixels` and `options` are ffmpeg's; a format without an encoder is a folder of
+    pictures. `grid` is what width and height are padded to a multiple of. `sound` is ffmpeg's audio encoder,
+    "wav" for a file of its own beside the pictures, None when there is no place for sound. `bits` is the size
+    per pixel and frame of a drawn clip with grain, measured by benchmarks/films.py: smooth clips are smaller,
+    rich texture is larger, pure noise the largest.
     """
 
     name: str
@@ -49,7 +50,8 @@ def rate(worst: int, best: int, *options: str) -> Callable[[int], list[str]]:
 
 
 def measured(*sizes: float) -> Callable[[int], float]:
-    """Bits per pixel and frame of a lossy codec at the qualities of `QUALITIES`, and in even steps of their logarithm between."""
+    """Bits per pixel and frame of a lossy codec at the qualities of `QUALITIES`, and in even steps of their
+    logarithm between."""
 
     def bits(quality: int) -> float:
         after = next(index for index, known in enumerate(QUALITIES) if quality <= known) or 1
@@ -162,8 +164,8 @@ def format_named(name: str) -> Format:
     """The format of a name; raises InvalidInputError for a name that is none."""
     if name not in FORMATS:
         raise InvalidInputError(
-            f"The format {name!r} is unknown; choose one of {', '.join(FORMATS)}. A graph made with another version of the "
-            "pack may hold an old name."
+            f"The format {name!r} is unknown; choose one of {', '.join(FORMATS)}. A graph made with "
+            "another version of the pack may hold an old name."
         )
     return FORMATS[name]
 
@@ -171,19 +173,19 @@ def format_named(name: str) -> Format:
 def check_film(format: Format, width: int, height: int, fps: float, quality: int, has_sound: bool) -> None:
     """Refuse what a format cannot hold, before anything is decoded.
 
-    Raises InvalidInputError for a size, frame rate, quality or sound outside the format's limits, and when this
-    computer has no encoder for it.
+    Raises InvalidInputError for a size, frame rate, quality or sound outside the format's limits, and when
+    this computer has no encoder for it.
     """
     low, high = format.sides
     if not (low <= min(width, height) and max(width, height) <= high):
         raise InvalidInputError(
-            f"The film is {width} x {height}, but {format.name} holds {low} to {high} pixels a side. Scale the frames, or "
-            "choose another format."
+            f"The film is {width} x {height}, but {format.name} holds {low} to {high} pixels a side. Scale "
+            "the frames, or choose another format."
         )
     if not 0 < fps <= format.max_fps:
         raise InvalidInputError(
-            f"The film has {fps:g} frames per second, but {format.name} plays more than 0 and at most {format.max_fps:g}. "
-            "Set fps, or choose another format."
+            f"The film has {fps:g} frames per second, but {format.name} plays more than 0 and at most "
+            f"{format.max_fps:g}. Set fps, or choose another format."
         )
     if not 0 <= quality <= 100:
         raise InvalidInputError(f"The quality is {quality}; give a number from 0 (smallest) to 100 (best).")
@@ -201,8 +203,9 @@ def check_encoder(encoder: str, name: str) -> None:
     """Refuse an encoder that this computer's ffmpeg does not have."""
     if encoder not in encoders(executable()):
         raise InvalidInputError(
-            f"{name} needs the encoder {encoder}, which the ffmpeg at {executable()} does not have. Choose another format, "
-            "or update the Python package imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to an ffmpeg that has it."
+            f"{name} needs the encoder {encoder}, which the ffmpeg at {executable()} does not have. Choose "
+            "another format, or update the Python package imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to an "
+            "ffmpeg that has it."
         )
 
 
@@ -230,7 +233,7 @@ def import_openexr() -> object:
         import OpenEXR
     except ImportError:
         raise InvalidInputError(
-            "An exr sequence needs the Python package OpenEXR, which is not installed. Run `pip install OpenEXR` in "
-            "ComfyUI's Python, or choose the 16-bit png sequence."
+            "An exr sequence needs the Python package OpenEXR, which is not installed. Run `pip install "
+            "OpenEXR` in ComfyUI's Python, or choose the 16-bit png sequence."
         ) from None
     return OpenEXR

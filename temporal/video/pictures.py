@@ -76,7 +76,8 @@ class PictureFolder:
 
 
 def as_png(pixels: np.ndarray, notes: Mapping[str, str]) -> bytes:
-    """A PNG of uint8 or uint16 pixels (h w 3), each row stored as its difference to the one above (filter "Up").
+    """A PNG of uint8 or uint16 pixels (h w 3), each row stored as its difference to the one above (filter
+    "Up").
 
     Written out here because Pillow holds no colour of 16 bits (W3C PNG specification, sections 5, 9 and 11).
     """

@@ -21,7 +21,8 @@ def whole_numbers(frames: Tensor, depth: int) -> np.ndarray:
 
 
 def padded(frames: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Frames whose width and height are multiples of `grid`: the last column and row are repeated, nothing is cut."""
+    """Frames whose width and height are multiples of `grid`: the last column and row are repeated, nothing is
+    cut."""
     (columns, rows), (height, width) = grid, frames.shape[1:3]
     if missing := -height % rows:
         edge = repeat(frames[:, -1], "n w c -> n r w c", r=missing)
@@ -40,7 +41,8 @@ def linear_light(frames: Tensor) -> np.ndarray:
 
 
 def check_frames(frames: Tensor, size: tuple[int, int] | None, first: int) -> Tensor:
-    """The colours of a chunk of frames; `first` is the number of its first one, `size` (width, height) of those before.
+    """The colours of a chunk of frames; `first` is the number of its first one, `size` (width, height) of
+    those before.
 
     Raises InvalidInputError for another shape or size, and for values that are not numbers.
     """
@@ -51,14 +53,14 @@ def check_frames(frames: Tensor, size: tuple[int, int] | None, first: int) -> Te
     given = (frames.shape[2], frames.shape[1])
     if size is not None and given != size:
         raise InvalidInputError(
-            f"Frame {first} is {given[0]} x {given[1]}, but the film began with {size[0]} x {size[1]}. Give frames of one "
-            "size."
+            f"Frame {first} is {given[0]} x {given[1]}, but the film began with {size[0]} x {size[1]}. "
+            "Give frames of one size."
         )
     broken = ~torch.isfinite(rearrange(frames, "n h w c -> n (h w c)")).all(dim=1)
     if broken.any():
         number = first + int(broken.nonzero()[0])
         raise InvalidInputError(
-            f"Frame {number} holds values that are not numbers (NaN or infinite), so nothing was written. Start ComfyUI "
-            "with --fp32-vae if the VAE runs in half precision, or lower cfg."
+            f"Frame {number} holds values that are not numbers (NaN or infinite), so nothing was written. "
+            "Start ComfyUI with --fp32-vae if the VAE runs in half precision, or lower cfg."
         )
     return frames[..., :3]

@@ -73,7 +73,10 @@ class VideoFile:
         self.resources.close()
 
     def write(self, frame: Tensor) -> None:
-        """Encode one frame (1 h w 3). Raises OSError when the disk has given up, OutputError when ffmpeg has."""
+        """Encode one frame (1 h w 3).
+
+        Raises OSError when the disk has given up, OutputError when ffmpeg has.
+        """
         pixels = whole_numbers(padded(frame, self.format.grid), self.format.depth)
         data = memoryview(np.ascontiguousarray(pixels)).cast("B")
         try:
@@ -84,7 +87,10 @@ class VideoFile:
             raise self._failure() from None
 
     def finish(self, check: Callable[[], None]) -> None:
-        """Wait until everything is on disk, calling `check` now and then. Raises as `write` when it is not."""
+        """Wait until everything is on disk, calling `check` now and then.
+
+        Raises as `write` when it is not.
+        """
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         while True:
@@ -109,8 +115,8 @@ class VideoFile:
         except OSError as error:
             self.resources.close()
             raise OutputError(
-                f"ffmpeg cannot be started at {command[0]}: {error.strerror}. Install the Python package imageio-ffmpeg "
-                "again, or set IMAGEIO_FFMPEG_EXE to a working ffmpeg."
+                f"ffmpeg cannot be started at {command[0]}: {error.strerror}. Install the Python package "
+                "imageio-ffmpeg again, or set IMAGEIO_FFMPEG_EXE to a working ffmpeg."
             ) from None
 
     def _command(
@@ -143,7 +149,8 @@ class VideoFile:
         (self.folder / "notes").write_bytes(as_ffmetadata(self.notes))
         outputs = ["-map_metadata", "1"]
         if self.format.muxer in ("mp4", "mov"):
-            # The beginning of the file says where everything is: it plays while it loads, and notes are found at once.
+            # The beginning of the file says where everything is: it plays while it loads, and notes are found
+            # at once.
             outputs += ["-movflags", "use_metadata_tags+faststart"]
         return ["-f", "ffmetadata", "-i", str(self.folder / "notes")], outputs
 
@@ -162,18 +169,20 @@ class VideoFile:
             return OSError(about_disk)
         if self.process.returncode < 0:
             return OutputError(
-                f"ffmpeg was stopped from outside (signal {-self.process.returncode}) while it wrote {self.format.name}, as "
-                "systems do when memory runs out. Close other programs, or choose another format or smaller frames."
+                f"ffmpeg was stopped from outside (signal {-self.process.returncode}) while it wrote "
+                f"{self.format.name}, as systems do when memory runs out. Close other programs, or choose "
+                "another format or smaller frames."
             )
         return OutputError(
-            f"ffmpeg's {self.format.encoder} cannot write this film as {self.format.name}: {next(iter(lines), 'it does not say why')}. "
-            "Choose another format, or render without audio if the sound is strange."
+            f"ffmpeg's {self.format.encoder} cannot write this film as {self.format.name}: "
+            f"{next(iter(lines), 'it does not say why')}. Choose another format, or render without audio "
+            "if the sound is strange."
         )
 
 
 def cannot_write(folder: Path, reason: object) -> OutputError:
     """The error of a film that does not fit on the disk or may not be written there."""
     return OutputError(
-        f"The film cannot be written to {folder}: {reason}. Free space there or make the folder writable, or start ComfyUI "
-        "with --output-directory on another disk; no half film was left."
+        f"The film cannot be written to {folder}: {reason}. Free space there or make the folder writable, "
+        "or start ComfyUI with --output-directory on another disk; no half film was left."
     )

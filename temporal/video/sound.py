@@ -33,8 +33,8 @@ class Sound:
         waveform = audio["waveform"]
         if waveform.ndim != 3 or 0 in waveform.shape:
             raise InvalidInputError(
-                f"The audio has the shape {tuple(waveform.shape)}; (1, channels, samples) was expected. Load it with "
-                "Load Audio."
+                f"The audio has the shape {tuple(waveform.shape)}; (1, channels, samples) was expected. "
+                "Load it with Load Audio."
             )
         rate = int(audio["sample_rate"])
         return cls(waveform[0, :, : round(seconds * rate)].float().cpu(), rate)

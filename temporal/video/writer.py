@@ -46,9 +46,10 @@ class Film:
 class FilmWriter:
     """Writes a film to `path`, a file or a folder, as a context manager around `write`.
 
-    A path takes the place of what was there; a claimed name that of nothing. Leaving it without an error makes the film whole
-    and gives it its name; any error, an interrupt included, removes what was written. `check` is called before every frame and while the encoder finishes; it may raise to stop.
-    Raises InvalidInputError for what the format cannot hold, OutputError when the disk does not take it.
+    A path takes the place of what was there; a claimed name that of nothing. Leaving it without an error
+    makes the film whole and gives it its name; any error, an interrupt included, removes what was written.
+    `check` is called before every frame and while the encoder finishes; it may raise to stop. Raises
+    InvalidInputError for what the format cannot hold, OutputError when the disk does not take it.
     """
 
     def __init__(self, path: Path | Claim, film: Film, check: Callable[[], None] = lambda: None) -> None:

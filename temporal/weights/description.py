@@ -1,6 +1,7 @@
 """Descriptions of weights: frozen dataclasses that travel as JSON in the metadata of a file.
 
-A field whose default is None is left out where it is None: a new part of a description does not change old files.
+A field whose default is None is left out where it is None: a new part of a description does not change old
+files.
 """
 
 import json
@@ -58,14 +59,15 @@ def _build(kind: type[T], values: Any) -> T:
     missing, unknown = sorted(needed - given.keys()), sorted(given.keys() - expected.keys())
     if missing or unknown:
         raise CheckpointFormatError(
-            f"The file's description of its weights does not fit this version of the pack: {missing} missing, "
-            f"{unknown} unknown. Update the pack."
+            f"The file's description of its weights does not fit this version of the pack: {missing} "
+            f"missing, {unknown} unknown. Update the pack."
         )
     return kind(**{name: _value(name, expected[name], value) for name, value in given.items()})
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:
-    """A value of the kind that a field is declared with: a dataclass, one of some words, whole numbers, or a plain type."""
+    """A value of the kind that a field is declared with: a dataclass, one of some words, whole numbers, or a
+    plain type."""
     kind = next((part for part in get_args(kind) if is_dataclass(part) or get_origin(part) is Literal), kind)
     if is_dataclass(kind):
         return _build(kind, value)
@@ -74,7 +76,8 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     if not _fits(kind, value):
         expected = getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
         raise CheckpointFormatError(
-            f"The file's description of its weights says {name} = {_short(value)}, but {expected} was expected."
+            f"The file's description of its weights says {name} = {_short(value)}, but {expected} was "
+            "expected."
         )
     return value
 

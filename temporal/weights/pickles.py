@@ -1,4 +1,5 @@
-"""PyTorch files: opened only when they hold nothing but plain weights, and never larger in memory than on disk."""
+"""PyTorch files: opened only when they hold nothing but plain weights, and never larger in memory than on
+disk."""
 
 import pickle
 import pickletools
@@ -48,10 +49,12 @@ PARSER_ERRORS = (
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file by name, looked for inside what trainers wrap around them; mapped where possible.
+    """The tensors of a PyTorch file by name, looked for inside what trainers wrap around them; mapped where
+    possible.
 
     Raises:
-        CheckpointFormatError: it would run code, is damaged, or its tensors are not plain ones of the file's own size.
+        CheckpointFormatError: it would run code, is damaged, or its tensors are not plain ones of the file's
+            own size.
     """
     try:
         with path.open("rb") as file:
@@ -92,8 +95,8 @@ def _called(path: Path, is_zip: bool) -> Iterator[tuple[str, str]]:
         for part in archive.infolist():
             if part.compress_type != zipfile.ZIP_STORED:
                 raise CheckpointFormatError(
-                    f"{path.name} is a compressed archive, which PyTorch never writes, and was not unpacked. If it is a zip "
-                    "with a file of weights inside, unpack it and use that file."
+                    f"{path.name} is a compressed archive, which PyTorch never writes, and was not "
+                    "unpacked. If it is a zip with a file of weights inside, unpack it and use that file."
                 )
             if part.filename.endswith("data.pkl"):
                 with archive.open(part) as file:
@@ -121,7 +124,10 @@ def _is_needed(module: str, name: str) -> bool:
 
 
 def _collection(path: Path, content: Any) -> dict[str, Tensor]:
-    """The weights by name, out of what a trainer wrapped around them. A list of weights has numbers for names."""
+    """The weights by name, out of what a trainer wrapped around them.
+
+    A list of weights has numbers for names.
+    """
     for _ in range(DEEPEST):
         inner = [
             content[key]
@@ -145,6 +151,6 @@ def _check_plain(path: Path, key: str, tensor: Tensor) -> None:
     size = tensor.numel() * tensor.element_size()
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or size > path.stat().st_size:
         raise CheckpointFormatError(
-            f"{path.name}: {key[:100]} is not a plain tensor of the file's own bytes. It may be damaged, or quantized; use "
-            "the file in half precision."
+            f"{path.name}: {key[:100]} is not a plain tensor of the file's own bytes. It may be damaged, "
+            "or quantized; use the file in half precision."
         )

@@ -26,7 +26,8 @@ FOLDERS = {
 
 
 def named_files(models: Path) -> Iterator[Path]:
-    """Where the files are that the graphs name; that of the bypassed LoRA is no more there than at an artist's."""
+    """Where the files are that the graphs name; that of the bypassed LoRA is no more there than at an
+    artist's."""
     for path in WORKFLOWS:
         for node in json.loads(path.read_text("utf-8"))["nodes"]:
             if node["type"] in FOLDERS:

@@ -1,4 +1,5 @@
-"""Every graph in workflows/ as an artist opens it: nothing red, and a finished video in the node at the end."""
+"""Every graph in workflows/ as an artist opens it: nothing red, and a finished video in the node at the
+end."""
 
 from __future__ import annotations
 
@@ -105,5 +106,6 @@ def test_help_shows_the_page_with_its_picture(editor):
     text = editor.open_help("VLDM_VideoKSampler")
     assert "context_guidance" in text and "Messages" in text
     editor.page.wait_for_function(
-        "() => [...document.querySelectorAll('.node-help-content img')].some(image => image.naturalWidth > 100)"
+        "() => [...document.querySelectorAll('.node-help-content img')].some(image => image.naturalWidth > "
+        "100)"
     )

@@ -1,4 +1,7 @@
-"""What artists do with graphs in the page: mute, bypass, reroute, subgraphs. The page's own converter, the host's answer."""
+"""What artists do with graphs in the page: mute, bypass, reroute, subgraphs.
+
+The page's own converter, the host's answer.
+"""
 
 from __future__ import annotations
 

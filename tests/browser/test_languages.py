@@ -1,4 +1,5 @@
-"""ComfyUI's page in other languages: titles, inputs, outputs and tooltips of our nodes are in the artist's own."""
+"""ComfyUI's page in other languages: titles, inputs, outputs and tooltips of our nodes are in the artist's
+own."""
 
 from __future__ import annotations
 

@@ -108,7 +108,10 @@ def test_a_server_that_hangs_is_stopped(stand_in):
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM to catch")
 def test_a_killed_program_leaves_no_server_behind(stand_in, tmp_path):
     stand_in.write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
-    program = "import sys; from video_ldm.demo.comfy import Host; h = Host(); print(h.base, flush=True); h.__enter__()"
+    program = (
+        "import sys; from video_ldm.demo.comfy import Host; h = Host(); print(h.base, flush=True); "
+        "h.__enter__()"
+    )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as user:
         base = Path(user.stdout.readline().strip())
         while not (log := base / "comfyui.log").is_file() or not log.read_text():

@@ -1,4 +1,5 @@
-"""Each graph has a thumbnail of what ComfyUI shows today; `python -m video_ldm.demo.thumbnails` makes them anew."""
+"""Each graph has a thumbnail of what ComfyUI shows today; `python -m video_ldm.demo.thumbnails` makes them
+anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The toy checkpoint, and the pack's loaders on weights that a test makes, written as a file into the host's folder."""
+"""The toy checkpoint, and the pack's loaders on weights that a test makes, written as a file into the host's
+folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What an artist may get wrong, through the whole graph: one clear sentence, and the graph that ran before runs again."""
+"""What an artist may get wrong, through the whole graph: one clear sentence, and the graph that ran before
+runs again."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ def for_another_model(folder: Path) -> None:
 
 
 BAD_FILES = {
-    not_temporal: "holds no temporal layers: it is a checkpoint of an image model; load it with Load Checkpoint",
+    not_temporal: "holds no temporal layers: it is a checkpoint of an image model; load it with Load "
+    "Checkpoint",
     a_lora: "holds no temporal layers: it is a LoRA; load it with a LoRA loader",
     truncated: "bad.safetensors is truncated; download or copy it again",
     corrupt: "bad.safetensors is not a file of weights",

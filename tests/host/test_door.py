@@ -1,4 +1,5 @@
-"""The door of every node: values that its schema does not allow are refused before the node begins, whoever gives them."""
+"""The door of every node: values that its schema does not allow are refused before the node begins, whoever
+gives them."""
 
 from __future__ import annotations
 

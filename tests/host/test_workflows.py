@@ -124,7 +124,8 @@ def files(host):
 
 @pytest.fixture
 def read(host, files, monkeypatch):
-    """A graph of `workflows/`, small, with tiny files under the names in it; nodes of some types switched on."""
+    """A graph of `workflows/`, small, with tiny files under the names in it; nodes of some types switched
+    on."""
 
     def read(path, *switched_on):
         workflow = json.loads(path.read_text("utf-8"))
@@ -143,7 +144,8 @@ def read(host, files, monkeypatch):
 
 @pytest.fixture(scope="module")
 def video_models(host):
-    """Whole video models under the names in the graphs, tiny, beside a checkpoint with the toy text encoder and VAE."""
+    """Whole video models under the names in the graphs, tiny, beside a checkpoint with the toy text encoder
+    and VAE."""
     import comfy.supported_models as supported
 
     models = host.base / "models"

@@ -1,4 +1,5 @@
-"""Help pages: one for every node, with every input and output, a picture that exists, and messages the code has."""
+"""Help pages: one for every node, with every input and output, a picture that exists, and messages the code
+has."""
 
 from __future__ import annotations
 

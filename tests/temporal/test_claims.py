@@ -1,4 +1,5 @@
-"""Names of what is being made: one owner at a time, no other's work lost, what the dead left is swept away."""
+"""Names of what is being made: one owner at a time, no other's work lost, what the dead left is swept
+away."""
 
 from __future__ import annotations
 

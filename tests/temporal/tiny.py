@@ -24,7 +24,8 @@ SIZES = ((5, 7), (3, 4))  # by level: odd and not square, so that swapped axes f
 
 
 def sine_init(module: nn.Module, scale: float = 0.2) -> nn.Module:
-    """Weights from one long sine: reproducible, none alike, none zero; ones or the identity would hide errors."""
+    """Weights from one long sine: reproducible, none alike, none zero; ones or the identity would hide
+    errors."""
     start, parameters = 0, list(module.parameters())
     curve = _sine(1 << sum(parameter.numel() for parameter in parameters).bit_length())
     with torch.no_grad():

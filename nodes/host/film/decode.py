@@ -39,12 +39,13 @@ def stream_frames(
 ) -> Iterator[Tensor]:
     """Frames (n h w 3) in 0..1 of a clip's latents, in order, each once, as float32 on the CPU.
 
-    `samples` are latents (f c h w), or pieces of one clip that are read as they are needed. A decoder of ours goes
-    on from piece to piece, so that `chunk_length` decides only how much memory is used; an image decoder knows no
-    pieces. Other decoders that look along time get windows of `chunk_length` frames with `overlap` neighbours on
-    either side, cross-faded. Out of memory halves the pieces of the first two, with the same frames. `ends`, the
-    first and the last frame as images (2 h w 3), are for a decoder that looks at them; it gets the clip as a whole.
-    Raises InvalidInputError for latents the VAE cannot decode, and when memory does not suffice.
+    `samples` are latents (f c h w), or pieces of one clip that are read as they are needed. A decoder of ours
+    goes on from piece to piece, so that `chunk_length` decides only how much memory is used; an image decoder
+    knows no pieces. Other decoders that look along time get windows of `chunk_length` frames with `overlap`
+    neighbours on either side, cross-faded. Out of memory halves the pieces of the first two, with the same
+    frames. `ends`, the first and the last frame as images (2 h w 3), are for a decoder that looks at them; it
+    gets the clip as a whole. Raises InvalidInputError for latents the VAE cannot decode, and when memory does
+    not suffice.
     """
     latents = LatentReader(samples)
     _check_latents(vae, samples if isinstance(samples, Tensor) else latents.peek(1))
@@ -71,8 +72,8 @@ def decode_clip(
 ) -> Tensor:
     """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a moving preview.
 
-    Colour and brightness become those of `colours`, the clip before it was enlarged (f h w 3). `given` frames (h w 3), by
-    their number, come out exactly as they are.
+    Colour and brightness become those of `colours`, the clip before it was enlarged (f h w 3). `given` frames
+    (h w 3), by their number, come out exactly as they are.
     """
     given, num_frames, done = given or {}, latent.shape[0], 0
     ends = ends_for(vae, latent, given)
@@ -92,7 +93,8 @@ def decode_clip(
 
 
 def ends_for(vae: Any, latent: Tensor, given: Mapping[int, Tensor]) -> Tensor | None:
-    """The given frames (2 h w 3) that a VAE looks at as it decodes latents (f c h w), None where it looks at none.
+    """The given frames (2 h w 3) that a VAE looks at as it decodes latents (f c h w), None where it looks at
+    none.
 
     Raises InvalidInputError for given frames of another size, or without the two ends that it looks at.
     """
@@ -140,15 +142,16 @@ def _decode_window(vae: Any, window: Tensor, pictures: Tensor | None = None) -> 
 
 def _too_many(frames: int) -> InvalidInputError:
     return InvalidInputError(
-        f"There is not enough memory to decode {frames} frames together, and this decoder's frames depend on how many it gets. "
-        "Lower chunk_length or overlap, or make the clip smaller."
+        f"There is not enough memory to decode {frames} frames together, and this decoder's frames depend "
+        "on how many it gets. Lower chunk_length or overlap, or make the clip smaller."
     )
 
 
 def _too_long(frames: int) -> InvalidInputError:
     return InvalidInputError(
-        f"There is not enough memory to decode all {frames} frames of the clip at once, as ToonCrafter's decoder must when it "
-        "is given pictures. Make the clip shorter or smaller, or disconnect known_images."
+        f"There is not enough memory to decode all {frames} frames of the clip at once, as ToonCrafter's "
+        "decoder must when it is given pictures. Make the clip shorter or smaller, or disconnect "
+        "known_images."
     )
 
 
@@ -172,7 +175,8 @@ def _on_device(vae: Any, latents: Tensor) -> Tensor:
 def _smaller(length: int) -> int:
     if length == 1:
         raise InvalidInputError(
-            "There is not enough memory to decode a frame of this size. Close other programs, or make the clip smaller."
+            "There is not enough memory to decode a frame of this size. Close other programs, or make the "
+            "clip smaller."
         )
     mm.soft_empty_cache()
     return length // 2
@@ -181,6 +185,7 @@ def _smaller(length: int) -> int:
 def _check_latents(vae: Any, latents: Tensor) -> None:
     if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
         raise InvalidInputError(
-            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, {vae.latent_channels}, height, "
-            "width). Connect the VAE of the checkpoint that made the latent."
+            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, "
+            f"{vae.latent_channels}, height, width). Connect the VAE of the checkpoint that made the "
+            "latent."
         )

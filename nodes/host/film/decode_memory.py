@@ -58,8 +58,8 @@ def decode_needs(vae: Any, latents: Tensor, chunk_length: int, overlap: int, at_
 def frame_memory(vae: Any, height: int, width: int) -> float:
     """Bytes that decoding a frame of latents of a size takes.
 
-    The host counts every decoder as a KL one that enlarges eight times; TAESD is as it was measured, and the KL decoder of
-    the x4 upscaler, which enlarges four times, takes its part.
+    The host counts every decoder as a KL one that enlarges eight times; TAESD is as it was measured, and the
+    KL decoder of the x4 upscaler, which enlarges four times, takes its part.
     """
     autoencoder = getattr(vae.first_stage_model, "autoencoder", vae.first_stage_model)
     host = vae.memory_used_decode((1, vae.latent_channels, height, width), vae.vae_dtype)

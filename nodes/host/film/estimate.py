@@ -59,14 +59,16 @@ def check_it_fits(needs: FilmNeeds, clip: FrameStream, format: Format, folder: P
     for device, least in clip.least.items():
         if least > (total := mm.get_total_memory(device)):
             raise InvalidInputError(
-                f"{what} needs at least {size_text(least)} of memory at once, and {device} has {size_text(total)} in all. Make the "
-                "clip smaller, decode fewer frames together (chunk_length and overlap; ToonCrafter with known_images takes "
-                "all of them), or lower the upscaler's tile_size, context_length or steps, or leave it out."
+                f"{what} needs at least {size_text(least)} of memory at once, and {device} has "
+                f"{size_text(total)} in all. Make the clip smaller, decode fewer frames together "
+                "(chunk_length and overlap; ToonCrafter with known_images takes all of them), or lower the "
+                "upscaler's tile_size, context_length or steps, or leave it out."
             )
     if needs.disk > needs.disk_free:
         raise InvalidInputError(
-            f"{what} as {format.name} needs about {size_text(needs.disk)} on disk, and {folder} has {size_text(needs.disk_free)} free. "
-            "Free space, choose another format or a lower quality, or start ComfyUI with --output-directory on another disk."
+            f"{what} as {format.name} needs about {size_text(needs.disk)} on disk, and {folder} has "
+            f"{size_text(needs.disk_free)} free. Free space, choose another format or a lower quality, or "
+            "start ComfyUI with --output-directory on another disk."
         )
 
 

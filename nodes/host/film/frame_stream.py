@@ -21,7 +21,8 @@ from .given import exact, given_frames
 
 
 class Needs(Protocol):
-    """Bytes that enlarging takes while frames pass through: main memory, and that of the device that computes."""
+    """Bytes that enlarging takes while frames pass through: main memory, and that of the device that
+    computes."""
 
     work: int
     device: int
@@ -44,8 +45,8 @@ class Upscaler(Protocol):
 class FrameStream:
     """Frames to come: `stream` makes them, the numbers are known before.
 
-    Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the least. `shrinks`:
-    where memory runs out, they are made with less of it.
+    Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the
+    least. `shrinks`: where memory runs out, they are made with less of it.
     """
 
     stream: Callable[[], Iterator[Tensor]]
@@ -60,7 +61,8 @@ class FrameStream:
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """How many frames are decoded together, how many neighbours overlap, and images (k h w 3) of known frames."""
+    """How many frames are decoded together, how many neighbours overlap, and images (k h w 3) of known
+    frames."""
 
     chunk_length: int = 16
     overlap: int = 4
@@ -98,8 +100,9 @@ def latent_stream(samples: Mapping[str, Any], vae: Any, fps: float, decode: Deco
     latents = samples["samples"]
     if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
         raise InvalidInputError(
-            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, {vae.latent_channels}, height, "
-            "width). Connect the VAE of the checkpoint that made the latent."
+            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, "
+            f"{vae.latent_channels}, height, width). Connect the VAE of the checkpoint that made the "
+            "latent."
         )
     scale = vae.spacial_compression_decode()
     num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
@@ -142,8 +145,8 @@ def held(num_frames: int, width: int, height: int) -> float:
 def _image_stream(images: Tensor, fps: float, decode: DecodeSettings) -> FrameStream:
     if decode.known_images is not None:
         raise InvalidInputError(
-            "known_images are for a clip that is decoded, but images are connected, which are written as they are. Disconnect "
-            "known_images, or connect samples and a VAE in place of images."
+            "known_images are for a clip that is decoded, but images are connected, which are written as "
+            "they are. Disconnect known_images, or connect samples and a VAE in place of images."
         )
     num_frames, height, width = images.shape[:3]
     return FrameStream(

@@ -42,8 +42,9 @@ def check_latent_space(vae: Any, base: str) -> None:
     if None not in (wanted, made) and made != wanted:
         names = {"SD": "SD 1.x and 2.x", "SDXL": "SDXL"}
         raise IncompatibleModelError(
-            f"This temporal decoder reads latents of {names[wanted]}, but the VAE makes those of {names[made]}. Connect the "
-            f"VAE of a {names[wanted]} checkpoint, or load a temporal decoder made for {names[made]}."
+            f"This temporal decoder reads latents of {names[wanted]}, but the VAE makes those of "
+            f"{names[made]}. Connect the VAE of a {names[wanted]} checkpoint, or load a temporal decoder "
+            f"made for {names[made]}."
         )
 
 

@@ -25,7 +25,8 @@ NAMES = (AUTO, CHECKPOINT, *CHOICES)
 def with_betas(model: Any, choice: str, trained: Betas | None) -> Any:
     """The MODEL with the chosen schedule: "auto" is the layers' own, "checkpoint" changes nothing.
 
-    What the model predicts (noise, v) stays as it is, except that an lcm schedule also sets consistency sampling.
+    What the model predicts (noise, v) stays as it is, except that an lcm schedule also sets consistency
+    sampling.
     """
     betas = trained if choice == AUTO else CHOICES.get(choice)
     if betas is None:

@@ -67,7 +67,8 @@ def _insert_after(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site:
 def _insert_before_feed_forward(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """What a transformer block adds its feed-forward to never leaves it, so the feed-forward carries the change."""
+    """What a transformer block adds its feed-forward to never leaves it, so the feed-forward carries the
+    change."""
     changes: list[Tensor] = []
 
     def before_norm(_norm: nn.Module, args: tuple) -> tuple:
@@ -95,7 +96,8 @@ def _insert_before_level(
 def _insert_after_level(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """The last module of a level need not be given the time embedding; the first of its block is a ResBlock, which is."""
+    """The last module of a level need not be given the time embedding; the first of its block is a ResBlock,
+    which is."""
     embeddings: list[Tensor] = []
 
     def before_res_block(_block: nn.Module, args: tuple) -> None:
@@ -111,7 +113,8 @@ def _insert_after_level(
 def _insert_in_attention(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """Between the queries of an attention and its last projection, which sees the text and the picture as one."""
+    """Between the queries of an attention and its last projection, which sees the text and the picture as
+    one."""
     queries: list[Tensor] = []
 
     def after_queries(_linear: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> None:

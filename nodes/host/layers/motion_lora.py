@@ -1,4 +1,5 @@
-"""Motion LoRA on the temporal layers of a MODEL, through the host's own adapters: low-rank until the weights are loaded."""
+"""Motion LoRA on the temporal layers of a MODEL, through the host's own adapters: low-rank until the weights
+are loaded."""
 
 from __future__ import annotations
 
@@ -17,15 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 def add_motion_lora(model: Any, name: str, strength: float) -> tuple[Any, str]:
-    """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`, and a report, also logged.
+    """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`, and a report,
+    also logged.
 
     Raises IncompatibleModelError when the MODEL has no layers that motion LoRAs are made for.
     """
     patchers = model.get_additional_models_with_key(KEY)
     if not patchers:
         raise IncompatibleModelError(
-            "The MODEL has no temporal layers for a motion LoRA to change. Put Load Temporal Layers with an AnimateDiff file "
-            "before this node."
+            "The MODEL has no temporal layers for a motion LoRA to change. Put Load Temporal Layers with "
+            "an AnimateDiff file before this node."
         )
     file = read_weights(full_path(MOTION_LORA, name))
     changed = [patcher.clone() for patcher in patchers]

@@ -21,8 +21,8 @@ def unet_shape(model: Any) -> UNetShape:
     config = model.model.model_config.unet_config
     if not isinstance(diffusion_model, UNetModel) or "channel_mult" not in config:
         raise IncompatibleModelError(
-            f"The image model is a {type(model.model).__name__} with a {type(diffusion_model).__name__}; temporal "
-            "layers need a Stable Diffusion UNet: load an SD 1.x, SD 2.x or SDXL checkpoint."
+            f"The image model is a {type(model.model).__name__} with a {type(diffusion_model).__name__}; "
+            "temporal layers need a Stable Diffusion UNet: load an SD 1.x, SD 2.x or SDXL checkpoint."
         )
     return UNetShape.from_config(config)
 

@@ -21,7 +21,8 @@ class FrameControls:
         self._made: dict[int, Any] = {}
 
     def of(self, control: Any) -> Any:
-        """A ControlNet with the hints of the frames, as those chained before it; the given ones stay as they were."""
+        """A ControlNet with the hints of the frames, as those chained before it; the given ones stay as they
+        were."""
         if id(control) not in self._made:
             own = self._cut(control)
             if own.previous_controlnet is not None:

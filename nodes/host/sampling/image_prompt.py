@@ -15,13 +15,15 @@ GREY = 0.5  # the picture that says nothing
 
 
 def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor) -> tuple[list, list]:
-    """Both CONDITIONINGs, the first with a picture (1 h w 3), the second with a grey one; the inputs stay as they were.
+    """Both CONDITIONINGs, the first with a picture (1 h w 3), the second with a grey one; the inputs stay as
+    they were.
 
     Raises InvalidInputError for another number of pictures.
     """
     if len(image) != 1:
         raise InvalidInputError(
-            f"Image Prompt was given {len(image)} images, but a clip is prompted with 1. Pick one with ImageFromBatch."
+            f"Image Prompt was given {len(image)} images, but a clip is prompted with 1. Pick one with "
+            "ImageFromBatch."
         )
     image = image[..., :3]
     shown = ((positive, image), (negative, torch.full_like(image, GREY)))
@@ -31,7 +33,8 @@ def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor
 
 
 def _features(clip_vision: Any, image: Tensor) -> Tensor:
-    """What the encoder's last layer says of every patch (1 p g) of the whole picture, squeezed into a square."""
+    """What the encoder's last layer says of every patch (1 p g) of the whole picture, squeezed into a
+    square."""
     return clip_vision.encode_image(image, crop=False)["last_hidden_state"]
 
 

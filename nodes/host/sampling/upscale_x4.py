@@ -1,7 +1,7 @@
 """The host's SD x4 upscaler on clips: one noise augmentation for the clip, windows in time, tiles in space.
 
-The host adds the noise of the augmentation by itself, once per call of a sampler. Here it is added beforehand, frame by
-frame from the seed and the frame's number, and the model is only told its level.
+The host adds the noise of the augmentation by itself, once per call of a sampler. Here it is added
+beforehand, frame by frame from the seed and the frame's number, and the model is only told its level.
 
 Shapes: f frames, b chunks (uncond, cond), h w size of the given frames, which is that of the latents.
 """
@@ -36,14 +36,15 @@ AUGMENTATION = 2  # stream of noise
 DEFAULT_WINDOW = 8  # frames, as in the paper
 LIVE_TENSORS = 20  # as wide as the UNet's first level, alive at its fullest moment; 16 were measured
 NO_LAYERS = (
-    "This model has no temporal layers, so all frames share one noise, which keeps still things still but not moving "
-    "ones. Put Load Temporal Layers with layers for the x4 upscaler before it."
+    "This model has no temporal layers, so all frames share one noise, which keeps still things still but "
+    "not moving ones. Put Load Temporal Layers with layers for the x4 upscaler before it."
 )
 
 
 @dataclass(frozen=True)
 class X4Settings:
-    """What an artist sets beside the sampler: noise 0..1, window and overlap in frames, tiles in given pixels."""
+    """What an artist sets beside the sampler: noise 0..1, window and overlap in frames, tiles in given
+    pixels."""
 
     noise_augmentation: float
     window: int
@@ -57,7 +58,8 @@ def upscale_latents(
 ) -> tuple[dict, str]:
     """LATENT of the enlarged clip (f 4 h w) for images (f h w 3), and a report.
 
-    Raises IncompatibleModelError for another MODEL, InvalidInputError for images and sizes that it cannot take.
+    Raises IncompatibleModelError for another MODEL, InvalidInputError for images and sizes that it cannot
+    take.
     """
     check_model(model)
     check_images(images)
@@ -92,8 +94,9 @@ def check_model(model: Any) -> None:
     """Refuse a MODEL that is not the x4 upscaler."""
     if not isinstance(model.model, comfy.model_base.SD_X4Upscaler):
         raise IncompatibleModelError(
-            f"The model is a {type(model.model).__name__}, but Video Upscale (SD x4) needs Stable Diffusion's x4 upscaler: "
-            "load x4-upscaler-ema.safetensors with Load Checkpoint. For upscalers of this pack use Video Upscale."
+            f"The model is a {type(model.model).__name__}, but Video Upscale (SD x4) needs Stable "
+            "Diffusion's x4 upscaler: load x4-upscaler-ema.safetensors with Load Checkpoint. For upscalers "
+            "of this pack use Video Upscale."
         )
 
 
@@ -101,8 +104,8 @@ def check_images(images: Tensor) -> None:
     """Refuse what is not a clip of RGB frames."""
     if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
         raise InvalidInputError(
-            f"The frames have shape {tuple(images.shape)}; the upscaler takes RGB frames (frames, height, width, 3). "
-            "Remove an alpha channel, or connect decoded images."
+            f"The frames have shape {tuple(images.shape)}; the upscaler takes RGB frames (frames, height, "
+            "width, 3). Remove an alpha channel, or connect decoded images."
         )
 
 
@@ -112,7 +115,8 @@ def noise_level(model: Any, amount: float) -> int:
 
 
 def augmented(model: Any, images: Tensor, amount: float, seed: int, shared: bool) -> Tensor:
-    """What the model sees (f 3 h w) of images (f h w 3), in -1..1 with noise; `shared`: the same for all frames."""
+    """What the model sees (f 3 h w) of images (f h w 3), in -1..1 with noise; `shared`: the same for all
+    frames."""
     pixels = rearrange(images, "f h w c -> f c h w").float() * 2 - 1
     level = noise_level(model, amount)
     if level == 0:
@@ -124,7 +128,8 @@ def augmented(model: Any, images: Tensor, amount: float, seed: int, shared: bool
 
 
 def with_given(conditioning: list, seen: Tensor, level: int) -> list:
-    """CONDITIONING with the frames that the model sees and the level of their noise; the input stays as it was."""
+    """CONDITIONING with the frames that the model sees and the level of their noise; the input stays as it
+    was."""
     cond = comfy.conds.CONDRegular(torch.tensor([level]))
     return [
         [
@@ -141,7 +146,8 @@ def with_given(conditioning: list, seen: Tensor, level: int) -> list:
 
 
 def with_tiles(model: Any, tile: int, overlap: int) -> Any:
-    """Clone of a MODEL that is told our noise level and computes large frames in tiles, blended at every step."""
+    """Clone of a MODEL that is told our noise level and computes large frames in tiles, blended at every
+    step."""
 
     def apply_model(
         executor: Any, x: Tensor, t: Tensor, c_concat: Tensor, *args: Any, **kwargs: Any
@@ -184,13 +190,16 @@ def step_memory(model: Any, shape: Any) -> float:
 
 
 def checked_report(model: Any, images: Tensor, window: int, settings: X4Settings, temporal: bool) -> str:
-    """What a clip becomes and what a step needs. Raises InvalidInputError when the device could never hold it."""
+    """What a clip becomes and what a step needs.
+
+    Raises InvalidInputError when the device could never hold it.
+    """
     f, h, w = images.shape[:3]
     needed = step_memory(model, tile_shape([2 * window, 4, h, w], settings.tile)) / GIB
     total = mm.get_total_memory(model.load_device) / GIB
     report = (
-        f"{f} frames of {w} x {h} become {4 * w} x {4 * h}: about {needed:.2f} GB for a step with prompt and negative "
-        f"prompt together, and {f * h * w * 192 / GIB:.2f} GB for the decoded frames."
+        f"{f} frames of {w} x {h} become {4 * w} x {4 * h}: about {needed:.2f} GB for a step with prompt "
+        f"and negative prompt together, and {f * h * w * 192 / GIB:.2f} GB for the decoded frames."
     )
     if needed / 2 > total:  # the host can compute them one after the other
         raise InvalidInputError(

@@ -20,9 +20,11 @@ from .vae import open_for_training, trainer
 def train_decoder_on_images(
     vae: Any, images: Tensor, clip_length: int, name: str, config: DecoderTrainingConfig, resume: bool
 ) -> tuple[Any, str]:
-    """Train temporal layers for a VAE: the VAE with them, and the name of their file in `models/temporal_decoders`.
+    """Train temporal layers for a VAE: the VAE with them, and the name of their file in
+    `models/temporal_decoders`.
 
-    An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in the given VAE changes.
+    An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in
+    the given VAE changes.
     """
     store = frame_store(images, clip_length)
     store.check(config.num_frames, config.crop)

@@ -60,7 +60,8 @@ def load_checkpoint(name: str) -> Checkpoint:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise CheckpointFormatError(
-            f"The host cannot load the checkpoint {name} ({reason}); is a custom node missing that teaches it this model?"
+            f"The host cannot load the checkpoint {name} ({reason}); is a custom node missing that teaches "
+            "it this model?"
         ) from None
     if model is None or clip is None or vae is None:
         raise CheckpointFormatError(
@@ -75,19 +76,21 @@ def training_device() -> torch.device:
 
 
 def noise_levels(model: Any) -> NoiseLevels:
-    """The schedule and prediction target of a MODEL; refuses models whose conditioning training does not make."""
+    """The schedule and prediction target of a MODEL; refuses models whose conditioning training does not
+    make."""
     kind = model.model.model_type.name
     known = not model.model.adm_channels or isinstance(model.model, comfy.model_base.SDXL)
     if kind not in ("EPS", "V_PREDICTION") or not known:
         raise IncompatibleModelError(
-            "Temporal layers train on SD 1.x, SD 2.x and SDXL image models and on the SD x4 upscaler; this one is a "
-            f"{type(model.model).__name__} ({kind}). Give the checkpoint of such a model."
+            "Temporal layers train on SD 1.x, SD 2.x and SDXL image models and on the SD x4 upscaler; this "
+            f"one is a {type(model.model).__name__} ({kind}). Give the checkpoint of such a model."
         )
     config = model.model.model_config.unet_config
     if config["in_channels"] != config["out_channels"] and not enlarges(model):
         raise IncompatibleModelError(
-            f"The image model takes in {config['in_channels']} channels instead of {config['out_channels']}, as inpainting models "
-            "do; give the plain checkpoint it was made from, on which layers for both can be trained."
+            f"The image model takes in {config['in_channels']} channels instead of "
+            f"{config['out_channels']}, as inpainting models do; give the plain checkpoint it was made "
+            "from, on which layers for both can be trained."
         )
     sigmas = model.get_model_object("model_sampling").sigmas.float().cpu()
     return NoiseLevels(1 / (1 + sigmas**2), "eps" if kind == "EPS" else "v")
@@ -110,9 +113,11 @@ def enlarging(model: Any, side: int) -> Enlarging:
 
 
 def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
-    """The MODEL's UNet on its device, frozen, with weights that autograd accepts, optionally in another precision.
+    """The MODEL's UNet on its device, frozen, with weights that autograd accepts, optionally in another
+    precision.
 
-    The host loads under `torch.inference_mode`, whose tensors cannot take part in a backward pass: those are copied.
+    The host loads under `torch.inference_mode`, whose tensors cannot take part in a backward pass: those are
+    copied.
     """
     mm.load_models_gpu([model], force_full_load=True)
     unet = model.model.diffusion_model
@@ -130,7 +135,8 @@ def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
 
 
 def vector_of(model: Any) -> Vector | None:
-    """What a MODEL is given beside the tokens, as a function of pooled text and size in pixels; None: nothing."""
+    """What a MODEL is given beside the tokens, as a function of pooled text and size in pixels; None:
+    nothing."""
     base = model.model
     if not base.adm_channels:
         return None
@@ -138,7 +144,8 @@ def vector_of(model: Any) -> Vector | None:
 
 
 def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
-    """The UNet with temporal layers as a function of noisy latents; the host may move its weights away between calls."""
+    """The UNet with temporal layers as a function of noisy latents; the host may move its weights away
+    between calls."""
 
     def denoise(
         noisy: Tensor,
@@ -172,12 +179,14 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
 def _plain_attention(
     _host: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **_kwargs: Any
 ) -> Tensor:
-    """The temporal layers' own attention for the UNet's too: on a CPU its backward pass takes half the time."""
+    """The temporal layers' own attention for the UNet's too: on a CPU its backward pass takes half the
+    time."""
     return sdpa(q, k, v, heads, mask)
 
 
 def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
-    """Compile every block of a private UNet and every temporal layer on its own; the hooks between them stay live."""
+    """Compile every block of a private UNet and every temporal layer on its own; the hooks between them stay
+    live."""
     blocks = [m for m in unet.modules() if isinstance(m, ResBlock | BasicTransformerBlock)]
     for block in (*blocks, *stack.layers.values()):
         block.forward = torch.compile(block.forward)
@@ -190,7 +199,8 @@ def encode_captions(clip: Any, captions: list[str]) -> Tensor:
 
 @torch.inference_mode()
 def encode_texts(clip: Any, captions: list[str]) -> tuple[Tensor, Tensor]:
-    """Embeddings of captions, (captions m e), and pooled ones, (captions p); of long captions the part that fits in one."""
+    """Embeddings of captions, (captions m e), and pooled ones, (captions p); of long captions the part that
+    fits in one."""
     rows = [clip.encode_from_tokens(clip.tokenize(text), return_pooled=True) for text in ("", *captions)]
     tokens = [row.float().cpu()[:, : rows[0][0].shape[1]] for row, _ in rows[1:]]
     pooled = [row.float().cpu() for _, row in rows[1:]]
@@ -204,7 +214,8 @@ def encode_frames(model: Any, vae: Any, frames: Tensor) -> Tensor:
 
 
 def encode_both(model: Any, vae: Any, frames: Tensor) -> Tensor:
-    """Latents of large frames, and in three further channels the frames at the size of their latents, in -1..1."""
+    """Latents of large frames, and in three further channels the frames at the size of their latents, in
+    -1..1."""
     latents = encode_frames(model, vae, frames)
     pixels = rearrange(frames[..., :3], "f h w c -> f c h w")
     small = functional.interpolate(pixels, size=latents.shape[-2:], mode="bicubic", antialias=True)
@@ -226,6 +237,7 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
 
 
 def text_fingerprint(clip: Any) -> str:
-    """The same for text encoders, by what they make of a text: some of their weights are in no file and have no say."""
+    """The same for text encoders, by what they make of a text: some of their weights are in no file and have
+    no say."""
     text, pooled = encode_texts(clip, [PROBE])
     return fingerprint({"text": text, "pooled": pooled})

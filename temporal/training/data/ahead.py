@@ -13,8 +13,8 @@ Drawn = TypeVar("Drawn")
 class DrawnAhead(Generic[Drawn]):
     """A function of the step whose next results are already there.
 
-    `draw(step)` must depend on nothing but the step; then any number of workers gives what none would give. Steps asked
-    for out of turn start the workers anew.
+    `draw(step)` must depend on nothing but the step; then any number of workers gives what none would give.
+    Steps asked for out of turn start the workers anew.
     """
 
     def __init__(self, draw: Callable[[int], Drawn], steps: int, workers: int) -> None:

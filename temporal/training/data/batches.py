@@ -50,8 +50,8 @@ class Batch:
 
 
 class BatchSource:
-    """Draws the batch of a given step; the same seed and step always give the same batch, which is what makes a resumed
-    run continue bit for bit."""
+    """Draws the batch of a given step; the same seed and step always give the same batch, which is what makes
+    a resumed run continue bit for bit."""
 
     def __init__(self, cache: ClipCache, config: TrainingConfig, noise_levels: NoiseLevels) -> None:
         self.cache, self.config, self.noise_levels = cache, config, noise_levels
@@ -132,7 +132,8 @@ class BatchSource:
         return self.cache.clip(index, frames)
 
     def _augmented(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        """Given latents with noise of a random small step, the same for all frames of the clip (paper section 3.3)."""
+        """Given latents with noise of a random small step, the same for all frames of the clip (paper section
+        3.3)."""
         noise = torch.randn(clip.shape, generator=generator)
         level = torch.randint(self.config.known_noise + 1, (1,), generator=generator)
         if self.config.known_noise == 0:
@@ -147,7 +148,8 @@ class BatchSource:
         return (u * self.noise_levels.num_steps).long().clamp(max=self.noise_levels.num_steps - 1)
 
     def _signal(self, t: Tensor, generator: torch.Generator) -> Tensor:
-        """How much of the clip is in its noisy latents (b,): all of what the step says, or at the noisiest steps less."""
+        """How much of the clip is in its noisy latents (b,): all of what the step says, or at the noisiest
+        steps less."""
         if self.config.signal_dropout == 0:
             return torch.ones(len(t))
         share = torch.rand(len(t), generator=generator)

@@ -13,7 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditions:
-    """Pooled text for SDXL; for an upscaler the small frames, as noisy as their level says. None: the model has no use for it."""
+    """Pooled text for SDXL; for an upscaler the small frames, as noisy as their level says.
+
+    None: the model has no use for it.
+    """
 
     pooled: Tensor | None = None
     low_res: Tensor | None = None

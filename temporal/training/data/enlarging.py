@@ -1,7 +1,9 @@
-"""Batches for temporal layers of an upscaler that works in latents (SD x4): patches of clips, and their small frames with noise.
+"""Batches for temporal layers of an upscaler that works in latents (SD x4): patches of clips, and their small
+frames with noise.
 
-A frame in the cache holds its latent and, in further channels of the same grid, the small frame in -1..1. Latents and small
-frames get the batch's noise alike; that of the small ones has a level of its own, which the model is told (paper equation 5).
+A frame in the cache holds its latent and, in further channels of the same grid, the small frame in -1..1.
+Latents and small frames get the batch's noise alike; that of the small ones has a level of its own, which the
+model is told (paper equation 5).
 
 Shapes: latents ((b f) c h w); low_res ((b f) 3 h w); level (b,).
 """
@@ -29,7 +31,8 @@ USUAL_LEVEL = 20  # of the noise on the small frames that sample clips are made 
 
 @dataclass(frozen=True)
 class Enlarging:
-    """How an upscaler is given small frames: `side` of a patch in given pixels, noise levels and strongest level of their noise."""
+    """How an upscaler is given small frames: `side` of a patch in given pixels, noise levels and strongest
+    level of their noise."""
 
     side: int
     noise_levels: NoiseLevels
@@ -40,8 +43,9 @@ class Enlarging:
         """Raise InvalidInputError where small frames of a size do not hold a patch."""
         if not 1 <= self.side <= min(height, width):
             raise InvalidInputError(
-                f"A patch is {self.side} given pixels a side, but the clips are {self.scale * width} x {self.scale * height}, which is "
-                f"{width} x {height} before enlarging; give a --side from 1 to {min(height, width)}, or larger clips."
+                f"A patch is {self.side} given pixels a side, but the clips are {self.scale * width} x "
+                f"{self.scale * height}, which is {width} x {height} before enlarging; give a --side from "
+                f"1 to {min(height, width)}, or larger clips."
             )
 
     def conditions(self, small: Tensor, noise: Tensor, level: Tensor) -> Conditions:

@@ -24,17 +24,18 @@ class FrameStore:
     offsets: np.ndarray
 
     def check(self, num_frames: int, crop: int) -> None:
-        """Raise InvalidInputError where no clip has so many frames, or the frames are smaller than the crop."""
+        """Raise InvalidInputError where no clip has so many frames, or the frames are smaller than the
+        crop."""
         longest, smallest = int(np.diff(self.offsets).max()), min(self.frames.shape[1:3])
         if longest < num_frames:
             raise InvalidInputError(
-                f"The longest clip has {longest} frames, but {num_frames} are asked for; use longer clips, a higher frame "
-                "rate or fewer frames."
+                f"The longest clip has {longest} frames, but {num_frames} are asked for; use longer clips, "
+                "a higher frame rate or fewer frames."
             )
         if smallest < crop:
             raise InvalidInputError(
-                f"The frames are {self.frames.shape[2]} x {self.frames.shape[1]}, too small for a crop of {crop}; use "
-                "larger frames or a smaller crop."
+                f"The frames are {self.frames.shape[2]} x {self.frames.shape[1]}, too small for a crop of "
+                f"{crop}; use larger frames or a smaller crop."
             )
 
     def draw(self, rng: np.random.Generator, num_frames: int, crop: int) -> Tensor:

@@ -24,7 +24,8 @@ LEAST_RESIDUAL = 0.002
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Random patches of `side` given pixels: frames of the store, and their means over squares of `scale` pixels."""
+    """Random patches of `side` given pixels: frames of the store, and their means over squares of `scale`
+    pixels."""
 
     store: FrameStore
     batch: int
@@ -45,12 +46,14 @@ class Patches:
         return functional.avg_pool2d(large, self.scale), large
 
     def check(self, config: UpscalerConfig) -> None:
-        """Raise InvalidInputError where an upscaler cannot take the patches, or no clip or frame holds one."""
+        """Raise InvalidInputError where an upscaler cannot take the patches, or no clip or frame holds
+        one."""
         if self.batch < 1:
             raise InvalidInputError(f"A step sees {self.batch} patches; give 1 or more.")
         if self.side < 1 or self.side % config.multiple:
             raise InvalidInputError(
-                f"A patch is {self.side} given pixels a side, but this upscaler takes multiples of {config.multiple}; round it."
+                f"A patch is {self.side} given pixels a side, but this upscaler takes multiples of "
+                f"{config.multiple}; round it."
             )
         self.store.check(self.num_frames, self.side * self.scale)
 

@@ -13,11 +13,12 @@ from ..config import Settings
 class DecoderTrainingConfig(Settings):
     """Everything that decides what a run computes.
 
-    `learning_rate` is relative to the size of the activations at each layer. `image_learning_rate`: 0 trains the
-    temporal layers only, else the image model's decoder trains too, at that rate. `keep_still`: a clip in which nothing
-    changes stays as the image decoder decodes it. `latent_noise`: noise on the latents of each frame, in parts of
-    their spread; a diffusion model's latents are no better. Weights of the losses: `steadiness` (changes from frame to
-    frame), `perceptual` (features), `adversarial` (from step `adversary_start` on; 0 for none).
+    `learning_rate` is relative to the size of the activations at each layer. `image_learning_rate`: 0 trains
+    the temporal layers only, else the image model's decoder trains too, at that rate. `keep_still`: a clip in
+    which nothing changes stays as the image decoder decodes it. `latent_noise`: noise on the latents of each
+    frame, in parts of their spread; a diffusion model's latents are no better. Weights of the losses:
+    `steadiness` (changes from frame to frame), `perceptual` (features), `adversarial` (from step
+    `adversary_start` on; 0 for none).
     """
 
     num_frames: int = 8

@@ -1,4 +1,5 @@
-"""How different two pictures look: the distance of their features in a fixed network (LPIPS, arXiv 1801.03924).
+"""How different two pictures look: the distance of their features in a fixed network (LPIPS, arXiv
+1801.03924).
 
 Shapes: pictures (f 3 h w) in 0..1; features (f c h w).
 """
@@ -46,7 +47,8 @@ class FeatureDistance(nn.Module):
 def random_features(seed: int = 0) -> FeatureDistance:
     """Features of a network with random weights, always the same: edges and textures at three scales.
 
-    No network that was trained on people's judgement: it tells blur from sharpness, and little of what pictures mean.
+    No network that was trained on people's judgement: it tells blur from sharpness, and little of what
+    pictures mean.
     """
     generator = torch.Generator().manual_seed(seed)
     stages = nn.ModuleList()
@@ -74,8 +76,9 @@ def vgg_features(path: str | Path) -> FeatureDistance:
             weight, bias = (file.tensors.get(f"features.{number}.{part}") for part in ("weight", "bias"))
             if weight is None or bias is None or weight.shape != conv.weight.shape:
                 raise CheckpointFormatError(
-                    f"{file.path.name} does not hold the weights of VGG-16 (features.{number}.weight of shape "
-                    f"{tuple(conv.weight.shape)}); give torchvision's vgg16 file, or leave it out for random features."
+                    f"{file.path.name} does not hold the weights of VGG-16 (features.{number}.weight of "
+                    f"shape {tuple(conv.weight.shape)}); give torchvision's vgg16 file, or leave it out "
+                    "for random features."
                 )
             conv.load_state_dict({"weight": weight.float(), "bias": bias.float()})
             layers += [conv, nn.ReLU()]

@@ -1,4 +1,5 @@
-"""Training of a temporal decoder on clips (paper section 3.1.1): the encoder stays, and with it the space of latents.
+"""Training of a temporal decoder on clips (paper section 3.1.1): the encoder stays, and with it the space of
+latents.
 
 Shapes: latents (f c h w); frames, decoded (f 3 8h 8w) in 0..1; hidden (f c h w) at a place of the decoder.
 """
@@ -28,9 +29,9 @@ Draw = Callable[[int], tuple[Tensor, Tensor]]
 class DecoderTrainer(Run):
     """Trains the temporal layers, and the image decoder's own weights only where `image` lists them.
 
-    `run(latents, at_site)` is the image model's decoder, `draw(step)` gives the latents and frames of a step, always
-    the same ones. On a CPU every weight of the decoder must ask for its gradient, trained or not: PyTorch 2.11's
-    convolutions crash where only the gradient of their input is wanted.
+    `run(latents, at_site)` is the image model's decoder, `draw(step)` gives the latents and frames of a step,
+    always the same ones. On a CPU every weight of the decoder must ask for its gradient, trained or not:
+    PyTorch 2.11's convolutions crash where only the gradient of their input is wanted.
     """
 
     def __init__(
@@ -115,8 +116,9 @@ class DecoderTrainer(Run):
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with `scale`, what their learning rate is multiplied with.
 
-        A new layer begins with nothing and adds to activations whose size differs a hundredfold between decoders;
-        Adam's steps know nothing of that. So the rate of a layer's last convolution follows the activations there.
+        A new layer begins with nothing and adds to activations whose size differs a hundredfold between
+        decoders; Adam's steps know nothing of that. So the rate of a layer's last convolution follows the
+        activations there.
         """
         sizes = site_scales(self.run_decoder, self.draw(0)[0])
         groups = [
@@ -161,8 +163,8 @@ class DecoderTrainer(Run):
         same = same and state["trained"].keys() == self.trained.state_dict().keys()
         if not same or (state["discriminator"] is None) != (self.discriminator is None):
             raise IncompatibleModelError(
-                "The training state belongs to a temporal decoder of another shape or other losses; resume with the same VAE "
-                "and options."
+                "The training state belongs to a temporal decoder of another shape or other losses; resume "
+                "with the same VAE and options."
             )
         self.trained.load_state_dict(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -180,15 +182,16 @@ def reconstruction_loss(decoded: Tensor, frames: Tensor, steadiness: float) -> T
 
 
 def flicker(decoded: Tensor, frames: Tensor) -> Tensor:
-    """Mean absolute change of the error from frame to frame: what flickers although the clip does not (scalar)."""
+    """Mean absolute change of the error from frame to frame: what flickers although the clip does not
+    (scalar)."""
     return (decoded - frames).diff(dim=0).abs().mean()
 
 
 def frozen_for_training(module: nn.Module, apart: nn.Module | None = None) -> nn.Module:
     """A module that is not trained, `apart` from a part of it, in a state that PyTorch can train through.
 
-    On a CPU the convolutions of PyTorch 2.11 crash where only the gradient of their input is wanted: there the weights
-    ask for theirs too, which is dropped as soon as it is there.
+    On a CPU the convolutions of PyTorch 2.11 crash where only the gradient of their input is wanted: there
+    the weights ask for theirs too, which is dropped as soon as it is there.
     """
     trained = set() if apart is None else set(map(id, apart.parameters()))
     for parameter in module.parameters():
@@ -206,10 +209,11 @@ def _drop(parameter: Tensor) -> None:
 
 @torch.no_grad()
 def keep_still(decoder: TemporalDecoder) -> None:
-    """Take out of every layer what it would do to a clip in which nothing changes: the sum of its last taps, the bias.
+    """Take out of every layer what it would do to a clip in which nothing changes: the sum of its last taps,
+    the bias.
 
-    Without this the noise of the first steps moves every colour a little, which no frame-to-frame loss sees: flicker
-    falls while the error rises.
+    Without this the noise of the first steps moves every colour a little, which no frame-to-frame loss sees:
+    flicker falls while the error rises.
     """
     for layer in decoder.layers.values():
         layer.conv_out.weight -= layer.conv_out.weight.mean(dim=2, keepdim=True)

@@ -1,6 +1,7 @@
 """Tiny files of LaVie's families, with exactly the keys that are published, and the host told of their sizes.
 
-The reference is tests/reference_lavie_unet.py. Shapes: b chunks, f frames, c channels, h w size (odd on purpose).
+The reference is tests/reference_lavie_unet.py. Shapes: b chunks, f frames, c channels, h w size (odd on
+purpose).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Call:
 
 
 def tiny_weights(listing: str, text: int = TEXT) -> dict[str, Tensor]:
-    """Random weights under the keys of a published file, a tenth (upscalers: an eighth) as wide, with two heads."""
+    """Random weights under the keys of a published file, a tenth (upscalers: an eighth) as wide, with two
+    heads."""
     shapes = json.loads(lzma.decompress(LISTINGS.read_bytes()))[listing]
     upscaler = "class_embedding.weight" in shapes
     generator = torch.Generator().manual_seed(0)
@@ -60,7 +62,8 @@ def tiny_weights(listing: str, text: int = TEXT) -> dict[str, Tensor]:
 
 
 def tell_host(monkeypatch: Any, formats: Any, text: int = TEXT) -> None:
-    """The families in a size for tests, in the pack's module of formats, and the host told of it as of any other model."""
+    """The families in a size for tests, in the pack's module of formats, and the host told of it as of any
+    other model."""
     import comfy.supported_models as supported
 
     def tiny(kind: type, name: str, width: int) -> type:

@@ -1,7 +1,8 @@
 """Tiny image models in the host with diffusers' UNetMotionModel of the same random weights beside them.
 
-The reference is code that is not ours. `as_original` writes its motion modules in the spelling of AnimateDiff's authors, after
-their code and not after our key maps. Shapes: b chunks, f frames, c channels, h w size.
+The reference is code that is not ours. `as_original` writes its motion modules in the spelling of
+AnimateDiff's authors, after their code and not after our key maps. Shapes: b chunks, f frames, c channels, h
+w size.
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ def host_model(base: str, unet: Any) -> Any:
 
 
 def one_call(model: Any, frames: int = FRAMES) -> Call:
-    """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond together."""
+    """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond
+    together."""
     import comfy.sample
 
     conds = conditions()
@@ -181,7 +183,8 @@ def reference_out(unet: Any, call: Call, frames: int = FRAMES, beside: Tensor | 
 
 
 def norms_of_the_original(unet: Any, clip_norm: bool, clip_norm_image: bool) -> None:
-    """Give diffusers' norms the statistics of the original code; diffusers takes (clip, frame) for every family."""
+    """Give diffusers' norms the statistics of the original code; diffusers takes (clip, frame) for every
+    family."""
     for name, module in unet.named_modules():
         if not isinstance(module, nn.GroupNorm):
             continue

@@ -1,4 +1,7 @@
-"""LaVie's families in the sizes that are published: what the host makes of their image models. Weights take no memory."""
+"""LaVie's families in the sizes that are published: what the host makes of their image models.
+
+Weights take no memory.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ def test_the_host_recognises_the_image_models(host, monkeypatch, name):
 
 
 def test_the_upscaler_is_the_hosts(host):
-    """Every place of the layers exists in the host's UNet, made on no device, and every weight has its name."""
+    """Every place of the layers exists in the host's UNet, made on no device, and every weight has its
+    name."""
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
     from comfy.model_detection import model_config_from_unet
     from video_ldm.temporal.formats.lavie import UPSCALER

@@ -1,7 +1,7 @@
 """Motion modules through Load Temporal Layers into the host's UNet, against diffusers with the same weights.
 
-diffusers takes the statistics of a module's norm over the clip for every version; the originals do so for the SDXL beta
-only, and v1 and HotShot change the image model's norms too. Both are tested.
+diffusers takes the statistics of a module's norm over the clip for every version; the originals do so for the
+SDXL beta only, and v1 and HotShot change the image model's norms too. Both are tested.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 from . import motion_rig as rig
 
 TOLERANCE = 1e-4
-# family: base, middle module, table length, spelling, (clip norm, clip norm of the image model) in the original code
+# family: base, middle module, table length, spelling, (clip norm, clip norm of the image model) in the
+# original code
 FAMILIES = {
     "AnimateDiff v1": ("SD 1.x", False, 24, rig.as_original, (False, True)),
     "AnimateDiff v2": ("SD 1.x", True, 32, rig.as_original, (False, False)),

@@ -1,6 +1,7 @@
 """SparseCtrl through Load Sparse Control, the host's Apply ControlNet and Video KSampler, against diffusers.
 
-diffusers takes the statistics of a motion module's norm over the clip, the original over each frame: the one difference.
+diffusers takes the statistics of a motion module's norm over the clip, the original over each frame: the one
+difference.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def vae(host):
 
 
 def reference_control(kind):
-    """diffusers' SparseControlNetModel with random weights in which every one counts, and the norms of the original."""
+    """diffusers' SparseControlNetModel with random weights in which every one counts, and the norms of the
+    original."""
     from diffusers.models.controlnets.controlnet_sparsectrl import SparseControlNetModel
 
     torch.manual_seed(4)

@@ -1,4 +1,5 @@
-"""Damaged files of other publishers' decoders in the host: each ends in one sentence, or in a VAE that can be used."""
+"""Damaged files of other publishers' decoders in the host: each ends in one sentence, or in a VAE that can be
+used."""
 
 from __future__ import annotations
 

@@ -234,7 +234,8 @@ def test_a_decoder_for_another_autoencoder_is_refused(rig):
 
 @pytest.fixture(scope="module")
 def small(latent):
-    """What the clip might have been enlarged from: a quarter of its size, each frame in a colour of its own."""
+    """What the clip might have been enlarged from: a quarter of its size, each frame in a colour of its
+    own."""
     frames = torch.rand(7, 1, 1, 3, generator=torch.Generator().manual_seed(3))
     return (0.4 + 0.2 * frames).expand(-1, 10, 6, -1)
 
@@ -255,6 +256,9 @@ def test_frames_that_the_clip_was_not_enlarged_from_are_refused(rig, latent, sha
     from video_ldm.temporal.errors import InvalidInputError
 
     count, height, width, _ = shape
-    message = f"keep_colours_of was given {count} frames of {width} x {height}, but the clip has 7 frames of 24 x 40"
+    message = (
+        f"keep_colours_of was given {count} frames of {width} x {height}, but the clip has 7 frames "
+        "of 24 x 40"
+    )
     with pytest.raises(InvalidInputError, match=message):
         decode_clip(rig.vae, latent, 16, 4, colours=torch.rand(shape))

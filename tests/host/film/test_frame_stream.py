@@ -1,4 +1,5 @@
-"""What is said before a clip is made is what it takes, on every device; known images come out of films as they are."""
+"""What is said before a clip is made is what it takes, on every device; known images come out of films as
+they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""ToonCrafter's decoder with the first and the last frame, against the published order of its steps; known images exact."""
+"""ToonCrafter's decoder with the first and the last frame, against the published order of its steps; known
+images exact."""
 
 from __future__ import annotations
 

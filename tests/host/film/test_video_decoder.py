@@ -127,7 +127,8 @@ def test_equals_diffusers(vae, reference, folder, spelling, num_frames):
 
 
 def test_the_mix_factor_is_the_share_of_time(vae, reference, folder):
-    """Reversed against our own layers: far below zero, and with a last convolution that does nothing, time is off."""
+    """Reversed against our own layers: far below zero, and with a last convolution that does nothing, time is
+    off."""
     weights = dict(reference.state_dict())
     for key in [key for key in weights if key.endswith("mix_factor")]:
         weights[key] = torch.full_like(weights[key], -30.0)

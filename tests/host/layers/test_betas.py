@@ -1,4 +1,5 @@
-"""The noise schedule on the MODEL is the one of the family, against diffusers' schedulers of the same settings."""
+"""The noise schedule on the MODEL is the one of the family, against diffusers' schedulers of the same
+settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""MotionDirector's list without names: on ModelScope through Load Video Model and Load Motion LoRA, as merging by hand."""
+"""MotionDirector's list without names: on ModelScope through Load Video Model and Load Motion LoRA, as
+merging by hand."""
 
 from __future__ import annotations
 

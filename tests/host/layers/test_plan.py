@@ -1,4 +1,5 @@
-"""The insertion plan against the host's own UNets: every place exists, none is forgotten, widths and heads agree."""
+"""The insertion plan against the host's own UNets: every place exists, none is forgotten, widths and heads
+agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Training a temporal decoder from the command line, on the toy VAE: a few steps, resumed, loaded again; and its errors."""
+"""Training a temporal decoder from the command line, on the toy VAE: a few steps, resumed, loaded again; and
+its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Files of Stable Video Diffusion's decoder: both spellings give the original's keys; damaged ones are told."""
+"""Files of Stable Video Diffusion's decoder: both spellings give the original's keys; damaged ones are
+told."""
 
 import json
 import lzma

@@ -180,8 +180,8 @@ def test_a_family_that_a_file_cannot_be_is_refused(tmp_path, tiny_models, comman
     for wrong in ("AnimateDiff v3", "Animate LCM"):
         assert command(["convert", given, out, "--family", wrong]) == 2
         assert (
-            f"cannot be '{wrong}': motion modules with these keys are AnimateDiff v2 or AnimateDiff Long or AnimateLCM."
-            in (capsys.readouterr().err)
+            f"cannot be '{wrong}': motion modules with these keys are AnimateDiff v2 or AnimateDiff Long "
+            "or AnimateLCM." in (capsys.readouterr().err)
         )
     save_file(tiny_models_of.modelscope_weights(), given)
     assert command(["convert", given, out, "--family", "AnimateLCM"]) == 2

@@ -1,4 +1,5 @@
-"""Every kind of file is told and written in every spelling that is read, with the same bits after a round trip."""
+"""Every kind of file is told and written in every spelling that is read, with the same bits after a round
+trip."""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ from .test_listings import LISTINGS, published, same_keys_and_shapes
 
 Weights = dict[str, Tensor]
 TOLD = {
-    "animatediff_motion_lora": "Motion LoRA (original file), 19.3 M weights, for AnimateDiff layers of SD 1.x\n",
-    "diffusers_motion_lora": "Motion LoRA (diffusers file), 19.3 M weights, for AnimateDiff layers of SD 1.x\n",
+    "animatediff_motion_lora": "Motion LoRA (original file), 19.3 M weights, for AnimateDiff layers of SD "
+    "1.x\n",
+    "diffusers_motion_lora": "Motion LoRA (diffusers file), 19.3 M weights, for AnimateDiff layers of SD "
+    "1.x\n",
     "motiondirector_lora": "Motion LoRA (original file), 12.5 M weights, for ModelScope or ZeroScope\n",
     "sparsectrl_rgb": "SparseCtrl for RGB frames (original file)",
     "sparsectrl_scribble": "SparseCtrl for scribbles (original file)",
@@ -119,7 +122,8 @@ def stack_of(base: str, middle: bool = False, control: bool = False) -> Temporal
 
 
 def lora_weights(base: str, spelling: motion_modules.MotionSpelling, name: str) -> Weights:
-    """Random factors, each another, for every linear layer; `name` as trainers write it, {0} the layer, {1} down or up."""
+    """Random factors, each another, for every linear layer; `name` as trainers write it, {0} the layer, {1}
+    down or up."""
     torch.manual_seed(0)
     stack, found = stack_of(base, middle=base == "SD 1.x"), {}
     for own, parts in motion_modules.file_keys(stack, spelling).items():

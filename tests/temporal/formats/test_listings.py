@@ -1,7 +1,8 @@
-"""Every published layout is recognised by its keys and shapes: loaded with no key unexplained, or named in one sentence.
+"""Every published layout is recognised by its keys and shapes: loaded with no key unexplained, or named in
+one sentence.
 
-`listings.json.xz` holds name and shape of every tensor of 43 published files. The tensors made from it take no memory; only
-position tables have the right values.
+`listings.json.xz` holds name and shape of every tensor of 43 published files. The tensors made from it take
+no memory; only position tables have the right values.
 """
 
 import json
@@ -24,7 +25,8 @@ LISTINGS = json.loads(lzma.decompress((Path(__file__).parent / "listings.json.xz
 PROJECTOR = {
     key: shape for key, shape in LISTINGS["dynamicrafter_512"].items() if key.startswith("image_proj_model.")
 }
-# its listing is of the UNet alone; the projector in its checkpoint is that of DynamiCrafter with fewer queries
+# its listing is of the UNet alone; the projector in its checkpoint is that of DynamiCrafter with fewer
+# queries
 LISTINGS["videocrafter1_i2v"] |= {**PROJECTOR, "image_proj_model.latents": [1, 16, 1024]}
 LOADED = {
     "animatediff_v1": "AnimateDiff v1 (original",
@@ -216,7 +218,8 @@ def test_prefixes_of_trainers_are_looked_through(prefix):
 
 
 def changed(**changes: object) -> WeightsFile:
-    """AnimateDiff v3 in fewer bytes than it has: only its key names and shapes, with changes (None: left out)."""
+    """AnimateDiff v3 in fewer bytes than it has: only its key names and shapes, with changes (None: left
+    out)."""
     file = published("animatediff_v3")
     tensors = {key: value for key, value in {**file.tensors, **changes}.items() if value is not None}
     return WeightsFile(file.path, {}, tensors)

@@ -1,4 +1,5 @@
-"""Opening a file of layers does not keep two copies of it (benchmarks/loading.py measures the published size)."""
+"""Opening a file of layers does not keep two copies of it (benchmarks/loading.py measures the published
+size)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,5 @@
-"""What reports say where keys alone do not tell the family, where a model is taken apart, and of motion LoRAs."""
+"""What reports say where keys alone do not tell the family, where a model is taken apart, and of motion
+LoRAs."""
 
 import pytest
 from video_ldm.temporal import formats

@@ -22,8 +22,8 @@ LAYERS = (
     "it holds temporal layers of {}; put it in models/temporal_layers and load it with Load Temporal Layers."
 )
 MODEL = (
-    "it is {}, a whole video model: its image model was trained along; put it in models/diffusion_models and load it with "
-    "Load Video Model."
+    "it is {}, a whole video model: its image model was trained along; put it in models/diffusion_models "
+    "and load it with Load Video Model."
 )
 SAID = {
     **{name: LAYERS.format(label.split(" (")[0]) for name, label in LOADED.items()},

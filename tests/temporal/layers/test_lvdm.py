@@ -1,4 +1,5 @@
-"""Layers of the LVDM line against the same computed slowly: a video convolution, attention one pair of frames at a time."""
+"""Layers of the LVDM line against the same computed slowly: a video convolution, attention one pair of frames
+at a time."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""How alike frames are to their image: the lists of PIA, by distance, stretched for loops, and what is refused."""
+"""How alike frames are to their image: the lists of PIA, by distance, stretched for loops, and what is
+refused."""
 
 import ast
 import importlib.util

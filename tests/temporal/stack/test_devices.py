@@ -1,6 +1,8 @@
-"""Nothing in the science stays behind on the CPU: computed on GPU tensors without content, which needs no GPU.
+"""Nothing in the science stays behind on the CPU: computed on GPU tensors without content, which needs no
+GPU.
 
-PyTorch refuses an operation whose tensors lie on different devices; fake tensors keep that rule and compute nothing.
+PyTorch refuses an operation whose tensors lie on different devices; fake tensors keep that rule and compute
+nothing.
 """
 
 from __future__ import annotations

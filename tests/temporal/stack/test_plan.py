@@ -100,7 +100,8 @@ def test_norms_of_the_image_model_are_two_per_res_block_and_the_last():
 
 
 def test_layers_inside_transformers_are_one_per_block():
-    """LaVie: between text attention and feed-forward; its interpolation model: after it, with keys of other frames."""
+    """LaVie: between text attention and feed-forward; its interpolation model: after it, with keys of other
+    frames."""
     blocks = [site.path for site in plan(SD1) if site.kind == "transformer"]
     assert [(site.path, site.kind) for site in inside_plan(SD1, last=False, causal=False)] == [
         (path, "inside") for path in blocks

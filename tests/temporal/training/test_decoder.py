@@ -1,4 +1,5 @@
-"""Training of a temporal decoder: losses are what they say, flicker falls and nothing else moves, runs resume exactly."""
+"""Training of a temporal decoder: losses are what they say, flicker falls and nothing else moves, runs resume
+exactly."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ CONFIG = DecoderTrainingConfig(steps=40, warmup=2, learning_rate=2e-2, ema=0.8, 
 
 
 class Problem:
-    """Still clips whose latents flicker, a small image decoder, and a trainer of new layers, always the same ones."""
+    """Still clips whose latents flicker, a small image decoder, and a trainer of new layers, always the same
+    ones."""
 
     def __init__(self, **changes):
         torch.manual_seed(0)

@@ -1,4 +1,5 @@
-"""Training of a video upscaler: it learns, one stage after the other, resumes bit for bit, and writes what the loader reads."""
+"""Training of a video upscaler: it learns, one stage after the other, resumes bit for bit, and writes what
+the loader reads."""
 
 from __future__ import annotations
 

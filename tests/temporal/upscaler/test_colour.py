@@ -1,4 +1,5 @@
-"""Frames that a decoder has tinted get the colours of the frames they were enlarged from, and keep their detail."""
+"""Frames that a decoder has tinted get the colours of the frames they were enlarged from, and keep their
+detail."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def given():
 
 
 def enlarged(scale):
-    """The clip (f H W 3) `scale` times as large, with a pattern of single pixels: what a faithful upscaler makes."""
+    """The clip (f H W 3) `scale` times as large, with a pattern of single pixels: what a faithful upscaler
+    makes."""
     base = rearrange(enlarge(rearrange(given(), "f h w c -> f c h w"), scale), "f c h w -> f h w c")
     rows, columns = (torch.arange(size) % 2 for size in base.shape[1:3])
     return base + 0.05 * (2 * (rows[:, None] ^ columns) - 1)[..., None]

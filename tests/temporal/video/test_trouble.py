@@ -90,8 +90,8 @@ def obey_permissions() -> None:
 def told(tmp_path_factory):
     """What each format says in a program of its own: in a folder that is locked, then on a disk that is full.
 
-    A limit on the size of files stands for the end of the disk: the same calls fail, with another reason. Its signal, which
-    Python would switch on again in every program it starts, stays off in ffmpeg, too.
+    A limit on the size of files stands for the end of the disk: the same calls fail, with another reason. Its
+    signal, which Python would switch on again in every program it starts, stays off in ffmpeg, too.
     """
     locked, full = tmp_path_factory.mktemp("locked"), tmp_path_factory.mktemp("full")
     locked.chmod(0o555)

@@ -35,7 +35,8 @@ TAGGED = {
     "mov (ProRes 422 HQ)": "yuv422p10le(tv, bt709",
     "mkv (FFV1 lossless 10 bit)": "gbrp10le(pc, gbr/bt709/iec61966-2-1",
 }
-# Largest difference of a flat patch, out of 1; what 8 bits, 10 bits, palettes and lossy codecs leave of a colour.
+# Largest difference of a flat patch, out of 1; what 8 bits, 10 bits, palettes and lossy codecs leave of a
+# colour.
 TOLERANCE = {"gif": 0.06, "webp (animated)": 0.03, "mkv (FFV1 lossless 10 bit)": 0.001}
 
 
