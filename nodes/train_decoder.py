@@ -6,77 +6,38 @@ from ..temporal.training.decoder.config import DecoderTrainingConfig
 from .host import Node, io
 from .host.search import search_aliases
 from .host.training.decoder import train_decoder_on_images
+from .training_inputs import clips_inputs, number_input, run_inputs
 
 DEFAULTS = DecoderTrainingConfig()
-
-
-def number_input(
-    name: str, kind: type, default: float, low: float, high: float, step: float, text: str
-) -> io.Input:
-    """An input for a number."""
-    return kind.Input(name, default=default, min=low, max=high, step=step, tooltip=text)
 
 
 class TrainTemporalDecoder(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        whole, real = io.Int, io.Float
         return io.Schema(
             node_id="VLDM_TrainTemporalDecoder",
             display_name="Train Temporal Decoder",
             category="Video LDM/training",
             **search_aliases("finetune vae, train decoder, deflicker"),
             description="Trains temporal layers for the decoder of a VAE on clips, so that decoded frames "
-                        "do not flicker. The encoder stays, and with it everything that makes latents for "
-                        "the VAE.",
+            "do not flicker. The encoder stays, and with it everything that makes latents for the VAE.",
             inputs=[
                 io.Vae.Input("vae", tooltip="VAE to train for: that of an SD or SDXL checkpoint, or TAESD."),
-                io.Image.Input(
-                    "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
-                ),
-                number_input("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: "
-                                                                    "they are one clip."),
+                *clips_inputs(),
                 io.String.Input(
-                    "filename", default="my_decoder", tooltip="Name of the file to write in "
-                                                              "models/temporal_decoders."
+                    "filename",
+                    default="my_decoder",
+                    tooltip="Name of the file to write in models/temporal_decoders.",
                 ),
-                number_input("steps", whole, DEFAULTS.steps, 1, 10**6, 1, "Optimiser steps; 1000 to 10000 "
-                                                                          "for real videos."),
-                number_input(
-                    "learning_rate", real, DEFAULTS.learning_rate, 1e-6, 0.1, 1e-6,
-                    "Relative to the size of the decoder's activations, so that one value fits most VAEs; "
-                    "lower it when the loss jumps.",
-                ),
-                number_input("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees "
-                                                                                 "together."),
-                number_input("crop", whole, 256, 32, 2048, 8, "Side in pixels of the square that a step "
-                                                              "sees; more needs more memory."),
-                number_input(
-                    "latent_noise", real, DEFAULTS.latent_noise, 0.0, 1.0, 0.01,
-                    "Noise on the latents of each frame, in parts of their spread: what the layers learn "
-                    "to take away.",
-                ),
-                number_input(
-                    "adversarial", real, 0.0, 0.0, 10.0, 0.05,
-                    "Weight of a discriminator that sees clips, for sharper frames: 0 for none, about 0.5 "
-                    "for long runs.",
-                ),
-                number_input(
-                    "image_learning_rate", real, 0.0, 0.0, 0.01, 1e-6,
-                    "0 trains the temporal layers only; above 0 the image decoder trains too, e.g. 0.00001.",
-                ),
-                number_input("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
-                io.Boolean.Input(
-                    "resume", default=True, tooltip="Go on where an interrupted run of this filename and "
-                                                    "these settings stopped."
-                ),
+                *decoder_settings(),
+                *run_inputs(),
             ],
             outputs=[
                 io.Vae.Output(tooltip="The VAE with the trained decoder; connect it to Temporal VAE Decode."),
                 io.String.Output(display_name="file", tooltip="Name of the file, for Load Temporal Decoder."),
             ],
             is_output_node=True,
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(
@@ -94,3 +55,46 @@ class TrainTemporalDecoder(Node):
             adversary_start=settings["steps"] // 5,
         )
         return io.NodeOutput(*train_decoder_on_images(vae, images, clip_length, filename, config, resume))
+
+
+def decoder_settings() -> list[io.Input]:
+    """Steps, crops and losses of a decoder in training."""
+    return [
+        number_input(
+            "steps", DEFAULTS.steps, (1, 10**6, 1), "Optimiser steps; 1000 to 10000 for real videos."
+        ),
+        number_input(
+            "learning_rate",
+            DEFAULTS.learning_rate,
+            (1e-6, 0.1, 1e-6),
+            "Relative to the size of the decoder's activations, so that one value fits most VAEs; "
+            "lower it when the loss jumps.",
+        ),
+        number_input("num_frames", DEFAULTS.num_frames, (1, 64, 1), "Frames that a step sees together."),
+        number_input(
+            "crop",
+            256,
+            (32, 2048, 8),
+            "Side in pixels of the square that a step sees; more needs more memory.",
+        ),
+        number_input(
+            "latent_noise",
+            DEFAULTS.latent_noise,
+            (0.0, 1.0, 0.01),
+            "Noise on the latents of each frame, in parts of their spread: what the layers learn "
+            "to take away.",
+        ),
+        number_input(
+            "adversarial",
+            0.0,
+            (0.0, 10.0, 0.05),
+            "Weight of a discriminator that sees clips, for sharper frames: 0 for none, about 0.5 "
+            "for long runs.",
+        ),
+        number_input(
+            "image_learning_rate",
+            0.0,
+            (0.0, 0.01, 1e-6),
+            "0 trains the temporal layers only; above 0 the image decoder trains too, e.g. 0.00001.",
+        ),
+    ]

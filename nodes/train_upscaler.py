@@ -9,7 +9,7 @@ from .host import Node, io
 from .host.search import search_aliases
 from .host.training.upscaler import PatchSettings, train_upscaler_on_images
 from .sockets import UpscalerType
-from .train_decoder import number_input
+from .training_inputs import clips_inputs, number_input, run_inputs
 
 DEFAULTS = UpscalerTrainingConfig()
 PATCHES = {
@@ -23,61 +23,28 @@ PATCHES = {
 class TrainVideoUpscaler(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        whole, real = io.Int, io.Float
         return io.Schema(
             node_id="VLDM_TrainVideoUpscaler",
             display_name="Train Video Upscaler",
             category="Video LDM/training",
             **search_aliases("finetune upscaler, train super resolution"),
             description="Trains a video upscaler on clips in the size that enlarged ones should have: "
-                        "first to enlarge single frames, then its temporal layers, so that the detail it "
-                        "adds stays still.",
+            "first to enlarge single frames, then its temporal layers, so that the detail it "
+            "adds stays still.",
             inputs=[
-                io.Image.Input(
-                    "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
-                ),
-                number_input("clip_length", whole, 0, 0, 100000, 1, "Frames of each clip in images; 0: "
-                                                                    "they are one clip."),
+                *clips_inputs(),
                 io.String.Input(
-                    "filename", default="my_upscaler", tooltip="Name of the file to write in "
-                                                               "models/video_upscalers."
+                    "filename",
+                    default="my_upscaler",
+                    tooltip="Name of the file to write in models/video_upscalers.",
                 ),
-                number_input("steps", whole, DEFAULTS.steps, 1, 10**7, 1, "Optimiser steps; 100000 and "
-                                                                          "more for real videos."),
-                number_input(
-                    "spatial_steps", whole, DEFAULTS.spatial_steps, 0, 10**7, 1,
-                    "How many of the steps train the upscaler of single frames; the others train its "
-                    "temporal layers and leave it as it is. Usually half of them, or 0 for an upscaler "
-                    "that is connected.",
-                ),
-                number_input("learning_rate", real, 0.0002, 1e-6, 0.1, 1e-6, "Of each stage; lower it when "
-                                                                             "the loss jumps."),
-                number_input("num_frames", whole, DEFAULTS.num_frames, 1, 64, 1, "Frames that a step sees "
-                                                                                 "together."),
-                number_input(
-                    "patch_size", whole, 80, 8, 1024, 4,
-                    "Side in given pixels of the square that a step sees, a quarter of the images'; more "
-                    "needs more memory.",
-                ),
-                number_input("batch_size", whole, 2, 1, 64, 1, "Squares that a step sees; more needs more "
-                                                               "memory."),
-                number_input(
-                    "channels", whole, 128, 8, 1024, 8,
-                    "Size of a new upscaler; time and memory grow with it. An upscaler that is connected "
-                    "keeps its own.",
-                ),
-                number_input(
-                    "max_noise", real, 0.5, 0.0, 1.0, 0.01,
-                    "Strongest noise on the given frames in training, the highest noise_augmentation later.",
-                ),
-                number_input("seed", whole, 0, 0, 2**63 - 1, 1, "Of weights, clips and noise."),
-                io.Boolean.Input(
-                    "resume", default=True, tooltip="Go on where an interrupted run of this filename and "
-                                                    "these settings stopped."
-                ),
+                *upscaler_settings(),
+                *run_inputs(),
                 UpscalerType.Input(
-                    "upscaler", optional=True, tooltip="An upscaler to start from; it stays as it is. "
-                                                       "Without one, a new one is trained."
+                    "upscaler",
+                    optional=True,
+                    tooltip="An upscaler to start from; it stays as it is. "
+                    "Without one, a new one is trained.",
                 ),
             ],
             outputs=[
@@ -87,7 +54,7 @@ class TrainVideoUpscaler(Node):
                 io.String.Output(display_name="file", tooltip="Name of the file, for Load Video Upscaler."),
             ],
             is_output_node=True,
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(
@@ -103,3 +70,47 @@ class TrainVideoUpscaler(Node):
         config = UpscalerTrainingConfig(**values, final_learning_rate=values["learning_rate"] / 20)
         made = train_upscaler_on_images(images, clip_length, filename, upscaler, seen, config, resume)
         return io.NodeOutput(*made)
+
+
+def upscaler_settings() -> list[io.Input]:
+    """Steps, patches and size of an upscaler in training."""
+    return [
+        number_input(
+            "steps",
+            DEFAULTS.steps,
+            (1, 10**7, 1),
+            "Optimiser steps; 100000 and more for real videos.",
+        ),
+        number_input(
+            "spatial_steps",
+            DEFAULTS.spatial_steps,
+            (0, 10**7, 1),
+            "How many of the steps train the upscaler of single frames; the others train its temporal "
+            "layers and leave it as it is. Usually half of them, or 0 for an upscaler that is connected.",
+        ),
+        number_input(
+            "learning_rate", 0.0002, (1e-6, 0.1, 1e-6), "Of each stage; lower it when the loss jumps."
+        ),
+        number_input("num_frames", DEFAULTS.num_frames, (1, 64, 1), "Frames that a step sees together."),
+        number_input(
+            "patch_size",
+            80,
+            (8, 1024, 4),
+            "Side in given pixels of the square that a step sees, a quarter of the images'; more "
+            "needs more memory.",
+        ),
+        number_input("batch_size", 2, (1, 64, 1), "Squares that a step sees; more needs more memory."),
+        number_input(
+            "channels",
+            128,
+            (8, 1024, 8),
+            "Size of a new upscaler; time and memory grow with it. An upscaler that is connected "
+            "keeps its own.",
+        ),
+        number_input(
+            "max_noise",
+            0.5,
+            (0.0, 1.0, 0.01),
+            "Strongest noise on the given frames in training, the highest noise_augmentation later.",
+        ),
+    ]

@@ -30,8 +30,7 @@ class LoadVideoModel(Node):
                 "svd, stable video diffusion, modelscope, zeroscope, videocrafter, lavie, seine"
             ),
             description="Opens a whole video model, whose image model and temporal layers were trained "
-            "together: Stable Video Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2, "
-            "LaVie, SEINE.",
+            "together: Stable Video Diffusion, ModelScope, ZeroScope, VideoCrafter 1 and 2, LaVie, SEINE.",
             inputs=[
                 io.Combo.Input(
                     "file",

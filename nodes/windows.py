@@ -40,8 +40,7 @@ class VideoWindows(Node):
                     options=list(SCHEDULES),
                     default="standard_static",
                     tooltip="Where windows lie: standard_static the same at every step, standard_uniform "
-                    "moving, looped_uniform moving past the end to the start, batched without "
-                    "overlap.",
+                    "moving, looped_uniform moving past the end to the start, batched without overlap.",
                 ),
                 io.Combo.Input(
                     "fuse_method",

@@ -1,0 +1,36 @@
+"""Inputs that the nodes for training share."""
+
+from __future__ import annotations
+
+from .host import io
+
+
+def number_input(name: str, default: float, limits: tuple[float, float, float], text: str) -> io.Input:
+    """A number between two limits, in steps of the third; a whole one where its default is."""
+    kind = io.Int if isinstance(default, int) else io.Float
+    low, high, step = limits
+    return kind.Input(name, default=default, min=low, max=high, step=step, tooltip=text)
+
+
+def clips_inputs() -> list[io.Input]:
+    """Frames to train on, and where one clip ends and the next begins."""
+    return [
+        io.Image.Input(
+            "images", tooltip="Frames of clips, one clip after the other; all clips of one length."
+        ),
+        number_input(
+            "clip_length", 0, (0, 100000, 1), "Frames of each clip in images; 0: they are one clip."
+        ),
+    ]
+
+
+def run_inputs() -> list[io.Input]:
+    """How a run begins, and whether it goes on where another stopped."""
+    return [
+        number_input("seed", 0, (0, 2**63 - 1, 1), "Of weights, clips and noise."),
+        io.Boolean.Input(
+            "resume",
+            default=True,
+            tooltip="Go on where an interrupted run of this filename and these settings stopped.",
+        ),
+    ]
