@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from ..errors import InvalidInputError
 
+EIGHT = range(1, 9)
+OPUS = (1, 2, 5, 6, 7, 8)  # what its mapping of speakers knows, as of ffmpeg
+ANY = range(1, 65)
 QUALITIES = (0, 50, 80, 100)  # at which sizes were measured
 
 
@@ -18,10 +21,11 @@ class Format:
     """One choice of format.
 
     `encoder`, `muxer`, `pixels` and `options` are ffmpeg's; a format without an encoder is a folder of
-    pictures. `grid` is what width and height are padded to a multiple of. `sound` is ffmpeg's audio encoder,
-    "wav" for a file of its own beside the pictures, None when there is no place for sound. `bits` is the size
-    per pixel and frame of a drawn clip with grain, measured by benchmarks/films.py: smooth clips are smaller,
-    rich texture is larger, pure noise the largest.
+    pictures. `clear_pixels` are those of a film with transparency, where it can have one. `grid` is what
+    width and height are padded to a multiple of. `sound` is ffmpeg's audio encoder, "wav" for a file of its
+    own beside the pictures, None when there is no place for sound; `channels` are those that it can hold.
+    `bits` is the size per pixel and frame of a drawn clip with grain, measured by benchmarks/films.py: smooth
+    clips are smaller, rich texture is larger, pure noise the largest.
     """
 
     name: str
@@ -36,12 +40,19 @@ class Format:
     sides: tuple[int, int] = (1, 65535)
     max_fps: float = 1000.0
     sound: str | None = None
+    channels: Container[int] = range(0)
+    clear_pixels: str = ""
     plays: bool = False  # in the editor, which gives a browser every film that is not webp as a video
 
     @property
     def is_sequence(self) -> bool:
         """Whether the film is a folder of pictures."""
         return not self.encoder
+
+    @property
+    def holds_transparency(self) -> bool:
+        """Whether frames may be more or less transparent."""
+        return self.is_sequence or bool(self.clear_pixels)
 
 
 def rate(worst: int, best: int, *options: str) -> Callable[[int], list[str]]:
@@ -83,6 +94,7 @@ _FORMATS = (
         grid=(2, 2),
         sides=(2, 16384),
         sound="aac",
+        channels=EIGHT,
         plays=True,
     ),
     Format(
@@ -95,6 +107,7 @@ _FORMATS = (
         grid=(2, 2),
         sides=(16, 16384),
         sound="aac",
+        channels=EIGHT,
     ),
     Format(
         "webm (VP9)",
@@ -105,6 +118,8 @@ _FORMATS = (
         grid=(2, 2),
         sides=(2, 65535),
         sound="libopus",
+        channels=OPUS,
+        clear_pixels="yuva420p",
         plays=True,
     ),
     Format(
@@ -116,6 +131,7 @@ _FORMATS = (
         grid=(2, 2),
         sides=(2, 16384),
         sound="libopus",
+        channels=OPUS,
         plays=True,
     ),
     Format(
@@ -127,6 +143,19 @@ _FORMATS = (
         grid=(2, 1),
         sides=(2, 65535),
         sound="pcm_s16le",
+        channels=ANY,
+    ),
+    Format(
+        "mov (ProRes 4444)",
+        ".mov",
+        16,
+        constant(9.2),
+        *("prores_ks", "mov", "yuv444p10le"),
+        lambda quality: ["-profile:v", "4", "-vendor", "apl0", "-alpha_bits", "16"],
+        sides=(2, 65535),
+        sound="pcm_s16le",
+        channels=ANY,
+        clear_pixels="yuva444p10le",
     ),
     Format(
         "mkv (FFV1 lossless 10 bit)",
@@ -135,6 +164,8 @@ _FORMATS = (
         constant(20.0),
         *("ffv1", "matroska", "gbrp10le", lambda quality: ["-level", "3", "-g", "1", "-slicecrc", "1"]),
         sound="flac",
+        channels=EIGHT,
+        clear_pixels="gbrap10le",
     ),
     Format(
         "gif",
@@ -151,11 +182,12 @@ _FORMATS = (
         lambda quality: 13.0 if quality == 100 else measured(0.0257, 0.123, 0.301, 1.0)(quality),
         *("libwebp_anim", "webp", "bgra", _webp),
         sides=(1, 16383),
+        clear_pixels="bgra",
         plays=True,
     ),
-    Format("png sequence (8 bit)", ".png", 8, constant(15.4), sound="wav"),
-    Format("png sequence (16 bit)", ".png", 16, constant(42.6), sound="wav"),
-    Format("exr sequence (half float, linear)", ".exr", 32, constant(29.7), sound="wav"),
+    Format("png sequence (8 bit)", ".png", 8, constant(15.4), sound="wav", channels=ANY),
+    Format("png sequence (16 bit)", ".png", 16, constant(42.6), sound="wav", channels=ANY),
+    Format("exr sequence (half float, linear)", ".exr", 32, constant(29.7), sound="wav", channels=ANY),
 )
 FORMATS = {format.name: format for format in _FORMATS}
 
@@ -170,8 +202,8 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def check_film(format: Format, width: int, height: int, fps: float, quality: int, has_sound: bool) -> None:
-    """Refuse what a format cannot hold, before anything is decoded.
+def check_film(format: Format, width: int, height: int, fps: float, quality: int, channels: int) -> None:
+    """Refuse what a format cannot hold, before anything is decoded; `channels` of sound, 0 without any.
 
     Raises InvalidInputError for a size, frame rate, quality or sound outside the format's limits, and when
     this computer has no encoder for it.
@@ -189,9 +221,14 @@ def check_film(format: Format, width: int, height: int, fps: float, quality: int
         )
     if not 0 <= quality <= 100:
         raise InvalidInputError(f"The quality is {quality}; give a number from 0 (smallest) to 100 (best).")
-    if has_sound and format.sound is None:
+    if channels and format.sound is None:
         raise InvalidInputError(
             f"{format.name} has no place for sound. Disconnect audio, or choose mp4, webm, mov or mkv."
+        )
+    if channels and channels not in format.channels:
+        known = ", ".join(str(count) for count in ANY if count in format.channels)
+        raise InvalidInputError(
+            f"The sound has {channels} channels, but {format.name} holds {known}. Make it stereo, or choose another format."
         )
     if format.encoder:
         check_encoder(format.encoder, format.name)

@@ -18,6 +18,7 @@ from .pixels import linear_light, whole_numbers
 from .sound import Sound
 
 NAME = "frame_{:06d}{}"
+COLOUR_TYPES = {3: 2, 4: 6}  # of PNG, by how many numbers a pixel has
 PNG_LEVEL = 4  # of zlib, as the host's Save Image
 REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x and y of red, green, blue and white
 
@@ -48,7 +49,7 @@ class PictureFolder:
         """Nothing is held open between two pictures."""
 
     def write(self, frame: Tensor) -> None:
-        """Write one frame (1 h w 3)."""
+        """Write one frame (1 h w 3), or a transparent one (1 h w 4)."""
         path = self.path / NAME.format(self.count, self.format.suffix)
         if self.format.suffix == ".exr":
             self._write_exr(path, linear_light(frame)[0])
@@ -70,18 +71,17 @@ class PictureFolder:
             **self.notes,
         }
         try:
-            openexr.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(str(path))
+            openexr.File(header, {"RGBA"[: pixels.shape[-1]]: np.ascontiguousarray(pixels)}).write(str(path))
         except RuntimeError as error:  # the library's own error for a file that cannot be written
             raise OSError(str(error)) from None
 
 
 def as_png(pixels: np.ndarray, notes: Mapping[str, str]) -> bytes:
-    """A PNG of uint8 or uint16 pixels (h w 3), each row stored as its difference to the one above (filter
-    "Up").
+    """A PNG of uint8 or uint16 pixels (h w 3), or (h w 4) with transparency.
 
-    Written out here because Pillow holds no colour of 16 bits (W3C PNG specification, sections 5, 9 and 11).
+    Each row is stored as its difference to the one above (filter "Up"). Written out here because Pillow holds no colour of 16 bits (W3C PNG specification, sections 5, 9 and 11).
     """
-    height, width = pixels.shape[:2]
+    height, width, channels = pixels.shape
     depth = 8 * pixels.itemsize
     rows = rearrange(pixels.astype(pixels.dtype.newbyteorder(">")), "h w c -> h (w c)").view(np.uint8)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
@@ -89,6 +89,8 @@ def as_png(pixels: np.ndarray, notes: Mapping[str, str]) -> bytes:
     filtered[0, 1:] = rows[0]
     filtered[1:, 1:] = rows[1:] - rows[:-1]
     size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    header = png_chunk(b"IHDR", size + bytes([depth, 2, 0, 0, 0])) + png_chunk(b"sRGB", b"\0")
+    header = png_chunk(b"IHDR", size + bytes([depth, COLOUR_TYPES[channels], 0, 0, 0])) + png_chunk(
+        b"sRGB", b"\0"
+    )
     body = png_chunk(b"IDAT", zlib.compress(filtered.tobytes(), PNG_LEVEL))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunks(notes) + body + png_chunk(b"IEND", b"")

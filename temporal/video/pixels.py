@@ -1,6 +1,6 @@
 """Frames as the numbers a file holds.
 
-Shapes: frames (n h w 3) float 0..1, display-referred (sRGB), as the host's IMAGE.
+Shapes: frames (n h w 3) float 0..1, display-referred (sRGB), as the host's IMAGE; a fourth number says how opaque a pixel is.
 """
 
 from __future__ import annotations
@@ -34,15 +34,24 @@ def padded(frames: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def linear_light(frames: Tensor) -> np.ndarray:
-    """Frames as scene-linear half floats (n h w 3): the sRGB curve undone (IEC 61966-2-1)."""
+    """Frames as scene-linear half floats (n h w 3): the sRGB curve undone (IEC 61966-2-1).
+
+    Of transparent ones (n h w 4) the colours are multiplied by the fourth number, as EXR wants them.
+    """
+    if frames.shape[-1] == 4:
+        colours, clear = frames.float().cpu().split((3, 1), dim=-1)
+        clear = clear.clamp(0, 1)
+        return torch.cat([torch.from_numpy(linear_light(colours)) * clear, clear], dim=-1).half().numpy()
     frames = frames.float().cpu()
     curve = ((frames + 0.055) / 1.055).clamp(min=0) ** 2.4
     return torch.where(frames <= 0.04045, frames / 12.92, curve).half().numpy()
 
 
-def check_frames(frames: Tensor, size: tuple[int, int] | None, first: int) -> Tensor:
-    """The colours of a chunk of frames; `first` is the number of its first one, `size` (width, height) of
-    those before.
+def check_frames(frames: Tensor, size: tuple[int, int, int] | None, first: int) -> None:
+    """Refuse a chunk of frames that do not go into one film.
+
+    `first` is the number of its first one, `size` that of those before: width, height, and 4 for
+    transparent ones, else 3.
 
     Raises InvalidInputError for another shape or size, and for values that are not numbers.
     """
@@ -50,8 +59,13 @@ def check_frames(frames: Tensor, size: tuple[int, int] | None, first: int) -> Te
         raise InvalidInputError(
             f"Frames must have the shape (frames, height, width, 3), but these have {tuple(frames.shape)}."
         )
+    if size is not None and frames.shape[-1] != size[2]:
+        kinds = {3: "no transparency", 4: "transparency"}
+        raise InvalidInputError(
+            f"Frame {first} has {kinds[frames.shape[-1]]}, but the film began with {kinds[size[2]]}. Give frames of one kind."
+        )
     given = (frames.shape[2], frames.shape[1])
-    if size is not None and given != size:
+    if size is not None and given != size[:2]:
         raise InvalidInputError(
             f"Frame {first} is {given[0]} x {given[1]}, but the film began with {size[0]} x {size[1]}. "
             "Give frames of one size."
@@ -63,4 +77,3 @@ def check_frames(frames: Tensor, size: tuple[int, int] | None, first: int) -> Te
             f"Frame {number} holds values that are not numbers (NaN or infinite), so nothing was written. "
             "Start ComfyUI with --fp32-vae if the VAE runs in half precision, or lower cfg."
         )
-    return frames[..., :3]

@@ -31,6 +31,12 @@ DISK = (
     "Input/output error",
     "name too long",
 )
+RAW = {
+    (8, 3): "rgb24",
+    (8, 4): "rgba",
+    (16, 3): "rgb48le",
+    (16, 4): "rgba64le",
+}  # by depth and numbers of a pixel
 PATIENCE = 0.1  # seconds between two looks at whether to stop
 # Every conversion is spelled out: ffmpeg's own guess is another matrix for small films than for large ones.
 TO_YUV = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int"
@@ -46,7 +52,7 @@ class VideoFile:
         self,
         path: Path,
         format: Format,
-        size: tuple[int, int],
+        size: tuple[int, int, int],
         frame_rate: Fraction,
         quality: int,
         notes: Mapping[str, str],
@@ -56,6 +62,7 @@ class VideoFile:
         self.resources = contextlib.ExitStack()
         self.log: IO[bytes] = self.resources.enter_context(tempfile.TemporaryFile())
         self.folder = path.parent  # where a crash leaves sound and notes to be swept away with the film
+        self.pixels = format.clear_pixels if size[2] == 4 else format.pixels
         command = self._command(size, frame_rate, quality, sound)
         self.process = self._start(command)
 
@@ -73,7 +80,7 @@ class VideoFile:
         self.resources.close()
 
     def write(self, frame: Tensor) -> None:
-        """Encode one frame (1 h w 3).
+        """Encode one frame (1 h w c).
 
         Raises OSError when the disk has given up, OutputError when ffmpeg has.
         """
@@ -120,11 +127,11 @@ class VideoFile:
             ) from None
 
     def _command(
-        self, size: tuple[int, int], frame_rate: Fraction, quality: int, sound: Sound | None
+        self, size: tuple[int, int, int], frame_rate: Fraction, quality: int, sound: Sound | None
     ) -> list[str]:
         columns, rows = self.format.grid
         width, height = size[0] + -size[0] % columns, size[1] + -size[1] % rows
-        raw = "rgb24" if self.format.depth == 8 else "rgb48le"
+        raw = RAW[self.format.depth, size[2]]
         command = [executable(), "-hide_banner", "-loglevel", "error", "-y"]
         command += ["-f", "rawvideo", "-pixel_format", raw, "-video_size", f"{width}x{height}"]
         command += ["-framerate", str(frame_rate), "-i", "pipe:0"]
@@ -139,7 +146,7 @@ class VideoFile:
             self.format.encoder,
             *self.format.options(quality),
             "-pix_fmt",
-            self.format.pixels,
+            self.pixels,
         ]
         return [*command, "-f", self.format.muxer, str(self.path)]
 
@@ -155,11 +162,11 @@ class VideoFile:
         return ["-f", "ffmetadata", "-i", str(self.folder / "notes")], outputs
 
     def _filters(self) -> str:
-        if self.format.pixels == "pal8":
+        if self.pixels == "pal8":
             return PALETTES
-        if self.format.pixels.startswith("yuv"):
-            return f"{TO_YUV},format={self.format.pixels},{TAG_YUV}"
-        return f"format={self.format.pixels},{TAG_RGB}"
+        if self.pixels.startswith("yuv"):
+            return f"{TO_YUV},format={self.pixels},{TAG_YUV}"
+        return f"format={self.pixels},{TAG_RGB}"
 
     def _failure(self) -> Exception:
         self.log.seek(0)

@@ -39,17 +39,26 @@ class Sound:
         rate = int(audio["sample_rate"])
         return cls(waveform[0, :, : round(seconds * rate)].float().cpu(), rate)
 
+    @property
+    def channels(self) -> int:
+        """How many waves there are side by side."""
+        return self.waveform.shape[0]
+
     def arguments(self, path: Path) -> list[str]:
         """ffmpeg's input options for the waveform, which is written to `path`."""
         path.write_bytes(rearrange(self.waveform, "c s -> s c").contiguous().numpy().astype("<f4").tobytes())
-        channels = self.waveform.shape[0]
-        return ["-f", "f32le", "-ar", str(self.sample_rate), "-ac", str(channels), "-i", str(path)]
+        return ["-f", "f32le", "-ar", str(self.sample_rate), "-ac", str(self.channels), "-i", str(path)]
 
     def write_wav(self, path: Path) -> None:
         """Write a WAV file of 16-bit samples."""
         samples = (rearrange(self.waveform, "c s -> s c") * 32767).round().clamp(-32768, 32767)
         with wave.open(str(path), "wb") as file:
-            file.setnchannels(self.waveform.shape[0])
+            file.setnchannels(self.channels)
             file.setsampwidth(2)
             file.setframerate(self.sample_rate)
             file.writeframes(samples.numpy().astype("<i2", order="C").tobytes())
+
+
+def channels_of(sound: Sound | None) -> int:
+    """Channels of a sound, 0 of none."""
+    return 0 if sound is None else sound.channels

@@ -22,7 +22,7 @@ from .formats import check_film, format_named
 from .pictures import PictureFolder
 from .pixels import check_frames
 from .process import VideoFile, cannot_write
-from .sound import Sound
+from .sound import Sound, channels_of
 
 FINEST = 1001  # denominator of a frame rate, as in 24000/1001
 
@@ -58,7 +58,7 @@ class FilmWriter:
         self.format = format_named(film.format)
         self.made = self.claim.folder / f"film{self.format.suffix}"
         self.count = 0
-        self.size: tuple[int, int] | None = None
+        self.size: tuple[int, int, int] | None = None
         self._open: VideoFile | PictureFolder | None = None
         self._resources = ExitStack()
 
@@ -84,21 +84,23 @@ class FilmWriter:
                 raise cannot_write(self.path.parent, problem.strerror or problem) from None
 
     def write(self, frames: Tensor) -> None:
-        """Add a chunk of frames (n h w 3)."""
-        frames = check_frames(frames, self.size, self.count)
+        """Add a chunk of frames (n h w 3), or (n h w 4): how opaque they are is kept where the format can."""
+        if frames.shape[-1] == 4 and not self.format.holds_transparency:
+            frames = frames[..., :3]
+        check_frames(frames, self.size, self.count)
         try:
             for frame in frames.split(1) if len(frames) else ():
                 self.check()
                 if self._open is None:
-                    self._begin((frame.shape[2], frame.shape[1]))
+                    self._begin((frame.shape[2], frame.shape[1], frame.shape[3]))
                 self._open.write(frame)
                 self.count += 1
         except OSError as problem:
             raise cannot_write(self.path.parent, problem.strerror or problem) from None
 
-    def _begin(self, size: tuple[int, int]) -> None:
+    def _begin(self, size: tuple[int, int, int]) -> None:
         film, self.size = self.film, size
-        check_film(self.format, *size, film.fps, film.quality, film.sound is not None)
+        check_film(self.format, *size[:2], film.fps, film.quality, channels_of(film.sound))
         notes = {key: json.dumps(value) for key, value in film.notes.items()}
         self.claim.begin()
         if self.format.is_sequence:

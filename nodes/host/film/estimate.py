@@ -43,12 +43,13 @@ class FilmNeeds:
 def film_needs(clip: FrameStream, format: Format, quality: int, folder: Path) -> FilmNeeds:
     """What a clip needs as a film of a format in a folder, which may not exist yet."""
     pixels = clip.num_frames * clip.width * clip.height
+    share = 4 / 3 if clip.transparency == "has" and format.holds_transparency else 1.0
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return FilmNeeds(
         memory=clip.memory,
         memory_free={device: mm.get_free_memory(device) for device in clip.memory},
         shrinks=clip.shrinks,
-        disk=pixels * format.bits(quality) / 8,
+        disk=share * pixels * format.bits(quality) / 8,
         disk_free=shutil.disk_usage(existing).free,
     )
 

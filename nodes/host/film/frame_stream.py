@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -18,6 +18,8 @@ from ..memory import CPU
 from .decode import ends_for, stream_frames
 from .decode_memory import decode_needs
 from .given import exact, given_frames
+
+CLEAR = 4  # numbers of a pixel that is more or less transparent
 
 
 class Needs(Protocol):
@@ -46,7 +48,8 @@ class FrameStream:
     """Frames to come: `stream` makes them, the numbers are known before.
 
     Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the
-    least. `shrinks`: where memory runs out, they are made with less of it.
+    least. `shrinks`: where memory runs out, they are made with less of it. `transparency`: whether frames
+    have a fourth number, (n h w 4), or had one that is lost by now.
     """
 
     stream: Callable[[], Iterator[Tensor]]
@@ -57,6 +60,7 @@ class FrameStream:
     memory: Mapping[Any, float]
     least: Mapping[Any, float]
     shrinks: bool = False
+    transparency: Literal["none", "has", "lost"] = "none"
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,7 @@ def _image_stream(images: Tensor, fps: float, decode: DecodeSettings) -> FrameSt
         fps=film_rate({}, fps),
         memory={CPU: held(min(decode.chunk_length, num_frames), width, height)},
         least={CPU: held(1, width, height)},
+        transparency="has" if images.shape[-1] == CLEAR else "none",
     )
 
 
@@ -166,9 +171,10 @@ def _enlarged(clip: FrameStream, upscaler: Upscaler) -> FrameStream:
     here = Counter({CPU: needs.work + held(1, width, height)}) + Counter({upscaler.load_device: needs.device})
     return replace(
         clip,
-        stream=lambda: upscaler.stream(clip.stream()),
+        stream=lambda: upscaler.stream(piece[..., :3] for piece in clip.stream()),
         width=width,
         height=height,
+        transparency="none" if clip.transparency == "none" else "lost",
         memory=Counter(clip.memory) + here,
         least=Counter(clip.least) | here,  # decoding and enlarging take turns
     )

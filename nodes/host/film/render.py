@@ -17,6 +17,7 @@ from comfy_api.latest import Input, InputImpl, io, ui
 from ....temporal.claims import Claim, check_length, claim_new
 from ....temporal.video import Film, Format, Sound, check_film, format_named
 from ....temporal.video.process import cannot_write
+from ....temporal.video.sound import channels_of
 from ..names import folder_inside_output
 from ..progress import say
 from .estimate import check_it_fits, film_needs, size_text
@@ -27,6 +28,7 @@ from .writing import write
 logger = logging.getLogger(__name__)
 
 OPENS = (".mp4", ".webm", ".mov", ".mkv")  # as a film with a frame rate, by the host's Load Video
+KEEP_IT = "png, exr, ProRes 4444, webm (VP9), FFV1 and webp"
 STAND_IN = Film("mp4 (H.264)", fps=0, quality=60)
 
 
@@ -57,11 +59,11 @@ def render(
     when the disk gives up. After any error, an interrupt included, nothing is left.
     """
     format = format_named(settings.format)
-    check_film(format, clip.width, clip.height, clip.fps, settings.quality, audio is not None)
+    sound = None if audio is None else Sound.of(audio, clip.num_frames / clip.fps)
+    check_film(format, clip.width, clip.height, clip.fps, settings.quality, channels_of(sound))
     series = series_of(settings.filename_prefix, format, clip)
     needs = film_needs(clip, format, settings.quality, series.folder)
     check_it_fits(needs, clip, format, series.folder)
-    sound = None if audio is None else Sound.of(audio, clip.num_frames / clip.fps)
     film = Film(settings.format, clip.fps, settings.quality, notes, sound)
     what = f"{clip.num_frames} frames of {clip.width} x {clip.height} at {clip.fps:g} fps"
     with ExitStack() as names:
@@ -74,10 +76,10 @@ def render(
             shown = ui.SavedResult(claim.path.name, series.subfolder, io.FolderType.output)
         else:
             small = names.enter_context(stand_in(clip).claim())
-            write(clip, {claim: film, small: replace(STAND_IN, fps=clip.fps, sound=sound)}, small)
+            write(clip, {claim: film, small: _stand_in_film(clip, sound)}, small)
             shown = ui.SavedResult(small.path.name, "", io.FolderType.temp)
     path = claim.path
-    text = f"{path.name}: {what} as {format.name}, {_size_on_disk(path)} at {path}"
+    text = f"{path.name}: {what} as {format.name}, {_size_on_disk(path)} at {path}{_said_of_transparency(clip, format)}"
     say(text)
     return Rendered(path, {**ui.PreviewVideo([shown]).as_dict(), "text": (text,)}, text)
 
@@ -128,6 +130,20 @@ def stand_in(clip: FrameStream) -> Series:
         "VideoLDM", folder_paths.get_temp_directory(), clip.width, clip.height
     )
     return Series(Path(full), name, counter, ".mp4", "")
+
+
+def _stand_in_film(clip: FrameStream, sound: Sound | None) -> Film:
+    has_place = channels_of(sound) in format_named(STAND_IN.format).channels
+    return replace(STAND_IN, fps=clip.fps, sound=sound if has_place else None)
+
+
+def _said_of_transparency(clip: FrameStream, format: Format) -> str:
+    """What the node says where transparency is lost."""
+    if clip.transparency == "lost":
+        return ". Transparency is left out: enlarging does not know it"
+    if clip.transparency == "has" and not format.holds_transparency:
+        return f". Transparency is left out: {format.name} has none; {KEEP_IT} keep it"
+    return ""
 
 
 def as_video(film: Rendered, clip: FrameStream, audio: Mapping[str, Any] | None) -> Input.Video:

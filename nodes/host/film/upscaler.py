@@ -23,6 +23,7 @@ from ..files import VIDEO_UPSCALERS, full_path
 from ..memory import CPU, GIB
 from ..patcher import new_patcher
 from ..progress import FrameProgress, say
+from .frame_stream import CLEAR
 
 logger = logging.getLogger(__name__)
 PREVIEW_FPS = 8.0  # images do not say how fast they are
@@ -119,6 +120,8 @@ def upscale_clip(upscaler: HostUpscaler, images: Tensor) -> tuple[Tensor, str]:
         raise InvalidInputError(f"The frames have shape {tuple(images.shape)}; connect at least one image.")
     needs = upscaler.estimate(*images.shape[:3])
     report = describe_upscale(upscaler, images, needs)
+    if images.shape[-1] == CLEAR:
+        images, report = images[..., :3], f"{report} Transparency is left out: enlarging does not know it."
     check_memory(upscaler, needs, report)
     logger.info("%s", report)
     say(report)

@@ -73,6 +73,26 @@ def test_images_can_be_rendered_too(host, output):
     assert (video.get_frame_count(), video.get_frame_rate(), video.get_dimensions()) == (5, 12, (36, 34))
 
 
+def test_transparency_is_kept_or_the_node_says_so(host, output):
+    from PIL import Image
+
+    said = {}
+    for name in ("mp4 (H.264)", "png sequence (8 bit)"):
+        images = torch.full((2, 16, 16, 4), 0.5)
+        stream = host.pack("nodes.host.film.frame_stream")
+        module = host.pack("nodes.host.film.render")
+        clip = stream.frame_stream(None, None, images, None, 8.0, stream.DecodeSettings())
+        said[name] = module.render(clip, module.FilmSettings(name, 80, "film"), {}, None).text
+    assert said["mp4 (H.264)"].endswith(
+        "Transparency is left out: mp4 (H.264) has none; " + module.KEEP_IT + " keep it"
+    )
+    assert "Transparency is left" not in said["png sequence (8 bit)"]
+    assert Image.open(output / "film_00002_" / "frame_000001.png").mode == "RGBA"
+    clip = stream.frame_stream(None, None, images, Doubling(), 8.0, stream.DecodeSettings())
+    text = module.render(clip, module.FilmSettings("png sequence (8 bit)", 80, "film"), {}, None).text
+    assert text.endswith("Transparency is left out: enlarging does not know it")
+
+
 def test_an_upscaler_enlarges_on_the_way(host, rig, latent, decoded):
     video = render(host, samples=latent, vae=rig.vae, upscaler=Doubling(), format="png sequence (16 bit)")
     frames = video.get_components().images

@@ -19,7 +19,7 @@ import torch
 from einops import rearrange, repeat
 from PIL import Image, ImageSequence
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.video import FORMATS, Film, FilmWriter, Sound, formats, notes
+from video_ldm.temporal.video import FORMATS, Film, FilmWriter, Sound, check_film, formats, notes
 
 FPS = 8.0
 NOTES = {
@@ -33,6 +33,7 @@ TAGGED = {
     "webm (VP9)": "yuv420p(tv, bt709",
     "webm (AV1)": "yuv420p10le(tv, bt709",
     "mov (ProRes 422 HQ)": "yuv422p10le(tv, bt709",
+    "mov (ProRes 4444)": "yuv444p12le(tv, bt709",
     "mkv (FFV1 lossless 10 bit)": "gbrp10le(pc, gbr/bt709/iec61966-2-1",
 }
 # Largest difference of a flat patch, out of 1; what 8 bits, 10 bits, palettes and lossy codecs leave of a
@@ -229,10 +230,88 @@ def test_out_of_range_values_are_clipped_and_rounded(tmp_path):
     assert got.tolist() == [0, 0, 0, 1, 255, 255]
 
 
-def test_transparency_is_left_out(tmp_path):
-    frames = torch.rand(2, 4, 4, 4)
-    folder = write(tmp_path / "film", frames, "png sequence (8 bit)")
-    assert Image.open(folder / "frame_000000.png").mode == "RGB"
+def glass(height: int = 32, width: int = 48, num_frames: int = 5) -> torch.Tensor:
+    """A clip (f h w 4) of one colour that is clear in other places from frame to frame, all of it and none of it among them."""
+    ramp = (torch.arange(width) - 8).clamp(0, 32) / 32
+    clear = torch.stack([ramp.roll(8 * n) for n in range(num_frames)])
+    colours = repeat(torch.tensor([0.8, 0.4, 0.2]), "c -> f h w c", f=num_frames, h=height, w=width)
+    return torch.cat([colours, repeat(clear, "f w -> f h w 1", h=height)], dim=-1)
+
+
+def read_clear(path) -> torch.Tensor:
+    """Frames (f h w 4) as other programs read them."""
+    if path.read_bytes()[8:12] == b"WEBP":
+        pictures = [np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(Image.open(path))]
+        return torch.from_numpy(np.stack(pictures)).float() / 255
+    decoder = ["-c:v", "libvpx-vp9"] if path.suffix == ".webm" else []  # ffmpeg's own leaves it out
+    reader = imageio_ffmpeg.read_frames(
+        str(path), pix_fmt="rgba64le", bits_per_pixel=64, input_params=decoder
+    )
+    width, height = next(reader)["size"]
+    frames = [np.frombuffer(frame, "<u2").reshape(height, width, 4) for frame in reader]
+    return torch.from_numpy(np.stack(frames).astype(np.float32) / 65535)
+
+
+@pytest.mark.parametrize("name", [name for name in VIDEOS if FORMATS[name].holds_transparency])
+def test_transparency_is_kept(tmp_path, name):
+    frames = glass()
+    got = read_clear(write(tmp_path / f"film{FORMATS[name].suffix}", frames, name, quality=100))
+    assert got.shape == frames.shape
+    assert (got[..., 3] - frames[..., 3]).abs().max().item() < 0.04
+    seen = frames[..., 3] > 0.5
+    assert (got[seen] - frames[seen])[:, :3].abs().max().item() < 0.04
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(8, np.uint8), (16, np.uint16)])
+def test_png_keeps_transparency_exactly(tmp_path, bits, dtype):
+    cv2 = pytest.importorskip("cv2")
+    frames = torch.rand(2, 5, 7, 4, generator=torch.Generator().manual_seed(0))
+    folder = write(tmp_path / "film", frames, f"png sequence ({bits} bit)")
+    got = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(folder.iterdir())])
+    assert np.array_equal(got[..., [2, 1, 0, 3]], (frames * (2**bits - 1)).round().numpy().astype(dtype))
+    Image.open(folder / "frame_000000.png").verify()
+
+
+def test_exr_keeps_transparency_and_multiplies_the_colours_by_it(tmp_path):
+    openexr = pytest.importorskip("OpenEXR")
+    frames = glass(num_frames=1)
+    folder = write(tmp_path / "film", frames, "exr sequence (half float, linear)")
+    got = openexr.File(str(folder / "frame_000000.exr")).channels()["RGBA"].pixels.astype(np.float32)
+    linear = ((frames[0, ..., :3] + 0.055) / 1.055) ** 2.4 * frames[0, ..., 3:]
+    np.testing.assert_allclose(got[..., 3], frames[0, ..., 3].numpy(), atol=1e-3)
+    np.testing.assert_allclose(got[..., :3], linear.numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mp4 (H.264)", "gif"])
+def test_where_there_is_no_transparency_the_colours_stay_as_they_are(tmp_path, name):
+    frames = torch.cat([patches(), torch.rand(5, 64, 96, 1)], dim=-1)
+    got = read(write(tmp_path / f"film{FORMATS[name].suffix}", frames, name, quality=100))
+    assert (inside(got) - inside(frames[..., :3])).abs().max().item() < TOLERANCE.get(name, 0.02)
+
+
+def test_a_film_is_transparent_from_its_first_frame_to_its_last(tmp_path):
+    film = Film("png sequence (8 bit)", FPS)
+    with (
+        pytest.raises(
+            InvalidInputError, match="Frame 5 has no transparency, but the film began with transparency"
+        ),
+        FilmWriter(tmp_path / "film", film) as writer,
+    ):
+        writer.write(glass())
+        writer.write(glass()[..., :3])
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].sound])
+def test_sound_of_each_announced_number_of_channels_is_written_and_no_other(tmp_path, name):
+    row = FORMATS[name]
+    for count in (3, 9):
+        film = Film(name, FPS, sound=Sound(torch.rand(count, 3000), 8000))
+        if count in row.channels:
+            with FilmWriter(tmp_path / f"film_{count}", film) as writer:
+                writer.write(torch.rand(2, 16, 16, 3))
+        else:
+            with pytest.raises(InvalidInputError, match=f"The sound has {count} channels, but"):
+                check_film(row, 16, 16, FPS, 80, count)
 
 
 def test_an_encoder_that_is_missing_is_refused(tmp_path, monkeypatch):
