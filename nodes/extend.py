@@ -9,7 +9,7 @@ from .host.contents import contents
 from .host.graph import ancestors, written
 from .host.names import folder_of_segments
 from .host.sampling.clip import SamplerSettings
-from .host.sampling.extend import Extension, extend, parse_seeds, segment_prompts
+from .host.sampling.extend import Extension, as_trained, extend, parse_seeds, segment_prompts
 from .host.sampling.interpolate import PromptedModel
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
@@ -65,7 +65,11 @@ class ExtendVideo(Node):
         **sampler: Any,
     ) -> io.NodeOutput:
         choice = Extension(
-            segments, segment_length, context_frames, parse_seeds(seeds), folder_of_segments(folder)
+            segments,
+            segment_length or as_trained(model),
+            context_frames,
+            parse_seeds(seeds),
+            folder_of_segments(folder),
         )
         origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("model", "positive", "negative"))
         clips = extend(
@@ -92,10 +96,10 @@ def _segment_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "segment_length",
-            default=8,
-            min=2,
+            default=0,
+            min=0,
             max=1024,
-            tooltip="Frames sampled together, those of the context included: the length the layers were trained on.",
+            tooltip="Frames sampled together, those of the context included; 0 is the length the layers were trained on.",
         ),
         io.Int.Input(
             "context_frames",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..temporal.sampling.known_frames import PATTERNS
 from .host import Node, io
-from .host.sampling.known_images import give_frames
+from .host.sampling.known_images import GIVEN_BEFORE, KEEP, give_frames
 from .host.search import search_aliases
 
 
@@ -56,6 +56,14 @@ class KnownFramesNode(Node):
                     optional=True,
                     tooltip="Latents of given frames, after those of the images, such as frames of another clip.",
                 ),
+                io.Combo.Input(
+                    "given_before",
+                    options=list(GIVEN_BEFORE),
+                    default=KEEP,
+                    optional=True,
+                    tooltip="What an earlier Known Frames gave: keep it, but for the frames that are given here again; or forget it "
+                    "all, also without giving anything new.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(
@@ -78,9 +86,12 @@ class KnownFramesNode(Node):
         images_3: io.Image.Type | None = None,
         images_4: io.Image.Type | None = None,
         given_latents: io.Latent.Type | None = None,
+        given_before: str = KEEP,
     ) -> io.NodeOutput:
         given = [batch for batch in (images, images_2, images_3, images_4) if batch is not None]
-        return io.NodeOutput(give_frames(latent, vae, given, given_latents, pattern, every, indices))
+        return io.NodeOutput(
+            give_frames(latent, vae, given, given_latents, pattern, every, indices, given_before)
+        )
 
 
 def _images_input(name: str) -> io.Input:

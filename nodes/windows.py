@@ -21,10 +21,10 @@ class VideoWindows(Node):
                 io.Model.Input("model", tooltip="The model with temporal layers."),
                 io.Int.Input(
                     "context_length",
-                    default=16,
-                    min=2,
+                    default=0,
+                    min=0,
                     max=1024,
-                    tooltip="Frames of a window: the length the temporal layers were trained on, usually 8 "
+                    tooltip="Frames of a window; 0 is the length the temporal layers were trained on, usually 8 "
                     "or 16.",
                 ),
                 io.Int.Input(

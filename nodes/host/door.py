@@ -97,7 +97,9 @@ def _refused(part: Any, value: Any, expected: str) -> InvalidInputError:
 
 
 def _check_choice(part: Any, value: Any) -> None:
-    if part.id != FILE and value not in part.options:
+    if part.id == FILE:
+        _check_text(part, value)
+    elif value not in part.options:
         raise InvalidInputError(
             f"{part.id} is {described(value)}, which is not there to choose. Choose one of {', '.join(map(str, part.options))}; a "
             "graph from elsewhere may name what another node pack brings along."

@@ -1,14 +1,18 @@
 """All that a LATENT of ours carries beside `samples`: its frame rate, and which of its frames are given.
 
 `video_ldm_fps`: frames per second. `video_ldm_known` (f,): 1 = the frame is given. `video_ldm_given` (f 2): which of the
-given frames each one is, counted in the order of giving, -1 = none; and 1 = it was an image.
+given frames each one is, counted in the order of giving, -1 = none; and 1 = it was an image. Beside these the clip as it was
+then: `video_ldm_index`, the host's `batch_index` of its frames, and `video_ldm_size`, height and width of its latents.
 
-Shapes: f frames.
+Other nodes cut, join and enlarge a LATENT and carry all this along as it is, so it is never read but through `record_of`.
+
+Shapes: f frames, r frames of the clip when they were given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +23,8 @@ from ...temporal.errors import InvalidInputError
 FPS_KEY = "video_ldm_fps"
 KNOWN_KEY = "video_ldm_known"
 GIVEN_KEY = "video_ldm_given"
+INDEX_KEY = "video_ldm_index"
+SIZE_KEY = "video_ldm_size"
 
 
 def frame_rate(latent: Mapping[str, Any], otherwise: float) -> float:
@@ -43,9 +49,65 @@ def film_rate(latent: Mapping[str, Any], fps: float) -> float:
     return float(found)
 
 
-def given_numbers(latent: Mapping[str, Any]) -> Tensor:
-    """Number of the given frame that each frame of a LATENT is (f 2), see above; in their order where no record is left."""
-    if GIVEN_KEY in latent:
-        return latent[GIVEN_KEY]
-    known = latent.get(KNOWN_KEY, torch.zeros(len(latent["samples"]))).cpu().long()
-    return torch.stack([known.cumsum(0) * known - 1, known], dim=1)
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a LATENT says of its given frames: `numbers` (r 2) as they were given, and for each frame its row there, if any.
+
+    `scaled`: its latents have another size since, so those of given frames are no longer what was given.
+    """
+
+    known: Tensor  # (f,) of bool
+    numbers: Tensor
+    rows: tuple[int | None, ...]
+    scaled: bool
+
+    @property
+    def given(self) -> Tensor:
+        """The numbers of the frames there are now (f 2)."""
+        none = torch.tensor([[-1, 0]])
+        return torch.cat([none if row is None else self.numbers[row : row + 1] for row in self.rows])
+
+
+def record_of(latent: Mapping[str, Any]) -> Record | None:
+    """What a LATENT says of its given frames, followed through what other nodes did with it; None when none was ever given.
+
+    Raises InvalidInputError when its frames are others now and nothing says which.
+    """
+    if KNOWN_KEY not in latent:
+        return None
+    known = latent[KNOWN_KEY].cpu().bool()
+    counted = torch.stack(
+        [known.cumsum(0) * known - 1, known.long()], dim=1
+    )  # in their order, where no record is left
+    numbers = latent[GIVEN_KEY].cpu().long() if GIVEN_KEY in latent else counted
+    rows = _rows(latent, len(known))
+    size = tuple(latent["samples"].shape[2:])
+    now = torch.tensor([row is not None and bool(known[row]) for row in rows], dtype=torch.bool)
+    return Record(now, numbers, rows, tuple(latent.get(SIZE_KEY, size)) != size)
+
+
+def _rows(latent: Mapping[str, Any], count: int) -> tuple[int | None, ...]:
+    """For each frame which one it was of the `count` that a clip had, by the host's `batch_index`."""
+    frames, now = len(latent["samples"]), latent.get("batch_index")
+    then = list(latent.get(INDEX_KEY, range(count)))
+    if now is not None and len(now) == frames and is_distinct(now) and is_distinct(then):
+        places = {index: row for row, index in enumerate(then)}
+        return tuple(places.get(index) for index in now)
+    one_seed = now is not None and len(set(now)) == 1  # Latent Batch Seed Behavior gives all frames one index
+    if frames == count and (now is None or list(now) == then or one_seed):
+        return tuple(range(count))
+    raise InvalidInputError(
+        f"The clip has {frames} frames, but its known frames were given for one of {count}, and nothing says which of them it has. "
+        "Put the node that changes the number of frames before Known Frames, or forget them with given_before of another one."
+    )
+
+
+def is_distinct(index: list[int]) -> bool:
+    """Whether no two frames have the same number."""
+    return len(set(index)) == len(index)
+
+
+def index_of(latent: Mapping[str, Any]) -> list[int]:
+    """The host's `batch_index` of a LATENT; its frames as counted, where it has none for each of them."""
+    frames, index = len(latent["samples"]), latent.get("batch_index")
+    return list(range(frames)) if index is None or len(index) != frames else list(index)

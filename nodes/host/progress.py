@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.utils
@@ -23,9 +23,13 @@ Callback = Callable[[int, Tensor, Tensor, int], None]
 
 
 class TimeLeft:
-    """Words for the node that is running, once in PAUSE seconds; nothing for what is over before."""
+    """Words for the node that is running, once in PAUSE seconds; nothing for what is over before.
 
-    def __init__(self) -> None:
+    `remarks` are sentences that stay behind them.
+    """
+
+    def __init__(self, remarks: Sequence[str] = ()) -> None:
+        self.remarks = remarks
         self.started = self.said = time.monotonic()
         self.first: int | None = None
 
@@ -40,7 +44,8 @@ class TimeLeft:
             self.said = now
             taken = now - self.started
             left = (total - done) * taken / max(1, done - (self.first or 0))
-            say(f"{what}, {duration(left)} left" if done < total else f"{what}, {duration(taken)}")
+            line = f"{what}, {duration(left)} left" if done < total else f"{what}, {duration(taken)}"
+            say(" ".join([f"{line}.", *self.remarks]) if self.remarks else line)
 
 
 class SamplingProgress:
@@ -48,7 +53,16 @@ class SamplingProgress:
 
     def __init__(self, parts: int = 1, part_name: Callable[[int], str] | None = None) -> None:
         self.parts, self.part_name = parts, part_name
-        self.bar, self.pace, self.time_left = comfy.utils.ProgressBar(parts), Pace(), TimeLeft()
+        self.remarks: list[str] = []
+        self.bar, self.pace = comfy.utils.ProgressBar(parts), Pace()
+        self.time_left = TimeLeft(self.remarks)
+
+    def remark(self, *sentences: str) -> None:
+        """What the artist should know of this run, each sentence once; it stays on the node."""
+        new = [sentence for sentence in sentences if sentence not in self.remarks]
+        self.remarks += new
+        if new:
+            say(" ".join(self.remarks))
 
     def callback(self, model: Any, fps: float, part: int = 0) -> Callback:
         """A sampler callback for one of the clips, which raises the host's interrupt."""

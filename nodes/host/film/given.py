@@ -12,43 +12,41 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ..latents import KNOWN_KEY, given_numbers
+from ..latents import Record, record_of
 
 
 def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, Tensor]:
     """Images (k h w 3) by the number of the frame that each one is; one image may be several frames.
 
-    They are the given frames of the LATENT in the order of giving: those that were images, or all of them; or one for each
-    frame that holds one. Where nothing is given, one image is the first frame, and two are the first and the last. Raises
+    They are the given frames of the LATENT in the order of giving, those that were cut away since included: those that were
+    images, or all of them; or one for each frame that holds one. Where nothing is given, one image is the first frame, and two are the first and the last. Raises
     InvalidInputError for another number of images.
     """
     if images is None:
         return {}
-    choices = {len(set(numbers.values())): numbers for numbers in reversed(_choices(latent))}
+    record = record_of(latent)
+    choices = {len(set(numbers.values())): numbers for numbers in reversed(_choices(latent, record))}
     if len(images) not in choices:
         expected = " or ".join(str(count) for count in sorted(choices) if count) or "none"
-        if KNOWN_KEY not in latent:
+        if record is None:
             expected = "1 (the first frame) or 2 (the first and the last)"
         raise InvalidInputError(
             f"{len(images)} known images were given, but this clip wants {expected}. Connect the images that went into Known "
             "Frames."
         )
     numbers = choices[len(images)]
-    order, num_frames = sorted(set(numbers.values())), len(latent["samples"])
+    order = sorted(set(numbers.values()))
+    rows = range(len(latent["samples"])) if record is None else record.rows
     return {
-        frame: images[order.index(number), ..., :3]
-        for frame, number in numbers.items()
-        if frame < num_frames  # the end may have been cut off since
+        frame: images[order.index(numbers[row]), ..., :3] for frame, row in enumerate(rows) if row in numbers
     }
 
 
-def _choices(latent: Mapping[str, Any]) -> list[dict[int, int]]:
-    """What the images may be: numbers of given frames by frame of the clip."""
-    if KNOWN_KEY not in latent:
+def _choices(latent: Mapping[str, Any], record: Record | None) -> list[dict[int, int]]:
+    """What the images may be: numbers of given frames by frame of the clip that they were given for."""
+    if record is None:
         return [{0: 0}, {0: 0, len(latent["samples"]) - 1: 1}]
-    given = [
-        (frame, *numbers) for frame, numbers in enumerate(given_numbers(latent).tolist()) if numbers[0] >= 0
-    ]
+    given = [(frame, *numbers) for frame, numbers in enumerate(record.numbers.tolist()) if numbers[0] >= 0]
     return [
         {frame: number for frame, number, was_image in given if was_image},
         {frame: number for frame, number, _ in given},

@@ -24,6 +24,7 @@ from ....temporal.sampling.clip import Clip
 from ....temporal.sampling.known_channels import Condition, known_channels, nothing_known
 from ....temporal.stack.stack import NEEDS_IMAGE, NEEDS_PICTURE, StackConfig, TemporalStack
 from .hooks import inserted
+from .per_frame import for_frames
 from .shapes import base_name, unet_shape
 
 KEY = "video_ldm"
@@ -108,6 +109,18 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
     ]
 
 
+def makes_video(model: Any) -> bool:
+    """Whether anything in a MODEL sees more than one frame: temporal layers, or the host's own video model."""
+    config = model.model.model_config.unet_config
+    own = config.get("use_temporal_resblock") or config.get("use_temporal_attention")
+    return bool(own or model.get_additional_models_with_key(KEY))
+
+
+def trained_length(model: Any) -> int | None:
+    """Frames that the temporal layers of a MODEL were trained on together, of several stacks the fewest; None: none says."""
+    return min(filter(None, (trained_frames(stack) for stack, _ in stacks_of(model))), default=None)
+
+
 def condition_of(model: Any) -> Condition | None:
     """How known frames enter an image model that takes in more than the noisy latent; None: they do not."""
     config = model.model.model_config.unet_config
@@ -177,6 +190,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     """OUTER_SAMPLE wrapper: refuse what cannot work before anything is loaded."""
     model = executor.class_obj.model_patcher
     refuse_compiled(model)
+    executor.class_obj.conds = for_frames(executor.class_obj.conds, len(noise))
     channels = model.get_model_object("latent_format").latent_channels
     if noise.ndim != 4 or noise.shape[1] != channels:
         raise InvalidInputError(
@@ -194,12 +208,21 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
         )
     for stack, settings in stacks_of(model):
         if 0 < stack.config.max_frames < frames and settings.longer_clips == REFUSE:
-            raise InvalidInputError(
-                f"The clip has {frames} frames; these temporal layers were made for at most "
-                f"{stack.config.max_frames}. Set the batch size of the empty latent to {stack.config.max_frames} or less, "
-                "add Video Windows to the model, or set longer_clips of Load Temporal Layers to squeeze or convolve."
-            )
+            raise _too_long(len(noise), window, stack.config.max_frames)
     return executor(noise, *args, **kwargs)
+
+
+def _too_long(frames: int, window: int | None, longest: int) -> InvalidInputError:
+    """What is wrong with a clip, or with its windows where it has some, for layers that know `longest` frames."""
+    if window is None:
+        return InvalidInputError(
+            f"The clip has {frames} frames; these temporal layers were made for at most {longest}. Make it shorter, add Video Windows "
+            "to the model, or set longer_clips of Load Temporal Layers to squeeze or convolve."
+        )
+    return InvalidInputError(
+        f"The windows have {window} frames; these temporal layers were made for at most {longest}. Set context_length to 0, which is as "
+        f"trained where Video Windows comes after Load Temporal Layers, or to {longest} or less."
+    )
 
 
 def check_image(model: Any, conds: Mapping[str, Any]) -> None:

@@ -17,7 +17,6 @@ from ..latents import FPS_KEY
 from ..layers.insertion import ClipSettings, set_clip_settings
 from ..progress import SamplingProgress
 from .guider import VideoGuider
-from .known import known_of
 from .prompts import MotionPrompt, with_motion
 
 
@@ -66,7 +65,8 @@ def sample_clip(
     latent = {**latent, "samples": samples}
     scales = (settings.cfg, settings.cfg_last_frame or settings.cfg, settings.context_guidance)
     guider = make_guider(model, positive, negative, scales, settings.fps, latent, motion)
-    model = guider.model_patcher
+    progress = progress or SamplingProgress()
+    model, guider.remark = guider.model_patcher, progress.remark
     ksampler = comfy.samplers.KSampler(
         model,
         steps=settings.steps,
@@ -82,7 +82,7 @@ def sample_clip(
         comfy.samplers.sampler_object(settings.sampler_name),
         ksampler.sigmas,
         denoise_mask=latent.get("noise_mask"),
-        callback=(progress or SamplingProgress()).callback(model, settings.fps, part),
+        callback=progress.callback(model, settings.fps, part),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=settings.seed,
     )
@@ -104,13 +104,15 @@ def make_guider(
     if motion is not None:
         positive, negative = with_motion(positive, motion.positive), with_motion(negative, motion.negative)
     guider.set_scales(*scales)
-    guider.set_conditions(positive, negative, known_of(latent))
+    guider.set_latent(latent)
+    guider.set_conditions(positive, negative)
     return guider
 
 
 def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: SamplerSettings) -> Tensor:
     """Initial noise (f c h w); independent noise is the host's own, so that seeds mean what they mean there."""
     if settings.noise_type == "independent":
+        batch_index = batch_index if batch_index is not None and len(batch_index) == len(samples) else None
         return comfy.sample.prepare_noise(samples, settings.seed, batch_index)
     noise = correlated_noise(
         tuple(samples.shape), settings.seed, settings.noise_type, settings.noise_correlation

@@ -19,12 +19,15 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.noise import SEEDS
 from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
+from ..layers.controls import FrameControls
+from ..layers.insertion import trained_length
 from ..progress import SamplingProgress, say
 from .clip import SamplerSettings, sample_clip
-from .controls import FrameControls
 from .interpolate import PromptedModel
 from .known import with_frames
-from .prompts import at_frames
+from .prompts import at_frames, remarks_of
+
+DEFAULT_LENGTH = 8  # where no layers say
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Segment:
     frames: range
     new: int
     num_frames: int
+
+
+def as_trained(model: Any) -> int:
+    """Frames of a segment for the temporal layers of a MODEL."""
+    return trained_length(model) or DEFAULT_LENGTH
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -117,6 +125,7 @@ def extend(
     clips, count = [], len(prompts)
     frames = _frames(len(start), choice, count)
     progress = SamplingProgress(len(choice.seeds) * count, partial(_part_name, choice.seeds, count))
+    progress.remark(*remarks_of([*prompts, video.negative], frames[-1].stop))
     told: list[str] = []
     for number, seed in enumerate(choice.seeds):
         rollout = Rollout(choice.folder / f"seed_{seed}", told.append)
@@ -128,7 +137,7 @@ def extend(
         clip = rollout.join(start, [(segment.number, segment.key, segment.new) for segment in segments])
         clips.append({"samples": clip, FPS_KEY: sampler.fps})
     if told:
-        say(" ".join(told))
+        say(" ".join([*progress.remarks, *told]))
     return clips
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import comfy.model_base
 import comfy.samplers
 import latent_preview
 import torch
@@ -12,9 +15,16 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.guidance import with_context
-from ..layers.insertion import animates_image, condition_of, image_motion, layers_know_frames
+from ..layers.insertion import animates_image, condition_of, image_motion, layers_know_frames, makes_video
+from ..layers.per_frame import for_frames, hints, odd_counts
 from ..progress import SamplingProgress
-from .known import KnownFrames, with_known, without_known
+from .known import KnownFrames, known_of, scaled_of, with_known, without_known
+
+NO_LAYERS = "This MODEL has no temporal layers, so its frames are separate pictures; for a video put Load Temporal Layers before the node."
+SCALED = (
+    "The clip was scaled after frames were given, so they are drawn anew like all others; to hold them, give them again in the new "
+    "size with Known Frames."
+)
 
 
 class VideoGuider(comfy.samplers.CFGGuider):
@@ -30,6 +40,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
         self.last_cfg = self.cfg
         self.context_scale = 1.0
         self.known: KnownFrames | None = None
+        self.scaled: KnownFrames | None = None
+        self.remark: Callable[..., None] | None = None
         self.learned = False
         self.pasted = True
 
@@ -39,9 +51,24 @@ class VideoGuider(comfy.samplers.CFGGuider):
         self.last_cfg = cfg if last_cfg is None else last_cfg
         self.context_scale = context
 
-    def set_conditions(self, positive: list, negative: list, known: KnownFrames | None) -> None:
-        """What is seen, what is not, and the frames that are given."""
-        self.known = known
+    def set_latent(self, latent: Mapping[str, Any] | None) -> None:
+        """The LATENT of the clip that says which frames are given; before `set_conditions`."""
+        self.known, self.scaled = known_of(latent), scaled_of(latent)
+
+    def remarks(self, frames: int) -> list[str]:
+        """What an artist should know before a clip of so many frames is made."""
+        conds = [cond for group in self.original_conds.values() for cond in group]
+        texts = [len(cond["cross_attn"]) for cond in conds if cond.get("cross_attn") is not None]
+        said = odd_counts(texts, itertools.chain(*(hints(cond.get("control")) for cond in conds)), frames)
+        model = self.model_patcher
+        says_so = isinstance(model.model, comfy.model_base.SD_X4Upscaler)  # the node, in words of its own
+        if frames > 1 and not says_so and not makes_video(model):
+            said.append(NO_LAYERS)
+        return [*said, SCALED] if self.scaled is not None else said
+
+    def set_conditions(self, positive: list, negative: list) -> None:
+        """What is seen, and what is not."""
+        known = self.known
         model, animates = self.model_patcher, animates_image(self.model_patcher)
         self.learned = known is not None and (animates or layers_know_frames(model))
         if not self.learned:
@@ -86,10 +113,33 @@ class VideoGuider(comfy.samplers.CFGGuider):
         **kwargs: Any,
     ) -> Tensor:
         """As the host's; the given frames are in what comes out, unless it is still noisy."""
-        callback = kwargs.get("callback")
+        callback, remark = kwargs.get("callback"), self.remark
         if getattr(callback, "__module__", None) == latent_preview.__name__:
             progress = SamplingProgress()
-            kwargs["callback"] = progress.beside(callback, self.model_patcher, self.fps)
+            kwargs["callback"], remark = (
+                progress.beside(callback, self.model_patcher, self.fps),
+                progress.remark,
+            )
+        if remark is not None:
+            remark(*self.remarks(len(latent_image)))
+        if self.scaled is not None and len(self.scaled.mask) == len(latent_image):
+            denoise_mask = self.scaled.free(denoise_mask)
+        given, self.original_conds = self.original_conds, for_frames(self.original_conds, len(latent_image))
+        try:
+            return self._sampled(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+        finally:
+            self.original_conds = given
+
+    def _sampled(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
         if self.known is None:
             return super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
         if self.known.latents.shape != latent_image.shape:

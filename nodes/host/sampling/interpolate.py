@@ -17,12 +17,12 @@ from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.sampling.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
 from ....temporal.sampling.noise import SEEDS
 from ..latents import FPS_KEY, frame_rate
+from ..layers.controls import FrameControls
 from ..layers.insertion import layers_know_frames
 from ..progress import SamplingProgress
 from .clip import SamplerSettings, sample_clip
-from .controls import FrameControls
 from .known import with_frames
-from .prompts import MotionPrompt, at_frames
+from .prompts import MotionPrompt, at_frames, remarks_of
 
 METHODS = ("learned", "pinned", "slerp", "linear")
 
@@ -59,6 +59,9 @@ def interpolate(
     frames, fps = latent["samples"], frame_rate(latent, sampler.fps)
     counts = _pair_counts(len(frames), choice)
     progress = SamplingProgress(sum(counts), partial(_part_name, counts))
+    if choice.method in ("learned", "pinned"):
+        dense, given = STRIDE * counts[-1] + (not choice.loop), [video.positive, video.negative]
+        progress.remark(*remarks_of(given, dense, len(frames), "keyframes"))
     for number in range(choice.passes):
         fps *= STRIDE
         settings = replace(sampler, fps=fps, seed=(sampler.seed + number * 2**32) % SEEDS)

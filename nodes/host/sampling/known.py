@@ -20,8 +20,10 @@ from torch import Tensor
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.affinity import Motion, nearest
 from ....temporal.sampling.known_channels import nearest_given
-from ..latents import GIVEN_KEY, KNOWN_KEY, given_numbers
+from ..latents import GIVEN_KEY, INDEX_KEY, KNOWN_KEY, SIZE_KEY, index_of, record_of
 from ..layers.insertion import IMAGE_COND, KNOWN_COND
+
+RECORD_KEYS = (KNOWN_KEY, GIVEN_KEY, INDEX_KEY, SIZE_KEY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,31 +57,48 @@ class KnownFrames:
 
     def _masked(self, denoise_mask: Tensor | None, value: float) -> Tensor:
         shape = (len(self.mask), 1, *self.latents.shape[2:])
-        mask = (
-            torch.ones(shape)
-            if denoise_mask is None
-            else comfy.utils.reshape_mask(denoise_mask.float(), shape)
-        )
-        mask = mask.clone()
+        mask = torch.ones(shape)
+        if denoise_mask is not None:
+            given = denoise_mask.float().reshape(-1, 1, *denoise_mask.shape[-2:])
+            count = len(self.mask) if len(given) == 1 else min(len(given), len(self.mask))
+            # where frames of another clip were joined on, the host leaves the mask of the first one
+            mask = mask.to(given.device)
+            mask[:count] = comfy.utils.reshape_mask(given, (count, *shape[1:]))
         mask[self.mask.to(mask.device)] = value
         return mask
 
 
 def known_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
-    """The known frames of a LATENT, None when it has none.
+    """The known frames of a LATENT, None when it has none, or has them in another size than they were given in.
 
-    Raises InvalidInputError when another node changed the number of frames since they were given.
+    Raises InvalidInputError when another node changed the number of frames since, and nothing says which ones it took.
     """
-    mask = None if latent is None else latent.get(KNOWN_KEY)
-    if mask is None or not bool(mask.any()):
+    record = None if latent is None else record_of(latent)
+    if record is None or record.scaled or not bool(record.known.any()):
         return None
-    samples = latent["samples"]
-    if len(mask) != len(samples):
-        raise InvalidInputError(
-            f"The clip has {len(samples)} frames, but its known frames were given for one of {len(mask)}. Put the node that "
-            "changes the number of frames before Known Frames."
-        )
-    return KnownFrames(samples, mask.bool())
+    return KnownFrames(latent["samples"], record.known)
+
+
+def scaled_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
+    """The frames of a LATENT that were given in another size than it has now, None when there are none."""
+    record = None if latent is None else record_of(latent)
+    if record is None or not record.scaled or not bool(record.known.any()):
+        return None
+    return KnownFrames(latent["samples"], record.known)
+
+
+def forgotten(latent: Mapping[str, Any]) -> dict[str, Any]:
+    """LATENT of which no frame is given; what is left of its mask is the artist's own."""
+    kept = {key: value for key, value in latent.items() if key not in RECORD_KEYS}
+    try:
+        record = record_of(latent)
+    except InvalidInputError:  # nobody knows which frames the mask pins
+        kept.pop("noise_mask", None)
+        return kept
+    if record is not None and "noise_mask" in kept:
+        mask = KnownFrames(latent["samples"], record.known).free(kept.pop("noise_mask"))
+        kept |= {} if mask is None else {"noise_mask": mask}
+    return kept
 
 
 def with_frames(
@@ -87,9 +106,8 @@ def with_frames(
 ) -> dict[str, Any]:
     """LATENT in which `frames` (k c h w) are given at `places`: pairs (frame of the clip, number of the given one).
 
-    The first `images` of them were images, which a decode can give back.
-
-    Raises InvalidInputError when sizes differ or a frame is given that was given before.
+    The first `images` of them were images, which a decode can give back. A frame that was given before is replaced; where
+    the clip has another size since, all of them are forgotten. Raises InvalidInputError when sizes differ.
     """
     samples = latent["samples"]
     if frames.shape[1:] != samples.shape[1:]:
@@ -97,26 +115,24 @@ def with_frames(
             f"The given frames have latents of {_size(frames)}, the clip {_size(samples)}. Scale them to the size of the "
             "clip, or make the clip in their size; channels differ where another model's VAE was used."
         )
-    before = known_of(latent)
-    known = torch.zeros(len(samples), dtype=torch.bool) if before is None else before.mask.clone()
-    clashes = [frame for frame, _ in places if known[frame]]
-    if clashes:
-        raise InvalidInputError(
-            f"Frame {clashes[0]} was already given by an earlier Known Frames node; each frame can be given once."
-        )
-    samples, given = samples.clone(), given_numbers(latent).clone()
+    latent = forgotten(latent) if scaled_of(latent) is not None else latent
+    record, samples = record_of(latent), samples.clone()
+    nothing = torch.tensor([[-1, 0]]).repeat(len(samples), 1)
+    known = torch.zeros(len(samples), dtype=torch.bool) if record is None else record.known.clone()
+    given = nothing if record is None else record.given
     earlier = int(given[:, 0].max()) + 1
     for frame, number in places:
         samples[frame] = frames[number].to(samples)
         known[frame] = True
         given[frame] = torch.tensor([earlier + number, number < images])
-    marked = KnownFrames(samples, known)
     return {
         **latent,
         "samples": samples,
         KNOWN_KEY: known.float(),
         GIVEN_KEY: given,
-        "noise_mask": marked.pin(latent.get("noise_mask")),
+        INDEX_KEY: index_of(latent),
+        SIZE_KEY: tuple(samples.shape[2:]),
+        "noise_mask": KnownFrames(samples, known).pin(latent.get("noise_mask")),
     }
 
 

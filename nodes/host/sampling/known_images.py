@@ -13,7 +13,10 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.known_frames import place
-from .known import with_frames
+from ..progress import say
+from .known import forgotten, known_of, scaled_of, with_frames
+
+GIVEN_BEFORE = KEEP, FORGET = ("keep", "forget")
 
 
 def give_frames(
@@ -24,11 +27,18 @@ def give_frames(
     pattern: str,
     every: int,
     indices: str,
+    given_before: str = KEEP,
 ) -> dict[str, Any]:
     """LATENT (f c h w) with images (k h w 3) and latents (k c h w), in this order, at the frames of a pattern.
 
+    `given_before`: what becomes of the frames that an earlier node gave, one of GIVEN_BEFORE.
+
     Raises InvalidInputError for images without a VAE, sizes that differ and frames that do not fit in the clip.
     """
+    if given_before == FORGET:
+        latent = forgotten(latent)
+        if not images and given_latents is None:
+            return latent
     samples = latent["samples"]
     frames = [encode_images(vae, batch, tuple(samples.shape[2:])) for batch in images]
     if given_latents is not None:
@@ -36,7 +46,17 @@ def give_frames(
     places = place(pattern, sum(map(len, frames)), len(samples), every, indices)
     _check_alike(frames)
     given = torch.cat([part.to(frames[0]) for part in frames])
-    return with_frames(latent, given, places, images=sum(map(len, images)))
+    made = with_frames(latent, given, places, images=sum(map(len, images)))
+    _say_what_was_replaced(latent, [frame for frame, _ in places])
+    return made
+
+
+def _say_what_was_replaced(latent: Mapping[str, Any], frames: Sequence[int]) -> None:
+    before, scaled = known_of(latent), scaled_of(latent)
+    if scaled is not None:
+        say("The clip was scaled after frames were given; they are forgotten, but for those given here.")
+    elif before is not None and (again := [frame for frame in sorted(frames) if before.mask[frame]]):
+        say(f"Given before, and replaced here: frame {', '.join(map(str, again))}.")
 
 
 def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -45,7 +65,7 @@ def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
         raise InvalidInputError("Images were given without a VAE; connect the VAE of the checkpoint.")
     factor = vae.spacial_compression_encode()
     height, width = images.shape[1:3]
-    if (height // factor, width // factor) != size:
+    if (height, width) != (size[0] * factor, size[1] * factor):
         raise InvalidInputError(
             f"The given image is {width} x {height}, but the clip is made for {size[1] * factor} x {size[0] * factor}. "
             "Scale the image with Upscale Image, or make the empty latent in its size."

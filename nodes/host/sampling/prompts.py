@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.prompt_schedule import Weight, common_tokens, travel
+from ..layers.controls import FrameControls
 from ..layers.insertion import TEXT_COND
-from .controls import FrameControls
+from ..layers.per_frame import hints, odd_counts, rows
 
 
 @dataclass(frozen=True)
@@ -92,24 +93,31 @@ def at_frames(conditioning: list, frames: Sequence[int], controls: FrameControls
     """
     return [
         [
-            _rows(tensor, frames),
+            rows(tensor, frames),
             {**options, **_pooled_rows(options, frames), **_cut_control(options, controls)},
         ]
         for tensor, options in conditioning
     ]
 
 
-def _rows(tensor: Tensor, frames: Sequence[int]) -> Tensor:
-    if tensor.shape[0] == 1:
-        return tensor
-    return tensor[[min(frame, tensor.shape[0] - 1) for frame in frames]]
-
-
 def _pooled_rows(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Tensor]:
     pooled = options.get("pooled_output")
-    return {} if pooled is None else {"pooled_output": _rows(pooled, frames)}
+    return {} if pooled is None else {"pooled_output": rows(pooled, frames)}
 
 
 def _cut_control(options: Mapping[str, Any], controls: FrameControls) -> dict[str, Any]:
     control = options.get("control")
     return {} if control is None else {"control": controls.of(control)}
+
+
+def remarks_of(
+    conditionings: Sequence[list], frames: int, texts_for: int | None = None, what: str = "frames"
+) -> list[str]:
+    """What an artist should know of CONDITIONINGs for a clip that is sampled in parts, of so many frames as a whole.
+
+    `texts_for`: how many texts would be one for each of `what`, where these are not its frames.
+    """
+    pairs = [pair for conditioning in conditionings for pair in conditioning]
+    found = [count for _, options in pairs for count in hints(options.get("control"))]
+    texts = [len(tensor) for tensor, _ in pairs]
+    return [*odd_counts(texts, (), texts_for or frames, what), *odd_counts((), found, frames)]

@@ -25,9 +25,11 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.noise import repeat_noise
-from ..layers.insertion import TEXT_COND
-from .controls import FrameControls
+from ..layers.controls import FrameControls
+from ..layers.insertion import TEXT_COND, trained_length
+from ..progress import say
 
+DEFAULT_LENGTH = 16  # where no layers say
 SCHEDULES = ("standard_static", "standard_uniform", "looped_uniform", "batched")
 FUSE_METHODS = ("pyramid", "overlap-linear", "relative", "flat")
 NOISE_KEY = "video_ldm.windows"
@@ -149,8 +151,18 @@ def add_windows(
 ) -> Any:
     """Clone of a MODEL that denoises long clips window by window, blended at every step.
 
+    `length` 0: as its temporal layers were trained, with an overlap of at most half of that.
+
     Raises InvalidInputError for an overlap as long as the window and names that do not go together.
     """
+    if not length:
+        length = trained_length(model) or DEFAULT_LENGTH
+        overlap = min(overlap, length // 2)
+        say(f"Windows of {length} frames that share {overlap}.")
+    if length < 2:
+        raise InvalidInputError(
+            "A window of one frame sees nothing of the others; set context_length to 2 or more, or to 0, as trained."
+        )
     if overlap >= length:
         raise InvalidInputError(
             f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap shorter."

@@ -342,7 +342,7 @@ def test_layers_for_another_model_are_refused(rig):
 def test_too_many_frames_are_refused(rig, video_model):
     from video_ldm.temporal.errors import InvalidInputError
 
-    with pytest.raises(InvalidInputError, match=r"17 frames; .* at most 16. Set the batch size"):
+    with pytest.raises(InvalidInputError, match=r"17 frames; .* at most 16. Make it shorter"):
         rig.sample(video_model, latent={"samples": torch.zeros(17, 4, 4, 4)})
 
 

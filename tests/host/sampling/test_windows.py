@@ -184,7 +184,9 @@ def test_the_limit_of_the_layers_is_that_of_a_window(rig):
     model = rig.with_layers(patcher=rig.stack(max_frames=4))
     with pytest.raises(InvalidInputError, match="add Video Windows to the model"):
         rig.sample_video(model, latent=empty())
-    with pytest.raises(InvalidInputError, match="has 5 frames"):
+    with pytest.raises(
+        InvalidInputError, match=r"^The windows have 5 frames; .* at most 4\. Set context_length to 0"
+    ):
         rig.sample_video(windowed(model, length=5), latent=empty())
 
 
@@ -200,3 +202,30 @@ def test_what_does_not_go_together_is_refused(rig, changes, message):
 
     with pytest.raises(InvalidInputError, match=message):
         windowed(rig.model, **changes)
+
+
+def test_no_length_is_that_of_training(rig):
+    def windows(model):
+        found = windowed(model, length=0, overlap=4).model_options["context_handler"]
+        return found.context_length, found.context_overlap
+
+    short, long = rig.stack(max_frames=6), rig.stack(max_frames=12)
+    assert windows(rig.with_layers(patcher=long)) == (12, 4)
+    assert windows(rig.with_layers(rig.with_layers(patcher=long), short)) == (6, 3)
+    assert windows(rig.with_layers(patcher=rig.stack(max_frames=0))) == windows(rig.model) == (16, 4)
+    model = rig.with_layers(patcher=short)
+    rig.sample_video(windowed(model, length=0, overlap=4), latent=empty(9), steps=1)
+
+
+def test_windows_of_published_layers_are_as_long_as_in_their_training():
+    """AnimateDiff v2 knows 32 positions and was trained on 16 frames."""
+    from types import SimpleNamespace
+
+    from video_ldm.nodes.host.layers.insertion import KEY, trained_length
+
+    stack = SimpleNamespace(config=SimpleNamespace(family="AnimateDiff v2", max_frames=32))
+    parts = {KEY: [SimpleNamespace(model=stack)]}
+    model = SimpleNamespace(
+        get_additional_models_with_key=parts.get, get_attachment=lambda key: ("settings",)
+    )
+    assert trained_length(model) == 16

@@ -1,0 +1,61 @@
+"""Texts and ControlNet hints of which there are several: one for each frame of a clip, and where they are fewer the last goes on.
+
+The host alone begins again with the first.
+
+Shapes: n texts or hints, f frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .controls import FrameControls
+
+TEXTS = ("cross_attn", "pooled_output")  # of a condition inside a guider
+
+
+def for_frames(conds: Mapping[str, Sequence[Mapping[str, Any]]], frames: int) -> dict[str, list[dict]]:
+    """A guider's conditions by name for a clip of so many frames; the given ones stay as they were."""
+    controls = FrameControls(range(frames), frames)
+    return {name: [_for_frames(cond, frames, controls) for cond in group] for name, group in conds.items()}
+
+
+def _for_frames(cond: Mapping[str, Any], frames: int, controls: FrameControls) -> dict[str, Any]:
+    own = dict(cond)
+    for key in TEXTS:
+        if isinstance(own.get(key), Tensor) and len(own[key]) not in (1, frames):
+            own[key] = rows(own[key], range(frames))
+    if own.get("control") is not None and set(hints(own["control"])) - {1, frames}:
+        own["control"] = controls.of(own["control"])
+    return own
+
+
+def rows(tensor: Tensor, frames: Sequence[int]) -> Tensor:
+    """Rows (f ...) of a tensor (n ...) for some frames of a clip: one row is for all, of several the last one goes on."""
+    if len(tensor) == 1:
+        return tensor
+    return tensor[[min(frame, len(tensor) - 1) for frame in frames]]
+
+
+def hints(control: Any) -> Iterator[int]:
+    """How many hints a ControlNet and those chained before it have; one that places its images itself counts for none."""
+    while control is not None:
+        given = getattr(control, "cond_hint_original", None)
+        if given is not None and not hasattr(control, "for_window"):
+            yield len(given)
+        control = control.previous_controlnet
+
+
+def odd_counts(
+    texts: Iterable[int], hint_counts: Iterable[int], frames: int, what: str = "frames"
+) -> list[str]:
+    """What an artist should know of texts and hints that are neither one for all nor one for each frame."""
+    said = []
+    for name, counts in (("texts", texts), ("ControlNet hints", hint_counts)):
+        for count in sorted(set(counts) - {0, 1, frames}):
+            rest = "the last one goes on." if count < frames else f"the last {count - frames} are not used."
+            said.append(f"{count} {name} are given for {frames} {what}: {rest}")
+    return said
