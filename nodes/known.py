@@ -56,14 +56,7 @@ class KnownFramesNode(Node):
                     optional=True,
                     tooltip="Latents of given frames, after those of the images, such as frames of another clip.",
                 ),
-                io.Combo.Input(
-                    "given_before",
-                    options=list(GIVEN_BEFORE),
-                    default=KEEP,
-                    optional=True,
-                    tooltip="What an earlier Known Frames gave: keep it, but for the frames that are given here again; or forget it "
-                    "all, also without giving anything new.",
-                ),
+                _given_before_input(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -100,4 +93,16 @@ def _images_input(name: str) -> io.Input:
         optional=True,
         tooltip="Given images, one or a batch, in the size of the clip; several inputs follow each other, so four images "
         "make a storyboard in one node.",
+    )
+
+
+def _given_before_input() -> io.Input:
+    """What becomes of the known frames that the clip has already."""
+    return io.Combo.Input(
+        "given_before",
+        options=list(GIVEN_BEFORE),
+        default=KEEP,
+        optional=True,
+        tooltip="What an earlier Known Frames gave: keep it, but for the frames that are given here again; or forget it "
+        "all, also without giving anything new.",
     )
