@@ -129,7 +129,7 @@ def _download_host() -> None:
 def _install_packages() -> None:
     _say("Installing torch, ComfyUI's requirements, this pack and the test tools (some minutes)")
     requirements = str(host_path() / "requirements.txt")
-    _pip("packages", "install", *TORCH, "-r", requirements, *EXTRAS, "-e", f"{REPO}[demo,test]")
+    _pip("packages", "install", *TORCH, "-r", requirements, *EXTRAS, "-e", f"{REPO}[curation,demo,test]")
 
 
 def _pip(what: str, *arguments: str) -> None:

@@ -17,5 +17,9 @@ class InvalidInputError(VideoLDMError):
     """A value that the user chose cannot be used."""
 
 
+class MissingLibraryError(InvalidInputError):
+    """A stage needs a library that is not installed; the sentence names it."""
+
+
 class OutputError(VideoLDMError):
     """A result cannot be written where the user wants it."""

@@ -26,7 +26,7 @@ LARGE_FOLDERS = (Path("nodes"), Path("temporal/formats"))
 # What each part of a folder may import from it, beside itself: the parts to its left.
 TEMPORAL_STAIRS = (
     "errors claims weights sampling layers stack formats decoder upscaler training".split(),
-    ["errors", "claims", "video"],
+    "errors claims video metrics curation".split(),
 )
 HOST_STAIRS = (["plumbing", "layers", "sampling"], ["plumbing", "layers", "film", "training"])
 
@@ -87,7 +87,8 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
 
 
 TEMPORAL = files("temporal")
-PACK = [Path("__init__.py"), *files("formats", "graphs", "nodes", "temporal", "training")]
+COMMANDS = ("curation", "evaluation", "formats", "graphs", "training")
+PACK = [Path("__init__.py"), *files("nodes", "temporal", *COMMANDS)]
 EVERYTHING = [*PACK, *files("benchmarks", "demo", "tests")]
 
 

@@ -89,7 +89,7 @@ def _cache_of_videos(folder: Path, kind: TrainedModel, args: argparse.Namespace)
     kind.check_size(*size)
     videos = find_videos(folder, kind.needs_captions)
     needed = (config.num_frames - 1) * min(config.strides) + 1
-    stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption) for v in videos]
+    stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption, v.start, v.seconds) for v in videos]
     encoder = host.fingerprint(kind.models.vae.first_stage_model.state_dict())
     source = f"{kind.cache_name}{encoder} {size} {args.fps:g} {needed} {stamps}"
     target = folder / "video_ldm_cache"

@@ -1,4 +1,4 @@
-"""A folder of videos with captions, read through ffmpeg.
+"""A folder of videos with captions, or a data set of clips out of films, read through ffmpeg.
 
 Shapes: frames (f h w 3) float 0..1.
 """
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..temporal.curation.table import TABLE, read_table
 from ..temporal.errors import InvalidInputError
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif"}
@@ -21,10 +22,12 @@ SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif"}
 
 @dataclass(frozen=True)
 class Video:
-    """A file and what it shows."""
+    """A file, or `seconds` of it from `start` on, and what it shows."""
 
     path: Path
     caption: str
+    start: float = 0.0
+    seconds: float | None = None
 
 
 def video_paths(folder: Path) -> list[Path]:
@@ -40,8 +43,12 @@ def video_paths(folder: Path) -> list[Path]:
 def find_videos(folder: Path, needs_captions: bool = True) -> list[Video]:
     """All videos of a folder with their captions, which may be empty where they are not needed.
 
+    Of a data set (`dataset.jsonl`, see temporal/curation) the clips that are kept.
+
     Raises InvalidInputError when there are no videos, or a caption that is needed is missing.
     """
+    if (folder / TABLE).is_file():
+        return _clips_of_table(folder, needs_captions)
     paths = video_paths(folder)
     table = _metadata(folder)
     captions = {path: _caption(path, table) for path in paths}
@@ -54,8 +61,28 @@ def find_videos(folder: Path, needs_captions: bool = True) -> list[Video]:
     return [Video(path, caption or "") for path, caption in captions.items()]
 
 
-def read_frames(path: Path, fps: float, size: tuple[int, int]) -> Tensor:
-    """All frames at a frame rate, scaled to cover `size` (width, height) and cropped to its middle.
+def _clips_of_table(folder: Path, needs_captions: bool) -> list[Video]:
+    rows = [row for row in read_table(folder) if row.kept]
+    if not rows:
+        raise InvalidInputError(
+            f"{folder / TABLE} keeps no clips; lower its thresholds, see its report.html."
+        )
+    bare = [row.key for row in rows if not row.captions]
+    if bare and needs_captions:
+        raise InvalidInputError(
+            f"{len(bare)} of {len(rows)} clips of {folder / TABLE} have no caption; make them with --caption-command or "
+            "--caption-server of python -m video_ldm.curation."
+        )
+    return [
+        Video(folder / row.file, row.captions[0].text if row.captions else "", row.start, row.seconds)
+        for row in rows
+    ]
+
+
+def read_frames(
+    path: Path, fps: float, size: tuple[int, int], start: float = 0.0, seconds: float | None = None
+) -> Tensor:
+    """Frames at a frame rate, from `start` on for `seconds`, scaled to cover `size` (width, height) and cropped to its middle.
 
     Raises InvalidInputError when the file cannot be decoded.
     """
@@ -64,7 +91,11 @@ def read_frames(path: Path, fps: float, size: tuple[int, int]) -> Tensor:
     width, height = size
     scale = f"scale={width}:{height}:force_original_aspect_ratio=increase:flags=area,crop={width}:{height}"
     filters = ["-vf", f"fps={fps},{scale}"]
-    reader = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24", output_params=filters)
+    place = ["-ss", f"{start:.3f}"] if start else []
+    length = [] if seconds is None else ["-t", f"{seconds:.3f}"]
+    reader = imageio_ffmpeg.read_frames(
+        str(path), pix_fmt="rgb24", input_params=place, output_params=[*length, *filters]
+    )
     try:
         next(reader)  # what ffmpeg says of the file
         frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
@@ -99,7 +130,7 @@ def long_enough(
 ) -> Iterator[tuple[Tensor, Video]]:
     """Frames of each video; raises InvalidInputError for one with fewer frames than asked for."""
     for video in videos:
-        pixels = read_frames(video.path, fps, size)
+        pixels = read_frames(video.path, fps, size, video.start, video.seconds)
         if len(pixels) < frames:
             raise InvalidInputError(
                 f"{video.path.name} has {len(pixels)} frames at {fps:g} frames per second, but --frames and --strides need "

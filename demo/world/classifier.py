@@ -15,6 +15,7 @@ from einops import rearrange, reduce
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...temporal.metrics import frechet
 from .scene import COLORS, SHAPES, SIZES
 
 LABELS = {"shape": SHAPES, "color": tuple(COLORS), "size": tuple(SIZES)}
@@ -73,9 +74,4 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """
     spread = theirs.std(0)
     ours, theirs = (side[:, spread > 1e-3] / spread[spread > 1e-3] for side in (ours, theirs))
-    mean_gap = ours.mean(0) - theirs.mean(0)
-    ours_cov, theirs_cov = np.cov(ours, rowvar=False), np.cov(theirs, rowvar=False)
-    values, vectors = np.linalg.eigh(ours_cov)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    shared = np.sqrt(np.linalg.eigvalsh(root @ theirs_cov @ root).clip(0)).sum()
-    return float(mean_gap @ mean_gap + np.trace(ours_cov) + np.trace(theirs_cov) - 2 * shared)
+    return frechet.frechet_distance(ours, theirs)

@@ -1,0 +1,92 @@
+"""Options of `python -m video_ldm.curation`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..temporal.curation.film import STAGES, CurationSettings
+
+EXAMPLE = """
+Example:
+  python -m video_ldm.curation my_films --out my_dataset
+  python -m video_ldm.curation my_films --out my_dataset --drop motion=0.1 --drop text_area=0 --limit text_area=0.02
+
+Films are looked at once: thresholds can be changed and the command run again, which takes seconds. A run that was interrupted goes
+on where it was. my_dataset/report.html shows what was dropped and why; python -m video_ldm.training takes my_dataset as --clips.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options."""
+    root = argparse.ArgumentParser(
+        prog="python -m video_ldm.curation",
+        description="Make a data set of clips from a folder of films.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("films", type=Path, help="folder of films, with folders in it")
+    root.add_argument("--out", type=Path, required=True, help="folder of the data set")
+    clips = root.add_argument_group("clips")
+    defaults = CurationSettings()
+    clips.add_argument(
+        "--shortest", type=float, default=defaults.shortest, help="seconds of a clip (%(default)s)"
+    )
+    clips.add_argument(
+        "--longest",
+        type=float,
+        default=defaults.longest,
+        help="seconds of a clip; longer shots are divided (%(default)s)",
+    )
+    clips.add_argument(
+        "--margin", type=float, default=defaults.margin, help="seconds left out beside a cut (%(default)s)"
+    )
+    clips.add_argument(
+        "--detector", choices=("cascade", "transnet"), default="cascade", help="of cuts (%(default)s)"
+    )
+    clips.add_argument(
+        "--skip", action="append", default=[], choices=STAGES, help="a stage to leave out; can be repeated"
+    )
+    _choice(root.add_argument_group("choice"))
+    _captions(root.add_argument_group("captions"))
+    _engine(root.add_argument_group("engine"))
+    return root
+
+
+def _choice(choice: argparse._ArgumentGroup) -> None:
+    choice.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN=SHARE",
+        help="share of clips to drop by a score, such as motion=0.25; 0 for none",
+    )
+    choice.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="value beyond which a clip is always dropped",
+    )
+
+
+def _captions(texts: argparse._ArgumentGroup) -> None:
+    texts.add_argument(
+        "--caption-command",
+        help="program that prints a caption; {picture} stands for a JPEG of the middle frame",
+    )
+    texts.add_argument(
+        "--caption-server",
+        help="address of a local server that speaks OpenAI's chat API, such as http://localhost:8000/v1",
+    )
+    texts.add_argument("--caption-model", default="default", help="model that the server is asked for")
+
+
+def _engine(engine: argparse._ArgumentGroup) -> None:
+    engine.add_argument(
+        "--workers", type=int, default=1, help="processes, or actors of a cluster (%(default)s)"
+    )
+    engine.add_argument("--ray", metavar="ADDRESS", help="Ray cluster, or local")
+    engine.add_argument(
+        "--shards", type=Path, help="folder to write WebDataset shards of the kept clips into"
+    )

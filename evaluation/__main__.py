@@ -1,0 +1,104 @@
+"""Measure films that were made, alone or beside real ones, and write a page and JSON; `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..temporal.errors import InvalidInputError, MissingLibraryError, VideoLDMError
+from ..temporal.metrics.films import FilmNumbers, Look, measure_film
+from ..temporal.video.reading import FILMS
+from .distances import measure_distances
+from .report import write_results
+
+logger = logging.getLogger("video_ldm.evaluation")
+EXAMPLE = """
+Example:
+  python -m video_ldm.evaluation --made output/video --real my_clips --out report
+
+Without any file: motion, flicker, warping error, smoothness, drift, the seam of a loop and sharpness. With i3d_torchscript.pt
+and inception-2015-12-05.pt in --networks: FVD, FID and KID between both folders, of at least 256 films.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options."""
+    root = argparse.ArgumentParser(
+        prog="python -m video_ldm.evaluation",
+        description="Numbers for films.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    look = Look()
+    root.add_argument("--made", type=Path, required=True, help="folder of films that were made")
+    root.add_argument("--real", type=Path, help="folder of films to compare them with")
+    root.add_argument("--out", type=Path, required=True, help="folder for the page and the JSON")
+    root.add_argument(
+        "--networks",
+        type=Path,
+        default=Path("models/metrics"),
+        help="folder of TorchScript files (%(default)s)",
+    )
+    root.add_argument("--side", type=int, default=look.side, help="pixels of the shorter side (%(default)s)")
+    root.add_argument(
+        "--seconds", type=float, default=look.seconds, help="measured of each film (%(default)s)"
+    )
+    root.add_argument("--text", action="store_true", help="measure text too, with RapidOCR")
+    return root
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure both folders and write the results."""
+    look = Look(args.side, args.seconds, args.text)
+    paths = {"made": args.made, **({"real": args.real} if args.real else {})}
+    remarks: list[str] = []
+    folders = {side: _measured(folder, look, remarks) for side, folder in paths.items()}
+    distances = {}
+    if args.real:
+        made, real = ([paths[side] / film.file for film in folders[side]] for side in ("made", "real"))
+        distances, missing = measure_distances(made, real, args.networks)
+        remarks += missing
+    page = write_results(args.out, folders, paths, distances, remarks)
+    for said in remarks:
+        logger.info("%s", said)
+    print(f"{sum(map(len, folders.values()))} films measured; see {page}.")
+
+
+def _measured(folder: Path, look: Look, remarks: list[str]) -> list[FilmNumbers]:
+    """Numbers of all films of a folder; those that cannot be read become remarks."""
+    if not folder.is_dir():
+        raise InvalidInputError(f"There is no folder {folder}; give a folder of films.")
+    measured = []
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in FILMS):
+        try:
+            measured.append(measure_film(path, look))
+        except MissingLibraryError:
+            raise
+        except InvalidInputError as error:
+            remarks.append(str(error))
+    if not measured:
+        raise InvalidInputError(f"The folder {folder} holds no films that can be read.")
+    return measured
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; errors of the user are one sentence on stderr and exit status 2."""
+    args = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+    logger.setLevel(logging.INFO)
+    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)
+    try:
+        run(args)
+    except (VideoLDMError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Distances between two folders of films, with what a reader needs to compare them: how many, how long, how large, which file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..temporal.errors import InvalidInputError
+from ..temporal.metrics.frechet import kernel_distance, with_interval
+from ..temporal.metrics.networks import (
+    FVD_FRAMES,
+    FVD_SIDE,
+    I3D,
+    INCEPTION,
+    load_network,
+    picture_features,
+    video_features,
+)
+from ..temporal.video.reading import frames_of, probe
+
+FEWEST_PICTURES = 256
+
+
+def clips_of(paths: Sequence[Path], side: int = FVD_SIDE, frames: int = FVD_FRAMES) -> np.ndarray:
+    """The first frames of every film (n f side side 3), squeezed into a square; films that are shorter are left out.
+
+    Raises InvalidInputError when no film is long enough.
+    """
+    clips = []
+    for path in paths:
+        film = probe(path)
+        found = list(islice(frames_of(film, film.fps, (side, side)), frames))
+        if len(found) == frames:
+            clips.append(np.stack(found))
+    if not clips:
+        raise InvalidInputError(
+            f"No film has {frames} frames, which distances of clips are made of; give longer films."
+        )
+    return np.stack(clips)
+
+
+def measure_distances(
+    made: Sequence[Path], real: Sequence[Path], networks: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """FVD, FID and KID where their files are there, and a sentence for each that cannot be measured."""
+    results: dict[str, Any] = {}
+    missing = []
+    try:
+        sets = [clips_of(paths) for paths in (made, real)]
+    except InvalidInputError as error:
+        return results, [str(error)]
+    for name, measure in (("FVD", _fvd), ("FID", _fid_and_kid)):
+        try:
+            results.update(measure(sets, networks))
+        except InvalidInputError as error:
+            missing.append(f"{name} was left out: {error}")
+    return results, missing
+
+
+def _fvd(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
+    network = load_network(networks, I3D, "FVD")
+    distance = with_interval(*(video_features(network, clips) for clips in sets))
+    return {"FVD": {**vars(distance), **_facts(network.name, network.digest)}}
+
+
+def _fid_and_kid(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
+    network = load_network(networks, INCEPTION, "FID")
+    ours, theirs = (picture_features(network, clips.reshape(-1, *clips.shape[2:])) for clips in sets)
+    distance = with_interval(ours, theirs, fewest=FEWEST_PICTURES)
+    facts = _facts(network.name, network.digest)
+    kernel = {"value": kernel_distance(ours, theirs), "ours": distance.ours, "theirs": distance.theirs}
+    return {"FID": {**vars(distance), **facts}, "KID": {**kernel, **facts}}
+
+
+def _facts(name: str, digest: str) -> dict[str, Any]:
+    return {
+        "frames": FVD_FRAMES,
+        "size": f"{FVD_SIDE} x {FVD_SIDE}, area",
+        "features": f"{name}, sha256 {digest}",
+    }

@@ -1,0 +1,1 @@
+"""Numbers for films: motion, flicker, consistency, and distances between sets of films."""
