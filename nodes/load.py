@@ -93,7 +93,7 @@ class LoadTemporalLayers(Node):
         given = LayerInputs(
             strength, alpha_input, alpha_middle, alpha_output, start_percent, end_percent, alpha_by_level
         )
-        opened = open_temporal_layers(file)
+        opened = open_temporal_layers(file, model.load_device)
         settings = given.settings(opened.patcher.model.config.unet, longer_clips)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_betas(patched, schedule, opened.betas)

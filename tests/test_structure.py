@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "video_ldm"
 HOST = {
     *("comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths"),
-    *("latent_preview", "node_helpers", "nodes", "server"),
+    *("comfyui_version", "latent_preview", "node_helpers", "nodes", "server"),
 }
 CORE = {*sys.stdlib_module_names, "torch", "einops", "safetensors", "numpy", PACKAGE}
 MAX_FILE = 400

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..nodes.host.patcher import original_weights
 from ..nodes.host.training import models as host
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import load_stack, save_stack
@@ -90,7 +91,7 @@ def _cache_of_videos(folder: Path, kind: TrainedModel, args: argparse.Namespace)
     videos = find_videos(folder, kind.needs_captions)
     needed = (config.num_frames - 1) * min(config.strides) + 1
     stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption, v.start, v.seconds) for v in videos]
-    encoder = host.fingerprint(kind.models.vae.first_stage_model.state_dict())
+    encoder = host.fingerprint(original_weights(kind.models.vae.patcher))
     source = f"{kind.cache_name}{encoder} {size} {args.fps:g} {needed} {stamps}"
     target = folder / "video_ldm_cache"
     if cache.is_current(target, source):

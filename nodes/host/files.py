@@ -79,10 +79,21 @@ class Opened:
     report: str
 
 
-def open_temporal_layers(name: str) -> Opened:
-    """Open a file in `models/temporal_layers`; weights keep the file's precision. The report is also logged."""
-    device = mm.unet_offload_device()
-    stack, source = open_stack(full_path(TEMPORAL_LAYERS, name), ops=comfy.ops.manual_cast, device=device)
+def open_temporal_layers(name: str, load_device: Any = None) -> Opened:
+    """Open a file in `models/temporal_layers`; weights keep the file's precision. The report is also logged.
+
+    `load_device` is what computes with them; None: what the host computes on.
+    """
+    device, path = mm.unet_offload_device(), full_path(TEMPORAL_LAYERS, name)
+    stack, source = open_stack(path, ops=comfy.ops.manual_cast, device=device)
     text = report(stack, source)
     logger.info("%s: %s", name, text)
-    return Opened(new_patcher(stack, device), trained_betas(stack), text)
+    patcher = new_patcher(stack, device, load_device, again=(temporal_layers_again, (path,)))
+    return Opened(patcher, trained_betas(stack), text)
+
+
+def temporal_layers_again(path: str, disable_dynamic: bool = False) -> Any:
+    """One more patcher, with weights of its own, of the temporal layers in a file."""
+    device = mm.unet_offload_device()
+    stack, _ = open_stack(path, ops=comfy.ops.manual_cast, device=device)
+    return new_patcher(stack, device, dynamic=not disable_dynamic)

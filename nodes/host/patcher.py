@@ -1,16 +1,41 @@
-"""A host ModelPatcher around a module of ours."""
+"""A host ModelPatcher around a module of ours, and the weights in one of the host's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.model_management as mm
 import comfy.model_patcher
-from torch import nn
+from torch import Tensor, nn
+
+# A function and its arguments that make one more patcher, with weights of its own, of what a file holds: what a host needs to
+# compute on a second device, or (`disable_dynamic`, which it is also given) with all weights loaded at once.
+Again = tuple[Callable[..., Any], tuple]
 
 
-def new_patcher(module: nn.Module, offload_device: Any, load_device: Any = None) -> Any:
-    """ModelPatcher that lets the host load, count and offload the weights of `module`."""
-    patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    load_device = load_device or mm.get_torch_device()
-    return patcher_class(module.eval(), load_device=load_device, offload_device=offload_device)
+def new_patcher(
+    module: nn.Module,
+    offload_device: Any,
+    load_device: Any = None,
+    again: Again | None = None,
+    dynamic: bool = True,
+) -> Any:
+    """ModelPatcher that lets the host load, count and offload the weights of `module`, with its own dynamic loading."""
+    plain = comfy.model_patcher.ModelPatcher
+    # asked for each time: newer hosts choose it while they start
+    kind = getattr(comfy.model_patcher, "CoreModelPatcher", plain) if dynamic else plain
+    patcher = kind(
+        module.eval(), load_device=load_device or mm.get_torch_device(), offload_device=offload_device
+    )
+    patcher.cached_patcher_init = again
+    return patcher
+
+
+def original_weights(patcher: Any) -> dict[str, Tensor]:
+    """The weights that a patcher loads, as they came from the file, wherever they are now; not copies."""
+    backup = patcher.backup
+    return {
+        name: backup[name].weight if name in backup else weight
+        for name, weight in patcher.model.state_dict().items()
+    }

@@ -41,11 +41,8 @@ def decoder_of(
     """The temporal decoder of a file that was read; otherwise as `load_decoder`."""
     _check(file)
     temporal = {key: value for key, value in file.tensors.items() if not key.startswith(IMAGE)}
-
-    def build(config: str) -> TemporalDecoder:
-        return TemporalDecoder(DecoderConfig.from_json(config), ops=ops, device="meta")
-
-    return load_described(replace(file, tensors=temporal), build, dtype, device)
+    described = replace(file, tensors=temporal)
+    return load_described(described, DecoderConfig.from_json, TemporalDecoder, ops, dtype, device)
 
 
 def image_weights(file: WeightsFile) -> dict[str, Tensor]:

@@ -93,7 +93,7 @@ class InsideFamily:
         for site in stack.sites:
             if site.name in stack.layers:
                 module, parts = self._module(site, blocks), dict(self._parts(site))
-                for key in stack.layers[site.name].state_dict():
+                for key in stack.names_below(f"layers.{site.name}."):
                     part, _, leaf = key.rpartition(".")
                     found[f"layers.{site.name}.{key}"] = tuple(
                         f"{module}.{name}.{leaf}" for name in parts[part]
@@ -145,7 +145,7 @@ class InsideFamily:
         missing = (own | image if whole else own) - tensors.keys()
         check_keys(name, self.family, missing, tensors.keys() - own - image - tables - others.keys())
         _check_turns(name, tensors, tables)
-        assign_weights(stack, dict(joined(name, tensors, keys, stack)), name, dtype, device)
+        assign_weights(stack, dict(joined(name, tensors, keys, stack)), name, stack.shapes, dtype, device)
         kinds = list(others.values())
         unused = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
         return stack, own, {"tables of positions (computed anew)": len(tables), **unused}

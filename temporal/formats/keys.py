@@ -92,9 +92,8 @@ def joined(
 
     Axes of length one at the end do not count: a convolution of one point is a linear layer.
     """
-    shapes = {key: weight.shape for key, weight in stack.state_dict().items()}
     for key, parts in keys.items():
-        first, *rest = shapes[key]
+        first, *rest = stack.shapes[key]
         expected = torch.Size([first // len(parts), *rest])
         for part in parts:
             if without_points(tensors[part].shape) != without_points(expected):

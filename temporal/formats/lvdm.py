@@ -73,7 +73,7 @@ class LvdmFamily:
         wanted = {*image.values(), *(key for keys in temporal.values() for key in keys)}
         others = bystanders(tensors.keys() - wanted)
         check_keys(name, self.family, wanted - tensors.keys(), tensors.keys() - wanted - others.keys())
-        assign_weights(stack, dict(joined(name, tensors, temporal, stack)), name, dtype, device)
+        assign_weights(stack, dict(joined(name, tensors, temporal, stack)), name, stack.shapes, dtype, device)
         kinds = list(others.values())
         return VideoModel(
             family=self.family,
@@ -127,12 +127,12 @@ class LvdmFamily:
         found = {}
         for site in stack.sites:
             module = self.spelling.module(site, blocks)
-            for key in stack.layers[site.name].state_dict():
+            for key in stack.names_below(f"layers.{site.name}."):
                 found[f"layers.{site.name}.{key}"] = tuple(
                     f"{module}.{part}" for part in layer_keys(site, key)
                 )
         if stack.picture is not None:
-            own = stack.picture.state_dict()
+            own = stack.names_below(PICTURE)
             found |= {PICTURE + key: (PROJECTOR + projector_key(key),) for key in own}
         return found
 

@@ -167,13 +167,13 @@ def _check_factors(
             f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be damaged."
         )
     up, down = pair
-    weight = stack.get_parameter(target if isinstance(target, str) else target[0])
-    rows = len(weight) if isinstance(target, str) else target[1][2]
+    rows, columns = stack.shapes[target if isinstance(target, str) else target[0]]
+    rows = rows if isinstance(target, str) else target[1][2]
     fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)
-    if not fits or (len(up), down.shape[1]) != (rows, weight.shape[1]):
+    if not fits or (len(up), down.shape[1]) != (rows, columns):
         raise CheckpointFormatError(
             f"{name}: the factors of {shown(module)} have shapes {shape_text(up)} and {shape_text(down)}, but {stack.config.family} needs "
-            f"({rows}, rank) and (rank, {weight.shape[1]}). It may be damaged, or made for another version."
+            f"({rows}, rank) and (rank, {columns}). It may be damaged, or made for another version."
         )
     for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):
         if f"{module}.{leaf}" in factors:
@@ -189,7 +189,7 @@ def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target, str]]:
         spelled = {family.spelling.name: family.temporal_keys(stack) for family in families}
     for spelling, keys in spelled.items():
         for own, parts in keys.items():
-            rows = stack.get_parameter(own).shape[0] // len(parts)
+            rows = stack.shapes[own][0] // len(parts)
             for index, part in enumerate(parts):
                 if part.endswith(".weight"):
                     target = own if len(parts) == 1 else (own, (0, index * rows, rows))

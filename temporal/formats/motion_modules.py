@@ -170,7 +170,7 @@ class MotionSpelling:
         )
         check_tables(name, file.tensors, tables)
         weights = {**dict(joined(name, file.tensors, keys, stack)), **given}
-        assign_weights(stack, weights, name, dtype, device)
+        assign_weights(stack, weights, name, stack.shapes, dtype, device)
         unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
         return stack, Source(self.name, len(wanted), unused, self.note(file))
 
@@ -179,9 +179,9 @@ def file_keys(stack: TemporalStack, spelling: MotionSpelling) -> dict[str, tuple
     """Our key of every weight of a stack and the keys in files of what is stacked into it."""
     parts, names = spelling.parts(), dict(module_names(stack.config.unet, stack.config.motion.middle))
     found = {}
-    for site, layer in stack.layers.items():
+    for site in stack.layers:
         module = spelling.module.format(block=names[site][0], index=names[site][1])
-        for key in layer.state_dict():
+        for key in stack.names_below(f"layers.{site}."):
             part, _, leaf = key.rpartition(".")
             found[f"layers.{site}.{key}"] = tuple(f"{module}.{name}.{leaf}" for name in parts[part])
     return found

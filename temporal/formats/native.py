@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointFormatError
 from ..stack.stack import StackConfig, TemporalStack
 from ..weights.files import WeightsFile, assign_weights, write_weights
+from ..weights.shapes import weight_shapes
 from .source import Source
 
 FORMAT, VERSION = "video_ldm.temporal_layers", "1"
@@ -32,16 +33,16 @@ def load(
 ) -> tuple[TemporalStack, Source]:
     """Build the stack that the file describes and give it the file's weights."""
 
-    def build(config: str) -> TemporalStack:
-        described = StackConfig.from_json(config)
+    def describe(text: str) -> StackConfig:
+        described = StackConfig.from_json(text)
         layers, tensors = sum(site.kind != "norm" for site in described.sites), len(file.tensors)
         if layers > tensors:
             raise CheckpointFormatError(
                 f"{file.path.name} describes {layers} layers but holds {tensors} tensors. It may be damaged."
             )
-        return TemporalStack(described, ops=ops, device="meta")
+        return described
 
-    stack = load_described(file, build, dtype, device)
+    stack = load_described(file, describe, TemporalStack, ops, dtype, device)
     return stack, Source("native", len(file.tensors))
 
 
@@ -54,19 +55,22 @@ def save_stack(
 
 def load_described(
     file: WeightsFile,
-    build: Callable[[str], Module],
+    describe: Callable[[str], Any],
+    kind: Callable[..., Module],
+    ops: Any,
     dtype: torch.dtype | None,
     device: torch.device | str | None,
 ) -> Module:
-    """Build a module on the meta device from a file's description and give it the file's weights."""
+    """Build a module, `kind(config, ops)`, from a file's description and give it the file's weights."""
     version = file.metadata.get("version")
     if version != VERSION:
         raise CheckpointFormatError(
             f"{file.path.name} was written in version {version} of the format, but this pack reads version "
             f"{VERSION}. Update the pack."
         )
-    module = build(file.metadata.get("config", ""))
-    assign_weights(module, file.tensors, file.path.name, dtype, device)
+    config = describe(file.metadata.get("config", ""))
+    module = kind(config, ops, device="meta")
+    assign_weights(module, file.tensors, file.path.name, weight_shapes(kind, config), dtype, device)
     return module
 
 

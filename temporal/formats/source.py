@@ -38,9 +38,9 @@ def trained_frames(stack: TemporalStack) -> int:
 def report(stack: TemporalStack, source: Source) -> str:
     """What a file of temporal layers holds and how to use it, one fact per line."""
     config = stack.config
-    count = sum(parameter.numel() for parameter in stack.parameters())
+    purpose = f", for {config.base}"
     return report_text(
-        config.family, count, f", for {config.base}", config.max_frames, trained_betas(stack), source
+        config.family, stack.weight_count, purpose, config.max_frames, trained_betas(stack), source
     )
 
 

@@ -59,7 +59,7 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
     own = set(spelling.keys_of(file))
     weights = {key: tensor for key, tensor in file.tensors.items() if key not in own}
     stack = _stack(file, spelling, own, ops, dtype)
-    count = sum(tensor.numel() for tensor in (*weights.values(), *stack.parameters()))
+    count = sum(tensor.numel() for tensor in weights.values()) + stack.weight_count
     tables = sum(key.endswith(spelling.tables) for key in own)
     keys = keys_line(len(file.tensors) - tables, {"position tables (computed anew)": tables})
     report = "\n".join([*_report(kind, spelling.name, count, stack.config.base), keys])
@@ -87,7 +87,7 @@ def _stack(
     tables = {key for key in own if key.endswith(spelling.tables)}
     check_keys(name, FAMILY, wanted - own, own - wanted - tables)
     check_tables(name, file.tensors, tables)
-    assign_weights(stack, dict(joined(name, file.tensors, keys, stack)), name, dtype)
+    assign_weights(stack, dict(joined(name, file.tensors, keys, stack)), name, stack.shapes, dtype)
     return stack
 
 

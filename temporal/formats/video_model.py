@@ -48,7 +48,7 @@ def report_model(model: VideoModel) -> str:
     count = sum(tensor.numel() for tensor in model.image.values())
     frames = 0
     if model.stack is not None:
-        count += sum(parameter.numel() for parameter in model.stack.parameters())
+        count += model.stack.weight_count
         frames = model.stack.config.max_frames
     purpose = ", image model and temporal layers"
     return report_text(model.family, count, purpose, frames, model.betas, model.source)

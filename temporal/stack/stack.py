@@ -3,7 +3,7 @@
 Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..layers.motion import over_clip
 from ..layers.picture import PictureProjector
 from ..layers.position import FrameRateEmbedding
 from ..sampling.clip import Clip
+from ..weights.shapes import weight_shapes
 from .building import WITHOUT_WEIGHTS, new_layer, num_known_channels
 from .config import StackConfig
 from .plan import Site
@@ -66,6 +67,20 @@ class TemporalStack(nn.Module):
             self.known_frames = KnownFrameEncoder(unet.in_channels, known, ops, **kwargs)
         if config.frame_rate:
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
+
+    @property
+    def shapes(self) -> Mapping[str, torch.Size]:
+        """Names and shapes of all weights, from the description: a host's layers may have none before they are loaded."""
+        return weight_shapes(TemporalStack, self.config)
+
+    @property
+    def weight_count(self) -> int:
+        """Numbers in all weights together."""
+        return sum(shape.numel() for shape in self.shapes.values())
+
+    def names_below(self, prefix: str) -> list[str]:
+        """Names of the weights that begin with a prefix, without it."""
+        return [name.removeprefix(prefix) for name in self.shapes if name.startswith(prefix)]
 
     def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
         """Encode what is the same for all layers, once per call: known frames, a given image or picture, and frame rate.

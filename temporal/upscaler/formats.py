@@ -36,11 +36,7 @@ def load_upscaler(
     file = read_weights(path)
     if not recognise(file):
         raise CheckpointFormatError(f"{file.path.name} holds no video upscaler: {what_it_is(file)}")
-
-    def build(config: str) -> VideoUpscaler:
-        return VideoUpscaler(UpscalerConfig.from_json(config), ops=ops, device="meta")
-
-    return load_described(file, build, dtype, device)
+    return load_described(file, UpscalerConfig.from_json, VideoUpscaler, ops, dtype, device)
 
 
 def save_upscaler(

@@ -62,16 +62,16 @@ def assign_weights(
     module: nn.Module,
     tensors: Mapping[str, Tensor],
     name: str,
+    shapes: Mapping[str, torch.Size],
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> None:
-    """Give a module made on the meta device its weights, without a second copy.
+    """Give a module made on the meta device its weights, without a second copy; `shapes` by name are what it must get.
 
     Raises:
         CheckpointFormatError: a key is missing or too many, a shape differs, or a weight is not a finite number.
     """
-    expected = module.state_dict()
-    missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    missing, unknown = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
     if missing or unknown:
         kinds = (("missing", missing), ("unknown", unknown))
         found = "; ".join(f"{what}: {listed(keys)}" for what, keys in kinds if keys)
@@ -79,9 +79,9 @@ def assign_weights(
             f"{name} does not hold the weights it describes and may be damaged. {found}."
         )
     for key, tensor in tensors.items():
-        if tensor.shape != expected[key].shape:
+        if tensor.shape != shapes[key]:
             raise CheckpointFormatError(
-                f"{name}: {shown(key)} has shape {shape_text(tensor)}, but {shape_text(expected[key])} was expected "
+                f"{name}: {shown(key)} has shape {shape_text(tensor)}, but {tuple(shapes[key])} was expected "
                 "from the file's own description. It may be damaged."
             )
         check_numbers(name, key, tensor)

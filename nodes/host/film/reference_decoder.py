@@ -17,6 +17,8 @@ from ....temporal.decoder.references import reference_layers
 from ....temporal.decoder.svd import VideoDecoderFile
 from ....temporal.errors import CheckpointFormatError
 from ....temporal.weights.files import assign_weights, listed
+from ....temporal.weights.shapes import shapes_of
+from .autoencoders import shapes_in
 
 
 class ReferenceAutoencoder(nn.Module):
@@ -28,19 +30,21 @@ class ReferenceAutoencoder(nn.Module):
         self.autoencoder.decoder = nn.Identity()
         self.decoder = VideoDecoder(**sizes, video_kernel_size=[3, 1, 1], alpha=0.0)
         self.references = reference_layers(file.references, comfy.ops.disable_weight_init)
-        missing = self.autoencoder.state_dict().keys() - file.beside.keys()
+        beside = shapes_in(self.autoencoder)
+        missing = beside.keys() - file.beside.keys()
         if missing or len(self.references) != len(file.shape.channel_mult) + 1:
             raise CheckpointFormatError(
                 f"{file.name} looks like ToonCrafter, but lacks its encoder or a layer ({listed(missing) or 'attn_refinement'}); "
                 "use the whole checkpoint, or download it again."
             )
+        references = shapes_of(lambda ops: reference_layers(file.references, ops))
         parts = (
-            (self.autoencoder, file.beside),
-            (self.decoder, file.tensors),
-            (self.references, file.references),
+            (self.autoencoder, file.beside, beside),
+            (self.decoder, file.tensors, shapes_in(self.decoder)),
+            (self.references, file.references, references),
         )
-        for module, weights in parts:
-            assign_weights(module, weights, file.name, dtype)
+        for module, weights, shapes in parts:
+            assign_weights(module, weights, file.name, shapes, dtype)
 
     def encode(self, pixels: Tensor, **options: Any) -> Tensor:
         """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""

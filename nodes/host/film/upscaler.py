@@ -100,10 +100,18 @@ def open_upscaler(name: str, settings: UpscaleSettings) -> HostUpscaler:
 
     Raises InvalidInputError for settings that the upscaler cannot use.
     """
+    path = full_path(VIDEO_UPSCALERS, name)
+    patcher = upscaler_again(path)
+    settings.checked(patcher.model.config)
+    patcher.cached_patcher_init = (upscaler_again, (path,))
+    return HostUpscaler(patcher, settings)
+
+
+def upscaler_again(path: str, disable_dynamic: bool = False) -> Any:
+    """A patcher of the upscaler in a file, with weights of its own."""
     device = mm.unet_offload_device()
-    upscaler = load_upscaler(full_path(VIDEO_UPSCALERS, name), ops=comfy.ops.manual_cast, device=device)
-    settings.checked(upscaler.config)
-    return HostUpscaler(new_patcher(upscaler, device), settings)
+    upscaler = load_upscaler(path, ops=comfy.ops.manual_cast, device=device)
+    return new_patcher(upscaler, device, dynamic=not disable_dynamic)
 
 
 def compute_dtype(device: Any) -> torch.dtype:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -20,7 +20,7 @@ from ....temporal.weights.files import WeightsFile, assign_weights, read_weights
 from ..files import TEMPORAL_DECODERS, full_path
 from ..layers.hooks import removed_at_exit
 from ..patcher import new_patcher
-from .latent_space import check_latent_space
+from .autoencoders import DECODERS, check_latent_space, second_autoencoder, shapes_in
 from .reference_decoder import ReferenceAutoencoder
 
 # Activations of a decode with temporal layers over the same decode without.
@@ -72,10 +72,18 @@ class VideoAutoencoder(nn.Module):
 
 def open_temporal_decoder(vae: Any, name: str) -> Any:
     """VAE that decodes through a file in `models/temporal_decoders`, by `with_temporal_decoder`."""
-    return with_temporal_decoder(vae, read_weights(full_path(TEMPORAL_DECODERS, name)))
+    path = full_path(TEMPORAL_DECODERS, name)
+    temporal = with_temporal_decoder(vae, read_weights(path))
+    temporal.patcher.cached_patcher_init = (temporal_decoder_again, (vae, path))
+    return temporal
 
 
-def with_temporal_decoder(vae: Any, file: WeightsFile) -> Any:
+def temporal_decoder_again(vae: Any, path: str, disable_dynamic: bool = False) -> Any:
+    """One more patcher, with weights of its own, of what a file of a temporal decoder makes of a VAE."""
+    return with_temporal_decoder(vae, read_weights(path), dynamic=not disable_dynamic).patcher
+
+
+def with_temporal_decoder(vae: Any, file: WeightsFile, dynamic: bool = True) -> Any:
     """VAE that decodes through a temporal decoder; the given VAE stays as it was.
 
     Raises CheckpointFormatError for a file that is none, IncompatibleModelError for one that was made for another kind
@@ -83,22 +91,18 @@ def with_temporal_decoder(vae: Any, file: WeightsFile) -> Any:
     """
     video = video_decoder(file)
     if video is not None:
-        return with_video_decoder(vae, video)
+        return _vae_of(vae, _with_video_decoder(vae, video), dynamic)
     decoder = decoder_of(file, ops=comfy.ops.manual_cast)
     check_autoencoder(vae, decoder)
     check_latent_space(vae, decoder.config.base)
     image = image_weights(file)
     check_weights(vae.first_stage_model, image, file.path.name)
-
-    def around(autoencoder: nn.Module) -> TemporalAutoencoder:
-        autoencoder.load_state_dict(image, strict=False)
-        return TemporalAutoencoder(autoencoder, decoder)
-
-    return _copy_around(vae, around)
+    autoencoder = TemporalAutoencoder(second_autoencoder(vae, vae.vae_dtype, image), decoder)
+    return _vae_of(vae, autoencoder, dynamic)
 
 
-def with_video_decoder(vae: Any, file: VideoDecoderFile) -> Any:
-    """VAE whose decoder is that of Stable Video Diffusion, for the latents of any SD 1.x and 2.x model."""
+def _with_video_decoder(vae: Any, file: VideoDecoderFile) -> nn.Module:
+    """An autoencoder whose decoder is that of Stable Video Diffusion, for the latents of any SD 1.x and 2.x model."""
     ratio = 2 ** (len(file.shape.channel_mult) - 1)
     if (file.latent_channels, ratio) != (vae.latent_channels, vae.upscale_ratio):
         raise IncompatibleModelError(
@@ -108,18 +112,14 @@ def with_video_decoder(vae: Any, file: VideoDecoderFile) -> Any:
         )
     check_latent_space(vae, "SD")
     if file.references:
-        autoencoder = ReferenceAutoencoder(file, {"double_z": True, **_sizes(file)}, vae.vae_dtype)
-        return _vae_of(vae, autoencoder)
+        return ReferenceAutoencoder(file, {"double_z": True, **_sizes(file)}, vae.vae_dtype)
     decoder = VideoDecoder(**_sizes(file), video_kernel_size=[3, 1, 1], alpha=0.0)
-    assign_weights(decoder, file.tensors, file.name, vae.vae_dtype)
-
-    def around(autoencoder: nn.Module) -> VideoAutoencoder:
-        for unused in ("decoder", "taesd_decoder", "post_quant_conv"):
-            if hasattr(autoencoder, unused):
-                setattr(autoencoder, unused, nn.Identity())
-        return VideoAutoencoder(autoencoder, decoder)
-
-    return _copy_around(vae, around)
+    assign_weights(decoder, file.tensors, file.name, shapes_in(decoder), vae.vae_dtype)
+    autoencoder = second_autoencoder(vae, vae.vae_dtype)
+    for unused in DECODERS:
+        if hasattr(autoencoder, unused):
+            setattr(autoencoder, unused, nn.Identity())
+    return VideoAutoencoder(autoencoder, decoder)
 
 
 def _sizes(file: VideoDecoderFile) -> dict[str, Any]:
@@ -138,20 +138,12 @@ def _sizes(file: VideoDecoderFile) -> dict[str, Any]:
     }
 
 
-def _copy_around(vae: Any, around: Callable[[nn.Module], nn.Module]) -> Any:
-    """A VAE like the given one, with another module around a copy of its autoencoder.
-
-    The copy has weights of its own: two patchers must not move the same ones.
-    """
-    return _vae_of(vae, around(copy.deepcopy(vae.first_stage_model)))
-
-
-def _vae_of(vae: Any, autoencoder: nn.Module) -> Any:
-    """A VAE like the given one, with another autoencoder."""
+def _vae_of(vae: Any, autoencoder: nn.Module, dynamic: bool) -> Any:
+    """A VAE like the given one, with another autoencoder, whose weights are its own: two patchers must not move the same ones."""
     offload = mm.vae_offload_device()
-    temporal = copy.copy(vae)
+    temporal = copy.copy(vae)  # the handle alone: what it loads is replaced
     temporal.first_stage_model = autoencoder.to(offload).eval()
-    temporal.patcher = new_patcher(temporal.first_stage_model, offload, vae.device)
+    temporal.patcher = new_patcher(temporal.first_stage_model, offload, vae.device, dynamic=dynamic)
     temporal.size = None
     temporal.memory_used_decode = lambda shape, dtype: MEMORY_FACTOR * vae.memory_used_decode(shape, dtype)
     return temporal
@@ -159,9 +151,10 @@ def _vae_of(vae: Any, autoencoder: nn.Module) -> Any:
 
 def check_autoencoder(vae: Any, decoder: TemporalDecoder) -> None:
     """Refuse a temporal decoder whose places the VAE does not have, or has with another width."""
-    weights = vae.first_stage_model.state_dict()
+    places = dict(vae.first_stage_model.named_modules())
     for site in decoder.sites:
-        widths = {w.shape[0] for key, w in weights.items() if key.startswith(f"{site.path}.") and w.ndim == 4}
+        block = places.get(site.path, nn.Identity())
+        widths = {part.out_channels for part in block.modules() if isinstance(part, nn.Conv2d)}
         if site.channels not in widths:
             raise IncompatibleModelError(
                 f"This temporal decoder was made for the {decoder.config.decoder.kind.upper()} autoencoder of "
@@ -172,7 +165,7 @@ def check_autoencoder(vae: Any, decoder: TemporalDecoder) -> None:
 
 def check_weights(autoencoder: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
     """Refuse weights for the image decoder that it has no place for."""
-    own = autoencoder.state_dict()
+    own = dict(autoencoder.named_parameters())
     for key, value in weights.items():
         if key not in own or own[key].shape != value.shape:
             raise IncompatibleModelError(

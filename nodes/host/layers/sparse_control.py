@@ -30,6 +30,8 @@ from ....temporal.sampling.known_frames import place
 from ....temporal.stack.plan import UNetShape
 from ....temporal.stack.stack import StackConfig, TemporalStack
 from ....temporal.weights.files import assign_weights
+from ....temporal.weights.shapes import shapes_of
+from ..patcher import new_patcher
 from .hooks import inserted
 
 logger = logging.getLogger(__name__)
@@ -78,12 +80,12 @@ class SparseControlModel(comfy.cldm.cldm.ControlNet):
 class SparseControl(comfy.controlnet.ControlNet):
     """The host's handle on it: the images from Apply ControlNet are given at their places, all other frames are empty."""
 
-    def __init__(self, places: Places, needs_vae: bool, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, places: Places, needs_vae: bool, path: str, *args: Any, **kwargs: Any) -> None:
         latent_format = comfy.latent_formats.SD15() if needs_vae else None
         super().__init__(
             *args, compression_ratio=1 if needs_vae else PIXELS, latent_format=latent_format, **kwargs
         )
-        self.places, self.needs_vae = places, needs_vae
+        self.places, self.needs_vae, self.path = places, needs_vae, path
         self.window: tuple[list[int], int] | None = None  # frames of a longer clip, and its length
         self._given: dict[
             tuple[int, int], Tensor
@@ -106,6 +108,8 @@ class SparseControl(comfy.controlnet.ControlNet):
             frames = [seen[frame] for frame in frames]
         own = copy.copy(self)
         own.extra_args, own.window = dict(self.extra_args), (list(frames), num_frames)
+        others = getattr(self, "multigpu_clones", {}).items()
+        own.multigpu_clones = {device: other.for_window(frames, num_frames) for device, other in others}
         return own
 
     def given_at(self, frames: list[int], num_frames: int) -> list[tuple[int, int]]:
@@ -116,10 +120,19 @@ class SparseControl(comfy.controlnet.ControlNet):
 
     def copy(self) -> SparseControl:
         """As the host's: the same weights."""
-        own = SparseControl(self.places, self.needs_vae, None, load_device=self.load_device)
+        own = SparseControl(self.places, self.needs_vae, self.path, None, load_device=self.load_device)
         own.control_model, own.control_model_wrapped = self.control_model, self.control_model_wrapped
         own.manual_cast_dtype = self.manual_cast_dtype
         self.copy_to(own)
+        return own
+
+    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> SparseControl:
+        """As newer hosts' for a second device: read once more, since a loaded network must not be copied."""
+        own = self.copy()
+        own.control_model = load_sparse_control(self.path, self.places)[0].control_model
+        own.control_model_wrapped = new_patcher(own.control_model, mm.unet_offload_device(), load_device)
+        if autoregister:
+            self.multigpu_clones[load_device] = own
         return own
 
     def cleanup(self) -> None:
@@ -170,20 +183,26 @@ def load_sparse_control(path: str, places: Places) -> tuple[SparseControl, str]:
     Raises CheckpointFormatError for another or a damaged file.
     """
     load_device = mm.get_torch_device()
-    file = open_sparse_control(path, comfy.ops.manual_cast)
+    file, name = open_sparse_control(path, comfy.ops.manual_cast), Path(path).name
     dtype = mm.unet_dtype(weight_dtype=comfy.utils.weight_dtype(dict(file.weights)))
     manual_cast = mm.unet_manual_cast(dtype, load_device)
     model = SparseControlModel(
         file.kind, file.stack, dtype=dtype, device="meta", operations=comfy.ops.manual_cast
     )
-    weights = _named_as_here(Path(path).name, file, model)
+    shapes = shapes_of(lambda ops: _plain(file, ops))
+    weights = _named_as_here(name, file, shapes)
     stack = {f"stack.{key}": weight for key, weight in file.stack.state_dict().items()}
-    assign_weights(model, {**weights, **stack}, Path(path).name, dtype, mm.unet_offload_device())
-    control = SparseControl(
-        places, file.kind == "rgb", model.eval(), load_device=load_device, manual_cast_dtype=manual_cast
-    )
-    logger.info("%s: %s", Path(path).name, file.report)
+    assign_weights(model, {**weights, **stack}, name, shapes, dtype, mm.unet_offload_device())
+    devices = {"load_device": load_device, "manual_cast_dtype": manual_cast}
+    control = SparseControl(places, file.kind == "rgb", path, model.eval(), **devices)
+    logger.info("%s: %s", name, file.report)
     return control, file.report
+
+
+def _plain(file: SparseControlFile, ops: Any) -> SparseControlModel:
+    """The whole network of a file, made of other layers than the host's."""
+    stack = TemporalStack(file.stack.config, ops)
+    return SparseControlModel(file.kind, stack, dtype=torch.float32, device="meta", operations=ops)
 
 
 def _check_base(config: StackConfig, text_width: int) -> None:
@@ -205,13 +224,13 @@ def _host_config(unet: UNetShape) -> dict[str, Any]:
     }
 
 
-def _named_as_here(name: str, file: SparseControlFile, model: SparseControlModel) -> dict[str, Tensor]:
-    """The weights of the ControlNet by the host's names. Raises CheckpointFormatError where they do not fit."""
-    own = model.state_dict()
+def _named_as_here(name: str, file: SparseControlFile, own: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """The weights of the ControlNet by the host's names, of which `own` are the shapes; CheckpointFormatError where they do
+    not fit."""
     names = {theirs: ours for theirs, ours in names_in_files(file).items() if ours in own}
     check_keys(name, FAMILY, names.keys() - file.weights.keys(), file.weights.keys() - names.keys())
     for theirs, ours in names.items():
-        check_shape(name, FAMILY, theirs, file.weights[theirs], own[ours].shape)
+        check_shape(name, FAMILY, theirs, file.weights[theirs], own[ours])
     return {names[key]: tensor for key, tensor in file.weights.items()}
 
 

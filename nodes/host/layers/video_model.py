@@ -13,7 +13,6 @@ import folder_paths
 import torch
 from comfy.model_base import ModelType, model_sampling
 from comfy.model_detection import model_config_from_unet
-from comfy.model_patcher import ModelPatcher
 from comfy.model_sampling import EPS, ModelSamplingDiscrete, reshape_sigma
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from ....temporal.errors import CheckpointFormatError, InvalidInputError
 from ....temporal.formats import Betas, VideoModel, open_video_model, report_model
 from ....temporal.formats.keys import check_shape
 from ....temporal.weights.files import listed
+from ....temporal.weights.shapes import shapes_of
 from ..patcher import new_patcher
 from .insertion import ClipSettings, LayerSettings, add_temporal_layers, set_clip_settings
 
@@ -73,7 +73,7 @@ def read_video_model(name: str) -> tuple[VideoModel, str]:
 
     Raises InvalidInputError when there is no such file, CheckpointFormatError when it is no video model.
     """
-    video = open_video_model(_path(name), ops=comfy.ops.manual_cast, device=mm.unet_offload_device())
+    video = _opened(_path(name))
     text = report_model(video)
     logger.info("%s: %s", name, text)
     return video, text
@@ -81,13 +81,29 @@ def read_video_model(name: str) -> tuple[VideoModel, str]:
 
 def build_video_model(name: str, video: VideoModel, settings: LayerSettings) -> Any:
     """MODEL of a file that was read, its temporal layers used by `settings`; where the host has them itself, as trained."""
-    model = _image_model(name, video)
+    path, device = _path(name), mm.unet_offload_device()
+    model = new_patcher(_image_model(name, video), device, again=(image_model_again, (name, path)))
     if video.stack is not None:
-        patcher = new_patcher(video.stack, mm.unet_offload_device())
+        patcher = new_patcher(video.stack, device, again=(stack_again, (path,)))
         model = add_temporal_layers(model, patcher, settings)
     if video.fps is not None:
         model = set_clip_settings(model, ClipSettings(video.fps))
     return model
+
+
+def image_model_again(name: str, path: str, disable_dynamic: bool = False) -> Any:
+    """One more patcher, with weights of its own, of the image model in a file."""
+    model = _image_model(name, _opened(path))
+    return new_patcher(model, mm.unet_offload_device(), dynamic=not disable_dynamic)
+
+
+def stack_again(path: str, disable_dynamic: bool = False) -> Any:
+    """One more patcher, with weights of its own, of the temporal layers in a file of a video model."""
+    return new_patcher(_opened(path).stack, mm.unet_offload_device(), dynamic=not disable_dynamic)
+
+
+def _opened(path: str) -> VideoModel:
+    return open_video_model(path, ops=comfy.ops.manual_cast, device=mm.unet_offload_device())
 
 
 def _path(name: str) -> str:
@@ -103,7 +119,7 @@ def _path(name: str) -> str:
 
 
 def _image_model(name: str, video: VideoModel) -> Any:
-    """MODEL of the spatial weights, recognised and built by the host."""
+    """The host's model for the spatial weights, recognised and built by it."""
     try:
         config = model_config_from_unet(dict(video.image), "")
         model = None if config is None else _built(name, config, video)
@@ -118,14 +134,9 @@ def _image_model(name: str, video: VideoModel) -> Any:
             f"{name}: the host knows no image model with the sizes of the one in it. {video.family} as published has those of "
             f"{base}; this file may be damaged, or another model built on it."
         )
-    differing = video.image.keys() ^ model.diffusion_model.state_dict().keys()
-    if differing:
-        raise CheckpointFormatError(
-            f"{name}: the host's {type(model).__name__} has other weights than {video.family}: {listed(differing)}."
-        )
     if video.stack is not None:
         _set_sampling(model, video.stack.config.prediction, video.betas)
-    return ModelPatcher(model, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+    return model
 
 
 def _built(name: str, config: Any, video: VideoModel) -> Any:
@@ -139,11 +150,17 @@ def _built(name: str, config: Any, video: VideoModel) -> Any:
     )
     config.set_inference_dtype(dtype, mm.unet_manual_cast(dtype, mm.get_torch_device(), supported))
     model = config.get_model(dict(image), "", device=torch.device("meta"))
-    for key, weight in model.diffusion_model.state_dict().items():
-        if key in image:
-            check_shape(name, video.family, key, image[key], weight.shape)
+    unet = model.diffusion_model
+    shapes = shapes_of(lambda ops: type(unet)(**config.unet_config, operations=ops))
+    for key in image.keys() & shapes.keys():
+        check_shape(name, video.family, key, image[key], shapes[key])
+    differing = image.keys() ^ shapes.keys()
+    if differing:
+        raise CheckpointFormatError(
+            f"{name}: the host's {type(model).__name__} has other weights than {video.family}: {listed(differing)}."
+        )
     weights = {key: weight.to(mm.unet_offload_device(), dtype) for key, weight in image.items()}
-    model.diffusion_model.load_state_dict(weights, strict=False, assign=True)
+    unet.load_state_dict(weights, assign=True)
     return model
 
 

@@ -17,6 +17,7 @@ from ....temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConf
 from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler
 from ..files import VIDEO_UPSCALERS, new_path
 from ..film.upscaler import HostUpscaler, open_upscaler
+from ..patcher import original_weights
 from .models import training_device
 from .run import frame_store, run, state_path
 
@@ -93,7 +94,5 @@ def new_upscaler(patches: Patches, shape: UpscalerConfig, seed: int) -> VideoUps
 def copy_of(start: HostUpscaler) -> VideoUpscaler:
     """An upscaler of its own in float32, with the same weights."""
     upscaler = VideoUpscaler(start.config)
-    upscaler.load_state_dict(
-        {name: value.float() for name, value in start.patcher.model.state_dict().items()}
-    )
+    upscaler.load_state_dict(original_weights(start.patcher))
     return upscaler

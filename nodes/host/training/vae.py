@@ -5,7 +5,6 @@ Shapes: frames (f 3 h w) in 0..1; latents (f c h w).
 
 from __future__ import annotations
 
-import copy
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +15,17 @@ import comfy.utils
 import folder_paths
 import numpy as np
 import torch
-from comfy.ldm.models.autoencoder import AutoencodingEngine
-from comfy.taesd.taesd import TAESD as HostTAESD
 from einops import rearrange
 from torch import Tensor, nn
 
-from ....temporal.decoder import TAESD, DecoderConfig, DecoderShape, TemporalDecoder, save_decoder
-from ....temporal.decoder.plan import kl_shape
+from ....temporal.decoder import DecoderConfig, TemporalDecoder, save_decoder
 from ....temporal.decoder.streaming import AtSite
-from ....temporal.errors import CheckpointFormatError, IncompatibleModelError
+from ....temporal.errors import CheckpointFormatError
 from ....temporal.training.data.frames import FrameStore
 from ....temporal.training.decoder.config import DecoderTrainingConfig
 from ....temporal.training.decoder.perceptual import FeatureDistance
 from ....temporal.training.decoder.trainer import DecoderTrainer, frozen_for_training
-from ..film.latent_space import latent_space
+from ..film.autoencoders import decoder_shape, latent_space, second_autoencoder
 from ..film.vae import check_autoencoder
 from ..layers.hooks import removed_at_exit
 
@@ -106,27 +102,12 @@ def open_for_training(
     if init is not None:
         check_autoencoder(vae, init)
     with torch.inference_mode(False), torch.enable_grad():
-        autoencoder = _own_weights(copy.deepcopy(vae.first_stage_model)).to(vae.device).float().eval()
+        autoencoder = second_autoencoder(vae, torch.float32).to(vae.device).eval()
         torch.manual_seed(config.seed)
         decoder = init or TemporalDecoder(DecoderConfig(shape, latent_space(vae) or name))
         trainable = Trainable(autoencoder, decoder.to(vae.device))
         frozen_for_training(autoencoder, apart=trainable.image if config.image_learning_rate else None)
         return trainable
-
-
-def decoder_shape(vae: Any) -> DecoderShape:
-    """Sizes of the decoder of a VAE of the host."""
-    autoencoder = vae.first_stage_model
-    if isinstance(autoencoder, HostTAESD):
-        return TAESD
-    if isinstance(autoencoder, AutoencodingEngine) and not any(
-        isinstance(module, nn.Conv3d) for module in autoencoder.modules()
-    ):
-        return kl_shape(autoencoder.decoder.state_dict())
-    raise IncompatibleModelError(
-        f"Temporal decoders are trained for KL and TAESD autoencoders; this VAE is a {type(autoencoder).__name__}. Load the VAE "
-        "of an SD or SDXL checkpoint."
-    )
 
 
 def trainer(
@@ -155,12 +136,3 @@ def encode(vae: Any, frames: Tensor) -> Tensor:
     with torch.inference_mode():
         latents = vae.encode(rearrange(frames, "f c h w -> f h w c")).float().cpu()
     return latents.clone()
-
-
-def _own_weights(module: nn.Module) -> nn.Module:
-    """The module with weights that autograd accepts: the host's are inference tensors."""
-    for part in module.modules():
-        for name, parameter in list(part._parameters.items()):
-            if parameter is not None:
-                part._parameters[name] = nn.Parameter(parameter.detach().clone())
-    return module

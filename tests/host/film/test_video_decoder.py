@@ -189,7 +189,7 @@ def colour_vae(space):
 
 def test_latents_of_sdxl_are_told_from_those_of_sd(vae, host):
     import comfy.latent_formats
-    from video_ldm.nodes.host.film.latent_space import check_latent_space, latent_space
+    from video_ldm.nodes.host.film.autoencoders import check_latent_space, latent_space
     from video_ldm.temporal.errors import IncompatibleModelError
 
     sd, sdxl = colour_vae(comfy.latent_formats.SD15()), colour_vae(comfy.latent_formats.SDXL())
