@@ -1,19 +1,30 @@
 """Saved workflows (UI format) as graphs the server takes (API format).
 
 ComfyUI's own converter lives in its browser frontend. This one serves the workflows of this pack: nodes,
-links, notes, positional widget values and bypassed nodes. Whatever it does not know (muted nodes, reroutes,
-subgraphs) it refuses.
+links, notes, positional widget values and bypassed nodes. Values that a newer server has more take its
+defaults, as in its own editor. Whatever it does not know (muted nodes, reroutes, subgraphs) it refuses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 NOTES = ("Note", "MarkdownNote")
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+WIDGETS = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool, "COMBO": str}
 SEEDS = ("seed", "noise_seed")
 ALWAYS, BYPASSED = 0, 4  # modes of a node; a muted one has another
+
+
+@dataclass(frozen=True)
+class Widget:
+    """A saved value of a node; without a name where the server does not know it."""
+
+    name: str | None
+    types: type | tuple[type, ...] = str
+    has_default: bool = False
+    default: Any = None
 
 
 class GraphError(ValueError):
@@ -105,26 +116,40 @@ def _check(node: dict[str, Any], object_info: dict[str, Any]) -> None:
 
 def _widget_values(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Widget values by input name; saved by position, each seed followed by what happens to it after a
-    run."""
-    names = list(_widgets(schema))
+    run.
+
+    Raises GraphError for values that do not fit; those that a newer server has more at the end may be missing.
+    """
+    widgets = list(_widgets(schema))
     values = node.get("widgets_values", [])
-    if not isinstance(values, list) or len(values) != len(names):
+    count = len(values) if isinstance(values, list) else len(widgets) + 1
+    whole = count == len(widgets) or (
+        all(isinstance(value, widget.types) for value, widget in zip(values, widgets, strict=False))
+        and all(widget.has_default for widget in widgets[count:])
+    )
+    if count > len(widgets) or not whole:
         raise GraphError(
             f"Node {node['id']} ({node['type']}) holds the values {values!r}, its inputs are "
-            f"{[name or '(control)' for name in names]}; open the workflow in ComfyUI and save it again."
+            f"{[widget.name or '(control)' for widget in widgets]}; open the workflow in ComfyUI and save it "
+            "again."
         )
-    return {name: value for name, value in zip(names, values, strict=True) if name is not None}
+    values = [*values, *(widget.default for widget in widgets[count:])]
+    return {widget.name: value for widget, value in zip(widgets, values, strict=True) if widget.name}
 
 
-def _widgets(schema: dict[str, Any]) -> Iterator[str | None]:
-    """Input names in the order of saved values; None for a value that the server does not know."""
+def _widgets(schema: dict[str, Any]) -> Iterator[Widget]:
+    """Saved values in their order."""
     for group in ("required", "optional"):
         for name, (kind, *rest) in schema["input"].get(group, {}).items():
             options = rest[0] if rest else {}
             if not (isinstance(kind, list) or kind in WIDGETS) or options.get("forceInput"):
                 continue
-            yield name
+            # the first choice is the default
+            choices = kind if isinstance(kind, list) else options.get("options", [])
+            types = str if isinstance(kind, list) else WIDGETS[kind]
+            default = options.get("default", choices[0] if choices else None)
+            yield Widget(name, types, bool(choices) or "default" in options, default)
             if (kind == "INT" and name in SEEDS) or options.get("control_after_generate"):
-                yield None
+                yield Widget(None)
             if any(options.get(f"{medium}_upload") for medium in ("image", "video", "audio")):
-                yield None
+                yield Widget(None)

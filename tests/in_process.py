@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import inspect
 import logging
 import sys
 import threading
@@ -95,13 +96,12 @@ class InProcessHost:
         if not ok or node_errors:
             raise demo_comfy.HostError(f"The graph was refused: {error} {node_errors}")
         listener = Listener()
-        executor = execution.PromptExecutor(
-            listener, cache_type=execution.CacheType.CLASSIC, cache_args={"lru": 0, "ram": 0}
-        )
+        kept = {"lru": 0, "ram": 0, "ram_inactive": 0}  # the last one since ComfyUI 0.26
+        executor = execution.PromptExecutor(listener, cache_type=execution.CacheType.CLASSIC, cache_args=kept)
         executor.execute(graph, prompt_id, {"client_id": listener.client_id}, wanted)
         for event, data in executor.status_messages:
             demo_comfy.is_over({"type": event, "data": data}, prompt_id)
-        cached = {key: executor.caches.outputs.get(key) for key in graph}
+        cached = {key: _now(executor.caches.outputs.get(key)) for key in graph}
         outputs = {key: [values[0] for values in entry.outputs] for key, entry in cached.items() if entry}
         return Run(outputs, executor.history_result["outputs"], listener.events)
 
@@ -115,6 +115,15 @@ class InProcessHost:
         task = self._loop.create_task(serve())
         self._loop.run_forever()
         task.cancel()
+
+
+def _now(value: Any) -> Any:
+    """A value that older hosts give at once and newer ones when it is awaited."""
+
+    async def awaited() -> Any:
+        return await value
+
+    return asyncio.run(awaited()) if inspect.isawaitable(value) else value
 
 
 def _load_main(path: Path) -> ModuleType:

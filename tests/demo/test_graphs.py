@@ -64,6 +64,24 @@ def test_a_link_wins_over_the_value_saved_under_it():
     assert inputs["name"] == "euler"
 
 
+def test_values_that_a_newer_server_has_more_take_its_defaults():
+    """ComfyUI 0.26 added a bit depth behind Create Video's frame rate."""
+    info, workflow = copy.deepcopy(INFO), copy.deepcopy(WORKFLOW)
+    added = {
+        "bit_depth": ["INT", {"default": 8}],
+        "codec": ["COMBO", {"options": ["b", "c"], "default": "c"}],
+        "format": [["d", "e"]],
+    }
+    info["Sampler"]["input"]["optional"].update(added)
+    inputs = to_api(workflow, info)["2"]["inputs"]
+    assert inputs == to_api(WORKFLOW, INFO)["2"]["inputs"] | {"bit_depth": 8, "codec": "c", "format": "d"}
+    workflow["nodes"][1]["widgets_values"] += [10, "b"]
+    assert to_api(workflow, info)["2"]["inputs"] == inputs | {"bit_depth": 10, "codec": "b"}
+    info["Sampler"]["input"]["required"]["first"] = ["INT", {}]  # in the middle, and without a default
+    with pytest.raises(GraphError, match="save it again"):
+        to_api(WORKFLOW, info)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -71,6 +89,8 @@ def test_a_link_wins_over_the_value_saved_under_it():
         ({"type": "Reroute"}, "not a node type"),
         ({"widgets_values": [7, "euler", "a", 0.5]}, r"save it again"),
         ({"widgets_values": {"seed": 7}}, r"save it again"),
+        ({"widgets_values": [7, "randomize", "euler", "a", 0.5, 1]}, r"save it again"),
+        ({"widgets_values": [7, "randomize", "euler"]}, r"save it again"),
     ],
 )
 def test_what_it_does_not_know_it_refuses(change, message):
