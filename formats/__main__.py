@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..temporal.errors import VideoLDMError
+from ..temporal.errors import exit_status
 from ..temporal.formats.convert import NATIVE, SPELLINGS
 from .inspection import inspected
 
@@ -48,12 +48,7 @@ def run(args: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors of the user are one sentence on stderr and exit status 2."""
     args = parser().parse_args(arguments)
-    try:
-        run(args)
-    except (VideoLDMError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(args))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ import os
 import sys
 from pathlib import Path
 
+from ..temporal.errors import VideoLDMError
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-class HostNotFoundError(ValueError):
+class HostNotFoundError(VideoLDMError):
     """There is no ComfyUI to run in."""
 
 

@@ -1,5 +1,10 @@
 """The errors a user can meet. Each message says what was given, what was expected and what to do."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
 
 class VideoLDMError(ValueError):
     """Base of all errors of this pack."""
@@ -23,3 +28,33 @@ class MissingLibraryError(InvalidInputError):
 
 class OutputError(VideoLDMError):
     """A result cannot be written where the user wants it."""
+
+
+STOPPED = 130  # exit status after Ctrl+C
+
+
+def exit_status(work: Callable[[], object], stopped: str = "stopped") -> int:
+    """The one door out of a command line: 0, or one sentence on stderr and 2 for a mistake or what the system refuses.
+
+    `stopped` is what to say after Ctrl+C, which gives 130.
+    """
+    try:
+        work()
+    except VideoLDMError as error:
+        sentence = f"error: {error}"
+    except OSError as error:
+        sentence = f"error: {_refused(error)}"
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{stopped}\n")
+        return STOPPED
+    else:
+        return 0
+    sys.stderr.write(f"{sentence}\n")
+    return 2
+
+
+def _refused(error: OSError) -> str:
+    """What the system did not do, in a sentence."""
+    reason = error.strerror or str(error) or type(error).__name__
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}{reason}. Look at the disk, the name and the permissions, then start again."

@@ -6,8 +6,7 @@ import importlib
 import logging
 import sys
 
-from ..nodes import host_boot as boot
-from ..temporal.errors import VideoLDMError
+from ..temporal.errors import exit_status
 
 # The word, and the module whose `main(arguments)` runs it.
 COMMANDS = {"layers": "layers", "decoder": "decoder", "upscaler": "upscaler"}
@@ -21,15 +20,8 @@ def main() -> int:
         level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
     )
     logging.getLogger("video_ldm").setLevel(logging.INFO)
-    try:
-        importlib.import_module(f".{COMMANDS[name]}", __package__).main(words)
-    except (VideoLDMError, boot.HostNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; continue with the same command and --resume", file=sys.stderr)
-        return 130
-    return 0
+    module = importlib.import_module(f".{COMMANDS[name]}", __package__)
+    return exit_status(lambda: module.main(words), "stopped; continue with the same command and --resume")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from ..temporal.errors import InvalidInputError
 from ..temporal.formats import load_stack, save_stack
 from ..temporal.sampling.clip import Clip
 from ..temporal.stack.stack import TemporalStack
-from ..temporal.training import checkpoint, report
+from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
-from ..temporal.training.data import cache
+from ..temporal.training.data import cache, preparing
 from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.sampling import ddim
 from .kinds import TrainedModel, trained_model
+from .results import check_out, train
 from .videos import find_videos, long_enough
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ SAMPLES = 4
 
 def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     """Prepare the clips, train, and write the averaged layers; raises VideoLDMError for what the user can change."""
-    out = Path(args.out)
+    out = check_out(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     models = host.load_checkpoint(args.checkpoint)
@@ -48,34 +49,23 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
         host.compile_blocks(unet, stack)
     denoise = host.denoiser(unet, host.vector_of(models.model))
     trainer = LayersTrainer(stack, denoise, batches, device.type, args.workers)
-    state = out.with_suffix(".state.pt")
-    if args.resume:
-        trainer.load_state_dict(checkpoint.load_state(state))
-        logger.info("resumed at step %d", trainer.step)
     prompts = embed_captions(models, ["", *(args.prompt or batches.sample_captions(SAMPLES))])
 
-    def after_step(trainer: LayersTrainer) -> None:
-        last = trainer.step == config.steps
-        if last or trainer.step % args.save_every == 0:
-            checkpoint.save_state(state, trainer.state_dict())
-            write_layers(out, trainer, args)
-            report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
-        if args.validate_every and (last or trainer.step % args.validate_every == 0):
-            made, fps = sample_clips(trainer, models, prompts, args.guidance)
-            name = f"{out.stem}.step-{trainer.step:06d}"
-            report.contact_sheet(out.with_name(f"{name}.png"), made)
-            report.video(out.with_name(f"{name}.mp4"), made, fps)
+    def show() -> None:
+        made, fps = sample_clips(trainer, models, prompts, args.guidance)
+        name = f"{out.stem}.step-{trainer.step:06d}"
+        report.contact_sheet(out.with_name(f"{name}.png"), made)
+        report.video(out.with_name(f"{name}.mp4"), made, fps)
 
-    trainer.run(after_step=after_step)
-    logger.info("wrote %s", out)
+    train(trainer, args, lambda path: write_layers(path, trainer, args), show, args.validate_every)
 
 
 def prepare_clips(folder: Path, kind: TrainedModel, args: argparse.Namespace) -> cache.ClipCache:
     """The clips as latents and text embeddings, from a cache where it is still good."""
     encoder = host.text_fingerprint(kind.models.clip)
-    if not (folder / cache.INDEX).is_file():
+    if not (folder / cache.INDEX).exists():
         folder = _cache_of_videos(folder, kind, args)
-    cache.write_captions(folder, encoder, lambda captions: embed_captions(kind.models, captions))
+    preparing.write_captions(folder, encoder, lambda captions: embed_captions(kind.models, captions))
     clips, channels = cache.open_cache(folder, encoder), host.channels(kind.models.model)
     if clips.latents.shape[1] != channels:
         raise InvalidInputError(
@@ -102,7 +92,7 @@ def _cache_of_videos(folder: Path, kind: TrainedModel, args: argparse.Namespace)
             yield kind.encode(frames), video.caption, args.fps
             logger.info("encoded %d of %d videos", number, len(videos))
 
-    cache.write_cache(target, encoded(), source)
+    preparing.write_cache(target, encoded(), source)
     return target
 
 
@@ -145,14 +135,14 @@ def write_layers(out: Path, trainer: LayersTrainer, args: argparse.Namespace) ->
     save_stack(out, half, notes)
 
 
-def embed_captions(models: host.Checkpoint, captions: list[str]) -> cache.Embedded:
+def embed_captions(models: host.Checkpoint, captions: list[str]) -> preparing.Embedded:
     """Text (captions m e), and pooled text (captions p) for an image model that wants it."""
     text, pooled = host.encode_texts(models.clip, captions)
     return text, None if host.vector_of(models.model) is None else pooled
 
 
 def sample_clips(
-    trainer: LayersTrainer, models: host.Checkpoint, prompts: cache.Embedded, guidance: float
+    trainer: LayersTrainer, models: host.Checkpoint, prompts: preparing.Embedded, guidance: float
 ) -> tuple[list[Tensor], float]:
     """One clip per prompt after the first, which is empty, from the averaged layers: frames (f h w 3), their frame rate."""
     stack, config = trainer.stack, trainer.config

@@ -16,12 +16,13 @@ from torch.nn import functional
 
 from ..nodes.host.training.models import training_device
 from ..temporal.errors import InvalidInputError
-from ..temporal.training import checkpoint, report
+from ..temporal.training import report
 from ..temporal.training.data.patches import NO_STEP, Patches
 from ..temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ..temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
 from ..temporal.upscaler.model import enlarge
 from .frames import open_frames
+from .results import check_out, train
 
 logger = logging.getLogger(__name__)
 SHOWN = 3  # frames in a picture
@@ -29,7 +30,7 @@ SHOWN = 3  # frames in a picture
 
 def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
     """Read the clips, train, and write the averaged upscaler; raises VideoLDMError for what the user can change."""
-    out = Path(args.out)
+    out = check_out(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     init = load_upscaler(args.init, dtype=torch.float32) if args.init else None
@@ -43,21 +44,12 @@ def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
     upscaler = init if init is not None else VideoUpscaler(patches.measured(shape))
     device = training_device()
     trainer = UpscalerTrainer(upscaler.to(device), patches, config, device.type)
-    state = out.with_suffix(".state.pt")
-    if args.resume:
-        trainer.load_state_dict(checkpoint.load_state(state))
-        logger.info("resumed at step %d", trainer.step)
     shown = patches.some(NO_STEP + 1, 1)
 
-    def after_step(trainer: UpscalerTrainer) -> None:
-        if trainer.step == config.steps or trainer.step % args.save_every == 0:
-            checkpoint.save_state(state, trainer.state_dict())
-            write_upscaler(out, trainer, {})
-            report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
-            show(out.with_name(f"{out.stem}.step-{trainer.step:06d}.png"), trainer, *shown)
+    def pictures() -> None:
+        show(out.with_name(f"{out.stem}.step-{trainer.step:06d}.png"), trainer, *shown)
 
-    trainer.run(after_step=after_step)
-    logger.info("wrote %s", out)
+    train(trainer, args, lambda path: write_upscaler(path, trainer, {}), pictures, args.save_every)
 
 
 def new_config(args: argparse.Namespace, config: UpscalerTrainingConfig) -> UpscalerConfig:

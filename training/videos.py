@@ -112,7 +112,7 @@ def _metadata(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         return {row["file_name"]: row["text"] for row in rows}
     except (ValueError, KeyError, TypeError):
         raise InvalidInputError(
@@ -122,7 +122,14 @@ def _metadata(folder: Path) -> dict[str, str]:
 
 def _caption(path: Path, table: dict[str, str]) -> str | None:
     text = path.with_suffix(".txt")
-    return text.read_text("utf-8").strip() if text.is_file() else table.get(path.name)
+    if not text.is_file():
+        return table.get(path.name)
+    try:
+        return text.read_text("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InvalidInputError(
+            f"The caption {text} is not written in UTF-8; save it again in that encoding."
+        ) from None
 
 
 def long_enough(

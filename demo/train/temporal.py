@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...temporal.training.data.cache import write_index
+from ...temporal.training.data.preparing import write_index
 from .. import world
 from ..world import tracker
 from ..world.scene import DIRECTIONS

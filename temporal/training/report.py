@@ -12,6 +12,8 @@ import numpy as np
 from einops import rearrange
 from torch import Tensor
 
+from ..weights.whole_file import whole_file
+
 
 def loss_curve(path: str | os.PathLike, losses: Sequence[float]) -> None:
     """Loss per step and its running mean as a PNG."""
@@ -24,7 +26,8 @@ def loss_curve(path: str | os.PathLike, losses: Sequence[float]) -> None:
     mean = np.convolve(losses, np.ones(width) / width, mode="valid")
     axes.plot(np.arange(len(mean)) + width, mean, linewidth=1.5)
     axes.set(xlabel="step", ylabel="loss", yscale="log")
-    figure.savefig(path, format="png", dpi=100)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)
 
 
 def contact_sheet(path: str | os.PathLike, clips: Sequence[Tensor]) -> None:
@@ -33,7 +36,8 @@ def contact_sheet(path: str | os.PathLike, clips: Sequence[Tensor]) -> None:
 
     rows = [rearrange(clip, "f h w c -> h (f w) c") for clip in clips]
     sheet = np.concatenate([row.clamp(0, 1).cpu().numpy() for row in rows])
-    Image.fromarray((sheet * 255).round().astype(np.uint8)).save(path, format="PNG")
+    with whole_file(path) as partial:
+        Image.fromarray((sheet * 255).round().astype(np.uint8)).save(partial, format="PNG")
 
 
 def video(path: str | os.PathLike, clips: Sequence[Tensor], fps: float) -> None:
@@ -43,8 +47,13 @@ def video(path: str | os.PathLike, clips: Sequence[Tensor], fps: float) -> None:
     frames = rearrange(list(clips), "n f h w c -> f h (n w) c")
     pixels = np.ascontiguousarray((frames.clamp(0, 1).cpu().numpy() * 255).round().astype(np.uint8))
     height, width = pixels.shape[1:3]
-    writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=fps, macro_block_size=2)
-    writer.send(None)
-    for frame in pixels:
-        writer.send(frame)
-    writer.close()
+    with whole_file(path) as partial:
+        writer = imageio_ffmpeg.write_frames(
+            str(partial), (width, height), fps=fps, macro_block_size=2, output_params=["-f", "mp4"]
+        )
+        try:
+            writer.send(None)
+            for frame in pixels:
+                writer.send(frame)
+        finally:
+            writer.close()

@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..claims import Claim
 from ..errors import CheckpointFormatError
 from .pickles import read_pickle
+from .whole_file import whole_file
 
 SHOWN = 3  # how many names an error message lists
 LONGEST_NAME, MOST_AXES = 120, 6  # of what an error message shows
@@ -50,12 +50,9 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write safetensors beside the target and move it there, so that no half file is ever seen."""
-    with Claim(Path(path)) as claim:
-        claim.begin()
-        made = claim.folder / "weights"
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, made, dict(metadata))
-        claim.publish(made)
+    """Write safetensors in one step, so that no half file is ever seen. Raises OutputError when the disk does not take it."""
+    with whole_file(path) as partial:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial, dict(metadata))
 
 
 def assign_weights(

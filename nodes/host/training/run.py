@@ -50,7 +50,7 @@ def state_path(name: str) -> Path:
 def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
     """Train to the end; when stopped, the state is left behind, and `resume` goes on from one of the same settings."""
     if resume and state.is_file():
-        _go_on(training, checkpoint.load_state(state), settings)
+        _go_on(training, state, settings)
     steps = training.config.steps
     progress, time_left = comfy.utils.ProgressBar(steps), TimeLeft()
     time_left.begin(training.step)
@@ -72,10 +72,11 @@ def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
             save()
 
 
-def _go_on(training: Trainer, state: dict[str, Any], settings: str) -> None:
+def _go_on(training: Trainer, path: Path, settings: str) -> None:
     """Take over a saved run of the same settings; others are left alone."""
+    state = checkpoint.load_state(path)
     if state.get(SETTINGS) == settings:
-        training.load_state_dict(state)
+        checkpoint.take_over(training, state, path)
         logger.info("resumed at step %d", training.step)
 
 

@@ -104,7 +104,7 @@ def test_mistakes_are_told_in_one_sentence(host, clips, tmp_path):
     with pytest.raises(InvalidInputError, match=r"metadata\.jsonl must hold one"):
         run(clips, out)
     (clips / "metadata.jsonl").write_text('{"file_name": "a.mp4", "text": "from the table"}\n')
-    run(clips, out, "--steps", "1")
+    run(clips, tmp_path / "other.safetensors", "--steps", "1")
     assert "from the table" in cache.read_index(clips / "video_ldm_cache")["captions"]
     with pytest.raises(CheckpointFormatError, match="There is no checkpoint missing"):
         run(clips, out, "--checkpoint", "missing.safetensors")

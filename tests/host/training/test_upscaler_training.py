@@ -51,8 +51,9 @@ def test_the_command_trains_resumes_and_shows(host, tmp_path):
     assert Image.open(tmp_path / "up.step-000004.png").size == (4 * 32, 3 * 32)
     assert (tmp_path / "up.loss.png").is_file()
     spatial = {n: v for n, v in load_upscaler(out).state_dict().items() if ".temporal." not in n}
+    words[3] = str(tmp_path / "again.safetensors")
     run([*words, "--steps", "1", "--spatial-steps", "0", "--init", str(out)])
-    again = load_upscaler(out).state_dict()
+    again = load_upscaler(tmp_path / "again.safetensors").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in spatial.items())
     with pytest.raises(InvalidInputError, match="a patch of --side 16 is 64 pixels when enlarged"):
-        run([*words, "--steps", "1", "--side", "16"])
+        run([*words, "--steps", "1", "--side", "16", "--out", str(tmp_path / "third.safetensors")])

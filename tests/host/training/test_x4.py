@@ -11,7 +11,7 @@ from video_ldm.temporal.formats import load_stack
 from video_ldm.temporal.sampling.clip import Clip
 from video_ldm.temporal.stack.stack import TemporalStack
 from video_ldm.temporal.training.config import TrainingConfig
-from video_ldm.temporal.training.data import cache
+from video_ldm.temporal.training.data import cache, preparing
 from video_ldm.temporal.training.data.conditions import Conditions
 from video_ldm.temporal.training.loop import LayersTrainer
 from video_ldm.tests.host.sampling import tiny_x4
@@ -60,8 +60,10 @@ def trainer_of(models, folder, **changes) -> LayersTrainer:
     config = TrainingConfig(num_frames=FRAMES, batch=4, learning_rate=1e-2, warmup=1, ema=0.5, **changes)
     kind = TrainedUpscaler(models, config, SIDE)
     frames = torch.rand(2, FRAMES, 48, 64, 3, generator=torch.Generator().manual_seed(0))
-    cache.write_cache(folder, [(kind.encode(clip), "", 8.0) for clip in frames])
-    cache.write_captions(folder, "tiny", lambda texts: (training.encode_captions(models.clip, texts), None))
+    preparing.write_cache(folder, [(kind.encode(clip), "", 8.0) for clip in frames])
+    preparing.write_captions(
+        folder, "tiny", lambda texts: (training.encode_captions(models.clip, texts), None)
+    )
     torch.manual_seed(1)
     stack = TemporalStack(kind.new_layers())
     unet = training.frozen_unet(models.model)
@@ -193,11 +195,11 @@ def test_mistakes_are_told_in_one_sentence(models, clips, tmp_path):
     with pytest.raises(InvalidInputError, match=r"--patterns is first=1, but the SD x4 upscaler"):
         run(clips, out, "--patterns", "first=1")
     plain = tmp_path / "plain"
-    cache.write_cache(plain, [(torch.zeros(6, 4, 16, 16), "", 8.0)])
+    preparing.write_cache(plain, [(torch.zeros(6, 4, 16, 16), "", 8.0)])
     with pytest.raises(
         InvalidInputError, match=r"prepared for a model of 4 channels, but this one takes in 7"
     ):
         run(plain, out)
-    run(clips, out, "--steps", "1", "--patterns", "none")
+    run(clips, tmp_path / "other.safetensors", "--steps", "1", "--patterns", "none")
     with pytest.raises(InvalidInputError, match=r"patch is 17 given pixels"):
         run(clips / "video_ldm_cache", out, "--side", "17")

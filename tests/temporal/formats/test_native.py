@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from video_ldm.temporal.errors import CheckpointFormatError
+from video_ldm.temporal.errors import CheckpointFormatError, OutputError
 from video_ldm.temporal.formats import load_stack, save_stack
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.sampling.clip import Clip
@@ -88,7 +88,7 @@ def test_saving_replaces_the_file_in_one_step(tmp_path, monkeypatch):
     save_stack(path, new_stack())
     before = path.read_bytes()
     monkeypatch.setattr("video_ldm.temporal.weights.files.save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match="cannot be written: disk full"):
         save_stack(path, trained_stack())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
 from video_ldm.temporal.training.data.batches import BatchSource
-from video_ldm.temporal.training.data.cache import is_current, open_cache, write_cache, write_captions
+from video_ldm.temporal.training.data.cache import is_current, open_cache
+from video_ldm.temporal.training.data.preparing import write_cache, write_captions
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.tests.temporal.training import world
 
@@ -49,7 +50,7 @@ def test_half_a_cache_is_refused(tmp_path):
         open_cache(tmp_path, "tiny")
     world.make_cache(tmp_path)
     np.save(tmp_path / "latents.npy", np.zeros((3, *world.LATENT), np.float16))
-    with pytest.raises(CheckpointFormatError, match="do not fit together"):
+    with pytest.raises(CheckpointFormatError, match=r"latents\.npy is missing or damaged"):
         open_cache(tmp_path, "tiny")
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.training.data.cache import open_cache, write_cache, write_captions
+from video_ldm.temporal.training.data.cache import open_cache
 from video_ldm.temporal.training.data.conditions import NOTHING
 from video_ldm.temporal.training.data.enlarging import Enlarging, PatchSource
+from video_ldm.temporal.training.data.preparing import write_cache, write_captions
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.tests.temporal.training import world
 

@@ -118,7 +118,7 @@ def test_what_is_no_state_is_refused(tmp_path):
     with pytest.raises(CheckpointFormatError, match="leave out --resume"):
         checkpoint.load_state(tmp_path / "missing.pt")
     (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(CheckpointFormatError, match="no training state"):
+    with pytest.raises(CheckpointFormatError, match="no whole training state"):
         checkpoint.load_state(tmp_path / "text.pt")
 
 

@@ -14,8 +14,9 @@ from video_ldm.temporal.stack.plan import UNetShape
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.data.batches import BatchSource
-from video_ldm.temporal.training.data.cache import Embedded, open_cache, write_cache, write_captions
+from video_ldm.temporal.training.data.cache import open_cache
 from video_ldm.temporal.training.data.conditions import NOTHING, Conditions
+from video_ldm.temporal.training.data.preparing import Embedded, write_cache, write_captions
 from video_ldm.temporal.training.loop import LayersTrainer
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 

@@ -1,0 +1,98 @@
+"""Clips become a cache: latents are written as they come, in one pass, and no part is there before it is whole.
+
+Shapes: latents (f c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled (captions p) float16.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import InvalidInputError
+from ...weights.whole_file import whole_file
+from .cache import FORMAT, INDEX, LATENTS, VERSION, mapped, read_index
+from .sealed import seal
+
+Embedded = tuple[Tensor, Tensor | None]  # text (captions m e), pooled (captions p)
+HEADER = 192  # bytes before the numbers, kept free until their count is known
+
+
+def write_cache(
+    folder: str | os.PathLike, clips: Iterable[tuple[Tensor, str, float]], source: str = ""
+) -> None:
+    """Store clips: latents (f c h w), caption, fps. They are streamed to disk one by one.
+
+    `source` names what made them; `is_current` compares it. Raises InvalidInputError for clips of different sizes or none,
+    OutputError when the disk does not take them.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / INDEX).unlink(missing_ok=True)
+    captions, rates, offsets, shape = [], [], [0], None
+    with whole_file(folder / LATENTS) as partial, partial.open("wb") as file:
+        file.write(bytes(HEADER))
+        for latents, caption, fps in clips:
+            if shape is not None and tuple(latents.shape[1:]) != shape:
+                raise InvalidInputError(
+                    f"A clip has latents {tuple(latents.shape[1:])}, earlier ones {shape}; give all clips one size."
+                )
+            shape = tuple(latents.shape[1:])
+            file.write(latents.to(torch.float16).contiguous().numpy().tobytes())
+            captions.append(caption)
+            rates.append(float(fps))
+            offsets.append(offsets[-1] + len(latents))
+        if not captions:
+            raise InvalidInputError("There are no clips to prepare; give a folder with videos and captions.")
+        file.seek(0)
+        file.write(_npy_header((offsets[-1], *shape)))
+    write_index(folder, captions, offsets, rates, source)
+
+
+def write_index(
+    folder: str | os.PathLike,
+    captions: Sequence[str],
+    offsets: Sequence[int],
+    fps: Sequence[float],
+    source: str = "",
+) -> None:
+    """Describe latents that are already in the folder: one caption and frame rate per clip, offsets (clips + 1)."""
+    rows: dict[str, int] = {"": 0}
+    ids = [rows.setdefault(caption, len(rows)) for caption in captions]
+    index = {"format": FORMAT, "version": VERSION, "source": source, "captions": list(rows)}
+    index |= {"offsets": list(offsets), "caption_ids": ids, "fps": list(fps)}
+    seal(Path(folder) / LATENTS)
+    with whole_file(Path(folder) / INDEX) as partial:
+        partial.write_text(json.dumps(index), "utf-8")
+
+
+def write_captions(
+    folder: str | os.PathLike, encoder: str, encode: Callable[[list[str]], Embedded], chunk: int = 64
+) -> None:
+    """Store what `encode` makes of each unique caption under the encoder's name, unless it is there already and whole."""
+    folder = Path(folder)
+    captions = read_index(folder)["captions"]
+    paths = [folder / f"{kind}-{encoder}.npy" for kind in ("pooled", "text")]
+    kept = [mapped(path) for path in paths if path.exists()]
+    if paths[1].exists() and all(rows is not None and len(rows) == len(captions) for rows in kept):
+        return
+    chunks = [encode(captions[i : i + chunk]) for i in range(0, len(captions), chunk)]
+    pooled = [rows for _, rows in chunks if rows is not None]
+    for path, rows in zip(paths, (pooled, [text for text, _ in chunks]), strict=True):
+        if rows:  # pooled first, so that a cache with text has both
+            with whole_file(path) as partial, partial.open("wb") as file:
+                np.save(file, torch.cat(rows).to(torch.float16).numpy())
+            seal(path)
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """The beginning of a .npy file of float16 numbers, always of one length."""
+    text = str({"descr": "<f2", "fortran_order": False, "shape": shape})
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER - 10)
+    return start + text.ljust(HEADER - len(start) - 1).encode("ascii") + b"\n"

@@ -1,0 +1,56 @@
+"""Seals: what a large file was like when it was complete, kept beside it, so that a damaged one is known and made again."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from ...weights.whole_file import whole_file
+
+SUFFIX = ".seal"
+CHUNK = 2**22  # bytes read at once
+
+
+def seal(path: Path) -> None:
+    """Write down what a file, now complete, is like."""
+    with whole_file(_seal_of(path)) as partial:
+        partial.write_text(json.dumps({**_stamp(path), "crc32": _checksum(path)}), "utf-8")
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file is there and is what was sealed; one without a seal, as older versions left it, only has to be there.
+
+    Its bytes are only read where size and time do not tell.
+    """
+    if not path.is_file():
+        return False
+    kept = _seal_of(path)
+    if not kept.exists():
+        return True
+    try:
+        sealed = json.loads(kept.read_text("utf-8"))
+        stamp = {name: sealed[name] for name in ("size", "mtime_ns")}
+        return stamp == _stamp(path) or (
+            stamp["size"] == path.stat().st_size and sealed["crc32"] == _checksum(path)
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(path.name + SUFFIX)
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    facts = path.stat()
+    return {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            value = zlib.crc32(chunk, value)
+    return value
