@@ -13,6 +13,7 @@ from ..errors import CheckpointFormatError, VideoLDMError
 from ..weights.pickles import PARSER_ERRORS
 from ..weights.whole_file import cannot_write, whole_file
 
+BUFFER = 2**22  # bytes; a state has many small parts
 LONGEST_REASON = 150  # of what PyTorch says
 
 
@@ -29,7 +30,7 @@ def save_state(path: str | os.PathLike, state: dict[str, Any]) -> None:
     """Write a state in one step. Raises OutputError when the disk does not take it; the old state is then still there."""
     with whole_file(path) as partial:
         try:
-            with partial.open("wb") as file:
+            with partial.open("wb", buffering=BUFFER) as file:
                 torch.save(state, file)
         except RuntimeError:  # what PyTorch makes of a disk that took only a part
             raise cannot_write(Path(path), OSError("the disk took only a part of it")) from None

@@ -26,6 +26,7 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "temporal/formats/convert.py": COMMANDS,
     "temporal/training/data/batches.py": COMMANDS,
     "temporal/training/data/cache.py": COMMANDS,
+    "temporal/training/data/preparing.py": COMMANDS,
     "temporal/training/config.py": COMMANDS,
     "temporal/training/data/enlarging.py": COMMANDS,
     "temporal/training/data/patterns.py": COMMANDS,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...claims import sweep
 from ...errors import InvalidInputError
 from ...weights.whole_file import whole_file
 from .cache import FORMAT, INDEX, LATENTS, VERSION, mapped, read_index
@@ -77,6 +78,7 @@ def write_captions(
 ) -> None:
     """Store what `encode` makes of each unique caption under the encoder's name, unless it is there already and whole."""
     folder = Path(folder)
+    sweep(folder)
     captions = read_index(folder)["captions"]
     paths = [folder / f"{kind}-{encoder}.npy" for kind in ("pooled", "text")]
     kept = [mapped(path) for path in paths if path.exists()]

@@ -1,6 +1,6 @@
 """Training killed at every one of its file operations: gone on with, it ends as if nothing had happened, and nothing is left.
 
-Here on tiny problems; `python -m video_ldm.benchmarks.kills` does the same with the command lines and the toy checkpoint.
+Tiny problems of one step; `python -m video_ldm.benchmarks.kills` trains them for two, with a state in between, and counts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from video_ldm.temporal.decoder.formats import save_decoder
+from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.formats import save_stack
 from video_ldm.temporal.training import report
 from video_ldm.temporal.training.checkpoint import load_state
@@ -21,22 +22,22 @@ from video_ldm.temporal.training.data.cache import is_current, open_cache
 from video_ldm.temporal.training.data.preparing import write_cache, write_captions
 from video_ldm.temporal.training.running import Run
 from video_ldm.temporal.training.upscaler import write_upscaler
+from video_ldm.temporal.weights.whole_file import whole_file
 from video_ldm.tests import kill
 from video_ldm.tests.temporal.training import test_decoder, test_upscaler, world
 from video_ldm.training import results
 
-pytestmark = pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
-STEPS = 2
+linux = pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
 Problem = tuple[Run, Callable[[Path], None]]
 
 
-def layers(folder: Path) -> Problem:
+def layers(folder: Path, steps: int) -> Problem:
     """Temporal layers on clips that are prepared where they are not yet, as the command line does it."""
     clips = folder / "clips"
     if not is_current(clips, "these"):
         write_cache(clips, world.clips(count=2), "these")
     write_captions(clips, "tiny", world.embed)
-    trainer = world.make_trainer(open_cache(clips, "tiny"), world.ImageModel(), steps=STEPS)
+    trainer = world.make_trainer(open_cache(clips, "tiny"), world.ImageModel(), steps=steps)
 
     def write(path: Path) -> None:
         with trainer.average.applied_to(trainer.stack):
@@ -45,8 +46,8 @@ def layers(folder: Path) -> Problem:
     return trainer, write
 
 
-def decoder(folder: Path) -> Problem:
-    problem = test_decoder.Problem(steps=STEPS)
+def decoder(_folder: Path, steps: int) -> Problem:
+    problem = test_decoder.Problem(steps=steps)
 
     def write(path: Path) -> None:
         with problem.trainer.average.applied_to(problem.trainer.trained):
@@ -55,19 +56,22 @@ def decoder(folder: Path) -> Problem:
     return problem.trainer, write
 
 
-def upscaler(folder: Path) -> Problem:
-    trainer = test_upscaler.make(steps=STEPS, spatial_steps=1)
+def upscaler(_folder: Path, steps: int) -> Problem:
+    trainer = test_upscaler.make(steps=steps, spatial_steps=1)
     return trainer, lambda path: write_upscaler(path, trainer, {})
 
 
-def train(make: Callable[[Path], Problem], folder: Path) -> None:
+PROBLEMS: tuple[Callable[[Path, int], Problem], ...] = (layers, decoder, upscaler)
+
+
+def train(make: Callable[[Path, int], Problem], folder: Path, steps: int) -> None:
     """What the command line does; a run that was killed goes on where it left a state."""
     torch.manual_seed(1)
     out = folder / "out.safetensors"
     resume = out.with_suffix(".state.pt").exists()
     args = argparse.Namespace(out=str(out), resume=resume, save_every=1)
     results.check_out(args)
-    trainer, write = make(folder)
+    trainer, write = make(folder, steps)
     results.train(trainer, args, write, lambda: None, show_every=0)
 
 
@@ -80,23 +84,57 @@ def left(folder: Path) -> dict[str, object]:
     return {"weights": numbers, "step": state["step"], "losses": state["losses"], "names": names}
 
 
-@pytest.mark.parametrize("make", [layers, decoder, upscaler], ids=lambda make: make.__name__)
-def test_killed_at_every_operation(tmp_path, make):
-    report.loss_curve(tmp_path / "first.png", [1.0])  # what matplotlib loads is loaded before
-    straight, folder = tmp_path / "straight", tmp_path / "killed"
+def kills(make: Callable[[Path, int], Problem], base: Path, steps: int) -> list[str]:
+    """The operations right before which a training was killed; fails where it does not end as one that was not."""
+    straight, folder = base / "straight", base / "killed"
     straight.mkdir()
-    train(make, straight)
+    train(make, straight, steps)
     expected = left(straight)
-    assert expected["step"] == STEPS
+    assert expected["step"] == steps
 
     def fresh() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
 
-    kills = 0
-    for _ in kill.at_every_operation(lambda: train(make, folder), folder, fresh):
-        train(make, folder)
-        assert left(folder) == expected
-        kills += 1
+    killed = []
+    for made in kill.at_every_operation(lambda: train(make, folder, steps), folder, fresh):
+        train(make, folder, steps)
+        assert left(folder) == expected, made.operations[-1]
+        killed.append(made.operations[-1])
     assert left(folder) == expected  # of the run that was not killed
-    assert kills > 20
+    return killed
+
+
+@linux
+@pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
+def test_killed_at_every_operation(tmp_path, monkeypatch, make):
+    monkeypatch.setattr(report, "loss_curve", curve)
+    assert len(kills(make, tmp_path, steps=1)) > 20
+
+
+def curve(path: Path, losses: list[float]) -> None:
+    """In place of a drawing, which takes longer than all the rest."""
+    with whole_file(path) as partial:
+        partial.write_text(str(losses))
+
+
+@pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
+def test_resumed_behind_the_last_step_the_file_is_written(tmp_path, make):
+    """What a kill between the last state and the file left, and a file of an earlier step, which was told as the result."""
+    train(make, tmp_path, 1)
+    expected = left(tmp_path)
+    out = tmp_path / "out.safetensors"
+    for content in (None, b"an earlier one"):
+        out.unlink()
+        if content is not None:
+            out.write_bytes(content)
+        train(make, tmp_path, 1)
+        assert left(tmp_path) == expected
+
+
+@pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
+def test_a_file_of_an_earlier_run_is_not_overwritten(tmp_path, make):
+    (tmp_path / "out.safetensors").write_bytes(b"published")
+    with pytest.raises(InvalidInputError, match="already there and would be overwritten"):
+        train(make, tmp_path, 1)
+    assert (tmp_path / "out.safetensors").read_bytes() == b"published"
