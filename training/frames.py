@@ -59,9 +59,7 @@ def _kept(target: Path, source: str, size: tuple[int, int]) -> list[int] | None:
     return None
 
 
-def _write(
-    videos: list[Video], target: Path, source: str, fps: float, size: tuple[int, int]
-) -> list[int]:
+def _write(videos: list[Video], target: Path, source: str, fps: float, size: tuple[int, int]) -> list[int]:
     """One video after the other; the index comes last, so that a folder with an index is complete."""
     target.mkdir(exist_ok=True)
     (target / INDEX).unlink(missing_ok=True)

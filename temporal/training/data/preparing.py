@@ -19,7 +19,7 @@ from ...claims import sweep
 from ...errors import InvalidInputError
 from ...weights.whole_file import whole_file
 from .cache import FORMAT, INDEX, LATENTS, VERSION, mapped, read_index
-from .sealed import seal
+from .sealed import sealed_file
 
 Embedded = tuple[Tensor, Tensor | None]  # text (captions m e), pooled (captions p)
 HEADER = 192  # bytes before the numbers, kept free until their count is known
@@ -37,7 +37,7 @@ def write_cache(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
     captions, rates, offsets, shape = [], [], [0], None
-    with whole_file(folder / LATENTS) as partial, partial.open("wb") as file:
+    with sealed_file(folder / LATENTS) as partial, partial.open("wb") as file:
         file.write(bytes(HEADER))
         for latents, caption, fps in clips:
             if shape is not None and tuple(latents.shape[1:]) != shape:
@@ -68,7 +68,6 @@ def write_index(
     ids = [rows.setdefault(caption, len(rows)) for caption in captions]
     index = {"format": FORMAT, "version": VERSION, "source": source, "captions": list(rows)}
     index |= {"offsets": list(offsets), "caption_ids": ids, "fps": list(fps)}
-    seal(Path(folder) / LATENTS)
     with whole_file(Path(folder) / INDEX) as partial:
         partial.write_text(json.dumps(index), "utf-8")
 
@@ -88,9 +87,8 @@ def write_captions(
     pooled = [rows for _, rows in chunks if rows is not None]
     for path, rows in zip(paths, (pooled, [text for text, _ in chunks]), strict=True):
         if rows:  # pooled first, so that a cache with text has both
-            with whole_file(path) as partial, partial.open("wb") as file:
+            with sealed_file(path) as partial, partial.open("wb") as file:
                 np.save(file, torch.cat(rows).to(torch.float16).numpy())
-            seal(path)
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ SUFFIX = ".seal"
 CHUNK = 2**22  # bytes read at once
 
 
-def seal(path: Path) -> None:
-    """Write down what a file, now complete, is like."""
-    with whole_file(_seal_of(path)) as partial:
-        partial.write_text(json.dumps({**_stamp(path), "crc32": _checksum(path)}), "utf-8")
+@contextlib.contextmanager
+def sealed_file(path: Path) -> Iterator[Path]:
+    """As `whole_file`, with a seal, which is there before the file: one without the other is made again."""
+    with whole_file(path) as made:
+        yield made
+        with whole_file(_seal_of(path)) as partial:
+            partial.write_text(json.dumps({**_stamp(made), "crc32": _checksum(made)}), "utf-8")
 
 
 def is_sound(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sys
@@ -138,10 +139,9 @@ def test_a_cache_without_seals_is_read_as_before(tmp_path):
 
 def test_a_copied_cache_is_read_once_and_found_sound(tmp_path):
     path = tmp_path / "file"
-    path.write_bytes(b"content")
-    sealed.seal(path)
-    import os
-
+    with sealed.sealed_file(path) as made:
+        made.write_bytes(b"content")
+    assert sealed.is_sound(path)
     os.utime(path, ns=(1, 1))
     assert sealed.is_sound(path)
     path.write_bytes(b"CONTENT")

@@ -35,7 +35,7 @@ def layers(folder: Path, steps: int) -> Problem:
     """Temporal layers on clips that are prepared where they are not yet, as the command line does it."""
     clips = folder / "clips"
     if not is_current(clips, "these"):
-        write_cache(clips, world.clips(count=2), "these")
+        write_cache(clips, world.clips(count=1), "these")
     write_captions(clips, "tiny", world.embed)
     trainer = world.make_trainer(open_cache(clips, "tiny"), world.ImageModel(), steps=steps)
 
