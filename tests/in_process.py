@@ -91,6 +91,7 @@ class InProcessHost:
     def run(self, graph: demo_comfy.Graph, prompt_id: str = "test") -> Run:
         """Run an API-format graph in this thread, nothing cached. Raises HostError, Interrupted."""
         import execution
+        from comfy.cli_args import args
 
         ok, error, wanted, node_errors = asyncio.run(execution.validate_prompt(prompt_id, graph, None))
         if not ok or node_errors:
@@ -98,7 +99,8 @@ class InProcessHost:
         listener = Listener()
         kept = {"lru": 0, "ram": 0, "ram_inactive": 0}  # the last one since ComfyUI 0.26
         executor = execution.PromptExecutor(listener, cache_type=execution.CacheType.CLASSIC, cache_args=kept)
-        executor.execute(graph, prompt_id, {"client_id": listener.client_id}, wanted)
+        shown = args.preview_method.value  # newer hosts set it anew with every graph
+        executor.execute(graph, prompt_id, {"client_id": listener.client_id, "preview_method": shown}, wanted)
         for event, data in executor.status_messages:
             demo_comfy.is_over({"type": event, "data": data}, prompt_id)
         cached = {key: _now(executor.caches.outputs.get(key)) for key in graph}
