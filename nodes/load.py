@@ -8,6 +8,7 @@ from .host.film.vae import open_temporal_decoder
 from .host.layers.betas import AUTO, NAMES, with_betas
 from .host.layers.insertion import LONGER_CLIPS, REFUSE, add_temporal_layers
 from .host.layers.motion_lora import add_motion_lora
+from .host.layers.self_test import check_host, with_host
 from .host.search import search_aliases
 from .layer_inputs import (
     AS_TRAINED,
@@ -93,11 +94,13 @@ class LoadTemporalLayers(Node):
         given = LayerInputs(
             strength, alpha_input, alpha_middle, alpha_output, start_percent, end_percent, alpha_by_level
         )
+        host = check_host()
         opened = open_temporal_layers(file, model.load_device)
         settings = given.settings(opened.patcher.model.config.unet, longer_clips)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_betas(patched, schedule, opened.betas)
-        return io.NodeOutput(patched, opened.report, ui=ui.PreviewText(opened.report))
+        report = with_host(opened.report, host)
+        return io.NodeOutput(patched, report, ui=ui.PreviewText(report))
 
 
 class LoadMotionLora(Node):

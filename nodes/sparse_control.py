@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..temporal.sampling.known_frames import PATTERNS
 from .host import Node, io, ui
 from .host.files import CONTROL_NETS, file_names, full_path
+from .host.layers.self_test import check_host, with_host
 from .host.layers.sparse_control import Places, load_sparse_control
 from .host.search import search_aliases
 
@@ -60,5 +61,7 @@ class LoadSparseControl(Node):
 
     @classmethod
     def execute(cls, file: str, pattern: str, every: int, indices: str) -> io.NodeOutput:
+        host = check_host()
         control, report = load_sparse_control(full_path(CONTROL_NETS, file), Places(pattern, every, indices))
+        report = with_host(report, host)
         return io.NodeOutput(control, report, ui=ui.PreviewText(report))

@@ -7,6 +7,7 @@ from ..temporal.formats import VideoModel
 from .host import Node, io, ui
 from .host.layers.betas import AUTO, NAMES, with_betas
 from .host.layers.insertion import LayerSettings
+from .host.layers.self_test import check_host, with_host
 from .host.layers.video_model import build_video_model, read_video_model, video_model_names
 from .host.search import search_aliases
 from .layer_inputs import (
@@ -85,8 +86,10 @@ class LoadVideoModel(Node):
         given = LayerInputs(
             strength, alpha_input, alpha_middle, alpha_output, start_percent, end_percent, alpha_by_level
         )
+        host = check_host()
         video, report = read_video_model(file)
         model = build_video_model(file, video, _settings(video, given))
+        report = with_host(report, host)
         return io.NodeOutput(with_betas(model, schedule, None), report, ui=ui.PreviewText(report))
 
 

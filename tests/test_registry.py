@@ -31,6 +31,23 @@ def test_the_registry_finds_what_it_shows(project):
     assert len(about["description"]) < 200
 
 
+def test_the_tested_hosts_are_those_that_the_pack_knows(project):
+    """They stand in nodes/host/layers/versions.py, which cannot be imported without a host."""
+    code = (ROOT / "nodes" / "host" / "layers" / "versions.py").read_text("utf-8")
+    oldest, newest = re.search(r'^TESTED = \("([\d.]+)", "([\d.]+)"\)', code, re.MULTILINE).groups()
+    assert project["tool"]["comfy"]["requires-comfyui"] == f">={oldest}"
+    comment = re.search(
+        r"^requires-comfyui = .*# (.*)$", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE
+    )
+    assert comment[1].startswith(f"tested on {oldest} and {newest} ")
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"ComfyUI {oldest} or newer ({newest} is the newest tested)" in readme
+    assert (
+        f"COMFYUI_PATH=/path/to/ComfyUI python tests # on a ComfyUI you have; tested on {oldest} and {newest}"
+        in readme
+    )
+
+
 def test_the_icon_is_in_the_repository(project):
     repository, icon = project["project"]["urls"]["Repository"], project["tool"]["comfy"]["Icon"]
     place = icon.removeprefix(f"{repository.replace('github.com', 'raw.githubusercontent.com')}/main/")
