@@ -22,9 +22,9 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.upscaler.colour import keep_colours
 from ..progress import FrameProgress
 from .given import check_colours, check_sizes, ends_of, exact
-from .reference_decoder import ReferenceAutoencoder
-from .vae import TemporalAutoencoder
+from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder
 
+CHUNK_LENGTH, OVERLAP = 16, 4  # where nobody says
 LONGEST = 2**31  # frames of a clip that is decoded as a whole
 TAIL_FRAMES = 2  # what a stream keeps between its pieces, as frames whose decode needs as much memory
 IMAGE_AUTOENCODERS = (AutoencodingEngine, TAESD)
@@ -33,8 +33,8 @@ IMAGE_AUTOENCODERS = (AutoencodingEngine, TAESD)
 def stream_frames(
     vae: Any,
     samples: Tensor | Iterator[Tensor],
-    chunk_length: int = 16,
-    overlap: int = 4,
+    chunk_length: int = CHUNK_LENGTH,
+    overlap: int = OVERLAP,
     ends: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Frames (n h w 3) in 0..1 of a clip's latents, in order, each once, as float32 on the CPU.

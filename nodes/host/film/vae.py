@@ -2,72 +2,49 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import comfy.model_management as mm
 import comfy.ops
+import comfy.sd
 from comfy.ldm.modules.temporal_ae import VideoDecoder
 from torch import Tensor, nn
 
 from ....temporal.decoder import TemporalDecoder, decoder_of, image_weights
-from ....temporal.decoder.streaming import AtSite
 from ....temporal.decoder.svd import VideoDecoderFile, video_decoder
-from ....temporal.errors import IncompatibleModelError
+from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.weights.files import WeightsFile, assign_weights, read_weights
 from ..files import TEMPORAL_DECODERS, full_path
-from ..layers.hooks import removed_at_exit
 from ..patcher import new_patcher
 from .autoencoders import DECODERS, check_latent_space, second_autoencoder, shapes_in
-from .reference_decoder import ReferenceAutoencoder
+from .decode import CHUNK_LENGTH, OVERLAP, decode_clip
+from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder, VideoAutoencoder
 
 # Activations of a decode with temporal layers over the same decode without.
 MEMORY_FACTOR = 1.5
 
 
-class TemporalAutoencoder(nn.Module):
-    """The host's autoencoder with temporal layers in its decoder, for the length of each decode."""
+class TemporalVAE(comfy.sd.VAE):
+    """The host's VAE with a decoder that looks along time.
 
-    def __init__(self, autoencoder: nn.Module, decoder: TemporalDecoder):
-        super().__init__()
-        self.autoencoder = autoencoder
-        self.decoder = decoder
+    It decodes as Temporal VAE Decode does: with little memory the host would cut the clip into pieces that know
+    nothing of each other.
+    """
 
-    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
-        return self.autoencoder.encode(pixels, **options)
+    def __init__(self, vae: Any) -> None:
+        vars(self).update(vars(vae))  # the handle alone: what it loads is replaced
 
-    def decode(self, latent: Tensor, **options: Any) -> Tensor:
-        """Frames (f 3 h w) of one clip's latents (f c h w)."""
-        return self.run(latent, self.decoder, **options)
+    def decode(self, samples_in: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Frames (f h w 3) of one clip's latents (f c h w). Raises InvalidInputError when memory does not suffice."""
+        return decode_clip(self, samples_in, CHUNK_LENGTH, OVERLAP).to(self.output_device)
 
-    def run(self, latent: Tensor, at_site: AtSite, **options: Any) -> Tensor:
-        """Decode with the image decoder, what comes out of its residual blocks replaced by `at_site(site, hidden)`."""
-        with ExitStack() as hooks:
-            for site in self.decoder.sites:
-                removed_at_exit(
-                    hooks, self.autoencoder, site.path, lambda _b, _a, _k, out, s=site: at_site(s, out)
-                )
-            return self.autoencoder.decode(latent, **options)
-
-
-class VideoAutoencoder(nn.Module):
-    """The encoder of one of the host's autoencoders with the decoder of Stable Video Diffusion."""
-
-    def __init__(self, autoencoder: nn.Module, decoder: VideoDecoder):
-        super().__init__()
-        self.autoencoder = autoencoder
-        self.decoder = decoder
-
-    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
-        return self.autoencoder.encode(pixels, **options)
-
-    def decode(self, latent: Tensor, **_options: Any) -> Tensor:
-        """Frames (f 3 h w) of one clip's latents (f c h w), which need no convolution before the decoder."""
-        return self.decoder(latent)
+    def decode_tiled(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Raise InvalidInputError: the host would decode every frame for itself."""
+        raise InvalidInputError(
+            "VAE Decode (Tiled) decodes frame by frame, but this VAE has a temporal decoder, which sees "
+            "neighbours. Use Temporal VAE Decode; where memory is short, with a lower chunk_length."
+        )
 
 
 def open_temporal_decoder(vae: Any, name: str) -> Any:
@@ -141,7 +118,7 @@ def _sizes(file: VideoDecoderFile) -> dict[str, Any]:
 def _vae_of(vae: Any, autoencoder: nn.Module, dynamic: bool) -> Any:
     """A VAE like the given one, with another autoencoder, whose weights are its own: two patchers must not move the same ones."""
     offload = mm.vae_offload_device()
-    temporal = copy.copy(vae)  # the handle alone: what it loads is replaced
+    temporal = TemporalVAE(vae)
     temporal.first_stage_model = autoencoder.to(offload).eval()
     temporal.patcher = new_patcher(temporal.first_stage_model, offload, vae.device, dynamic=dynamic)
     temporal.size = None

@@ -262,3 +262,18 @@ def test_frames_that_the_clip_was_not_enlarged_from_are_refused(rig, latent, sha
     )
     with pytest.raises(InvalidInputError, match=message):
         decode_clip(rig.vae, latent, 16, 4, colours=torch.rand(shape))
+
+
+def test_the_hosts_own_decode_streams_however_little_memory_there_is(host, temporal_vae, latent, monkeypatch):
+    expected = decode(temporal_vae, latent)
+    monkeypatch.setattr(temporal_vae, "memory_used_decode", lambda shape, dtype: 1e15)  # one frame at a time
+    decoded = host.call("VAEDecode", samples={"samples": latent}, vae=temporal_vae)[0]
+    torch.testing.assert_close(decoded, expected)
+
+
+def test_the_hosts_tiled_decode_is_refused(host, temporal_vae, latent):
+    from video_ldm.temporal.errors import InvalidInputError
+
+    tiles = {"tile_size": 64, "overlap": 16, "temporal_size": 64, "temporal_overlap": 8}
+    with pytest.raises(InvalidInputError, match="Use Temporal VAE Decode"):
+        host.call("VAEDecodeTiled", samples={"samples": latent}, vae=temporal_vae, **tiles)

@@ -1,4 +1,5 @@
-"""ToonCrafter's decoder: that of Stable Video Diffusion, which also looks at the first and the last frame of the clip.
+"""Autoencoders whose decoder looks along time: ours, that of Stable Video Diffusion, and ToonCrafter's, which also looks
+at the first and the last frame of the clip.
 
 Shapes: frames (f 3 h w) as the autoencoder takes and gives them; latents (f c h w); pictures (2 3 h w).
 """
@@ -13,12 +14,58 @@ from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.ldm.modules.temporal_ae import VideoDecoder
 from torch import Tensor, nn
 
+from ....temporal.decoder import TemporalDecoder
 from ....temporal.decoder.references import reference_layers
+from ....temporal.decoder.streaming import AtSite
 from ....temporal.decoder.svd import VideoDecoderFile
 from ....temporal.errors import CheckpointFormatError
 from ....temporal.weights.files import assign_weights, listed
 from ....temporal.weights.shapes import shapes_of
+from ..layers.hooks import removed_at_exit
 from .autoencoders import shapes_in
+
+
+class TemporalAutoencoder(nn.Module):
+    """The host's autoencoder with temporal layers in its decoder, for the length of each decode."""
+
+    def __init__(self, autoencoder: nn.Module, decoder: TemporalDecoder):
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.decoder = decoder
+
+    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
+        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
+        return self.autoencoder.encode(pixels, **options)
+
+    def decode(self, latent: Tensor, **options: Any) -> Tensor:
+        """Frames (f 3 h w) of one clip's latents (f c h w)."""
+        return self.run(latent, self.decoder, **options)
+
+    def run(self, latent: Tensor, at_site: AtSite, **options: Any) -> Tensor:
+        """Decode with the image decoder, what comes out of its residual blocks replaced by `at_site(site, hidden)`."""
+        with ExitStack() as hooks:
+            for site in self.decoder.sites:
+                removed_at_exit(
+                    hooks, self.autoencoder, site.path, lambda _b, _a, _k, out, s=site: at_site(s, out)
+                )
+            return self.autoencoder.decode(latent, **options)
+
+
+class VideoAutoencoder(nn.Module):
+    """The encoder of one of the host's autoencoders with the decoder of Stable Video Diffusion."""
+
+    def __init__(self, autoencoder: nn.Module, decoder: VideoDecoder):
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.decoder = decoder
+
+    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
+        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
+        return self.autoencoder.encode(pixels, **options)
+
+    def decode(self, latent: Tensor, **_options: Any) -> Tensor:
+        """Frames (f 3 h w) of one clip's latents (f c h w), which need no convolution before the decoder."""
+        return self.decoder(latent)
 
 
 class ReferenceAutoencoder(nn.Module):
