@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import IncompatibleModelError
 from ..layers.image import IMAGE_PARTS
@@ -127,11 +128,11 @@ class TemporalStack(nn.Module):
             return hidden
         if site.kind == "image":
             return blend(
-                hidden, hidden + clip.features[site.level], effective_alpha(None, override, clip.strength)
+                hidden, hidden + _features(site, hidden, clip), effective_alpha(None, override, clip.strength)
             )
         layer = self.layers[site.name]
         if site.kind == "conv":
-            temporal = layer(hidden, emb, clip, clip.features.get(site.level))
+            temporal = layer(hidden, emb, clip, _features(site, hidden, clip))
         elif site.kind == "transformer":
             temporal = layer(hidden, context, clip)
         elif site.kind in ("level_in", "level_out"):
@@ -166,3 +167,14 @@ class TemporalStack(nn.Module):
         if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
             return tokens
         return first_and_previous(tokens, clip.num_frames)
+
+
+def _features(site: Site, hidden: Tensor, clip: Clip) -> Tensor | None:
+    """Features ((b f) k h w) of what is given at the level of a site, in the size of hidden ((b f) c h w).
+
+    Deep Shrink makes the image model's tensors smaller for a part of the sampling.
+    """
+    features = clip.features.get(site.level)
+    if features is None or features.shape[-2:] == hidden.shape[-2:]:
+        return features
+    return functional.interpolate(features, hidden.shape[-2:], mode="area")
