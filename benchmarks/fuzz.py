@@ -30,10 +30,11 @@ from ..tests.in_process import InProcessHost
 from .fuzz_values import Values
 from .toy import markdown, options, write
 
+logger = logging.getLogger(__name__)
 LONGEST = 1500  # characters of a sentence: one that lists the host's samplers is long
 EVERY = 50  # runs between two pictures of the image model
 OPTIONAL = 0.6  # of the inputs that may be left out are given
-TRAININGS = 0.1  # of the runs that draw a training make one: they take as long as all others
+TRAININGS = 0.05  # of the runs that draw a training make one: they take as long as all others
 
 
 @dataclass
@@ -78,7 +79,10 @@ class Fuzz:
         if number % EVERY == 0 and not torch.equal(self.image(), self.picture):
             faults.append("the image model makes another picture")
         found.count(node, "faults" if faults else end)
-        found.faults += [f"run {number}, {node}: {fault}" for fault in faults]
+        lines = [f"run {number}, {node}: {fault}" for fault in faults]
+        found.faults += lines
+        for line in lines:
+            logger.warning("%s", line)
 
     def inputs(self, rng: random.Random, node: str) -> dict[str, Any]:
         """Random values by input; in half of the runs all of them might be right."""
@@ -170,8 +174,8 @@ def trial(host: InProcessHost, runs: range, seed: int) -> Found:
     fuzz, found, began = Fuzz(host, seed), Found(), time.monotonic()
     for number in runs:
         fuzz.run(number, found)
-        if (number + 1) % 500 == 0:
-            logging.warning(
+        if (number + 1) % 100 == 0:
+            logger.warning(
                 "%d runs, %d faults, %.0f s", number + 1, len(found.faults), time.monotonic() - began
             )
     if not torch.equal(fuzz.image(), fuzz.picture):
