@@ -2,7 +2,8 @@
 
 Standard library only, because it runs before anything is installed. What was asked for is written down as a
 stamp when it is complete, so a second run does nothing (and needs no network) and an interrupted one is done
-again. `COMFYUI_PATH` names a ComfyUI that is there already; it then runs in our virtual environment.
+again. `COMFYUI_PATH` names a ComfyUI that is there already; it then runs in a virtual environment of ours, one
+for each ComfyUI, so that two versions never undo each other's packages.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ import zipfile
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-VENV = REPO / ".venv"
+
+
+def venv_for(comfyui: str | None) -> Path:
+    """Folder of the virtual environment for a ComfyUI that is there already, or for the downloaded one."""
+    if comfyui is None:
+        return REPO / ".venv"
+    path = Path(comfyui).expanduser().resolve()
+    return REPO / f".venv-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
+VENV = venv_for(os.environ.get("COMFYUI_PATH"))
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 HOST = REPO / ".host"
 

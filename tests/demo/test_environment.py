@@ -82,6 +82,16 @@ def test_an_existing_comfyui_is_used_and_not_downloaded(project, tmp_path, monke
     assert environment.host_path() == other
 
 
+def test_every_comfyui_has_packages_of_its_own(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "one", target_is_directory=True)
+    ours, one, link, two = (
+        environment.venv_for(given)
+        for given in (None, str(tmp_path / "one"), str(tmp_path / "link"), str(tmp_path / "two"))
+    )
+    assert ours == environment.REPO / ".venv"
+    assert one == link and len({ours, one, two}) == 3 and {one.parent, two.parent} == {environment.REPO}
+
+
 def test_a_wrong_comfyui_path_is_one_sentence(project, tmp_path, monkeypatch):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "nowhere"))
     with pytest.raises(environment.SetupError, match=r"nowhere, which has no main\.py"):

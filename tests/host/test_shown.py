@@ -104,7 +104,7 @@ def test_custom_sampling_shows_every_frame_of_the_clip(watched):
     assert [len(picture.frames) for picture in moving] == [FRAMES] * 3
     assert hasattr(previews["custom"][-1], "frames")
     assert len(previews["custom"]) == 4
-    assert len(run.outputs["save"]) == 0 and run.outputs["guide"]
+    assert "save" in run.outputs and run.outputs["guide"]
     [curve] = run.shown["guide"]["images"]
     assert curve["type"] == "temp"
 
