@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from .host import Node, io
-from .host.contents import contents
-from .host.graph import ancestors, written
+from .host.graph import ancestors, contents, written
 from .host.names import folder_of_segments
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.extend import Extension, as_trained, extend, parse_seeds, segment_prompts
 from .host.sampling.interpolate import PromptedModel
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
+from .host.speed import carrying
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
@@ -72,6 +72,8 @@ class ExtendVideo(Node):
             folder_of_segments(folder),
         )
         origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("model", "positive", "negative"))
+        leading = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("samples",))
+        samples, said = carrying(samples, leading)
         clips = extend(
             samples,
             choice,
@@ -80,6 +82,7 @@ class ExtendVideo(Node):
             segment_prompts(clip, positive, prompts, segments),
             written(origin),
             written(contents(origin)),
+            said,
         )
         return io.NodeOutput(clips)
 

@@ -7,6 +7,7 @@ from .host.sampling.clip import make_guider
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
+from .host.speed import speed_of
 from .sample import cfg_input, cfg_last_frame_input, context_guidance_input, fps_input, motion_prompt_input
 
 
@@ -55,5 +56,6 @@ class VideoGuiderNode(Node):
         context_guidance: float = 1.0,
     ) -> io.NodeOutput:
         scales = (cfg, cfg_last_frame or cfg, context_guidance)
+        fps = speed_of(fps, known_frames, {}).fps
         guider = make_guider(model, positive, negative, scales, fps, known_frames, motion_prompt)
         return io.NodeOutput(guider, ui=cfg_curve(cfg, cfg_last_frame, known_frames))

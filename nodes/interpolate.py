@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .host import Node, io
+from .host.graph import ancestors
 from .host.latents import FPS_KEY
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.interpolate import METHODS, Interpolation, PromptedModel, interpolate
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
+from .host.speed import carrying
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
@@ -37,6 +39,7 @@ class LatentInterpolate(Node):
                     display_name="fps", tooltip="Frames per second of the dense clip, for Create Video."
                 ),
             ],
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -57,7 +60,9 @@ class LatentInterpolate(Node):
     ) -> io.NodeOutput:
         choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
         video = PromptedModel(model, positive, negative, motion_prompt)
-        clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler))
+        leading = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("samples",))
+        samples, said = carrying(samples, leading)
+        clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler), said)
         return io.NodeOutput(clip, clip[FPS_KEY])
 
 

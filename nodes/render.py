@@ -7,8 +7,10 @@ from .host import Node, io
 from .host.film.frame_stream import DecodeSettings, frame_stream
 from .host.film.lazy_video import LazyVideo
 from .host.film.render import FilmSettings, as_video, render, saved_notes
+from .host.graph import ancestors
 from .host.names import filled_in
 from .host.search import search_aliases
+from .host.speed import speed_of
 from .sockets import UpscalerType
 
 OUTPUT = "Video LDM/output"
@@ -25,7 +27,7 @@ class RenderVideo(Node):
             description="Decodes a clip, enlarges it if asked, and writes it to one file as it goes: memory does not grow "
             "with the length of the film.",
             is_output_node=True,
-            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
                 io.Latent.Input(
                     "samples", optional=True, tooltip="The clip to decode and write; needs a VAE."
@@ -88,12 +90,18 @@ class RenderVideo(Node):
         overlap: int = 4,
         known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
+        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("samples", "images"))
+        speed = speed_of(fps, samples, origin, usual=0.0)
         clip = frame_stream(
-            samples, vae, images, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images)
+            samples, vae, images, upscaler, speed.fps, DecodeSettings(chunk_length, overlap, known_images)
         )
         notes = saved_notes(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         film = render(
-            clip, FilmSettings(format, quality, filled_in(filename_prefix, cls.hidden.prompt)), notes, audio
+            clip,
+            FilmSettings(format, quality, filled_in(filename_prefix, cls.hidden.prompt)),
+            notes,
+            audio,
+            speed.said,
         )
         return io.NodeOutput(as_video(film, clip, audio), ui=film.shown)
 

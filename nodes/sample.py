@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from .host import Node, io
+from .host.graph import ancestors
+from .host.progress import SamplingProgress
 from .host.sampling.clip import SamplerSettings, sample_clip, samplers, schedulers
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
+from .host.speed import speed_of
 from .sockets import MotionPromptType
 
 NOISE_TYPES = ["independent", "mixed", "progressive"]
@@ -21,6 +24,7 @@ class VideoKSampler(Node):
             category="Video LDM/sampling",
             **search_aliases("ksampler, animatediff sampler, txt2vid, t2v, text to video"),
             description="Denoises one clip: the frames are the batch of the latent.",
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[*_host_inputs(), *_clip_inputs()],
             outputs=[
                 io.Latent.Output(
@@ -39,8 +43,11 @@ class VideoKSampler(Node):
         motion_prompt: MotionPrompt | None = None,
         **settings: float | int | str,
     ) -> io.NodeOutput:
-        chosen = SamplerSettings(**settings)
-        made = sample_clip(model, positive, negative, latent_image, chosen, motion_prompt)
+        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("latent_image",))
+        speed, progress = speed_of(settings["fps"], latent_image, origin), SamplingProgress()
+        progress.remark(*filter(None, [speed.said]))
+        chosen = SamplerSettings(**{**settings, "fps": speed.fps})
+        made = sample_clip(model, positive, negative, latent_image, chosen, motion_prompt, progress)
         return io.NodeOutput(made, ui=cfg_curve(chosen.cfg, chosen.cfg_last_frame, made))
 
 
@@ -134,13 +141,13 @@ def fps_input() -> io.Input:
     """Frame rate that the temporal layers are told."""
     return io.Float.Input(
         "fps",
-        default=8.0,
-        min=0.1,
+        default=0.0,
+        min=0.0,
         max=240.0,
         step=0.1,
         round=0.001,
         tooltip="Frames per second of the clip, which the temporal layers are told: lower means more motion "
-        "between frames. Give Create Video the same number.",
+        "between frames. 0 keeps the speed of the given clip or film, else 8.",
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .host import Node, io, ui
+from .host.graph import ancestors
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.upscale_x4 import X4Settings, upscale_latents
 from .host.search import search_aliases
+from .host.speed import speed_of
 from .sample import fps_input, sampler_inputs
 
 SAMPLER = ("seed", "steps", "cfg", "sampler_name", "scheduler", "fps")
@@ -24,6 +26,7 @@ class VideoUpscaleDiffusion(Node):
             description="Enlarges a clip four times with Stable Diffusion's x4 upscaler and a prompt. With "
             "temporal layers on the model, frames are enlarged together; decode the latents "
             "with the upscaler's own VAE.",
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[*_given_inputs(), *sampler_inputs(), fps_input(), *_size_inputs()],
             outputs=[
                 io.Latent.Output(
@@ -45,7 +48,9 @@ class VideoUpscaleDiffusion(Node):
         images: io.Image.Type,
         **values: Any,
     ) -> io.NodeOutput:
-        sampler = SamplerSettings(**{name: values[name] for name in SAMPLER})
+        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("images",))
+        speed = speed_of(values["fps"], None, origin)
+        sampler = SamplerSettings(**{**{name: values[name] for name in SAMPLER}, "fps": speed.fps})
         settings = X4Settings(
             noise_augmentation=values["noise_augmentation"],
             window=values["context_length"],
@@ -54,6 +59,7 @@ class VideoUpscaleDiffusion(Node):
             tile_overlap=values["tile_overlap"],
         )
         latent, report = upscale_latents(model, positive, negative, images, sampler, settings)
+        report = " ".join(filter(None, [report, speed.said]))
         return io.NodeOutput(latent, report, ui=ui.PreviewText(report))
 
 

@@ -11,8 +11,7 @@ import pytest
 def contents(host):
     """Fingerprints of the files above one input of a node, by nodes that lead there."""
     from comfy_execution.graph import DynamicPrompt
-    from video_ldm.nodes.host.contents import contents
-    from video_ldm.nodes.host.graph import ancestors
+    from video_ldm.nodes.host.graph import ancestors, contents
 
     def look(kind, **inputs):
         nodes = {
@@ -26,8 +25,7 @@ def contents(host):
 
 def test_a_replaced_file_of_the_same_name_is_noticed(host):
     from comfy_execution.graph import DynamicPrompt
-    from video_ldm.nodes.host.contents import contents
-    from video_ldm.nodes.host.graph import ancestors
+    from video_ldm.nodes.host.graph import ancestors, contents
 
     path = host.base / "models" / "loras" / "replaced.safetensors"
     path.parent.mkdir(exist_ok=True)
@@ -99,7 +97,7 @@ def test_a_named_device_is_not_waited_for(host, contents):
 
 def test_a_large_file_is_read_in_pieces_once_and_may_be_interrupted(host, contents, monkeypatch):
     import comfy.model_management as mm
-    from video_ldm.nodes.host import contents as module
+    from video_ldm.nodes.host import graph as module
 
     path = host.base / "models" / "loras" / "large.safetensors"
     path.parent.mkdir(exist_ok=True)

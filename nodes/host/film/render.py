@@ -51,9 +51,13 @@ class Rendered:
 
 
 def render(
-    clip: FrameStream, settings: FilmSettings, notes: Mapping[str, Any], audio: Mapping[str, Any] | None
+    clip: FrameStream,
+    settings: FilmSettings,
+    notes: Mapping[str, Any],
+    audio: Mapping[str, Any] | None,
+    said: str = "",
 ) -> Rendered:
-    """Write a clip into ComfyUI's output folder, one film per call.
+    """Write a clip into ComfyUI's output folder, one film per call. `said`: what the node says besides.
 
     Raises InvalidInputError for what the format or the computer cannot hold, before anything is decoded, and OutputError
     when the disk gives up. After any error, an interrupt included, nothing is left.
@@ -79,7 +83,8 @@ def render(
             write(clip, {claim: film, small: _stand_in_film(clip, sound)}, small)
             shown = ui.SavedResult(small.path.name, "", io.FolderType.temp)
     path = claim.path
-    text = f"{path.name}: {what} as {format.name}, {_size_on_disk(path)} at {path}{_said_of_transparency(clip, format)}"
+    text = f"{path.name}: {what} as {format.name}, {_size_on_disk(path)} at {path}"
+    text = ". ".join(filter(None, [text, _said_of_transparency(clip, format), said]))
     say(text)
     return Rendered(path, {**ui.PreviewVideo([shown]).as_dict(), "text": (text,)}, text)
 
@@ -140,9 +145,9 @@ def _stand_in_film(clip: FrameStream, sound: Sound | None) -> Film:
 def _said_of_transparency(clip: FrameStream, format: Format) -> str:
     """What the node says where transparency is lost."""
     if clip.transparency == "lost":
-        return ". Transparency is left out: enlarging does not know it"
+        return "Transparency is left out: enlarging does not know it"
     if clip.transparency == "has" and not format.holds_transparency:
-        return f". Transparency is left out: {format.name} has none; {KEEP_IT} keep it"
+        return f"Transparency is left out: {format.name} has none; {KEEP_IT} keep it"
     return ""
 
 

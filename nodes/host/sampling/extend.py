@@ -21,7 +21,7 @@ from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
 from ..layers.controls import FrameControls
 from ..layers.insertion import trained_length
-from ..progress import SamplingProgress, say
+from ..progress import SamplingProgress
 from .clip import SamplerSettings, sample_clip
 from .interpolate import PromptedModel
 from .known import with_frames
@@ -105,11 +105,12 @@ def extend(
     prompts: Sequence[list],
     origin: str,
     weights: str = "",
+    said: str = "",
 ) -> list[dict[str, Any]]:
     """LATENTs of the clip (f c h w) gone on by segments, one for each seed; finished segments are taken from disk.
 
     `origin` says where model and prompts came from, `weights` what is in their files: a segment made another way is made
-    anew.
+    anew. `said`: what the node says beside what it makes.
     """
     start = latent["samples"].float().cpu()  # where finished segments are; --gpu-only keeps latents elsewhere
     if not len(start):
@@ -125,10 +126,9 @@ def extend(
     clips, count = [], len(prompts)
     frames = _frames(len(start), choice, count)
     progress = SamplingProgress(len(choice.seeds) * count, partial(_part_name, choice.seeds, count))
-    progress.remark(*remarks_of([*prompts, video.negative], frames[-1].stop))
-    told: list[str] = []
+    progress.remark(*filter(None, [said]), *remarks_of([*prompts, video.negative], frames[-1].stop))
     for number, seed in enumerate(choice.seeds):
-        rollout = Rollout(choice.folder / f"seed_{seed}", told.append)
+        rollout = Rollout(choice.folder / f"seed_{seed}", progress.remark)
         own = replace(sampler, seed=seed)
         former = _fingerprint(start, choice, video, own, origin)
         base = digest(former, weights) if weights else former
@@ -136,8 +136,6 @@ def extend(
         _predict(rollout, start, choice, segments, video, own, progress, number * count)
         clip = rollout.join(start, [(segment.number, segment.key, segment.new) for segment in segments])
         clips.append({"samples": clip, FPS_KEY: sampler.fps})
-    if told:
-        say(" ".join([*progress.remarks, *told]))
     return clips
 
 

@@ -49,16 +49,21 @@ class PromptedModel:
 
 
 def interpolate(
-    latent: Mapping[str, Any], choice: Interpolation, video: PromptedModel, sampler: SamplerSettings
+    latent: Mapping[str, Any],
+    choice: Interpolation,
+    video: PromptedModel,
+    sampler: SamplerSettings,
+    said: str = "",
 ) -> dict[str, Any]:
     """LATENT of keyframes (f c h w) with the frames in between: ((f-1)*4+1 c h w) for each pass, at its frame rate.
 
-    Raises InvalidInputError or IncompatibleModelError for a method that needs what is not there.
+    `said`: what the node says beside what it makes. Raises InvalidInputError or IncompatibleModelError for a method that needs what is not there.
     """
     _check(choice.method, video)
     frames, fps = latent["samples"], frame_rate(latent, sampler.fps)
     counts = _pair_counts(len(frames), choice)
     progress = SamplingProgress(sum(counts), partial(_part_name, counts))
+    progress.remark(*filter(None, [said]))
     if choice.method in ("learned", "pinned"):
         dense, given = STRIDE * counts[-1] + (not choice.loop), [video.positive, video.negative]
         progress.remark(*remarks_of(given, dense, len(frames), "keyframes"))
