@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .host import Node, io
-from .host.graph import ancestors, contents, written
+from .host.graph import contents, leading_to, written
 from .host.names import folder_of_segments
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.extend import Extension, as_trained, extend, parse_seeds, segment_prompts
@@ -71,8 +71,8 @@ class ExtendVideo(Node):
             parse_seeds(seeds),
             folder_of_segments(folder),
         )
-        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("model", "positive", "negative"))
-        leading = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("samples",))
+        origin = leading_to(cls.hidden, "model", "positive", "negative")
+        leading = leading_to(cls.hidden, "samples")
         samples, said = carrying(samples, leading)
         clips = extend(
             samples,

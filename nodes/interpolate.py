@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .host import Node, io
-from .host.graph import ancestors
+from .host.graph import leading_to
 from .host.latents import FPS_KEY
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.interpolate import METHODS, Interpolation, PromptedModel, interpolate
@@ -60,7 +60,7 @@ class LatentInterpolate(Node):
     ) -> io.NodeOutput:
         choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
         video = PromptedModel(model, positive, negative, motion_prompt)
-        leading = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("samples",))
+        leading = leading_to(cls.hidden, "samples")
         samples, said = carrying(samples, leading)
         clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler), said)
         return io.NodeOutput(clip, clip[FPS_KEY])

@@ -7,7 +7,7 @@ from .host import Node, io
 from .host.film.frame_stream import DecodeSettings, frame_stream
 from .host.film.lazy_video import LazyVideo
 from .host.film.render import FilmSettings, as_video, render, saved_notes
-from .host.graph import ancestors
+from .host.graph import leading_to
 from .host.names import filled_in
 from .host.search import search_aliases
 from .host.speed import speed_of
@@ -90,7 +90,7 @@ class RenderVideo(Node):
         overlap: int = 4,
         known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
-        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("samples", "images"))
+        origin = leading_to(cls.hidden, "samples", "images")
         speed = speed_of(fps, samples, origin, usual=0.0)
         clip = frame_stream(
             samples, vae, images, upscaler, speed.fps, DecodeSettings(chunk_length, overlap, known_images)

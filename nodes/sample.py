@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .host import Node, io
-from .host.graph import ancestors
+from .host.graph import leading_to
 from .host.progress import SamplingProgress
 from .host.sampling.clip import SamplerSettings, sample_clip, samplers, schedulers
 from .host.sampling.prompts import MotionPrompt
@@ -43,7 +43,7 @@ class VideoKSampler(Node):
         motion_prompt: MotionPrompt | None = None,
         **settings: float | int | str,
     ) -> io.NodeOutput:
-        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("latent_image",))
+        origin = leading_to(cls.hidden, "latent_image")
         speed, progress = speed_of(settings["fps"], latent_image, origin), SamplingProgress()
         progress.remark(*filter(None, [speed.said]))
         chosen = SamplerSettings(**{**settings, "fps": speed.fps})

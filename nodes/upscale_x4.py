@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .host import Node, io, ui
-from .host.graph import ancestors
+from .host.graph import leading_to
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.upscale_x4 import X4Settings, upscale_latents
 from .host.search import search_aliases
@@ -48,7 +48,7 @@ class VideoUpscaleDiffusion(Node):
         images: io.Image.Type,
         **values: Any,
     ) -> io.NodeOutput:
-        origin = ancestors(cls.hidden.dynprompt, cls.hidden.unique_id, ("images",))
+        origin = leading_to(cls.hidden, "images")
         speed = speed_of(values["fps"], None, origin)
         sampler = SamplerSettings(**{**{name: values[name] for name in SAMPLER}, "fps": speed.fps})
         settings = X4Settings(

@@ -36,6 +36,11 @@ def ancestors(graph: DynamicPrompt | None, node: str | None, inputs: Sequence[st
     return {name: _origin(graph, graph.get_node(node)["inputs"].get(name)) for name in inputs}
 
 
+def leading_to(hidden: Any, *inputs: str) -> dict[str, Any]:
+    """`ancestors` of inputs of the node that runs, by what the host tells it aside; empty where it runs without a graph."""
+    return {} if hidden is None else ancestors(hidden.dynprompt, hidden.unique_id, inputs)
+
+
 def _origin(graph: DynamicPrompt, value: Any) -> Any:
     if not (is_link(value) and graph.has_node(value[0])):
         return value

@@ -193,10 +193,10 @@ def test_after_a_kill_it_goes_on_to_the_same_clip(run, calls, monkeypatch, tmp_p
 
 
 def test_a_damaged_segment_is_made_again_and_said_on_the_node(run, calls, monkeypatch, tmp_path):
-    from video_ldm.nodes.host.sampling import extend as module
+    from video_ldm.nodes.host import progress
 
     said = []
-    monkeypatch.setattr(module, "say", said.append)
+    monkeypatch.setattr(progress, "say", said.append)
     (clip,) = run(start(2))
     (path,) = (tmp_path / "clips" / "seed_7").glob("segment_00002_*")
     data = bytearray(path.read_bytes())
