@@ -6,6 +6,8 @@ import argparse
 
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.patterns import NAMES, parse_patterns
+from ..temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
+from ..temporal.training.data.reversal import parse_reversed
 from .options import computing_options, host_options, number_option, state_options
 
 EXAMPLE = """
@@ -65,6 +67,9 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         known_noise=args.known_noise,
         high_noise=args.high_noise,
         signal_dropout=args.signal_dropout,
+        reversed=parse_reversed(args.reversed),
+        check_clips=args.check_clips,
+        text_first=args.text_first,
         weight_limit=args.weight_limit,
         precision=args.precision,
         seed=args.seed,
@@ -108,6 +113,19 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         defaults.known_noise,
         "given frames get noise up to this diffusion step, 0..250",
     )
+    group.add_argument(
+        "--reversed",
+        default="",
+        metavar="PHRASES",
+        help="pairs of phrases that turn into each other when a clip is played backwards; clips whose caption names one are, "
+        f"half of the time, e.g. {REVERSED_EXAMPLE!r}",
+    )
+    number_option(
+        group,
+        "--check-clips",
+        defaults.check_clips,
+        "so many of those clips are kept to ask whether the right phrase fits better than the opposite one; 0 for none",
+    )
     number_option(
         group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance"
     )
@@ -140,6 +158,12 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
     )
     number_option(
         group,
+        "--text-first",
+        defaults.text_first,
+        "share of the steps, at the start, in which no frames are given",
+    )
+    number_option(
+        group,
         "--weight-limit",
         defaults.weight_limit,
         "let high noise count up to this much more in the loss; 1 is the paper's plain loss",
@@ -156,6 +180,13 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
 def _output(group: argparse._ArgumentGroup) -> None:
     state_options(group, 500, "states, which hold everything")
     number_option(group, "--validate-every", 500, "steps between sample clips; 0 for none")
+    number_option(group, "--check-every", 250, "steps between checks of --check-clips")
+    number_option(
+        group,
+        "--stop-when-known",
+        0.0,
+        "end the run once the right phrase fits better in this share of them at every noise level, e.g. 0.9; 0: never",
+    )
     group.add_argument(
         "--prompt",
         action="append",

@@ -51,6 +51,7 @@ class TrainedModel:
             max_frames=self.config.num_frames,
             known_frames=set(self.config.patterns) != {"none"},
             frame_rate=True,
+            positions="tokens",
         )
 
 
@@ -85,5 +86,9 @@ def trained_model(models: host.Checkpoint, config: TrainingConfig, args: argpars
         raise InvalidInputError(
             f"--patterns is {args.patterns}, but the SD x4 upscaler is given small frames instead of known "
             "ones; leave --patterns out."
+        )
+    if config.reversed:
+        raise InvalidInputError(
+            f"--reversed is {args.reversed}, but the SD x4 upscaler is shown where everything moves; leave --reversed out."
         )
     return TrainedUpscaler(models, config, args.side)

@@ -35,10 +35,12 @@ def train(
     write: Callable[[Path], None],
     show: Callable[[], None],
     show_every: int,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Go on from the state where asked, train to the end, and leave the file behind: also where all steps were done before.
 
     `write` makes the file of the averaged weights, `show` pictures of what they can do, after every `show_every` steps (0: never).
+    `check` looks on after every step and may end the run (`trainer.finished`).
     """
     out = Path(args.out)
     state = out.with_suffix(".state.pt")
@@ -52,7 +54,8 @@ def train(
         report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
 
     def after_step(trainer: Run) -> None:
-        if trainer.step == trainer.config.steps:
+        check()
+        if trainer.finished or trainer.step == trainer.config.steps:
             return  # the end is the same for a run whose last step was done before
         if trainer.step % args.save_every == 0:
             save()

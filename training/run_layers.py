@@ -20,8 +20,10 @@ from ..temporal.stack.stack import TemporalStack
 from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data import cache, preparing
+from ..temporal.training.data.reversal import reversed_captions
 from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.sampling import ddim
+from ..temporal.training.sense import check_sense
 from .kinds import TrainedModel, trained_model
 from .results import check_out, train
 from .videos import find_videos, long_enough
@@ -57,7 +59,13 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
         report.contact_sheet(out.with_name(f"{name}.png"), made)
         report.video(out.with_name(f"{name}.mp4"), made, fps)
 
-    train(trainer, args, lambda path: write_layers(path, trainer, args), show, args.validate_every)
+    def check() -> None:
+        if config.check_clips and trainer.step % args.check_every == 0:
+            found = check_sense(trainer)
+            logger.info("step %d, %s", trainer.step, found)
+            trainer.finished = 0 < args.stop_when_known <= found.least_known
+
+    train(trainer, args, lambda path: write_layers(path, trainer, args), show, args.validate_every, check)
 
 
 def prepare_clips(folder: Path, kind: TrainedModel, args: argparse.Namespace) -> cache.ClipCache:
@@ -65,6 +73,8 @@ def prepare_clips(folder: Path, kind: TrainedModel, args: argparse.Namespace) ->
     encoder = host.text_fingerprint(kind.models.clip)
     if not (folder / cache.INDEX).exists():
         folder = _cache_of_videos(folder, kind, args)
+    captions = cache.read_index(folder)["captions"]
+    preparing.add_captions(folder, reversed_captions(captions, kind.config.reversed))
     preparing.write_captions(folder, encoder, lambda captions: embed_captions(kind.models, captions))
     clips, channels = cache.open_cache(folder, encoder), host.channels(kind.models.model)
     if clips.latents.shape[1] != channels:

@@ -42,10 +42,17 @@ class TrainingConfig(Settings):
     evenly, larger values prefer high noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1
     is the plain loss, more weighs high noise up to it (NoiseLevels.weight). `known_noise`: given frames get
     noise of a step drawn from 0 to this one. `text_dropout`: share of clips with the empty caption.
-    `signal_dropout`: share of clips which, at the noisiest steps, are noisier than their step says. The
-    schedule of Stable Diffusion never reaches pure noise (arXiv 2305.08891), and in many frames together even
-    its last step shows where things move; sampling starts from noise that shows nothing, and only the text
-    can say it there.
+    `signal_dropout`: share of clips which, at the noisiest steps, are noisier than their step says, half of
+    them nothing but noise. Stable Diffusion never hides a clip whole: its last step leaves 7 % of the signal,
+    and sampling, which starts from pure noise, then relies on what it should have made (arXiv 2305.08891 sets
+    the last step to zero signal for that). In a clip it is worse: what many frames share shows through more
+    noise than one picture does (arXiv 2301.11093; Stable Video Diffusion moves its noise up for the same
+    reason). Without dropping it, the layers see the motion in every training clip and need no word for it.
+    `reversed`: phrases that turn into each other when a clip is played backwards, both ways
+    (data/reversal.py); clips that name one are then played backwards half of the time. `check_clips`: the
+    last so many of those are never trained on, but kept to ask whether the right word fits better than the
+    opposite one (sense.py). `text_first`: for this share of the steps, at the start, no frames are given, so
+    that only the text says how things move.
     """
 
     num_frames: int = 8
@@ -65,6 +72,9 @@ class TrainingConfig(Settings):
     known_noise: int = 0
     high_noise: float = 0.0
     signal_dropout: float = 0.0
+    reversed: dict[str, str] = field(default_factory=dict)
+    check_clips: int = 0
+    text_first: float = 0.0
     weight_limit: float = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
@@ -80,9 +90,13 @@ class TrainingConfig(Settings):
             )
         if not self.strides or min(self.strides) < 1:
             raise InvalidInputError(f"strides are {self.strides}; give whole numbers of 1 or more, e.g. 1,2.")
-        if not 0 <= self.text_dropout <= 1 or not 0 <= self.signal_dropout <= 1 or not 0 <= self.ema < 1:
+        if any(not 0 <= share <= 1 for share in (self.text_dropout, self.signal_dropout, self.text_first)):
+            raise InvalidInputError("text_dropout, signal_dropout and text_first must lie in 0..1.")
+        if not 0 <= self.ema < 1:
+            raise InvalidInputError(f"ema is {self.ema}; give 0 or more, and less than 1.")
+        if self.check_clips and not self.reversed:
             raise InvalidInputError(
-                "text_dropout and signal_dropout must lie in 0..1 and ema in 0..1 (1 excluded)."
+                "check_clips needs phrases that have an opposite; give them as reversed, or leave check_clips at 0."
             )
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")

@@ -89,6 +89,11 @@ class LayersTrainer(Run):
 
     def loss(self, batch: Batch) -> Tensor:
         """Denoising loss of a batch (scalar)."""
+        weight = self.batches.noise_levels.weight(batch.t.to(self.device), self.config.weight_limit)
+        return denoising_loss(*self.prediction_and_target(batch), weight)
+
+    def prediction_and_target(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the model says of the noisy clips of a batch, and what it should say."""
         noise_levels, batch = self.batches.noise_levels, batch.to(self.device)
         x, t, known = batch.latents, batch.t, self.stack.config.known_frames
         clip = Clip(
@@ -102,8 +107,7 @@ class LayersTrainer(Run):
             noisy = noise_levels.add_noise(x, batch.noise, t, batch.signal)
             clip = self.stack.prepare(clip)
             prediction = self.denoise(noisy, t, batch.text, self.stack, clip, batch.conditions)
-        weight = noise_levels.weight(t, self.config.weight_limit)
-        return denoising_loss(prediction, noise_levels.training_target(x, noisy, t), weight)
+        return prediction, noise_levels.training_target(x, noisy, t)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue bit for bit (batches follow from seed and step)."""

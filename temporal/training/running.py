@@ -19,6 +19,7 @@ class Run:
     config: Any
     step: int = 0
     losses: list[float]
+    finished: bool = False  # set by who looks on, where there is nothing more to learn
 
     def train_step(self) -> float:
         """Do one step; returns the loss."""
@@ -29,7 +30,7 @@ class Run:
         until = self.config.steps if until is None else min(until, self.config.steps)
         begin, first = time.monotonic(), self.step
         logged = begin
-        while self.step < until:
+        while self.step < until and not self.finished:
             self.losses.append(self.train_step())
             self.step += 1
             now = time.monotonic()

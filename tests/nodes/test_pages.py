@@ -30,6 +30,7 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "temporal/training/config.py": COMMANDS,
     "temporal/training/data/enlarging.py": COMMANDS,
     "temporal/training/data/patterns.py": COMMANDS,
+    "temporal/training/data/reversal.py": COMMANDS,
     "temporal/training/decoder/perceptual.py": COMMANDS,
     " has no  spelling; it is written as": COMMANDS,
     " holds no VAE that ComfyUI knows": COMMANDS,
@@ -53,6 +54,7 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "Frames of  x  follow frames of": LIBRARY,
     "Known frames need both": LIBRARY,
     "Known frames were given, but these temporal layers": LIBRARY,
+    "The share of noise that frames have in common": LIBRARY,
     "There is no file at": LIBRARY,
     "alpha is set for": LIBRARY,
 }

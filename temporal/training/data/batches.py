@@ -5,7 +5,7 @@ Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -19,7 +19,9 @@ from ..noise_levels import NoiseLevels
 from . import patterns
 from .cache import ClipCache
 from .conditions import NOTHING, Conditions
+from .reversal import opposites
 
+CHECKS = 1 << 20  # tells the noise of checks from that of the pieces of a step
 NOISIEST = 0.85  # from this share of the diffusion steps on, signal_dropout acts
 
 
@@ -57,7 +59,9 @@ class BatchSource:
         self.cache, self.config, self.noise_levels = cache, config, noise_levels
         self.lengths = cache.lengths()
         lengths = (config.num_frames, *config.other_lengths)
-        self.clips = {length: _long_enough(cache, config, length) for length in lengths}
+        self.opposites = opposites(cache.captions, config.reversed)
+        self.held_out = self._held_out()
+        self.clips = {length: _long_enough(cache, config, length, self.held_out) for length in lengths}
 
     def draw(self, step: int, part: int = 0) -> Batch:
         """Batch of an optimiser step; `part` counts the pieces of an accumulated one."""
@@ -67,13 +71,15 @@ class BatchSource:
         latents, text, known, mask, rates = [], [], [], [], []
         for index, stride in self._clips(num_frames, generator):
             name = patterns.draw(config.patterns, generator)
-            clip = self._frames(index, stride, num_frames, name, generator)
+            if step < config.text_first * config.steps:
+                name = "none"
+            clip, caption = self._clip(index, stride, num_frames, name, generator)
             latents.append(clip)
             mask.append(patterns.known_mask(name, num_frames, generator))
             known.append(self._augmented(clip, generator))
             rates.append(float(self.cache.fps[index]) / stride)
             dropped = torch.rand((), generator=generator).item() < config.text_dropout
-            text.append(0 if dropped else int(self.cache.caption_ids[index]))
+            text.append(0 if dropped else caption)
         x, mask = torch.cat(latents), torch.cat(mask)
         noise, t = torch.randn(x.shape, generator=generator), self._diffusion_steps(generator)
         batch = Batch(
@@ -89,6 +95,39 @@ class BatchSource:
             num_frames=num_frames,
         )
         return self._conditioned(batch, generator)
+
+    def checks(self, t: int, signal: float) -> Iterator[tuple[Batch, Tensor]]:
+        """Held-out clips, each with the same noise in every call, at step t; and the text that tells their opposites."""
+        num_frames, stride = self.config.num_frames, min(self.config.strides)
+        for start in range(0, len(self.held_out), self.config.batch):
+            chosen = self.held_out[start : start + self.config.batch]
+            x = torch.cat([self.cache.clip(i, stride * np.arange(num_frames)) for i in chosen])
+            rows = self.cache.caption_ids[chosen]
+            generator = torch.Generator().manual_seed(_mix(self.config.seed, start, CHECKS))
+            batch = Batch(
+                latents=x,
+                noise=torch.randn(x.shape, generator=generator),
+                t=torch.full((len(x),), t),
+                signal=torch.full((len(x),), signal),
+                text=self.cache.embedding(rows),
+                conditions=Conditions(pooled=self.cache.pooled_embedding(rows)),
+                known_latents=torch.zeros_like(x),
+                known_mask=torch.zeros(len(x)),
+                fps=torch.from_numpy(self.cache.fps[chosen] / stride).float(),
+                num_frames=num_frames,
+            )
+            yield self._conditioned(batch, generator), self.cache.embedding(self.opposites[rows])
+
+    def _held_out(self) -> np.ndarray:
+        """The last clips that have an opposite, as many as are asked for."""
+        needed = (self.config.num_frames - 1) * min(self.config.strides) + 1
+        fit = np.flatnonzero((self.opposites[self.cache.caption_ids] >= 0) & (self.lengths >= needed))
+        if self.config.check_clips >= max(len(fit), 1):
+            raise InvalidInputError(
+                f"{self.config.check_clips} clips are to be kept for checks, but only {len(fit)} have a caption with one of "
+                "the phrases; keep fewer, or give more clips or other phrases."
+            )
+        return fit[len(fit) - self.config.check_clips :]
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -123,13 +162,26 @@ class BatchSource:
             chosen.append((int(clips[pick]), stride))
         return chosen
 
-    def _frames(self, index: int, stride: int, f: int, pattern: str, generator: torch.Generator) -> Tensor:
+    def _clip(
+        self, index: int, stride: int, f: int, pattern: str, generator: torch.Generator
+    ) -> tuple[Tensor, int]:
+        """Frames of a clip, forwards or backwards, and the row of the caption that tells them."""
         spare = int(self.lengths[index]) - ((f - 1) * stride + 1)
         start = int(torch.randint(spare + 1, (1,), generator=generator))
-        frames = start + stride * np.arange(f)
-        if pattern == "loop":
-            frames = frames[patterns.there_and_back(f).numpy()]
-        return self.cache.clip(index, frames)
+        frames, caption = start + stride * np.arange(f), int(self.cache.caption_ids[index])
+        if (
+            self.config.reversed
+            and torch.rand((), generator=generator) < 0.5
+            and self.opposites[caption] >= 0
+        ):
+            frames, caption = frames[::-1].copy(), int(self.opposites[caption])
+        if pattern == "loop":  # it moves both ways, which its caption does not say
+            frames, caption = frames[patterns.there_and_back(f).numpy()], 0
+        return self._cut(self.cache.clip(index, frames), generator), caption
+
+    def _cut(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        """The part of a clip's frames that is trained on."""
+        return clip
 
     def _augmented(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """Given latents with noise of a random small step, the same for all frames of the clip (paper section
@@ -152,15 +204,17 @@ class BatchSource:
         steps less."""
         if self.config.signal_dropout == 0:
             return torch.ones(len(t))
-        share = torch.rand(len(t), generator=generator)
+        share = (2 * torch.rand(len(t), generator=generator) - 1).clamp(min=0)  # half of them: nothing
         dropped = torch.rand(len(t), generator=generator) < self.config.signal_dropout
         return torch.where(dropped & (t >= NOISIEST * self.noise_levels.num_steps), share, torch.ones(len(t)))
 
 
-def _long_enough(cache: ClipCache, config: TrainingConfig, num_frames: int) -> list[tuple[int, np.ndarray]]:
+def _long_enough(
+    cache: ClipCache, config: TrainingConfig, num_frames: int, held_out: np.ndarray
+) -> list[tuple[int, np.ndarray]]:
     """For each stride of the settings, the clips with enough frames; strides without any are left out."""
     lengths, needed = cache.lengths(), [(s, (num_frames - 1) * s + 1) for s in config.strides]
-    clips = [(stride, np.flatnonzero(lengths >= length)) for stride, length in needed]
+    clips = [(s, np.setdiff1d(np.flatnonzero(lengths >= length), held_out)) for s, length in needed]
     clips = [(stride, indices) for stride, indices in clips if len(indices)]
     if not clips:
         raise InvalidInputError(

@@ -91,8 +91,8 @@ class PatchSource(BatchSource):
         stride, clips = self.clips[self.config.num_frames][0]
         return int(clips[number % len(clips)]), stride
 
-    def _frames(self, index: int, stride: int, f: int, pattern: str, generator: torch.Generator) -> Tensor:
-        clip, side = super()._frames(index, stride, f, pattern, generator), self.enlarging.side
+    def _cut(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        side = self.enlarging.side
         y, x = (int(torch.randint(size - side + 1, (1,), generator=generator)) for size in clip.shape[-2:])
         return clip[..., y : y + side, x : x + side]
 

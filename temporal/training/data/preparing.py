@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +69,19 @@ def write_index(
     ids = [rows.setdefault(caption, len(rows)) for caption in captions]
     index = {"format": FORMAT, "version": VERSION, "source": source, "captions": list(rows)}
     index |= {"offsets": list(offsets), "caption_ids": ids, "fps": list(fps)}
+    _replace_index(folder, index)
+
+
+def add_captions(folder: str | os.PathLike, captions: Sequence[str]) -> None:
+    """Make room for captions that no clip has as it is, such as those of clips played backwards."""
+    index = read_index(folder)
+    known = set(index["captions"])
+    new = [caption for caption in dict.fromkeys(captions) if caption not in known]
+    if new:
+        _replace_index(folder, index | {"captions": [*index["captions"], *new]})
+
+
+def _replace_index(folder: str | os.PathLike, index: dict[str, Any]) -> None:
     with whole_file(Path(folder) / INDEX) as partial:
         partial.write_text(json.dumps(index), "utf-8")
 

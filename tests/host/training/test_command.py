@@ -10,14 +10,17 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from video_ldm.demo import environment
 from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
 from video_ldm.temporal.formats import load_stack
 from video_ldm.temporal.training.data import cache
+from video_ldm.temporal.training.sense import SenseCheck
 from video_ldm.training import arguments
 
 CHECKPOINT = environment.REPO / "demo" / "models" / "toy_sd.safetensors"
 HOST_PACK = environment.REPO / "demo" / "host_pack"
+CHECK = SenseCheck(2, 1, (0.9,) * 5, (0.1,) * 5)
 
 
 def write_video(path: Path, frames: int, fps: float = 8.0) -> None:
@@ -47,6 +50,36 @@ def run(clips: Path, out: Path, *options: str) -> None:
     words += ["--frames", "4", "--batch", "2", "--warmup", "1", "--validate-every", "0", "--cpu"]
     args = arguments.parser().parse_args([*words, *options])
     train.run(args, arguments.config_from(args))
+
+
+def test_clips_are_played_backwards_checked_and_the_run_ends_when_the_words_are_known(
+    host, clips, tmp_path, caplog, monkeypatch
+):
+    """With a threshold that any layers reach, so that the first check ends the run."""
+    from video_ldm.training import run_layers as train
+
+    for name, way in (("a", "up"), ("b", "down")):
+        (clips / f"{name}.txt").write_text(f"a square moving {way}")
+    monkeypatch.setattr(train, "check_sense", lambda trainer: CHECK)
+    options = ["--reversed", "moving up=moving down, zooming in=zooming out", "--check-clips", "1"]
+    with caplog.at_level("INFO"):
+        run(
+            clips,
+            tmp_path / "l.safetensors",
+            "--steps",
+            "6",
+            "--check-every",
+            "2",
+            "--stop-when-known",
+            "0.8",
+            *options,
+        )
+    assert "step 2, right word over opposite word" in caplog.text
+    captions = cache.read_index(clips / "video_ldm_cache")["captions"]
+    assert sorted(captions) == ["", "a square moving down", "a square moving up"]
+    with safe_open(tmp_path / "l.safetensors", "pt") as file:
+        assert file.metadata()["step"] == "2"
+    assert load_stack(tmp_path / "l.safetensors").config.positions == "tokens"
 
 
 def test_trains_caches_and_resumes(host, clips, tmp_path):
