@@ -20,6 +20,7 @@ import os
 import platform
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ def enlarge_all(
         ),
         "video": lambda given: enlarged(upscaler, given, UpscaleSettings(args.steps, args.noise_level)),
     }
+    for share in args.shared_noise:
+        settings = UpscaleSettings(args.steps, args.noise_level, shared_noise=share)
+        ways[f"video, {share:g} of the noise shared"] = partial(enlarged, upscaler, settings=settings)
     made = {}
     for name, way in ways.items():
         begin = time.process_time()
@@ -126,6 +130,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--noise-level", type=float, default=0.0)
+    parser.add_argument(
+        "--shared-noise",
+        type=float,
+        nargs="*",
+        default=[],
+        help="also with these shares of noise in all frames",
+    )
     parser.add_argument("--file", type=Path, default=MODELS / "toy_upscaler.safetensors")
     parser.add_argument("--classifier", type=Path, default=MODELS / "toy_classifier.safetensors")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -137,7 +148,7 @@ def main() -> None:
     made = enlarge_all(load_upscaler(args.file, dtype=torch.float32), true, args)
     found: dict[str, Any] = {
         "results": {name: measure(judge, clips, true, seconds) for name, (clips, seconds) in made.items()},
-        "settings": {"clips": args.clips, "steps": args.steps, "noise_level": args.noise_level},
+        "settings": {"clips": args.clips, "steps": args.steps, "noise_level": args.noise_level, "shared_noise": args.shared_noise},
         "run": {
             "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
                                                                                              f"{os.cpu_count()} "

@@ -40,7 +40,7 @@ SCALE, FRAMES = 4, 8
 RATES = (8.0, 16.0, 32.0, 64.0)  # keyframes, and what is between them after one, two and three interpolations
 TOY = UpscalerConfig(
     scale=SCALE, patch=4, channels=48, channel_mult=(1, 2), num_res_blocks=1, heads=4, max_frames=FRAMES,
-    residual_std=0.028, max_noise_level=0.5,
+    residual_std=0.028, max_noise_level=0.5, shared_noise=0.8,
 )  # fmt: skip
 
 

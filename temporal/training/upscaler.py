@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..errors import IncompatibleModelError, InvalidInputError
 from ..sampling.clip import Clip
 from ..upscaler.model import VideoUpscaler, enlarge
-from ..upscaler.noise import add_noise, velocity
+from ..upscaler.noise import add_noise, mixed_noise, velocity
 from .ema import ExponentialMovingAverage
 from .loop import parameter_groups
 from .noise_levels import learning_rate
@@ -132,7 +132,11 @@ class UpscalerTrainer(Run):
         level = level * (torch.rand(clips, generator=generator) >= CLEAN_SHARE)
         level = level.repeat_interleave(f).to(self.device)
         when = when.to(self.device)
-        noise = torch.randn(residual.shape, generator=generator).to(self.device)
+        noise = torch.randn(residual.shape, generator=generator)
+        if config.shared_noise and not per_frame:
+            shared = torch.randn(clips, *residual.shape[1:], generator=generator)
+            noise = mixed_noise(noise, shared.repeat_interleave(f, dim=0), config.shared_noise)
+        noise = noise.to(self.device)
         seen = add_noise(given * 2 - 1, torch.randn(given.shape, generator=generator).to(self.device), level)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
             v = self.upscaler(

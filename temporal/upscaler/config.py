@@ -23,10 +23,15 @@ class UpscalerConfig:
     residual_std: float  # what the enlarged frames have beyond bicubic ones, colours in 0..1
     max_noise_level: float  # strongest noise on the given frames in training, 0..1
     family: str = "video_ldm"
+    shared_noise: float | None = (
+        None  # of the variance that a clip starts from, in every frame; None: nothing
+    )
 
     def __post_init__(self) -> None:
         sizes = (self.scale, self.patch, self.channels, self.num_res_blocks, self.heads, self.max_frames)
         fits = min((*sizes, *self.channel_mult, 0 if not self.channel_mult else 1)) >= 1
+        shared = 0 if self.shared_noise is None else self.shared_noise
+        fits = fits and isinstance(shared, int | float) and 0 <= shared <= 1
         if not fits or self.scale % self.patch or self.widths[-1] % self.heads or not self.residual_std > 0:
             raise CheckpointFormatError(
                 f"The file describes an upscaler that cannot be built: {self.to_json()}. It may be "

@@ -37,6 +37,14 @@ def split(noisy: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
     return alpha * noisy - sigma * v, sigma * noisy + alpha * v
 
 
+def mixed_noise(own: Tensor, shared: Tensor, share: float) -> Tensor:
+    """Gaussian noise of which `share` of the variance is the same in all frames ("Preserve Your Own Correlation", section 4).
+
+    What an upscaler makes of noise it makes alike where the noise is: frames that start from unrelated noise flicker.
+    """
+    return math.sqrt(share) * shared + math.sqrt(1 - share) * own
+
+
 def frame_noise(shape: tuple[int, int, int], seed: int, stream: int, frame: int) -> Tensor:
     """Gaussian noise (c h w) of one frame of a clip, float32 on the CPU.
 

@@ -20,11 +20,11 @@ from ..sampling.clip import Clip
 from .colour import hold_colours
 from .config import UpscalerConfig
 from .model import enlarge
-from .noise import add_noise, frame_noise, signal_and_noise, split
+from .noise import add_noise, frame_noise, mixed_noise, signal_and_noise, split
 from .tiles import in_tiles
 from .windows import check_windows, fused
 
-MADE, GIVEN = 0, 1  # streams of noise
+MADE, GIVEN, SHARED = 0, 1, 2  # streams of noise
 # (noisy (f 3 H W), given (f 3 h w), time (f,), level (f,), clip) -> v (f 3 H W): `VideoUpscaler.forward`
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Clip], Tensor]
 
@@ -35,7 +35,8 @@ class UpscaleSettings:
 
     `noise_level`: noise on the given frames, 0..1; more lets the upscaler depart from them. `window` and
     `overlap` in frames (window 0: what the upscaler was trained on), `tile` in given pixels (0: whole
-    frames). `strength` of the temporal layers: 0 is frame by frame.
+    frames). `strength` of the temporal layers: 0 is frame by frame. `shared_noise`: share of the variance that
+    all frames start from together, 0..1 (None: what the upscaler was trained with).
     """
 
     steps: int = 4
@@ -45,13 +46,19 @@ class UpscaleSettings:
     window: int = 0
     overlap: int = 2
     tile: int = 0
+    shared_noise: float | None = None
 
     def checked(self, config: UpscalerConfig) -> "UpscaleSettings":
-        """The same with the window filled in.
+        """The same with window and shared noise filled in.
 
         Raises InvalidInputError for values that an upscaler cannot use.
         """
-        filled = replace(self, window=self.window or config.max_frames)
+        shared = config.shared_noise if self.shared_noise is None else self.shared_noise
+        filled = replace(self, window=self.window or config.max_frames, shared_noise=shared or 0.0)
+        if not 0 <= filled.shared_noise <= 1:
+            raise InvalidInputError(
+                f"The share of noise that frames have in common is {filled.shared_noise:g}; choose 0 to 1."
+            )
         if self.steps < 1:
             raise InvalidInputError(f"Enlarging needs at least 1 step, but steps is {self.steps}.")
         if not 0 <= self.noise_level <= config.max_noise_level:
@@ -113,7 +120,7 @@ def _frames(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def _begin(frame: Tensor, number: int, config: UpscalerConfig, settings: UpscaleSettings) -> Frame:
-    """A frame with its own noise: it is the same whatever comes before or after."""
+    """A frame with its noise, which is the same whatever comes before or after."""
     h, w = frame.shape[1:]
     bottom, right = -h % config.multiple, -w % config.multiple
     seen = functional.pad(frame[None], (0, right, 0, bottom), mode="replicate")
@@ -121,7 +128,10 @@ def _begin(frame: Tensor, number: int, config: UpscalerConfig, settings: Upscale
     if settings.noise_level:
         noise = frame_noise(tuple(seen.shape[1:]), settings.seed, GIVEN, number)[None]
         seen = add_noise(seen, noise, torch.tensor([settings.noise_level]))
-    return Frame(frame, seen[0], frame_noise(shape, settings.seed, MADE, number))
+    made = frame_noise(shape, settings.seed, MADE, number)
+    if settings.shared_noise:
+        made = mixed_noise(made, frame_noise(shape, settings.seed, SHARED, 0), settings.shared_noise)
+    return Frame(frame, seen[0], made)
 
 
 def _stage(

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 from video_ldm.temporal.errors import IncompatibleModelError, InvalidInputError
 from video_ldm.temporal.training import checkpoint
+from video_ldm.temporal.training import upscaler as trainer_module
 from video_ldm.temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from video_ldm.temporal.upscaler import VideoUpscaler, load_upscaler
 from video_ldm.tests.temporal.upscaler.tiny import TINY
@@ -96,6 +97,21 @@ def test_the_two_noise_levels_are_drawn_apart(monkeypatch):
     assert time.min() < 0.05 and time.max() > 0.95
     assert abs(torch.corrcoef(torch.stack([time, level]))[0, 1]) < 0.2
     assert (level.reshape(-1, 3) == level.reshape(-1, 3)[:, :1]).all()
+
+
+def test_frames_of_a_clip_share_noise_once_layers_in_time_train(monkeypatch):
+    seen = []
+    monkeypatch.setattr(trainer_module, "add_noise", lambda x, noise, time: seen.append(noise) or x)
+    for share, stage in ((None, 1), (0.8, 0), (0.8, 1)):
+        torch.manual_seed(0)
+        trainer = UpscalerTrainer(VideoUpscaler(replace(TINY, shared_noise=share)), draw, CONFIG)
+        if stage:
+            trainer._enter("temporal")
+        trainer.loss(*draw(0))
+        first, second, _, other = (noise.flatten() for noise in seen[-1][:4])
+        expected = 0.8 if share and stage else 0.0
+        assert torch.corrcoef(torch.stack([first, second]))[0, 1] == pytest.approx(expected, abs=0.1)
+        assert torch.corrcoef(torch.stack([first, other]))[0, 1] == pytest.approx(0, abs=0.1)
 
 
 def test_the_file_holds_the_average(tmp_path):

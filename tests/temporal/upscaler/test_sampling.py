@@ -89,6 +89,30 @@ def test_noise_belongs_to_the_frame():
         assert first.std() == pytest.approx(1, abs=0.03)
 
 
+def test_frames_start_from_noise_that_they_share_as_the_file_or_the_settings_say():
+    """Files without a share have none, and give what they gave."""
+    given = torch.full((5, 4, 6, 3), 0.5)
+
+    def made(config, **settings):
+        seen = []
+
+        def spy(noisy, *rest):
+            seen.append(noisy.clone())
+            return torch.zeros_like(noisy)
+
+        list(upscale(spy, config, [given], UpscaleSettings(1, window=5, overlap=0, **settings)))
+        return seen[0]
+
+    own, half, all_of_it = (made(replace(TINY, shared_noise=share)) for share in (None, 0.5, 1.0))
+    assert torch.equal(own, made(TINY)) and torch.equal(made(TINY, shared_noise=0.5), half)
+    assert torch.equal(made(replace(TINY, shared_noise=0.5), shared_noise=0.0), own)
+    assert torch.equal(all_of_it[0], all_of_it[4])
+    for noise, expected in ((own, 0.0), (half, 0.5), (all_of_it, 1.0)):
+        assert noise.std() == pytest.approx(1, abs=0.1)
+        correlation = torch.corrcoef(torch.stack([noise[0].flatten(), noise[3].flatten()]))[0, 1]
+        assert correlation == pytest.approx(expected, abs=0.1)
+
+
 def test_an_untrained_upscaler_is_bicubic_to_a_faint_grain():
     """A new upscaler predicts v = 0, and the clean part of pure noise is then 0: one step is exactly
     bicubic."""
