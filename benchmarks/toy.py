@@ -10,6 +10,7 @@ import argparse
 import datetime
 import json
 import logging
+import math
 import os
 import platform
 import time
@@ -74,6 +75,25 @@ def give_latents(host: comfy.Host, name: str, autoencoder: nn.Module, frames: np
 def features(judge: classifier.Classifier, clips: Sequence[np.ndarray]) -> np.ndarray:
     """The classifier's features of every frame of all clips, `(n d)`."""
     return np.concatenate([judge.features(classifier.to_pictures(clip)).double().numpy() for clip in clips])
+
+
+def share_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float, float]:
+    """A share in 0..1 and the ends of its 95 % interval (Wilson 1927); all of it where there is nothing to count."""
+    if not count:
+        return float("nan"), 0.0, 1.0
+    share, width = hits / count, z * z / count
+    middle = (share + width / 2) / (1 + width)
+    half = z / (1 + width) * math.sqrt(share * (1 - share) / count + width / (4 * count))
+    return share, middle - half, middle + half
+
+
+def median_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
+    """A median and the ends of its 95 % interval (bootstrap); values that are no number are left out."""
+    seen = np.asarray([value for value in values if value == value])
+    if not len(seen):
+        return (float("nan"),) * 3
+    medians = np.median(np.random.default_rng(seed).choice(seen, (draws, len(seen))), axis=1)
+    return float(np.median(seen)), *(float(end) for end in np.percentile(medians, (2.5, 97.5)))
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
