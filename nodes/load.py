@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .host import Node, io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.film.vae import open_temporal_decoder
 from .host.layers.betas import AUTO, NAMES, with_betas
-from .host.layers.insertion import LONGER_CLIPS, REFUSE, add_temporal_layers
+from .host.layers.insertion import LONGER_CLIPS, NORMS, REFUSE, add_temporal_layers
 from .host.layers.motion_lora import add_motion_lora
 from .host.layers.self_test import check_host, with_host
 from .host.search import search_aliases
@@ -66,6 +68,7 @@ class LoadTemporalLayers(Node):
                     "in time, as many as in training.",
                 ),
                 alpha_by_level_input(),
+                _norms_input(),
             ],
             outputs=[
                 io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
@@ -90,17 +93,29 @@ class LoadTemporalLayers(Node):
         end_percent: float = 1.0,
         longer_clips: str = REFUSE,
         alpha_by_level: str = "",
+        norms: str = NORMS[0],
     ) -> io.NodeOutput:
         given = LayerInputs(
             strength, alpha_input, alpha_middle, alpha_output, start_percent, end_percent, alpha_by_level
         )
         host = check_host()
         opened = open_temporal_layers(file, model.load_device)
-        settings = given.settings(opened.patcher.model.config.unet, longer_clips)
+        settings = replace(given.settings(opened.patcher.model.config.unet, longer_clips), norms=norms)
         patched = add_temporal_layers(model, opened.patcher, settings)
         patched = with_betas(patched, schedule, opened.betas)
         report = with_host(opened.report, host)
         return io.NodeOutput(patched, report, ui=ui.PreviewText(report))
+
+
+def _norms_input() -> io.Input:
+    return io.Combo.Input(
+        "norms",
+        options=list(NORMS),
+        default=NORMS[0],
+        optional=True,
+        tooltip="Norms of the image model: as trained; as AnimateDiff-Evolved, which takes them over the whole clip with "
+        "AnimateDiff v1, SDXL beta, HotShot-XL and PIA, for the picture it made; or over the clip with any file.",
+    )
 
 
 class LoadMotionLora(Node):

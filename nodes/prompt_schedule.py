@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..temporal.sampling.prompt_schedule import (
     MODES,
     curves_of,
@@ -10,11 +12,16 @@ from ..temporal.sampling.prompt_schedule import (
     shortened,
     weights_text,
 )
+from ..temporal.sampling.schedules.amount import numbers_of
+from ..temporal.sampling.schedules.quoted_schedule import at_frames, is_quoted, parse_quoted, with_texts
 from .host import Node, io
+from .host.door import FloatPerFrame
 from .host.sampling.prompts import encode_schedule
 from .host.search import search_aliases
 from .host.shown import shown_curves
+from .value_schedule import frames_of, length_input
 
+NUMBERS = ("pw_a", "pw_b", "pw_c", "pw_d")
 MAX_CURVES = 32  # drawn, one for each of the first keyframes
 
 
@@ -52,21 +59,67 @@ class PromptSchedule(Node):
                     tooltip="Between keyframes: linear mixes evenly; slerp also keeps the strength of the "
                     "text; hold keeps each prompt until the next.",
                 ),
+                length_input(),
+                _text_input("before", "before"),
+                _text_input("after", "after"),
+                *(_number_input(name) for name in NUMBERS),
             ],
             outputs=[
                 io.Conditioning.Output(
                     tooltip="A text per frame; connect it to positive of Video KSampler. The node shows "
                     "the weights."
-                )
+                ),
+                io.Conditioning.Output(
+                    display_name="negative",
+                    tooltip="What stands behind --neg in the prompts, per frame; for negative of Video KSampler.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, clip: io.Clip.Type, prompts: str, num_frames: int, interpolation: str) -> io.NodeOutput:
-        keyframes = parse_schedule(prompts, num_frames)
+    def execute(
+        cls,
+        clip: io.Clip.Type,
+        prompts: str,
+        num_frames: int,
+        interpolation: str,
+        latent: io.Latent.Type | None = None,
+        before: str = "",
+        after: str = "",
+        **numbers: float | Sequence[float],
+    ) -> io.NodeOutput:
+        num_frames = frames_of(latent, num_frames)
+        parse = parse_quoted if is_quoted(prompts) else parse_schedule
+        keyframes = parse(prompts, num_frames)
         weights = frame_weights([frame for frame, _ in keyframes], num_frames, hold=interpolation == "hold")
-        conditioning = encode_schedule(clip, keyframes, weights, interpolation == "slerp")
+        values = {name: numbers_of(numbers.get(name, 0.0)) for name in NUMBERS}
+        sides = zip(*(with_texts(prompt, before, after) for _, prompt in keyframes), strict=True)
+        made, lines = [], []
+        for texts in sides:
+            spelled, parts = at_frames(texts, weights, values)
+            keys = list(enumerate(spelled))
+            made.append(encode_schedule(clip, keys, parts, interpolation == "slerp"))
+            lines.append(weights_text(keys, parts))
         names = [f"{frame}: {shortened(prompt)}" for frame, prompt in keyframes[:MAX_CURVES]]
         curves = dict(zip(names, curves_of(weights, len(names)), strict=True))
-        shown = {**shown_curves(curves, "frame"), "text": (weights_text(keyframes, weights),)}
-        return io.NodeOutput(conditioning, ui=shown)
+        shown = {**shown_curves(curves, "frame"), "text": (lines[0],)}
+        return io.NodeOutput(*made, ui=shown)
+
+
+def _text_input(name: str, where: str) -> io.Input:
+    return io.String.Input(
+        name, default="", optional=True, tooltip=f"Text that stands {where} every prompt, such as a style."
+    )
+
+
+def _number_input(name: str) -> io.Input:
+    return FloatPerFrame(
+        name,
+        default=0.0,
+        min=-9999.0,
+        max=9999.0,
+        step=0.1,
+        optional=True,
+        tooltip="A number for the prompts, written there between backticks by its name; a list from Value Schedule is one for each "
+        "frame.",
+    )

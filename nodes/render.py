@@ -8,6 +8,7 @@ from .host.film.frame_stream import DecodeSettings, frame_stream
 from .host.film.lazy_video import LazyVideo
 from .host.film.render import FilmSettings, as_video, render, saved_notes
 from .host.graph import leading_to
+from .host.latents import there_and_back
 from .host.names import filled_in
 from .host.search import search_aliases
 from .host.speed import speed_of
@@ -70,6 +71,7 @@ class RenderVideo(Node):
                     "%date:yyyy-MM-dd%, %width% or %year%.",
                 ),
                 *decode_inputs(),
+                _pingpong_input(),
             ],
             outputs=[io.Video.Output(tooltip="The film, for nodes that take a VIDEO.")],
         )
@@ -89,9 +91,12 @@ class RenderVideo(Node):
         chunk_length: int = 16,
         overlap: int = 4,
         known_images: io.Image.Type | None = None,
+        pingpong: bool = False,
     ) -> io.NodeOutput:
         origin = leading_to(cls.hidden, "samples", "images")
         speed = speed_of(fps, samples, origin, usual=0.0)
+        if pingpong:
+            samples, images = there_and_back(samples), there_and_back(images)
         clip = frame_stream(
             samples, vae, images, upscaler, speed.fps, DecodeSettings(chunk_length, overlap, known_images)
         )
@@ -104,6 +109,15 @@ class RenderVideo(Node):
             speed.said,
         )
         return io.NodeOutput(as_video(film, clip, audio), ui=film.shown)
+
+
+def _pingpong_input() -> io.Input:
+    return io.Boolean.Input(
+        "pingpong",
+        default=False,
+        optional=True,
+        tooltip="The film runs to its end and back to its start, without showing either frame twice.",
+    )
 
 
 class VideoFromLatents(Node):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .host import Node, io
-from .host.sampling.windows import FUSE_METHODS, SCHEDULES, add_windows
+from .host.sampling.windows import FUSE_METHODS, SCHEDULES, FurtherWindows, add_windows
 from .host.search import search_aliases
 
 
@@ -60,6 +60,7 @@ class VideoWindows(Node):
                     tooltip="All windows start from the noise of the first, shuffled (FreeNoise): long "
                     "clips hold together better and vary less.",
                 ),
+                *_further_inputs(),
             ],
             outputs=[io.Model.Output(tooltip="The model for long clips; connect it to Video KSampler.")],
         )
@@ -74,6 +75,8 @@ class VideoWindows(Node):
         fuse_method: str,
         closed_loop: bool,
         repeated_noise: bool,
+        context_stride: int = 1,
+        on_equal_length: bool = False,
     ) -> io.NodeOutput:
         return io.NodeOutput(
             add_windows(
@@ -84,5 +87,27 @@ class VideoWindows(Node):
                 fuse_method,
                 closed_loop,
                 repeated_noise,
+                FurtherWindows(context_stride, on_equal_length),
             )
         )
+
+
+def _further_inputs() -> list[io.Input]:
+    """What most leave as it is."""
+    return [
+        io.Int.Input(
+            "context_stride",
+            default=1,
+            min=1,
+            max=32,
+            optional=True,
+            tooltip="With the uniform schedules: there are also windows of every 2nd, 4th ... frame, doubling this many times "
+            "less one; 1 for none.",
+        ),
+        io.Boolean.Input(
+            "on_equal_length",
+            default=False,
+            optional=True,
+            tooltip="Windows also for a clip that is exactly as long as one: for looped_uniform, which then leads round.",
+        ),
+    ]

@@ -27,6 +27,10 @@ COLOURS = (3, 4)
 PIECE = 64  # frames that are looked at together
 
 
+class FloatPerFrame(io.Float.Input):
+    """A number, or through a link a list of them, one for each frame."""
+
+
 class Node(io.ComfyNode):
     """Base of all nodes of the pack: `execute` gets only what its schema allows."""
 
@@ -80,6 +84,10 @@ def check_inputs(schema: io.Schema, given: Mapping[str, Any]) -> None:
 
 
 def _check_number(part: Any, value: Any) -> None:
+    if isinstance(part, FloatPerFrame) and isinstance(value, list | tuple) and value:
+        for number in value:
+            _check_number(part, number)
+        return
     whole = part.get_io_type() == "INT"
     allowed = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     low, high = (-math.inf if part.min is None else part.min), (math.inf if part.max is None else part.max)

@@ -111,3 +111,13 @@ def index_of(latent: Mapping[str, Any]) -> list[int]:
     """The host's `batch_index` of a LATENT; its frames as counted, where it has none for each of them."""
     frames, index = len(latent["samples"]), latent.get("batch_index")
     return list(range(frames)) if index is None or len(index) != frames else list(index)
+
+
+def there_and_back(clip: Any) -> Any:
+    """Frames (f ...), or a LATENT without its record of given frames, to the end and back to the start; None stays None."""
+    if isinstance(clip, Tensor):
+        return torch.cat([clip, clip[1:-1].flip(0)])
+    if isinstance(clip, Mapping):
+        kept = {name: clip[name] for name in (FPS_KEY,) if name in clip}
+        return {**kept, "samples": there_and_back(clip["samples"])}
+    return clip

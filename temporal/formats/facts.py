@@ -12,7 +12,7 @@ class Betas:
     Names as in the host: "linear" is linear in sqrt(beta), which diffusers calls scaled_linear.
     """
 
-    curve: Literal["linear", "sqrt_linear"]
+    curve: Literal["linear", "sqrt_linear", "cosine", "sqrt", "squaredcos_cap_v2"]
     start: float = 0.00085
     end: float = 0.012
     lcm_steps: int | None = None  # distilled for a latent consistency sampler from so many steps

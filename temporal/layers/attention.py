@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..sampling.clip import AttentionFunction, Clip
+from ..sampling.places import over_frames
 from .mixing import zero_init
 
 MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that ends at 65535
@@ -38,23 +39,28 @@ class FrameAttention(nn.Module):
 
     def over_frames(self, frames: Tensor, clip: Clip) -> Tensor:
         """The same with frames side by side: ((b n) f c) to the same shape."""
+        key_scale = over_frames(clip.key_scale, frames)
         if clip.window is not None and clip.num_frames > clip.window:
-            return self.out(self._in_windows(frames, clip, clip.window))
-        return self.out(self._attend(frames, clip))
+            return self.out(self._in_windows(frames, clip, clip.window, key_scale))
+        return self.out(self._attend(frames, clip, key_scale))
 
-    def _in_windows(self, frames: Tensor, clip: Clip, length: int) -> Tensor:
+    def _in_windows(self, frames: Tensor, clip: Clip, length: int, key_scale: float | Tensor) -> Tensor:
         """A convolution in time: every frame in the run of `length` frames that has it nearest its centre."""
         windows, which, place = windows_around(clip.num_frames, length)
         inside = replace(clip, num_frames=length, positions=None, window=None)
         runs = rearrange(frames[:, windows.to(frames.device)], "s w f c -> (s w) f c")
-        out = rearrange(self._attend(runs, inside), "(s w) f c -> s w f c", w=len(windows))
+        if isinstance(key_scale, Tensor):
+            key_scale = rearrange(key_scale[:, windows.to(frames.device)], "s w f c -> (s w) f c")
+        out = rearrange(self._attend(runs, inside, key_scale), "(s w) f c -> s w f c", w=len(windows))
         return out[:, which, place]
 
-    def _attend(self, frames: Tensor, clip: Clip) -> Tensor:
+    def _attend(self, frames: Tensor, clip: Clip, key_scale: float | Tensor) -> Tensor:
         positions = clip.centred_positions(frames.device)
         if self.positions is not None:
             frames = frames + self.positions(positions, frames.dtype)
         q, k, v = self.qkv(frames).chunk(3, dim=-1)
+        if isinstance(key_scale, Tensor) or key_scale != 1:
+            k = k * key_scale
         return self.attend(clip.attention, q, k, v, positions)
 
     def attend(

@@ -15,7 +15,9 @@ def new_mix_factor(
     return nn.Parameter(torch.full((1,), INITIAL_MIX_FACTOR, dtype=dtype, device=device))
 
 
-def effective_alpha(mix_factor: Tensor | None, override: float | None, strength: float) -> Tensor | float:
+def effective_alpha(
+    mix_factor: Tensor | None, override: float | None, strength: float | Tensor
+) -> Tensor | float:
     """alpha = sigmoid(mix_factor), or the override; a strength below 1 moves it towards 1 (the image model),
     one above 1 away.
 

@@ -42,7 +42,8 @@ class Clip:
 
     num_frames: int
     fps: float | Tensor = 8.0  # frames per second, of all clips or of each (b,)
-    strength: float = 1.0  # 0 is the image model, 1 as trained
+    strength: float | Tensor = 1.0  # 0 is the image model, 1 as trained; or ((b f) h w) by frame and place
+    key_scale: float | Tensor = 1.0  # of the keys of attention over frames; or ((b f) h w)
     alphas: Mapping[str, float] = field(default_factory=dict)  # overrides, by "output" or "output.0" (level)
     text: Tensor | None = None  # motion text (b m e), instead of the image's
     texts_differ: bool = False  # the image's, from frame to frame of a clip
@@ -74,6 +75,11 @@ class Clip:
                 raise InvalidInputError(
                     f'alpha is set for "{place}", but the sections are {", ".join(SECTIONS)}.'
                 )
+
+    @property
+    def off(self) -> bool:
+        """Whether the temporal layers do nothing anywhere."""
+        return not isinstance(self.strength, Tensor) and self.strength == 0
 
     def alpha(self, section: str, level: int) -> float | None:
         """The override of alpha at this place of the UNet, the more specific key first."""

@@ -20,6 +20,7 @@ from ..layers.motion import over_clip
 from ..layers.picture import PictureProjector
 from ..layers.position import FrameRateEmbedding
 from ..sampling.clip import Clip
+from ..sampling.places import at_layer
 from ..weights.shapes import weight_shapes
 from .building import WITHOUT_WEIGHTS, new_layer, num_known_channels
 from .config import StackConfig
@@ -124,11 +125,13 @@ class TemporalStack(nn.Module):
         After a whole block, before a transformer: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
         """
         override = clip.alpha(site.section, site.level)
-        if clip.strength == 0 or override == 1:
+        if clip.off or override == 1:
             return hidden
         if site.kind == "image":
             return blend(
-                hidden, hidden + _features(site, hidden, clip), effective_alpha(None, override, clip.strength)
+                hidden,
+                hidden + _features(site, hidden, clip),
+                effective_alpha(None, override, at_layer(clip.strength, hidden)),
             )
         layer = self.layers[site.name]
         if site.kind == "conv":
@@ -139,32 +142,34 @@ class TemporalStack(nn.Module):
             temporal = layer(hidden, emb, clip)
         else:
             temporal = layer(hidden, clip)
-        return blend(hidden, temporal, effective_alpha(layer.mix_factor, override, clip.strength))
+        return blend(
+            hidden, temporal, effective_alpha(layer.mix_factor, override, at_layer(clip.strength, hidden))
+        )
 
     def picture_prompt(self, site: Site, attended: Tensor, queries: Tensor, clip: Clip) -> Tensor:
         """At an attention to the text: what it gave and its queries, both ((b f) n c), to the same with the picture added."""
         override = clip.alpha(site.section, site.level)
-        if clip.strength == 0 or override == 1:
+        if clip.off or override == 1:
             return attended
         both = self.layers[site.name](attended, queries, clip)
-        return blend(attended, both, effective_alpha(None, override, clip.strength))
+        return blend(attended, both, effective_alpha(None, override, at_layer(clip.strength, attended)))
 
     def norm(
         self, site: Site, norm: Callable[[Tensor], Tensor], hidden: Tensor, normed: Tensor, clip: Clip
     ) -> Tensor:
         """At the site of a norm of the image model: hidden to normed, both ((b f) c h w), with the clip as one sample."""
         override = clip.alpha(site.section, site.level)
-        if clip.strength == 0 or override == 1:
+        if clip.off or override == 1:
             return normed
         temporal = over_clip(norm, hidden, clip.num_frames)
-        return blend(normed, temporal, effective_alpha(None, override, clip.strength))
+        return blend(normed, temporal, effective_alpha(None, override, at_layer(clip.strength, hidden)))
 
     def keys(self, site: Site, tokens: Tensor, clip: Clip) -> Tensor:
         """Keys or values of self-attention ((b f) n c) to those that each frame attends to ((b f) 2n c).
 
         They cannot be mixed, so every strength above 0 has them whole.
         """
-        if clip.strength == 0 or clip.alpha(site.section, site.level) == 1:
+        if clip.off or clip.alpha(site.section, site.level) == 1:
             return tokens
         return first_and_previous(tokens, clip.num_frames)
 

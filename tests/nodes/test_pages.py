@@ -137,7 +137,7 @@ def test_messages_are_those_of_the_code(path):
 def test_every_error_is_on_a_page_or_has_a_reason_not_to_be():
     rows = [
         row
-        for path in PAGES.glob("*.md")
+        for path in PAGES.rglob("*.md")
         for row in ROW.findall(section(path.read_text("utf-8"), "Messages"))
     ]
     untold, used = [], set()

@@ -18,6 +18,12 @@ CHOICES = {
     "sqrt_linear": Betas("sqrt_linear"),
     "lcm_linear": Betas("linear", lcm_steps=100),
     "lcm_sqrt_linear": Betas("sqrt_linear", lcm_steps=100),
+    "linear_sdxl": Betas("linear", end=0.020),
+    "lcm_linear_50": Betas("linear", lcm_steps=50),
+    "lcm_sqrt_linear_50": Betas("sqrt_linear", lcm_steps=50),
+    "cosine": Betas("cosine"),
+    "sqrt": Betas("sqrt"),
+    "squaredcos_cap_v2": Betas("squaredcos_cap_v2"),
 }
 NAMES = (AUTO, CHECKPOINT, *CHOICES)
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
+from ....temporal.layers.motion import over_clip
 from ....temporal.sampling.clip import Clip
 from ....temporal.stack.plan import Site
 from ....temporal.stack.stack import TemporalStack
@@ -23,6 +24,20 @@ def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> It
         for site in stack.sites:
             insert = AROUND.get(site.kind, _insert_after)
             insert(hooks, diffusion_model, stack, site, clip)
+        yield
+
+
+@contextmanager
+def norms_over_clip(unet: nn.Module, num_frames: int) -> Iterator[None]:
+    """Let every group norm of the UNet take its statistics over the clip: its frames are one sample."""
+
+    def after_norm(norm: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor | None:
+        return over_clip(norm.forward, args[0], num_frames) if args and args[0].ndim == 4 else None
+
+    with ExitStack() as hooks:
+        for module in unet.modules():
+            if isinstance(module, nn.GroupNorm):
+                hooks.callback(module.register_forward_hook(after_norm, with_kwargs=True).remove)
         yield
 
 

@@ -7,7 +7,7 @@ into the UNet for the length of one APPLY_MODEL call and take it out again, what
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,8 +22,10 @@ from ....temporal.formats import trained_frames
 from ....temporal.sampling.affinity import Motion
 from ....temporal.sampling.clip import Clip
 from ....temporal.sampling.known_channels import Condition, known_channels, nothing_known
+from ....temporal.sampling.places import product
+from ....temporal.sampling.schedules.amount import Change
 from ....temporal.stack.stack import NEEDS_IMAGE, NEEDS_PICTURE, StackConfig, TemporalStack
-from .hooks import inserted
+from .hooks import inserted, norms_over_clip
 from .per_frame import for_frames
 from .shapes import base_name, unet_shape
 
@@ -39,6 +41,13 @@ PICTURE_COND = "video_ldm_picture"  # what an image encoder says of every patch 
 # Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
 # benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
 ACTIVATION_FACTOR = 1.1
+NORMS = AS_TRAINED, OLD_NORMS, ALL_NORMS = ("as trained", "as AnimateDiff-Evolved", "over the clip")
+OLD_NORM_FAMILIES = (
+    "AnimateDiff v1",
+    "AnimateDiff SDXL beta",
+    "HotShot-XL",
+    "PIA",
+)  # whose frames that pack norms as one
 LONGER_CLIPS = REFUSE, SQUEEZE, CONVOLVE = ("refuse", "squeeze", "convolve")
 
 
@@ -54,6 +63,20 @@ class LayerSettings:
     start_percent: float = 0.0
     end_percent: float = 1.0
     longer_clips: str = REFUSE
+    norms: str = AS_TRAINED
+    changes: tuple[Change, ...] = ()
+
+    def amounts(
+        self, sigma: float, model_sampling: Any, frames: Sequence[int], size: tuple[int, int]
+    ) -> tuple[float | Tensor, float | Tensor]:
+        """Strength and motion of some frames of a clip at a noise level: numbers, or (f h w)."""
+        now = [c for c in self.changes if holds_at(c, sigma, model_sampling)]
+        strengths = [self.strength, *(change.strength.of(frames) for change in now)]
+        return product(strengths, *size), product([change.motion.of(frames) for change in now], *size)
+
+    def norms_over_clip(self, config: StackConfig) -> bool:
+        """Whether every norm of the image model takes its statistics over the clip."""
+        return self.norms == ALL_NORMS or (self.norms == OLD_NORMS and config.family in OLD_NORM_FAMILIES)
 
     def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
         """Positions of the frames (f,); None: counted."""
@@ -63,8 +86,19 @@ class LayerSettings:
 
     def acts_at(self, sigma: float, model_sampling: Any) -> bool:
         """Whether the layers take part at a noise level."""
-        start = model_sampling.percent_to_sigma(self.start_percent)
-        return model_sampling.percent_to_sigma(self.end_percent) <= sigma <= start
+        return acts_at(self.start_percent, self.end_percent, sigma, model_sampling)
+
+
+def acts_at(start_percent: float, end_percent: float, sigma: float, model_sampling: Any) -> bool:
+    """Whether a noise level lies in a part of the sampling."""
+    start = model_sampling.percent_to_sigma(start_percent)
+    return model_sampling.percent_to_sigma(end_percent) <= sigma <= start
+
+
+def holds_at(part: Any, sigma: float, model_sampling: Any) -> bool:
+    """Whether a noise level lies in a part of the sampling that ends where the next one begins."""
+    over = part.end_percent < 1 and sigma <= model_sampling.percent_to_sigma(part.end_percent)
+    return not over and acts_at(part.start_percent, part.end_percent, sigma, model_sampling)
 
 
 @dataclass(frozen=True)
@@ -290,9 +324,23 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
         for stack, settings in stacks_of(model):
             if not settings.acts_at(t.max().item(), base_model.model_sampling):
                 continue
+            strength, motion = (
+                amount.repeat(len(x) // num_frames, 1, 1).to(x.device)
+                if isinstance(amount, Tensor)
+                else amount
+                for amount in settings.amounts(
+                    t.max().item(),
+                    base_model.model_sampling,
+                    frames_of_call(options, num_frames),
+                    x.shape[-2:],
+                )
+            )
+            if settings.norms_over_clip(stack.config):
+                hooks.enter_context(norms_over_clip(base_model.diffusion_model, num_frames))
             clip = replace(
                 base_clip,
-                strength=settings.strength,
+                strength=strength,
+                key_scale=motion,
                 alphas=settings.alphas,
                 positions=settings.positions(num_frames, stack.config.max_frames),
                 window=(trained_frames(stack) or None) if settings.longer_clips == CONVOLVE else None,
@@ -302,6 +350,12 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)
+
+
+def frames_of_call(options: Mapping[str, Any], num_frames: int) -> Sequence[int]:
+    """Which frames of a clip a call of the UNet sees: those of the window, if there is one."""
+    window = getattr(options.get("context_window"), "index_list", None)
+    return window if window is not None and len(window) == num_frames else range(num_frames)
 
 
 def _texts_differ(context: Tensor | None, num_frames: int) -> bool:

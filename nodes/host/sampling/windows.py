@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from comfy.context_windows import (
@@ -65,7 +66,8 @@ class ClipWindows(IndexListContextHandler):
     _window: FrameWindow | None = None
     _controls: FrameControls | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, on_equal_length: bool = False, **kwargs: Any) -> None:
+        self.shortest = kwargs["context_length"] + (not on_equal_length)
         # Newer hosts show a window one frame more before it, for models that look back; here a frame more is a longer clip.
         newer = _known(IndexListContextHandler.__init__, causal_window_fix=False)
         super().__init__(*args, dim=0, **newer, **kwargs)
@@ -77,8 +79,8 @@ class ClipWindows(IndexListContextHandler):
     def should_use_context(
         self, model: Any, conds: Any, x_in: Tensor, timestep: Any, model_options: dict
     ) -> bool:
-        """Whether the clip is longer than a window."""
-        return len(x_in) > self.context_length
+        """Whether the clip is long enough for windows: longer than one, or as long where that is wished."""
+        return len(x_in) >= self.shortest
 
     def set_step(self, timestep: Tensor, model_options: dict) -> None:
         """The step whose noise level is nearest: some samplers also evaluate between steps."""
@@ -140,6 +142,14 @@ def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) ->
     return value
 
 
+@dataclass(frozen=True)
+class FurtherWindows:
+    """Windows of every 2nd, 4th ... frame, `stride` - 1 kinds of them, and whether a clip as long as a window has any."""
+
+    stride: int = 1
+    on_equal_length: bool = False
+
+
 def add_windows(
     model: Any,
     length: int,
@@ -148,6 +158,7 @@ def add_windows(
     fuse_method: str,
     closed_loop: bool,
     repeated_noise: bool,
+    further: FurtherWindows = FurtherWindows(),  # noqa: B008 (it is frozen)
 ) -> Any:
     """Clone of a MODEL that denoises long clips window by window, blended at every step.
 
@@ -179,6 +190,8 @@ def add_windows(
         context_length=length,
         context_overlap=overlap,
         closed_loop=closed_loop,
+        context_stride=further.stride,
+        on_equal_length=further.on_equal_length,
     )
     create_prepare_sampling_wrapper(patched)
     if repeated_noise:

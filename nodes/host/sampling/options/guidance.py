@@ -1,0 +1,71 @@
+"""Guidance that a MODEL brings to any sampler: another scale in parts of the sampling, one for each frame if wished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .....temporal.errors import InvalidInputError
+from ...layers.insertion import holds_at
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Scales of the first and the last frames' prompts ... of every frame, from start to end of a part of the sampling."""
+
+    first: tuple[float, ...]
+    last: tuple[float, ...]
+    start_percent: float
+    end_percent: float
+
+    def scale(self, percent: float, like: Tensor) -> Tensor:
+        """The scale of every frame (f 1 1 1) at a point of the sampling."""
+        span = self.end_percent - self.start_percent
+        share = min(max((percent - self.start_percent) / span, 0.0), 1.0) if span else 0.0
+        first, last = (_per_frame(numbers, len(like)) for numbers in (self.first, self.last))
+        return torch.lerp(first, last, share).reshape(-1, 1, 1, 1).to(like)
+
+
+def _per_frame(numbers: tuple[float, ...], num_frames: int) -> Tensor:
+    """A number for each frame; the last goes on."""
+    return torch.tensor([numbers[min(frame, len(numbers) - 1)] for frame in range(num_frames)])
+
+
+class GuidanceEdit:
+    """A hook of the host that changes the prediction under the prompt so that the sampler's one scale has the effect of ours."""
+
+    def __init__(self, parts: tuple[Guidance, ...]) -> None:
+        self.parts = parts
+
+    def __call__(self, args: Mapping[str, Any]) -> list[Tensor]:
+        """The two predictions (f c h w); of several parts of the sampling that hold, the last one added counts."""
+        positive, negative, *others = args["conds_out"]
+        sampling, sigma = args["model"].model_sampling, float(args["sigma"].max())
+        parts = [part for part in self.parts if holds_at(part, sigma, sampling)]
+        if not parts:
+            return args["conds_out"]
+        given = torch.as_tensor(args["cond_scale"])
+        if bool((given == 0).any()):
+            raise InvalidInputError(
+                "The sampler's cfg is 0, which Guidance Schedule cannot replace. Set it to any other number, such as 7.5."
+            )
+        last = len(sampling.sigmas) - 1
+        percent = 1 - float(sampling.timestep(torch.tensor(sigma, device=sampling.log_sigmas.device))) / last
+        ratio = parts[-1].scale(percent, positive) / given.to(positive)
+        return [negative + (positive - negative) * ratio, negative, *others]
+
+
+def with_guidance(model: Any, part: Guidance) -> Any:
+    """Clone of a MODEL with guidance of its own in one more part of the sampling."""
+    patched = model.clone()
+    edits = patched.model_options.get("sampler_pre_cfg_function", [])
+    own = next((edit for edit in edits if isinstance(edit, GuidanceEdit)), GuidanceEdit(()))
+    patched.model_options["sampler_pre_cfg_function"] = [edit for edit in edits if edit is not own]
+    patched.set_model_sampler_pre_cfg_function(
+        GuidanceEdit((*own.parts, part)), disable_cfg1_optimization=True
+    )
+    return patched

@@ -1,0 +1,71 @@
+"""Initial noise and guidance that a MODEL brings along: equal to what the sampler would be given, and rounds of FreeInit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from video_ldm.temporal.errors import InvalidInputError
+from video_ldm.temporal.sampling.initial_noise import LowPass, NoiseSettings
+from video_ldm.tests.host.rig import LATENT
+
+
+def noisy(model, rounds=1, **settings):
+    from video_ldm.nodes.host.sampling.options.noise import with_noise
+
+    return with_noise(model, NoiseSettings(**settings), rounds, LowPass())
+
+
+def guided(model, first, last=None, start=0.0, end=1.0):
+    from video_ldm.nodes.host.sampling.options.guidance import Guidance, with_guidance
+
+    return with_guidance(model, Guidance(tuple(first), tuple(last or first), start, end))
+
+
+def test_noise_as_it_was_is_the_samplers_own(rig):
+    assert torch.equal(rig.sample(noisy(rig.model)), rig.sample(rig.model))
+
+
+def test_frames_with_seeds_of_their_own_are_clips_of_one_frame(rig):
+    made = rig.sample(noisy(rig.model, seed_per_frame=True, seed_offset=4))
+    import nodes
+
+    one = {"samples": torch.zeros(1, *LATENT[1:])}
+    with torch.inference_mode():
+        args = (3, 3.0, "euler", "normal", rig.positive, rig.negative, one)
+        single = nodes.common_ksampler(rig.model, 1 + 4 + 2, *args)[0]["samples"]
+    torch.testing.assert_close(made[2:3], single, rtol=1e-4, atol=1e-4)
+
+
+def test_the_frame_offset_continues_the_noise(rig):
+    longer = {"samples": torch.zeros(LATENT[0] + 2, *LATENT[1:])}
+    made = rig.sample(noisy(rig.model, frame_offset=2))
+    torch.testing.assert_close(made, rig.sample(rig.model, latent=longer)[2:], rtol=1e-4, atol=1e-4)
+
+
+def test_rounds_change_the_clip_and_keep_its_low_frequencies(rig):
+    plain, rounds = rig.sample(rig.model), rig.sample(noisy(rig.model, rounds=2))
+    other = rig.sample(noisy(rig.model, seed_offset=1))
+    assert not torch.equal(plain, rounds)
+    means = [clip.mean(dim=(0, 2, 3)) for clip in (plain, rounds, other)]
+    assert (means[1] - means[0]).abs().sum() < (means[2] - means[0]).abs().sum()
+
+
+def test_guidance_is_that_of_the_sampler(rig):
+    wanted = rig.sample(rig.model, cfg=5.0)
+    for given in (2.0, 1.0):
+        made = rig.sample(guided(rig.model, [5.0]), cfg=given)
+        torch.testing.assert_close(made, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_guidance_per_frame_and_part(rig):
+    frames = [1.5, 3.0, 4.5, 6.0, 7.5]
+    made = rig.sample(guided(rig.model, frames))
+    for number, cfg in enumerate(frames[1:3], 1):
+        torch.testing.assert_close(made[number], rig.sample(rig.model, cfg=cfg)[number], rtol=1e-3, atol=1e-3)
+    parts = guided(guided(rig.model, [5.0], end=0.5), [5.0], start=0.5)
+    torch.testing.assert_close(rig.sample(parts), rig.sample(rig.model, cfg=5.0), rtol=1e-3, atol=1e-3)
+
+
+def test_a_cfg_of_0_is_refused(rig):
+    with pytest.raises(InvalidInputError, match="cfg is 0"):
+        rig.sample(guided(rig.model, [5.0]), cfg=0.0)
