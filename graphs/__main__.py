@@ -9,22 +9,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..nodes.graphs.convert import Converted, convert
-from ..nodes.graphs.errors import GraphError
 from ..nodes.graphs.media import SUFFIXES, read_graph
-from ..nodes.graphs.table import NEIGHBOURS
-from ..temporal.errors import VideoLDMError
+from ..nodes.graphs.table import NEIGHBOURS, table_text
+from ..temporal.errors import GraphError, VideoLDMError
 
 PACKS = {"fizznodes": "Batch", "videohelpersuite": "VHS_"}  # beginnings of their nodes' names
 
 
 def parser() -> argparse.ArgumentParser:
-    """The two commands."""
+    """The commands."""
     root = argparse.ArgumentParser(prog="python -m video_ldm.graphs", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True)
     inspect = commands.add_parser("inspect", help="say what becomes of a graph and change nothing")
     writing = commands.add_parser(
         "convert", help="write a graph, or every graph of a folder, with this pack's nodes"
     )
+    commands.add_parser("table", help="print what becomes of every node, as in the help page")
     for command in (inspect, writing):
         command.add_argument("file", type=Path, help=f"a folder, or a file of {', '.join(SUFFIXES)}")
         command.add_argument(
@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """One command on a file or a folder; how many files failed."""
+    if args.command == "table":
+        print(table_text())
+        return 0
     if not args.file.exists():
         raise GraphError(f"There is nothing at {args.file}; check the path.")
     failed = 0

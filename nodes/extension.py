@@ -5,14 +5,18 @@ Ids and input names are frozen, saved graphs depend on them.
 
 from .decode import TemporalVAEDecode
 from .extend import ExtendVideo
+from .guidance_schedule import GuidanceSchedule
 from .guide import VideoGuiderNode
 from .host import ComfyExtension, Node
 from .host.files import register_folders
+from .host.graphs.server import offer_replacements, open_doors
 from .image_motion import ImageMotion
 from .image_prompt import ImagePrompt
+from .initial_noise import InitialNoise
 from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
+from .motion_strength import MotionStrength
 from .prompt import MotionPromptEncode
 from .prompt_schedule import PromptSchedule
 from .render import RenderVideo, VideoFromLatents
@@ -22,6 +26,7 @@ from .train_decoder import TrainTemporalDecoder
 from .train_upscaler import TrainVideoUpscaler
 from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
+from .value_schedule import ValueSchedule
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -31,7 +36,11 @@ NODES: tuple[type[Node], ...] = (
     LoadMotionLora,
     LoadSparseControl,
     LoadTemporalDecoder,
+    MotionStrength,
     VideoWindows,
+    InitialNoise,
+    GuidanceSchedule,
+    ValueSchedule,
     MotionPromptEncode,
     PromptSchedule,
     KnownFramesNode,
@@ -58,4 +67,6 @@ class VideoLDM(ComfyExtension):
     async def get_node_list(self) -> list[type[Node]]:
         """Every node, in menu order; the model folders exist from here on."""
         register_folders()
+        open_doors()
+        await offer_replacements()
         return list(NODES)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...temporal.errors import GraphError
 from .api import is_api, read_api, write_api
-from .errors import GraphError
 from .graph import BYPASSED, Node
 from .report import Report
 from .rules import animated, films, hooks, loaders, prompts, settings

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import GraphError
+from ...temporal.errors import GraphError
 
 GRAPH, PROMPT = "workflow", "prompt"
 SUFFIXES = (".json", ".png", ".webp", ".mp4", ".m4v", ".mov", ".webm", ".mkv")

@@ -250,3 +250,16 @@ NEIGHBOURS: dict[str, Row] = {
     "BatchValueScheduleLatentInput": Row(EXACT, VALUES),
     "VHS_VideoCombine": Row(CLOSE, FILM, "Its format, crf, frame rate, prefix, pingpong and sound."),
 }
+
+
+def table_text() -> str:
+    """Every node and what becomes of it, as a Markdown table; those alike share a line."""
+    lines: dict[Row, list[str]] = {}
+    for name, row in {**OLD_NODES, **NEIGHBOURS}.items():
+        lines.setdefault(row, []).append(f"`{name}`")
+    head = ["| its nodes | how | ours | what differs, or what to use |", "|---|---|---|---|"]
+    body = [
+        f"| {', '.join(names)} | {row.how} | {row.becomes or '-'} | {row.note} |"
+        for row, names in lines.items()
+    ]
+    return "\n".join([*head, *body])

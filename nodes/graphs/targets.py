@@ -23,9 +23,9 @@ VLDM_VideoWindows: model:MODEL | context_length:INT=16 | context_overlap:INT=4 |
     repeated_noise:BOOLEAN=false | context_stride:INT=1 | on_equal_length:BOOLEAN=false -> MODEL
 VLDM_InitialNoise: model:MODEL | noise_type:COMBO="default" | seed_per_frame:BOOLEAN=false | seed_offset:INT=0 |
     frame_offset:INT=0 | rounds:INT=1 | filter:COMBO="gaussian" | keep_space:FLOAT=0.25 | keep_time:FLOAT=0.25 |
-    sharpness:INT=4 | from_first_round:BOOLEAN=false | round_seed_offset:INT=1 -> MODEL
+    sharpness:INT=4 -> MODEL
 VLDM_GuidanceSchedule: model:MODEL | cfg:FLOAT=7.5 | cfg_end:FLOAT=0.0 | start_percent:FLOAT=0.0 |
-    end_percent:FLOAT=1.0 | mask:MASK | cfg_outside:FLOAT=1.0 -> MODEL
+    end_percent:FLOAT=1.0 -> MODEL
 VLDM_ValueSchedule: values:STRING="0: 1" | num_frames:INT=16 | interpolation:COMBO="linear" | latent:LATENT
     -> FLOAT INT
 VLDM_PromptSchedule: clip:CLIP | prompts:STRING="" | num_frames:INT=16 | interpolation:COMBO="linear" |

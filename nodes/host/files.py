@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import comfy.model_management as mm
@@ -23,6 +23,11 @@ TEMPORAL_DECODERS = "temporal_decoders"
 MOTION_LORA = "motion_lora"
 VIDEO_UPSCALERS = "video_upscalers"
 CONTROL_NETS = "controlnet"  # the host's own
+OLD_PACK = "ComfyUI-AnimateDiff-Evolved"
+OLD_FOLDERS = {  # in `models`, and in the folder of that pack
+    TEMPORAL_LAYERS: ("animatediff_models", "models"),
+    MOTION_LORA: ("animatediff_motion_lora", "motion_lora"),
+}
 FOLDERS = (TEMPORAL_LAYERS, TEMPORAL_DECODERS, MOTION_LORA, VIDEO_UPSCALERS)
 
 
@@ -32,7 +37,18 @@ def register_folders() -> None:
     for name in FOLDERS:
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
         paths, _ = folder_paths.folder_names_and_paths[name]
+        paths += [path for path in _of_animatediff(name) if path not in paths]
         folder_paths.folder_names_and_paths[name] = (paths, folder_paths.supported_pt_extensions)
+
+
+def _of_animatediff(name: str) -> list[str]:
+    """Where files for AnimateDiff-Evolved lie, in its folders of `models`, wherever an artist put these, and in its own."""
+    if name not in OLD_FOLDERS:
+        return []
+    shared, own = OLD_FOLDERS[name]
+    configured = folder_paths.folder_names_and_paths.get(shared, ([], set()))[0]
+    packs = [Path(folder) / OLD_PACK / own for folder in folder_paths.get_folder_paths("custom_nodes")]
+    return list(dict.fromkeys([*configured, str(Path(folder_paths.models_dir) / shared), *map(str, packs)]))
 
 
 def file_names(folder: str) -> list[str]:
@@ -48,6 +64,9 @@ def full_path(folder: str, name: str) -> str:
     """
     register_folders()
     path = folder_paths.get_full_path(folder, name)
+    if path is None and folder in OLD_FOLDERS:
+        meant = meant_name(folder, name)
+        path = None if meant is None else folder_paths.get_full_path(folder, meant)
     if path is None:
         known = ", ".join(file_names(folder)[:5]) or "no files"
         raise InvalidInputError(
@@ -55,6 +74,21 @@ def full_path(folder: str, name: str) -> str:
             "pick another."
         )
     return path
+
+
+def meant_name(folder: str, name: str) -> str | None:
+    """The one file of a folder that a graph from elsewhere can mean: other slashes, another subfolder, another ending."""
+    meant = PureWindowsPath(name)
+    listed = {known: PureWindowsPath(known) for known in folder_paths.get_filename_list(folder)}
+    for fits in (
+        lambda known: known == meant,
+        lambda known: known.name.lower() == meant.name.lower(),
+        lambda known: known.stem.lower() == meant.stem.lower(),
+    ):
+        found = [known for known, path in listed.items() if fits(path)]
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def new_path(folder: str, name: str) -> Path:

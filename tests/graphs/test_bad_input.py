@@ -6,7 +6,7 @@ import time
 
 import pytest
 from video_ldm.nodes.graphs.convert import convert
-from video_ldm.nodes.graphs.errors import GraphError
+from video_ldm.temporal.errors import GraphError
 from video_ldm.tests.graphs.examples import GRAPHS, as_ui, gen1, node, sampled
 
 SECONDS = 2

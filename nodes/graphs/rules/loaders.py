@@ -19,16 +19,17 @@ SCHEDULES = {
     "linear": "linear",
     "linear (AnimateDiff-SDXL)": "linear_sdxl",
     "linear (HotshotXL/default)": "linear",
-    "avg(sqrt_linear,linear)": "average",
-    "lcm avg(sqrt_linear,linear)": "lcm_average_50",
+    "avg(sqrt_linear,linear)": "sqrt_linear",
+    "lcm avg(sqrt_linear,linear)": "lcm_linear_50",
     "lcm": "lcm_linear_50",
     "lcm[100_ots]": "lcm_linear",
-    "lcm[25_ots]": "lcm_linear_25",
+    "lcm[25_ots]": "lcm_linear_50",
     "lcm >> sqrt_linear": "lcm_sqrt_linear_50",
     "sqrt": "sqrt",
     "cosine": "cosine",
     "squaredcos_cap_v2": "squaredcos_cap_v2",
 }
+NEAR = ("avg(sqrt_linear,linear)", "lcm avg(sqrt_linear,linear)", "lcm[25_ots]")
 OLD_NORMS, ALL_NORMS = "as AnimateDiff-Evolved", "over the clip"
 LOADS = ("ADE_LoadAnimateDiffModel", "ADE_LoadAnimateLCMI2VModel", "ADE_LoadAnimateDiffModelWithCameraCtrl")
 INJECTIONS = {
@@ -61,6 +62,8 @@ def schedule_named(work: Work, node: Node) -> str:
             node,
             f"the noise schedule {name!r} is not known; the one that the layers were trained with is used.",
         )
+    if name in NEAR:
+        work.differs(node, f"the noise schedule {name!r} is written as {known}.")
     return known or "auto"
 
 

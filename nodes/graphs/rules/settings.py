@@ -87,6 +87,10 @@ def _rounds(work: Work, options: Node | None) -> dict[str, Any]:
         work.differs(options, "sigma_step is always the noisiest.")
     if work.fixed(options, "iter_batch_offset"):
         work.differs(options, "iter_batch_offset is not carried over; each round has another seed.")
+    if work.fixed(options, "apply_to_1st_iter"):
+        work.differs(options, "the first round begins with plain noise.")
+    if work.fixed(options, "iter_seed_offset") != 1:
+        work.differs(options, "each round has the seed after that of the last one.")
     work.became(options, "inputs of Initial Noise")
     names = {
         "rounds": "iterations",
@@ -94,8 +98,6 @@ def _rounds(work: Work, options: Node | None) -> dict[str, Any]:
         "keep_space": "d_s",
         "keep_time": "d_t",
         "sharpness": "n_butterworth",
-        "from_first_round": "apply_to_1st_iter",
-        "round_seed_offset": "iter_seed_offset",
     }
     return {new: work.given(options, old) for new, old in names.items()}
 
@@ -139,8 +141,9 @@ def _guidance(work: Work, frame: Node) -> dict[str, Any] | None:
     value = multival(work, frame, name) if name == "cfg_multival" else Value(work.given(frame, name))
     if value is None:
         return None
-    masked = {} if value.mask is None else {"mask": value.mask, "cfg_outside": value.outside}
-    return {"cfg": value.number, **masked}
+    if value.mask is not None:
+        work.differs(frame, "its mask is left out: guidance is the same everywhere in a frame.")
+    return {"cfg": value.number}
 
 
 def _extras(work: Work, model: Link, frame: Node) -> Link:

@@ -1,0 +1,1 @@
+"""Graphs of other packs at the running host: its queue and its page."""

@@ -1,0 +1,54 @@
+"""An old graph dropped on the page: a question, then this pack's nodes and a note, or nothing at all after a no; it runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from video_ldm.tests.graphs.examples import GRAPHS, as_ui
+from video_ldm.tests.host.test_old_graphs import here
+
+TYPES = "() => app.graph.nodes.map(node => node.type)"
+DIALOG = (
+    "() => [...document.querySelectorAll('[role=dialog], [role=alertdialog]')].some("
+    "box => box.innerText.includes('AnimateDiff-Evolved'))"
+)
+ANSWER = """(yes) => {
+    const box = [...document.querySelectorAll('[role=dialog], [role=alertdialog]')].find(
+        box => box.innerText.includes('AnimateDiff-Evolved'));
+    const buttons = [...box.querySelectorAll('button')].filter(button => button.innerText.trim());
+    const wanted = yes ? /confirm|yes|ok/i : /cancel|no/i;
+    buttons.find(button => wanted.test(button.innerText)).click();
+}"""
+
+
+@pytest.fixture
+def dropped(editor, tmp_path):
+    """Drop an old graph on the page and answer the question."""
+
+    def drop(name, yes):
+        path = tmp_path / "old.json"
+        path.write_text(json.dumps(as_ui(here(GRAPHS[name]))), "utf-8")
+        editor.page.evaluate(DROP, [path.name, path.read_text("utf-8")])
+        editor.page.wait_for_function(DIALOG)
+        editor.page.evaluate(ANSWER, yes)
+        editor.page.wait_for_function(f"() => !({DIALOG})()")
+        editor.page.wait_for_timeout(1500)
+        return editor.page.evaluate(TYPES)
+
+    from video_ldm.demo.browser import DROP
+
+    return drop
+
+
+def test_after_a_yes_nothing_is_red_and_it_runs(editor, dropped):
+    types = dropped("gen1_static", True)
+    assert "VLDM_LoadTemporalLayers" in types and "MarkdownNote" in types
+    assert not [name for name in types if name.startswith("ADE_")]
+    assert editor.problems() == []
+    assert editor.queue()[0] == "execution_success"
+
+
+def test_after_a_no_it_is_the_old_graph(editor, dropped):
+    types = dropped("gen1_static", False)
+    assert "ADE_AnimateDiffLoaderGen1" in types and "MarkdownNote" not in types

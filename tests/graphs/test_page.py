@@ -1,0 +1,33 @@
+"""The help page for those who come from AnimateDiff-Evolved: its table is the converter's, its messages are in the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from video_ldm.graphs.__main__ import main
+from video_ldm.nodes.graphs.table import NEIGHBOURS, OLD_NODES, REFUSED, table_text
+from video_ldm.tests.messages import ROW, errors, in_the_code, is_about, section
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "web/docs/guides/coming_from_animatediff_evolved.md").read_text("utf-8")
+
+
+def test_the_table_is_that_of_the_converter_and_complete(capsys):
+    assert table_text() in PAGE
+    assert all(f"`{name}`" in PAGE for name in {**OLD_NODES, **NEIGHBOURS})
+    assert main(["table"]) == 0 and capsys.readouterr().out.strip() == table_text()
+
+
+def test_what_is_refused_says_what_to_use():
+    assert all(row.note for row in OLD_NODES.values() if row.how == REFUSED)
+
+
+def test_every_message_is_in_the_code_and_on_the_page():
+    rows = ROW.findall(section(PAGE, "Messages"))
+    assert rows and not [row for row in rows if not in_the_code(row)]
+    said = [sentence for path, sentence in errors() if path.startswith(("graphs/", "nodes/graphs/"))]
+    assert said and not [sentence for sentence in said if not any(is_about(row, sentence) for row in rows)]
+
+
+def test_the_readme_begins_with_a_word_to_them():
+    assert "AnimateDiff-Evolved" in (ROOT / "README.md").read_text("utf-8")[:1200]
