@@ -17,8 +17,8 @@ SIDE, SCALE = 8, 8  # of most latents, and pixels for each of them on the toy wo
 WIDTH = 48  # of the toy world's text
 TEXTS = (
     "", "a red circle", "0: a red circle\n3: a blue square", "0, 3", "-1, 0", "1, 2, 3", "0", "0: 1", "1, 0.9, 0.5", "name",
-    "a/b", "../../up", "/abs/path", "a\0b", "\ud800", "%width%/%date:yyyy%", "x" * 300, "圆" * 90, "0:" + " " * 900,
-    "9" * 5000, "[a|b]", "(a:1.2)", "{}", "\n\n", "nan", "1e9", "0: a, 3: b", "🎬 \t\r\n", "CON", "output.0: 0.5",
+    "a/b", "../../up", "/abs/path", "a\0b", "\ud800", "%width%/%date:yyyy%", "x" * 300, "\u5706" * 90, "0:" + " " * 900,
+    "9" * 5000, "[a|b]", "(a:1.2)", "{}", "\n\n", "nan", "1e9", "0: a, 3: b", "\U0001f3ac \t\r\n", "CON", "output.0: 0.5",
 )  # fmt: skip
 LIKELY = {  # texts that mean something to an input
     "prompts": ("0: a red circle", "0: a red circle\n3: a blue square", "a dog\n\na cat", ""),

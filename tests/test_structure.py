@@ -179,6 +179,16 @@ def test_files_and_functions_stay_small():
     )
 
 
+def test_sources_are_readable_on_windows():
+    """Tools that read them in its code page stumble over other letters; in texts they stand as escapes."""
+
+    def strange(path: Path) -> str:
+        text = (ROOT / path).read_text("utf-8")
+        return "".join(letter for letter in set(text) if not letter.encode("cp1252", "ignore"))
+
+    assert not found(EVERYTHING, strange)
+
+
 def test_users_mistakes_are_neither_asserted_nor_swallowed():
     def loose(path: Path) -> list[int]:
         nodes = list(ast.walk(tree(path)))

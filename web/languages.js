@@ -13,7 +13,7 @@ function translations() {
 }
 
 app.registerExtension({
-  name: 'VideoLDM.Languages',
+  name: 'videoldm.Languages',
   async setup() {
     const shown = translations()
     const language = shown?.locale?.value

@@ -61,7 +61,7 @@ def test_a_file_with_the_size_and_time_of_the_one_before_is_noticed(host, conten
 
 
 @pytest.mark.parametrize("length", [86, 255, 256, 300, 512, 5000])
-@pytest.mark.parametrize("letter", ["x", "圆"])
+@pytest.mark.parametrize("letter", ["x", "\u5706"])
 def test_a_prompt_of_any_length_is_no_file(contents, length, letter):
     for text in (letter * length, f"{letter}/" * length, f"\0{letter}"):
         assert contents("CLIPTextEncode", text=text) == {}

@@ -40,7 +40,12 @@ def test_a_new_input_without_translation_is_noticed(nodes):
 
 def test_translations_are_in_their_script_and_safe_for_the_frontend():
     """vue-i18n gives braces, bars and at signs a meaning of their own."""
-    scripts = {"zh": r"[一-鿿]", "zh-TW": r"[一-鿿]", "ja": r"[぀-ヿ一-鿿]", "ko": r"[가-힣]"}
+    scripts = {
+        "zh": r"[\u4e00-\u9fff]",
+        "zh-TW": r"[\u4e00-\u9fff]",
+        "ja": r"[\u3040-\u30ff\u4e00-\u9fff]",
+        "ko": r"[\uac00-\ud7a3]",
+    }
     for kind, phrases in locales.read_phrases().items():
         for english, words in phrases.items():
             assert set(words) == set(locales.LANGUAGES)

@@ -271,7 +271,7 @@ BAD = {
         "has 261 bytes, but a name holds at most 255",
     ),
     "a folder no disk holds": (
-        {"filename_prefix": "圆" * 100 + "/a"},
+        {"filename_prefix": "\u5706" * 100 + "/a"},
         "has 300 bytes, but a name holds at most 255",
     ),
     "sound for a gif": (

@@ -64,7 +64,8 @@ def test_duplicates_go_first():
 
 def test_the_table_comes_back_as_it_was(tmp_path):
     given = [
-        replace(row, captions=(Caption("ein Haus, 山", "server", 0.5),)) for row in rows(3, motion=np.ones(3))
+        replace(row, captions=(Caption("ein Haus, \u5c71", "server", 0.5),))
+        for row in rows(3, motion=np.ones(3))
     ]
     write_table(tmp_path, given)
     assert read_table(tmp_path) == given

@@ -193,7 +193,7 @@ def test_an_encoder_that_is_killed_is_told_as_that(tmp_path):
 
 @pytest.mark.parametrize("name", ["gif", "png sequence (8 bit)"])
 def test_a_name_as_long_as_the_disk_holds_is_written_and_a_longer_one_refused(tmp_path, name):
-    for letters in ("x" * 255, "圆" * 85):
+    for letters in ("x" * 255, "\u5706" * 85):
         with FilmWriter(tmp_path / letters, Film(name, 8)) as writer:
             writer.write(FRAMES)
         assert [path.name for path in tmp_path.iterdir()] == [letters]

@@ -24,7 +24,7 @@ from video_ldm.temporal.video import FORMATS, Film, FilmWriter, Sound, check_fil
 FPS = 8.0
 NOTES = {
     "prompt": {"1": {"class_type": "A=B;#\\", "text": 'a "red"\ncircle'}},
-    "workflow": {"nodes": ["é", "圆"]},
+    "workflow": {"nodes": ["é", "\u5706"]},
 }
 VIDEOS = [name for name, row in FORMATS.items() if not row.is_sequence]
 TAGGED = {
@@ -190,8 +190,8 @@ def test_notes_outside_latin_1_become_international_text(tmp_path):
     from video_ldm.temporal.video.pictures import as_png
 
     path = tmp_path / "frame.png"
-    path.write_bytes(as_png(np.zeros((2, 3, 3), np.uint8), {"prompt": "圆"}))
-    assert Image.open(path).text["prompt"] == "圆"
+    path.write_bytes(as_png(np.zeros((2, 3, 3), np.uint8), {"prompt": "\u5706"}))
+    assert Image.open(path).text["prompt"] == "\u5706"
 
 
 @pytest.mark.parametrize("name", [name for name in VIDEOS if FORMATS[name].sound])
