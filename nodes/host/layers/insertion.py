@@ -220,10 +220,22 @@ def refuse_compiled(model: Any) -> None:
         )
 
 
+def refuse_two_devices(model: Any) -> None:
+    """Refuse layers that a newer host loads as they are needed, on another device than the image model's."""
+    for patcher in model.get_additional_models_with_key(KEY):
+        if getattr(patcher, "is_dynamic", bool)() and patcher.load_device != model.load_device:
+            raise IncompatibleModelError(
+                f"The image model computes on {model.load_device}, its temporal layers on "
+                f"{patcher.load_device}. Put Select Model Device before the loader of the layers, not after "
+                "it."
+            )
+
+
 def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
     """OUTER_SAMPLE wrapper: refuse what cannot work before anything is loaded."""
     model = executor.class_obj.model_patcher
     refuse_compiled(model)
+    refuse_two_devices(model)
     executor.class_obj.conds = for_frames(executor.class_obj.conds, len(noise))
     channels = model.get_model_object("latent_format").latent_channels
     if noise.ndim != 4 or noise.shape[1] != channels:

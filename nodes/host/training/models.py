@@ -119,6 +119,8 @@ def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
     The host loads under `torch.inference_mode`, whose tensors cannot take part in a backward pass: those are
     copied.
     """
+    if getattr(model, "is_dynamic", bool)():  # weights that come and go cannot wait for a backward pass
+        model = model.get_non_dynamic_delegate()
     mm.load_models_gpu([model], force_full_load=True)
     unet = model.model.diffusion_model
     with torch.inference_mode(False), torch.no_grad():
