@@ -62,8 +62,11 @@ SEPARABLE = (
     seine.SEINE,
 )
 VIDEO_MODELS = (svd.ORIGINAL, svd.DIFFUSERS, *SEPARABLE)
-# what trainers and pipelines put before every key
-PREFIXES = ("_forward_module.", "module.", "model.diffusion_model.", "diffusion_model.", "unet.")
+# what trainers and pipelines put before every key, also before each other's
+PREFIXES = (
+    *("_forward_module.", "_fsdp_wrapped_module.", "_orig_mod.", "base_model.model."),
+    *("module.", "model.", "diffusion_model.", "unet."),
+)
 
 
 def load_stack(
@@ -174,6 +177,7 @@ def bare(file: WeightsFile) -> WeightsFile:
 
 
 def _bare(key: str) -> str:
-    for prefix in PREFIXES:
+    """A key without its prefixes, in whatever order trainers wrapped each other."""
+    while prefix := next((prefix for prefix in PREFIXES if key.startswith(prefix)), ""):
         key = key.removeprefix(prefix)
     return key

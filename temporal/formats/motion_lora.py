@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError, IncompatibleModelError
@@ -88,7 +89,7 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
         found = _split(key)
         module = found and flat.get(found[0], found[0])
         if module in known:
-            factors[f"{module}.{found[1]}"], targets[module] = tensor, known[module]
+            factors[f"{module}.{found[1]}"], targets[module] = _factor(found[1], tensor), known[module]
         elif module and module.removeprefix(FLAT).startswith("mid_block"):
             skipped.append(key)
         else:
@@ -178,6 +179,23 @@ def _check_factors(
     for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):
         if f"{module}.{leaf}" in factors:
             check_numbers(name, f"{module}.{leaf}", factors[f"{module}.{leaf}"])
+    alpha = factors.get(f"{module}.alpha")
+    if alpha is not None and alpha.numel() != 1:
+        raise CheckpointFormatError(
+            f"{name}: the alpha of {shown(module)} has shape {shape_text(alpha)}, but it is one number. It may be damaged."
+        )
+
+
+def _factor(leaf: str, tensor: Tensor) -> Tensor:
+    """A factor as it is; an alpha may also be a whole number, which some trainers write."""
+    whole = leaf == "alpha" and tensor.dtype in (
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.uint8,
+        torch.int8,
+    )
+    return tensor.float() if whole else tensor
 
 
 def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target, str]]:

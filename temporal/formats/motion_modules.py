@@ -33,6 +33,9 @@ WITHOUT_TABLES = (
 )  # in the original spelling, where their absence tells the family
 FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
 TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
+ROUNDING = (
+    0.3  # of what a kind of numbers can tell apart at 1: what numbers of 8 bits are off, and a little more
+)
 
 
 @dataclass(frozen=True)
@@ -245,15 +248,26 @@ def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> 
         if table.shape not in expected and _may_be_a_table(table):
             expected[table.shape] = position_table(*table.shape[1:]).to(table.device)
         right = expected.get(table.shape)
-        if right is None or not bool(((table.float() - right).abs() < TABLE_TOLERANCE).all()):
+        if right is None or not bool(((table.float() - right).abs() < _tolerance(table)).all()):
             raise CheckpointFormatError(
                 f"{name}: {shown(key)} is not the fixed position table of the AnimateDiff family. It may be damaged, or another "
                 "model built on it."
             )
 
 
+def _tolerance(table: Tensor) -> float:
+    """How far a table of its kind of numbers may be off."""
+    return max(TABLE_TOLERANCE, ROUNDING * torch.finfo(table.dtype).eps)
+
+
 def _may_be_a_table(table: Tensor) -> bool:
-    return table.ndim == 3 and len(table) == 1 and table.shape[1] > 0 and table.shape[2] % 2 == 0
+    return (
+        table.is_floating_point()
+        and table.ndim == 3
+        and len(table) == 1
+        and table.shape[1] > 0
+        and table.shape[2] % 2 == 0
+    )
 
 
 def position_table(frames: int, channels: int) -> Tensor:

@@ -15,6 +15,8 @@ from ..weights import description
 from .family_plans import image_plan, inside_plan, lvdm_plan, motion_plan, norm_plan, volume_plan
 from .plan import Placement, Site, UNetShape, plan
 
+MOST_FRAMES = 10**5  # that a description may name
+
 
 @dataclass(frozen=True)
 class StackConfig:
@@ -73,5 +75,11 @@ class StackConfig:
         """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be right."""
         config = description.from_json(cls, text)
         config.unet.check()
-        description.check_described({"max_frames is at least 0": config.max_frames >= 0})
+        reach = config.lvdm.reach if config.lvdm is not None else None
+        description.check_described(
+            {
+                "max_frames is from 0 to 100000": 0 <= config.max_frames <= MOST_FRAMES,
+                "reach is from 1 to 100000": reach is None or 0 < reach <= MOST_FRAMES,
+            }
+        )
         return config

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..errors import CheckpointFormatError
 from ..weights import description
+from ..weights.description import check_described
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class UpscalerConfig:
     )
 
     def __post_init__(self) -> None:
+        self._check_sizes()
         sizes = (self.scale, self.patch, self.channels, self.num_res_blocks, self.heads, self.max_frames)
         fits = min((*sizes, *self.channel_mult, 0 if not self.channel_mult else 1)) >= 1
         shared = 0 if self.shared_noise is None else self.shared_noise
@@ -37,6 +39,22 @@ class UpscalerConfig:
                 f"The file describes an upscaler that cannot be built: {self.to_json()}. It may be "
                 "damaged; download or train it again."
             )
+
+    def _check_sizes(self) -> None:
+        """Refuse sizes that no upscaler has, before anything is built of them."""
+        mults = self.channel_mult
+        check_described(
+            {
+                "scale is at most 64": self.scale <= 64,
+                "channels is at most 8192": self.channels <= 8192,
+                "channel_mult has at most 8 levels of up to 64": len(mults) <= 8
+                and max(mults, default=1) <= 64,
+                "a level has at most 32 blocks": self.num_res_blocks <= 32,
+                "max_frames is at most 100000": self.max_frames <= 10**5,
+                "residual_std and max_noise_level are at most 1000": _is_small(self.residual_std)
+                and _is_small(self.max_noise_level),
+            }
+        )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -72,3 +90,7 @@ class UpscalerConfig:
         """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another
         type."""
         return description.from_json(cls, text)
+
+
+def _is_small(number: object) -> bool:
+    return isinstance(number, int | float) and abs(number) <= 1000

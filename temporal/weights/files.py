@@ -17,6 +17,9 @@ from .whole_file import whole_file
 SHOWN = 3  # how many names an error message lists
 LONGEST_NAME, MOST_AXES = 120, 6  # of what an error message shows
 CHUNK = 2**18  # numbers looked at together
+PACKED = {
+    getattr(torch, name, None) for name in ("float4_e2m1fn_x2", "float8_e8m0fnu")
+}  # not in every PyTorch
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ def read_weights(path: str | Path) -> WeightsFile:
     with path.open("rb") as file:
         head = file.read(9)
     if head[8:] == b"{":
-        return _read_safetensors(path, struct.unpack("<Q", head[:8])[0])
+        return _readable(_read_safetensors(path, struct.unpack("<Q", head[:8])[0]))
     if head[:2] == b"PK" or head[:1] == b"\x80":
-        return WeightsFile(path, {}, read_pickle(path))
+        return _readable(WeightsFile(path, {}, read_pickle(path)))
     raise CheckpointFormatError(
         f"{path.name} is not a file of weights: it is neither safetensors nor a PyTorch file. "
         "It may be a web page or a pointer saved in place of the file; download it again."
@@ -132,3 +135,14 @@ def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
         is_cut = path.stat().st_size < 8 + header_size or "incomplete" in str(error).lower()
         what = "truncated" if is_cut else "corrupt"
         raise CheckpointFormatError(f"{path.name} is {what}; download or copy it again. ({error})") from None
+
+
+def _readable(file: WeightsFile) -> WeightsFile:
+    """The file, where PyTorch can compute with all of its numbers; several of them packed into a byte are none."""
+    for key, tensor in file.tensors.items():
+        if tensor.dtype in PACKED:
+            raise CheckpointFormatError(
+                f"{file.path.name}: {shown(key)} holds numbers of the kind {str(tensor.dtype).removeprefix('torch.')}, which "
+                "are quantized; use the file in half precision."
+            )
+    return file

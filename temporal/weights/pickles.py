@@ -6,7 +6,7 @@ import pickletools
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,8 +15,20 @@ from torch import Tensor
 
 from ..errors import CheckpointFormatError
 
-WRAPPERS = ("state_dict", "module", "controlnet", "ema", "model")  # keys under which trainers keep weights
+# keys under which trainers keep weights; where there are several, the first one counts
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "module",
+    "controlnet",
+    "ema",
+    "params_ema",
+    "model",
+    "unet",
+    "params",
+)
 ZIP = b"PK\x03\x04"
+SHOWN, SHORT = 3, 40  # names of what a file holds that a message lists, and their letters
 DEEPEST = 8  # wrappers around wrappers
 LONGEST = 150  # of the parser's own words in a message
 LEGACY_PICKLES = 5  # one after the other in a file from before PyTorch 1.6, before the bytes of its tensors
@@ -28,6 +40,7 @@ NEEDED = {
     ("torch", "device"),
     ("torch._utils", "_rebuild_tensor"),
     ("torch._utils", "_rebuild_tensor_v2"),
+    *(("torch._utils", "_rebuild_tensor_v3"), ("torch.storage", "UntypedStorage")),  # numbers of 8 bits
     ("torch._utils", "_rebuild_parameter"),
     *((module, name) for module in ("builtins", "__builtin__") for name in ("set", "complex")),
 }
@@ -129,21 +142,56 @@ def _collection(path: Path, content: Any) -> dict[str, Tensor]:
     A list of weights has numbers for names.
     """
     for _ in range(DEEPEST):
-        inner = [
-            content[key]
-            for key in WRAPPERS
-            if isinstance(content, dict) and isinstance(content.get(key), dict)
-        ]
-        if not inner:
+        inner = _wrapped(path, content) if isinstance(content, dict) else None
+        if inner is None:
             break
-        content = inner[0]
+        content = inner
     if isinstance(content, list) and content and all(isinstance(value, Tensor) for value in content):
         content = dict(enumerate(content))
     if not isinstance(content, dict):
         raise CheckpointFormatError(
             f"{path.name} holds a {type(content).__name__}, not a collection of weights."
         )
-    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    if content and not tensors:
+        raise CheckpointFormatError(
+            f"{path.name} holds no weights; it holds {_listed(content)}. Use the file of the weights themselves."
+        )
+    return tensors
+
+
+def _wrapped(path: Path, content: dict[Any, Any]) -> dict[Any, Any] | None:
+    """What is inside the outermost wrapper; None where there is none.
+
+    A wrapper of a name that nobody knows is opened where it alone holds weights.
+    """
+    known = [content[key] for key in WRAPPERS if isinstance(content.get(key), dict)]
+    if known or any(isinstance(value, Tensor) for value in content.values()):
+        return known[0] if known else None
+    inside = {key: value for key, value in content.items() if isinstance(value, dict)}
+    collections = {
+        key: value
+        for key, value in inside.items()
+        if any(isinstance(part, Tensor) for part in value.values())
+    }
+    if not collections:
+        collections = {
+            key: value
+            for key, value in inside.items()
+            if any(isinstance(value.get(name), dict) for name in WRAPPERS)
+        }
+    if len(collections) > 1:
+        raise CheckpointFormatError(
+            f"{path.name} holds several collections of weights: {_listed(collections)}. Save the one of the temporal "
+            "layers or of the model as a file of its own."
+        )
+    return next(iter(collections.values()), None)
+
+
+def _listed(names: Iterable[Any]) -> str:
+    """The first few names of what a file holds, short and printable."""
+    names = [ascii(str(name)[:SHORT]) for name in names]
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _check_plain(path: Path, key: str, tensor: Tensor) -> None:

@@ -118,7 +118,7 @@ def test_wrappers_without_end_end(tmp_path):
     cycle: dict = {}
     cycle["state_dict"] = cycle
     torch.save(cycle, tmp_path / "cycle.ckpt")
-    with pytest.raises(VideoLDMError, match="holds no temporal layers"):
+    with pytest.raises(VideoLDMError, match="holds no weights; it holds 'state_dict'"):
         load_stack(tmp_path / "cycle.ckpt")
 
 
