@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import IncompatibleModelError
 from ..sampling.clip import Clip
@@ -20,8 +20,7 @@ from .data.batches import Batch, BatchSource
 from .data.conditions import NOTHING, Conditions
 from .ema import ExponentialMovingAverage
 from .loss import denoising_loss
-from .noise_levels import learning_rate
-from .running import Run
+from .trainer import Trainer, parameter_groups
 
 
 class Denoise(Protocol):
@@ -38,7 +37,7 @@ class Denoise(Protocol):
     ) -> Tensor: ...
 
 
-class LayersTrainer(Run):
+class LayersTrainer(Trainer):
     """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`,
     and the optimiser is built from the stack's parameters alone, so nothing else can change."""
 
@@ -61,30 +60,18 @@ class LayersTrainer(Run):
         self.step = 0
         self.losses: list[float] = []
 
-    def train_step(self) -> float:
-        """One optimiser step; returns the loss.
+    @property
+    def averaged(self) -> TemporalStack:
+        """The layers in training."""
+        return self.stack
 
-        Raises IncompatibleModelError when the loss is not a number.
-        """
-        config = self.config
-        rate = learning_rate(
-            self.step, config.learning_rate, config.final_learning_rate, config.warmup, config.steps
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        total = 0.0
-        for part in range(config.accumulate):
-            loss = self.loss(self.draw(self.step * config.accumulate + part)) / config.accumulate
+    def backward(self) -> float:
+        """Gradients of all batches of a step together, and their loss."""
+        pieces, total = self.config.accumulate, 0.0
+        for part in range(pieces):
+            loss = self.loss(self.draw(self.step * pieces + part)) / pieces
             loss.backward()
             total += loss.item()
-        if total != total:
-            raise IncompatibleModelError(
-                f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
-            )
-        nn.utils.clip_grad_norm_(self.stack.parameters(), config.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.average.update(self.stack)
         return total
 
     def loss(self, batch: Batch) -> Tensor:
@@ -138,12 +125,3 @@ class LayersTrainer(Run):
 def _piece(batches: BatchSource, pieces: int, number: int) -> Batch:
     """The batches of all steps, with the pieces of accumulated steps one after the other."""
     return batches.draw(*divmod(number, pieces))
-
-
-def parameter_groups(stack: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels with weight decay; biases, norms and mix factors without."""
-    parameters = [p for p in stack.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]

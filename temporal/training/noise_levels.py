@@ -1,4 +1,4 @@
-"""Noise schedule of the image model and learning-rate schedule of the training.
+"""Noise levels of the image model, step by step.
 
 Shapes: x, noise, prediction ((b f) c h w); t ((b f),) integers; alphas (steps,).
 """
@@ -75,11 +75,3 @@ def stable_diffusion_levels(
     """The schedule of Stable Diffusion: linear in the square root of beta."""
     betas = torch.linspace(math.sqrt(start), math.sqrt(end), num_steps, dtype=torch.float64) ** 2
     return NoiseLevels((1 - betas).cumprod(0).float(), target)
-
-
-def learning_rate(step: int, peak: float, final: float, warmup: int, total: int) -> float:
-    """Linear warm-up to `peak`, then a half cosine down to `final` at the last step."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))

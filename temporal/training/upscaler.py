@@ -6,8 +6,6 @@ Shapes: b clips, f frames, given ((b f) 3 h w) and large ((b f) 3 H W) in 0..1, 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,9 @@ from ..errors import IncompatibleModelError, InvalidInputError
 from ..sampling.clip import Clip
 from ..upscaler.model import VideoUpscaler, enlarge
 from ..upscaler.noise import add_noise, mixed_noise, velocity
+from .config import Settings
 from .ema import ExponentialMovingAverage
-from .loop import parameter_groups
-from .noise_levels import learning_rate
-from .running import Run
+from .trainer import Trainer, learning_rate, parameter_groups
 
 Stage = Literal["spatial", "temporal"]
 Draw = Callable[
@@ -34,7 +31,7 @@ CLEAN_SHARE = 0.25  # of the clips are given without noise
 
 
 @dataclass(frozen=True)
-class UpscalerTrainingConfig:
+class UpscalerTrainingConfig(Settings):
     """Everything that decides what a run computes, beside its patches.
 
     The first `spatial_steps` train the upscaler of single pictures, the others its temporal layers alone.
@@ -78,12 +75,8 @@ class UpscalerTrainingConfig:
             step - first, self.learning_rate, self.final_learning_rate, self.warmup, last - first
         )
 
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
-
-class UpscalerTrainer(Run):
+class UpscalerTrainer(Trainer):
     """Holds the upscaler, the optimiser of the stage it is in and the average of what trains there."""
 
     def __init__(
@@ -94,26 +87,31 @@ class UpscalerTrainer(Run):
         self.losses: list[float] = []
         self._enter(config.stage(0))
 
-    def train_step(self) -> float:
-        """One optimiser step; returns the loss.
+    @property
+    def averaged(self) -> VideoUpscaler:
+        """The upscaler; its average holds the weights of the stage."""
+        return self.upscaler
 
-        Raises IncompatibleModelError when the loss is not a number.
-        """
+    @property
+    def clipped(self) -> list[nn.Parameter]:
+        """Weights of the stage."""
+        return self._training()
+
+    def rate(self) -> float:
+        """Learning rate of this step of its stage."""
+        return self.config.rate(self.step)
+
+    def train_step(self) -> float:
+        """One optimiser step, in the next stage when this one is over."""
         if self.config.stage(self.step) != self.stage:
             self.finish_stage()
             self._enter(self.config.stage(self.step))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.rate(self.step)
+        return super().train_step()
+
+    def backward(self) -> float:
+        """Gradients of one batch of patches."""
         loss = self.loss(*self.draw(self.step))
-        if not bool(torch.isfinite(loss)):
-            raise IncompatibleModelError(
-                f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
-            )
         loss.backward()
-        nn.utils.clip_grad_norm_(self._training(), self.config.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.average.update(self.upscaler)
         return loss.item()
 
     def loss(self, given: Tensor, large: Tensor) -> Tensor:

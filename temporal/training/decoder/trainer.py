@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from ...decoder import TemporalDecoder
 from ...decoder.plan import DecoderSite
-from ...decoder.streaming import RunDecoder as RunDecoder
+from ...decoder.streaming import RunDecoder
 from ...errors import IncompatibleModelError
 from ..ema import ExponentialMovingAverage
-from ..noise_levels import learning_rate
-from ..running import Run
+from ..trainer import Trainer
 from .adversary import ClipDiscriminator, adaptive_weight, discriminator_loss, generator_loss
 from .config import DecoderTrainingConfig
 from .perceptual import FeatureDistance, random_features
@@ -26,7 +25,7 @@ from .perceptual import FeatureDistance, random_features
 Draw = Callable[[int], tuple[Tensor, Tensor]]
 
 
-class DecoderTrainer(Run):
+class DecoderTrainer(Trainer):
     """Trains the temporal layers, and the image decoder's own weights only where `image` lists them.
 
     `run(latents, at_site)` is the image model's decoder, `draw(step)` gives the latents and frames of a step,
@@ -63,30 +62,31 @@ class DecoderTrainer(Run):
         self.step = 0
         self.losses: list[float] = []
 
-    def train_step(self) -> float:
-        """One step of the decoder and of its adversary; returns the decoder's loss without the adversary.
+    @property
+    def averaged(self) -> nn.Module:
+        """The temporal layers, and the image decoder where it trains too."""
+        return self.trained
 
-        Raises IncompatibleModelError when it is not a number.
-        """
-        config = self.config
-        self._set_rates()
+    def backward(self) -> float:
+        """Gradients of the decoder's losses; the loss is that without the adversary."""
         latents, frames = self.draw(self.step)
-        with torch.autocast(frames.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             decoded = self.run_decoder(latents, self.decoder).float()
         loss, gradient = self._gradient(decoded.detach(), frames)
-        if loss != loss:
-            raise IncompatibleModelError(
-                f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
-            )
         decoded.backward(gradient)
-        nn.utils.clip_grad_norm_(self.trained.parameters(), config.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if config.keep_still:
+        self._seen = decoded.detach(), frames
+        return loss
+
+    def after_update(self) -> None:
+        """Keep still clips still, where that is asked for."""
+        if self.config.keep_still:
             keep_still(self.decoder)
-        self.average.update(self.trained)
+
+    def train_step(self) -> float:
+        """One step of the decoder, then one of its adversary on the same frames."""
+        loss = super().train_step()
         if self._adversary_plays:
-            self._train_adversary(decoded.detach(), frames)
+            self._train_adversary(*self._seen)
         return loss
 
     def _gradient(self, decoded: Tensor, frames: Tensor) -> tuple[float, Tensor]:
@@ -132,14 +132,6 @@ class DecoderTrainer(Run):
             scale = self.config.image_learning_rate / self.config.learning_rate
             groups.append({"params": list(self.trained["image"].parameters()), "scale": scale})
         return groups
-
-    def _set_rates(self) -> None:
-        config = self.config
-        rate = learning_rate(
-            self.step, config.learning_rate, config.final_learning_rate, config.warmup, config.steps
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue bit for bit (draws follow from the step)."""

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 from video_ldm.temporal.training.loss import denoising_loss
-from video_ldm.temporal.training.noise_levels import NoiseLevels, learning_rate, stable_diffusion_levels
+from video_ldm.temporal.training.noise_levels import NoiseLevels, stable_diffusion_levels
+from video_ldm.temporal.training.trainer import learning_rate
 
 
 def test_betas_of_stable_diffusion():

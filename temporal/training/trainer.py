@@ -1,0 +1,119 @@
+"""One owner of the optimiser step: learning rate, loss, clipped gradients, step, average, with a line now and then."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from ..errors import IncompatibleModelError
+from .ema import ExponentialMovingAverage
+
+logger = logging.getLogger(__name__)
+
+LOG_SECONDS = 15.0
+R = TypeVar("R", bound="Trainer")
+
+
+class Trainer:
+    """A training that has come to `step` of `config.steps`, with the loss of every step so far.
+
+    Subclasses say what trains (`averaged`, `clipped`), how fast (`rate`) and towards what (`backward`). Parameter groups
+    with a `scale` train that many times as fast.
+    """
+
+    config: Any
+    optimizer: torch.optim.Optimizer
+    average: ExponentialMovingAverage
+    step: int = 0
+    losses: list[float]
+    finished: bool = False  # set by who looks on, where there is nothing more to learn
+
+    def backward(self) -> float:
+        """Compute the gradients of this step and return its loss."""
+        raise NotImplementedError
+
+    @property
+    def averaged(self) -> nn.Module:
+        """Module whose trained weights are averaged."""
+        raise NotImplementedError
+
+    @property
+    def clipped(self) -> Iterable[nn.Parameter]:
+        """Weights whose gradients are clipped together."""
+        return self.averaged.parameters()
+
+    def rate(self) -> float:
+        """Learning rate of this step."""
+        config = self.config
+        return learning_rate(
+            self.step, config.learning_rate, config.final_learning_rate, config.warmup, config.steps
+        )
+
+    def after_update(self) -> None:
+        """Correct the weights after a step, before they are averaged."""
+
+    def train_step(self) -> float:
+        """Make one optimiser step and return its loss. Raises IncompatibleModelError when that is not a number."""
+        rate = self.rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("scale", 1.0)
+        loss = self.backward()
+        if not math.isfinite(loss):
+            raise IncompatibleModelError(
+                f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
+            )
+        nn.utils.clip_grad_norm_(self.clipped, self.config.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.after_update()
+        self.average.update(self.averaged)
+        return loss
+
+    def run(self: R, until: int | None = None, after_step: Callable[[R], None] | None = None) -> None:
+        """Train up to step `until` (default: all); `after_step` is called after each one."""
+        until = self.config.steps if until is None else min(until, self.config.steps)
+        begin, first = time.monotonic(), self.step
+        logged = begin
+        while self.step < until and not self.finished:
+            self.losses.append(self.train_step())
+            self.step += 1
+            now = time.monotonic()
+            if now - logged > LOG_SECONDS or self.step == until:
+                self._log((now - begin) / (self.step - first))
+                logged = now
+            if after_step is not None:
+                after_step(self)
+
+    def _log(self, seconds: float) -> None:
+        recent = self.losses[-50:]
+        logger.info(
+            "step %d of %d, loss %.4f, %.2f s per step, %s left",
+            self.step,
+            self.config.steps,
+            sum(recent) / len(recent),
+            seconds,
+            time.strftime("%H:%M:%S", time.gmtime(seconds * (self.config.steps - self.step))),
+        )
+
+
+def learning_rate(step: int, peak: float, final: float, warmup: int, total: int) -> float:
+    """Linear warm-up to `peak`, then a half cosine down to `final` at the last step."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices and kernels with weight decay; biases, norms and mix factors without."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
