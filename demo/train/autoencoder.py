@@ -19,8 +19,9 @@ from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...temporal.training.checkpoint import save_state
 from .. import world
-from .common import Average, cosine, half_precision, save_half, save_state, set_rate, start_log
+from .common import Average, cosine, half_precision, save_half, set_rate, start_log
 from .toy_models import new_autoencoder
 
 

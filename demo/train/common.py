@@ -4,10 +4,7 @@ files."""
 from __future__ import annotations
 
 import copy
-import ctypes
-import ctypes.util
 import logging
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,6 +13,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from ...nodes.host_boot import keep_freed_memory
+from ...temporal.training.trainer import learning_rate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,15 +32,6 @@ def use_host() -> None:
     comfy.cli_args.args.use_pytorch_cross_attention = True
 
 
-def keep_memory() -> None:
-    """Let glibc keep freed memory: giving every activation back to the kernel costs half of the time on a
-    CPU."""
-    libc = ctypes.CDLL(ctypes.util.find_library("c"))
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: never mmap
-        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: never trim
-
-
 def half_precision(device: torch.device) -> torch.autocast:
     """Compute in bfloat16 where that is fast: with 256-bit vectors a CPU takes twenty times as long as in
     full precision."""
@@ -50,7 +41,7 @@ def half_precision(device: torch.device) -> torch.autocast:
 
 def start_log() -> logging.Logger:
     """A logger for one script's progress, with times; also sets the process up for a long run."""
-    keep_memory()
+    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     return logging.getLogger("demo.train")
 
@@ -65,10 +56,7 @@ def reset_parameters(module: nn.Module) -> None:
 
 def cosine(step: int, steps: int, peak: float, warmup: int = 200, floor: float = 0.01) -> float:
     """The learning rate of a step: a linear warm-up, then half a cosine down to floor * peak."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
-    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+    return learning_rate(step, peak, floor * peak, warmup, steps)
 
 
 class Average:
@@ -102,12 +90,4 @@ def save_half(
         key: value.detach().to(torch.float16).contiguous().clone() for key, value in dict(tensors).items()
     }
     save_file(halves, partial, metadata=metadata)
-    partial.replace(path)
-
-
-def save_state(path: Path, state: dict) -> None:
-    """Write a state to resume from; the file is complete or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
     partial.replace(path)

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .common import Average, cosine, half_precision, save_state, set_rate, start_log, use_host
+from ...temporal.training.checkpoint import save_state
+from .common import Average, cosine, half_precision, set_rate, start_log, use_host
 from .toy_models import TextEncoder, load_autoencoder, load_parts, new_unet, save_checkpoint
 
 MOTION = re.compile(r"(moving|circling|panning|zooming|standing) (\w+)|(road)")

@@ -65,6 +65,16 @@ def test_the_checkpoints_own_stays_where_it_is_asked_for_or_nothing_is_known(mod
     assert scheduled(model, "auto", None) is own
 
 
+@pytest.mark.parametrize("zsnr", [False, True])
+def test_a_terminal_signal_of_zero_stays_with_the_model(model, zsnr):
+    """What Rescale CFG users set on a v model (zsnr) is not lost when the layers bring their own betas."""
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+
+    v_model = ModelSamplingDiscrete().patch(model, "v_prediction", zsnr)[0]
+    sampling = scheduled(v_model, "auto", "AnimateDiff v2")
+    assert (float(sampling.sigmas[-1]) > 1000) is zsnr
+
+
 def test_a_model_that_predicts_v_still_does(model):
     from comfy.model_sampling import V_PREDICTION
     from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete

@@ -107,6 +107,20 @@ def test_several_futures_of_one_start(run):
     assert not torch.equal(one["samples"][2:], two["samples"][2:])
 
 
+def test_each_segment_has_a_seed_of_its_own(run, monkeypatch):
+    from video_ldm.nodes.host.sampling import extend as module
+
+    seeds, sample = [], module.sample_clip
+
+    def spy(video, positive, negative, window, settings, *args):
+        seeds.append(settings.seed)
+        return sample(video, positive, negative, window, settings, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    run(start(2), seeds=(7, 8))
+    assert len(set(seeds)) == 6
+
+
 def test_finished_segments_are_not_made_again(run, calls):
     (clip,) = run(start(2))
     (again,) = run(start(2))

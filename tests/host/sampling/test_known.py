@@ -44,7 +44,8 @@ def test_odd_numbers_of_frames(rig, video_model, num_frames):
 
 
 def test_layers_see_the_given_frames(rig, video_model, latent):
-    """What is given at frame 0 changes frame 2 through the layers: its noisy latent there is not touched by pins."""
+    """What is given at frame 0 changes frame 2 through the layers: its noisy latent there is not touched
+    by pins."""
     other = clip_with(torch.randn(2, 4, 10, 6), ((0, 0), (4, 1)))
     one, two = (rig.sample_video(video_model, latent=clip)["samples"] for clip in (latent, other))
     assert not torch.allclose(one[2], two[2], atol=1e-3)
@@ -125,6 +126,26 @@ def test_context_guidance_is_the_nested_formula(rig, video_model, latent):
     expected = empty + 3.0 * (text - empty) + 1.5 * (full - text)
     made = run(make_guider(video_model, rig.positive, rig.negative, (3.0, 3.0, 1.5), 8.0, latent, None))
     torch.testing.assert_close(made[1:4], expected[1:4], rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_the_prompt_is_what_known_frames_are_guided_towards(rig, video_model, latent):
+    """Against separate evaluations of prompt and negative prompt, both with the known frames."""
+    import comfy.samplers
+    from video_ldm.nodes.host.sampling.clip import make_guider
+
+    noise = torch.randn(LATENT, generator=torch.Generator().manual_seed(5))
+
+    def made(positive, negative, cfg):
+        guider = make_guider(video_model, positive, negative, (cfg, cfg, 1.0), 8.0, latent, None)
+        sampler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([5.0, 0.0])
+        with torch.inference_mode():
+            return guider.sample(noise, latent["samples"], sampler, sigmas, seed=0)[1:4]
+
+    text, empty = made(rig.positive, rig.positive, 1.0), made(rig.negative, rig.negative, 1.0)
+    assert (text - empty).abs().max() > 1e-2
+    expected = empty + 3.0 * (text - empty)
+    atol = 1e-3 * float(expected.abs().max())
+    torch.testing.assert_close(made(rig.positive, rig.negative, 3.0), expected, rtol=1e-3, atol=atol)
 
 
 def test_three_evaluations_are_one_call_and_survive_being_split(rig, video_model, latent, monkeypatch):

@@ -1,11 +1,14 @@
 """The temporal transformer against loops over places, frames and heads."""
 
+import math
+
 import pytest
 import torch
 from einops import rearrange, repeat
+from torch.nn import functional
 from video_ldm.temporal.layers import attention, transformer
 from video_ldm.temporal.layers.attention import FrameAttention, TextAttention, windows_around
-from video_ldm.temporal.layers.position import FramePositions
+from video_ldm.temporal.layers.position import FramePositions, FrameRateEmbedding
 from video_ldm.temporal.layers.transformer import FeedForward, TemporalTransformer
 from video_ldm.temporal.sampling.clip import Clip, sdpa
 
@@ -59,7 +62,8 @@ def test_order_of_the_frames_matters():
 
 
 def test_positions_on_tokens_make_a_word_mean_another_thing_in_every_frame():
-    """Frames that look alike differ by their number alone: without it in the text attention a word adds the same to all."""
+    """Frames that look alike differ by their number alone: without it in the text attention a word adds
+    the same to all."""
     tokens = normal(1, 2, CHANNELS).double().expand(3, -1, -1)
     for on_tokens in (False, True):
         layer = new_transformer(on_tokens)
@@ -138,6 +142,28 @@ def test_a_large_batch_of_places_is_cut_into_slices(monkeypatch):
     whole = layer(tokens, Clip(3))
     monkeypatch.setattr(attention, "MAX_SEQUENCES", 5)
     torch.testing.assert_close(layer(tokens, Clip(3)), whole)
+
+
+def test_a_mask_stays_where_the_batch_is_cut_into_slices(monkeypatch):
+    q, k, v = (normal(6, 4, CHANNELS, seed=seed) for seed in range(3))
+    bias = 3 * normal(1, HEADS, 4, 4, seed=3)
+    whole = attention.in_slices(sdpa, q, k, v, HEADS, mask=bias)
+    assert (whole - attention.in_slices(sdpa, q, k, v, HEADS)).abs().max() > 1e-2
+    monkeypatch.setattr(attention, "MAX_SEQUENCES", 4)
+    torch.testing.assert_close(attention.in_slices(sdpa, q, k, v, HEADS, mask=bias), whole)
+
+
+def test_the_frame_rate_is_embedded_by_its_logarithm():
+    """Against sines and cosines of log2(fps), counted out one by one."""
+    layer = sine_init(FrameRateEmbedding(8, 6, torch.nn)).double()
+    rates, rows = [2.0, 8.0, 24.0], []
+    for fps in rates:
+        angles = [math.log2(fps) * 100 ** (-i / 4) for i in range(4)]
+        rows.append([*map(math.cos, angles), *map(math.sin, angles)])
+    hidden = functional.silu(layer.linear_in(torch.tensor(rows).double()))
+    torch.testing.assert_close(
+        layer(torch.tensor(rates), torch.float64), layer.linear_out(hidden), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("num_frames", "length"), [(3, 4), (4, 4), (5, 4), (11, 4), (9, 3), (7, 1)])

@@ -165,3 +165,31 @@ def test_sample_clips_are_written_as_a_video(tmp_path):
     for frame, shade in zip(frames, shades[:, 0, 0, 0].tolist(), strict=True):
         assert frame[:, :20].mean().item() == pytest.approx(shade, abs=0.02)
         assert frame[:, 28:].mean().item() == pytest.approx(1 - shade, abs=0.02)
+
+
+def test_a_large_gradient_makes_no_larger_step_than_the_limit(cache, image_model):
+    """The gradients that the optimiser sees have the norm of the limit."""
+    trainer = world.make_trainer(cache, image_model, gradient_clip=1e-4, learning_rate=0.0)
+    norms, step = [], trainer.optimizer.step
+
+    def spy():
+        grads = [p.grad for group in trainer.optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.stack([g.norm() for g in grads if g is not None]).norm()))
+        step()
+
+    trainer.optimizer.step = spy
+    trainer.train_step()
+    assert norms == pytest.approx([1e-4], rel=1e-2)
+
+
+def test_matrices_decay_and_the_rest_does_not(cache, image_model):
+    """Without gradients AdamW only decays: weights shrink by rate times decay, biases stay."""
+    trainer = world.make_trainer(cache, image_model, weight_decay=0.5, warmup=0)
+    before = {n: p.detach().clone() for n, p in trainer.stack.named_parameters()}
+    trainer.backward = lambda: (
+        [p.__setattr__("grad", torch.zeros_like(p)) for p in trainer.stack.parameters()] and 0.0
+    )
+    trainer.train_step()
+    factor = 1 - trainer.rate() * 0.5
+    for name, p in trainer.stack.named_parameters():
+        torch.testing.assert_close(p.detach(), before[name] * (factor if p.ndim > 1 else 1.0))

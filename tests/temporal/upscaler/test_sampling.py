@@ -207,3 +207,24 @@ def test_frames_that_do_not_fit_are_refused():
     parts = [torch.zeros(1, 4, 4, 3), torch.zeros(1, 4, 6, 3)]
     with pytest.raises(InvalidInputError, match="Frames of 6 x 4 follow frames of 4 x 4"):
         list(upscale(random_upscaler(), TINY, parts, SETTINGS))
+
+
+def test_noise_on_the_given_frames_is_not_the_noise_that_is_denoised():
+    frames, seen = moving_clip(1, 6, 10), {}
+
+    def predict(noisy, given, time, level, clip):
+        seen.setdefault("given", given)
+        seen.setdefault("noisy", noisy)
+        return torch.zeros_like(noisy)
+
+    settings = replace(SETTINGS, steps=1, noise_level=TINY.max_noise_level)
+    list(upscale(predict, TINY, [frames], settings))
+    shape = tuple(seen["given"].shape[1:])
+    drawn = frame_noise(tuple(seen["noisy"].shape[1:]), settings.seed, 0, 0)
+    assert torch.equal(seen["noisy"][0], drawn)
+    base = torch.tensor([settings.noise_level])
+    left = (
+        seen["given"] - add_noise(frames.permute(0, 3, 1, 2) * 2 - 1, torch.zeros(1, *shape), base)
+    ).flatten()
+    same = frame_noise(shape, settings.seed, 0, 0).flatten()
+    assert abs(torch.corrcoef(torch.stack([left, same]))[0, 1]) < 0.5
