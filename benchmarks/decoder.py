@@ -158,7 +158,7 @@ def tables(results: dict[str, Any]) -> str:
 @torch.inference_mode()
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Everything, once the host has been started."""
-    from ..nodes.host.film.decode import decode_clip
+    from ..nodes.host.film.decode import stream_frames
     from ..nodes.host.film.vae import with_temporal_decoder
     from ..nodes.host.training.vae import load_vae
     from ..temporal.weights.files import read_weights
@@ -169,7 +169,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.speed_only:
         return found
     judge = load_classifier(MODELS / "toy_classifier.safetensors")
-    sides = {"image": vae.decode, "temporal": lambda latents: decode_clip(temporal, latents, FRAMES, 0)}
+    sides = {
+        "image": vae.decode,
+        "temporal": lambda latents: torch.cat(list(stream_frames(temporal, latents, FRAMES, 0))),
+    }
     found["quality"] = {
         label: quality(vae, sides, judge, args.clips, noise)
         for label, noise in (("as encoded", 0.0), (f"noise {args.noise:g}", args.noise))

@@ -30,9 +30,9 @@ from einops import rearrange
 from torch import Tensor
 
 from ..demo import world
-from ..demo.train.common import keep_memory
 from ..demo.train.upscaler import FRAMES, RATES, SCALE, clip, enlarged, psnr, reduce
 from ..demo.world.classifier import Classifier, frechet_distance, load_classifier
+from ..nodes.host_boot import keep_freed_memory
 from ..temporal.training.decoder.trainer import flicker
 from ..temporal.upscaler import UpscaleSettings, VideoUpscaler, load_upscaler
 from ..temporal.upscaler.model import enlarge
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    keep_memory()
+    keep_freed_memory()
     began = time.monotonic()
     judge, true = load_classifier(args.classifier), held_out_clips(args.clips)
     made = enlarge_all(load_upscaler(args.file, dtype=torch.float32), true, args)

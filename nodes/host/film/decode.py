@@ -19,9 +19,7 @@ from torch import Tensor, nn
 from ....temporal.decoder.streaming import DecoderStream, LatentReader
 from ....temporal.decoder.windows import decode_windows
 from ....temporal.errors import InvalidInputError
-from ....temporal.upscaler.colour import keep_colours
-from ..progress import FrameProgress
-from .given import check_colours, check_sizes, ends_of, exact
+from .given import check_sizes, ends_of
 from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder
 
 CHUNK_LENGTH, OVERLAP = 16, 4  # where nobody says
@@ -48,7 +46,7 @@ def stream_frames(
     not suffice.
     """
     latents = LatentReader(samples)
-    _check_latents(vae, samples if isinstance(samples, Tensor) else latents.peek(1))
+    check_latents(vae, samples if isinstance(samples, Tensor) else latents.peek(1))
     autoencoder = vae.first_stage_model
     if isinstance(autoencoder, ReferenceAutoencoder) and ends is not None:
         pictures = _on_device(vae, vae.process_input(rearrange(ends, "two h w c -> two c h w")))
@@ -61,35 +59,14 @@ def stream_frames(
     return decode_windows(partial(_decode_window, vae), latents, chunk_length, overlap)
 
 
-def decode_clip(
-    vae: Any,
-    latent: Tensor,
-    chunk_length: int,
-    overlap: int,
-    given: Mapping[int, Tensor] | None = None,
-    fps: float = 8.0,
-    colours: Tensor | None = None,
-) -> Tensor:
-    """Images (f h w 3) in 0..1 of a clip's latents (f c h w), by `stream_frames`, with a moving preview.
-
-    Colour and brightness become those of `colours`, the clip before it was enlarged (f h w 3). `given` frames
-    (h w 3), by their number, come out exactly as they are.
-    """
-    given, num_frames, done = given or {}, latent.shape[0], 0
-    ends = ends_for(vae, latent, given)
-    if colours is not None:
-        check_colours(colours, latent, vae.spacial_compression_decode())
-    frames = stream_frames(vae, latent, chunk_length, overlap, ends)
-    if colours is not None:
-        frames = keep_colours(frames, colours[..., :3])
-    progress, images = FrameProgress(num_frames, fps), None
-    for piece in exact(frames, given):
-        if images is None:
-            images = piece.new_empty(num_frames, *piece.shape[1:])
-        images[done : done + len(piece)] = piece
-        done += len(piece)
-        progress(piece)
-    return images
+def check_latents(vae: Any, latents: Tensor) -> None:
+    """Refuse latents (f c h w) that a VAE does not decode."""
+    if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
+        raise InvalidInputError(
+            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, "
+            f"{vae.latent_channels}, height, width). Connect the VAE of the checkpoint that made the "
+            "latent."
+        )
 
 
 def ends_for(vae: Any, latent: Tensor, given: Mapping[int, Tensor]) -> Tensor | None:
@@ -180,12 +157,3 @@ def _smaller(length: int) -> int:
         )
     mm.soft_empty_cache()
     return length // 2
-
-
-def _check_latents(vae: Any, latents: Tensor) -> None:
-    if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
-        raise InvalidInputError(
-            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, "
-            f"{vae.latent_channels}, height, width). Connect the VAE of the checkpoint that made the "
-            "latent."
-        )

@@ -13,11 +13,13 @@ from typing import Any, Literal, Protocol
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
+from ....temporal.upscaler.colour import keep_colours
 from ..latents import film_rate
 from ..memory import CPU
-from .decode import ends_for, stream_frames
+from ..progress import FrameProgress
+from .decode import check_latents, ends_for, stream_frames
 from .decode_memory import decode_needs
-from .given import exact, given_frames
+from .given import check_colours, exact, given_frames
 
 CLEAR = 4  # numbers of a pixel that is more or less transparent
 
@@ -65,12 +67,16 @@ class FrameStream:
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """How many frames are decoded together, how many neighbours overlap, and images (k h w 3) of known
-    frames."""
+    """How latents become frames.
+
+    `chunk_length` frames are decoded together, `overlap` neighbours beside them. `known_images` (k h w 3) come out
+    exactly; `colours` (f h w 3) is the clip before it was enlarged, whose colours and brightness the frames get.
+    """
 
     chunk_length: int = 16
     overlap: int = 4
     known_images: Tensor | None = None
+    colours: Tensor | None = None
 
 
 def frame_stream(
@@ -102,19 +108,23 @@ def latent_stream(samples: Mapping[str, Any], vae: Any, fps: float, decode: Deco
     if vae is None:
         raise InvalidInputError("Latents were given without a VAE; connect the VAE of the checkpoint.")
     latents = samples["samples"]
-    if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
-        raise InvalidInputError(
-            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, "
-            f"{vae.latent_channels}, height, width). Connect the VAE of the checkpoint that made the "
-            "latent."
-        )
+    check_latents(vae, latents)
     scale = vae.spacial_compression_decode()
     num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
     given = given_frames(samples, decode.known_images)
     ends = ends_for(vae, latents, given)
+    if decode.colours is not None:
+        check_colours(decode.colours, latents, scale)
+
+    def frames() -> Iterator[Tensor]:
+        decoded = stream_frames(vae, latents, decode.chunk_length, decode.overlap, ends)
+        if decode.colours is not None:
+            decoded = keep_colours(decoded, decode.colours[..., :3])
+        return exact(decoded, given)
+
     needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap, at_once=ends is not None)
     return FrameStream(
-        stream=lambda: exact(stream_frames(vae, latents, decode.chunk_length, decode.overlap, ends), given),
+        stream=frames,
         num_frames=num_frames,
         width=width,
         height=height,
@@ -139,6 +149,18 @@ def _between(chunks: Iterator[Tensor], first: int, stop: int) -> Iterator[Tensor
             yield wanted
         if done >= stop:
             return
+
+
+def collect(clip: FrameStream) -> Tensor:
+    """All frames of a clip (f h w 3) at once, with a moving preview while they come."""
+    progress, images, done = FrameProgress(clip.num_frames, clip.fps), None, 0
+    for piece in clip.stream():
+        if images is None:
+            images = piece.new_empty(clip.num_frames, *piece.shape[1:])
+        images[done : done + len(piece)] = piece
+        done += len(piece)
+        progress(piece)
+    return images
 
 
 def held(num_frames: int, width: int, height: int) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from .decoding import decode_clip
+
 
 @pytest.fixture(scope="module")
 def latent():
@@ -37,8 +39,6 @@ def make_temporal_vae(rig, tmp_path, monkeypatch, scale):
 
 
 def decode(vae, latent, chunk_length=16, overlap=4):
-    from video_ldm.nodes.host.film.decode import decode_clip
-
     with torch.inference_mode():
         return decode_clip(vae, latent, chunk_length, overlap)
 
@@ -252,7 +252,6 @@ def test_colours_of_given_frames_are_kept(host, rig, latent, small, chunk_length
 
 @pytest.mark.parametrize("shape", [(6, 10, 6, 3), (7, 12, 6, 3), (7, 10, 12, 3), (7, 80, 48, 3)])
 def test_frames_that_the_clip_was_not_enlarged_from_are_refused(rig, latent, shape):
-    from video_ldm.nodes.host.film.decode import decode_clip
     from video_ldm.temporal.errors import InvalidInputError
 
     count, height, width, _ = shape

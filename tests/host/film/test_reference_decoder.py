@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import nn
 from video_ldm.tests.temporal.tiny import sine_init
 
+from .decoding import decode_clip
 from .test_video_decoder import SIZES, decode, folder, latents, make_vae, open_weights  # noqa: F401
 
 
@@ -106,8 +107,6 @@ def expected(toon, latent, pictures):
 
 
 def test_equals_the_published_order_of_steps(toon):
-    from video_ldm.nodes.host.film.decode import decode_clip
-
     latent, pictures = latents(5), torch.rand(2, 24, 40, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         made = decode_clip(toon, latent, 2, 0, {0: pictures[0], 4: pictures[1]})
@@ -137,7 +136,6 @@ def test_a_file_without_its_encoder_is_told(vae, weights, folder):  # noqa: F811
 
 
 def test_known_images_come_out_exactly(vae):
-    from video_ldm.nodes.host.film.decode import decode_clip
     from video_ldm.nodes.host.film.given import given_frames
     from video_ldm.nodes.host.latents import KNOWN_KEY
 
@@ -156,7 +154,6 @@ def test_known_images_come_out_exactly(vae):
 
 
 def test_known_images_that_do_not_fit_are_told(vae, toon):
-    from video_ldm.nodes.host.film.decode import decode_clip
     from video_ldm.nodes.host.film.given import given_frames
     from video_ldm.nodes.host.latents import KNOWN_KEY
     from video_ldm.temporal.errors import InvalidInputError
@@ -178,7 +175,6 @@ def test_known_images_that_do_not_fit_are_told(vae, toon):
 def test_no_memory_for_the_whole_clip_is_told_with_what_helps(toon, monkeypatch):
     """A clip with pictures goes through at once: another chunk_length or overlap would change nothing."""
     import comfy.model_management as mm
-    from video_ldm.nodes.host.film.decode import decode_clip
     from video_ldm.temporal.errors import InvalidInputError
 
     def out_of_memory(*_args, **_options):
@@ -192,7 +188,6 @@ def test_no_memory_for_the_whole_clip_is_told_with_what_helps(toon, monkeypatch)
 
 
 def test_a_film_of_known_ends_is_decoded_as_a_whole_and_says_so(toon):
-    from video_ldm.nodes.host.film.decode import decode_clip
     from video_ldm.nodes.host.film.frame_stream import DecodeSettings, frame_stream
     from video_ldm.temporal.errors import InvalidInputError
 

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from video_ldm.tests.temporal.tiny import sine_init
 
+from .decoding import decode_clip
+
 SIZES = {
     "double_z": True,
     "resolution": 64,
@@ -96,8 +98,6 @@ def original_spelling(reference):
 
 
 def decode(vae, latent, chunk_length=16, overlap=4):
-    from video_ldm.nodes.host.film.decode import decode_clip
-
     with torch.inference_mode():
         return decode_clip(vae, latent, chunk_length, overlap)
 
