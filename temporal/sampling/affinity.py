@@ -3,7 +3,7 @@
 Shapes: f frames.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -85,12 +85,3 @@ def parse_affinities(text: str) -> tuple[float, ...]:
     if not values:
         raise InvalidInputError("The list of affinities is empty; write numbers such as 1, 0.9, 0.85.")
     return tuple(values)
-
-
-def nearest(given: Sequence[bool]) -> tuple[Tensor, Tensor]:
-    """For each frame the nearest given one (f,), the earlier of two, and its distance (f,), both whole
-    numbers."""
-    frames = torch.arange(len(given))
-    known = frames[torch.as_tensor(given, dtype=torch.bool)]
-    distances, which = (frames[:, None] - known[None, :]).abs().min(dim=1)
-    return known[which], distances

@@ -19,7 +19,7 @@ def known_channels(condition: Condition, known: Tensor) -> Tensor:
     h w).
 
     `masked`: the mask, 1 = to make, and the given latents, with grey for the others ((b f) 1+c h w).
-    `nearest`: the latents ((b f) c h w), of known frames that were spread with `nearest_given`.
+    `nearest`: the latents ((b f) c h w), of known frames that were spread with `KnownFrames.spread`.
     """
     latents, mask = known[:, :-1], known[:, -1:]
     if condition == "nearest":
@@ -31,12 +31,3 @@ def known_channels(condition: Condition, known: Tensor) -> Tensor:
 def nothing_known(condition: Condition, like: Tensor) -> Tensor:
     """The same channels for latents ((b f) c h w) of which no frame is given."""
     return known_channels(condition, like.new_zeros(len(like), like.shape[1] + 1, *like.shape[2:]))
-
-
-def nearest_given(given: Tensor) -> Tensor:
-    """For every frame of a clip the number of the given one that is nearest, of two the earlier: (f,) of bool
-    to (f,)."""
-    frames = torch.arange(len(given), device=given.device)
-    offset = frames[given][None, :] - frames[:, None]  # from each frame to each given one
-    cost = 2 * offset.abs() + (offset > 0)
-    return frames[given][cost.argmin(dim=-1)]

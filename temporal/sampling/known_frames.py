@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
+from torch import Tensor
+
 from ..errors import InvalidInputError
 
 Pattern = Literal["first", "last", "both", "every N", "loop", "indices"]
@@ -109,3 +112,12 @@ def _every(given: int, num_frames: int, every: int) -> tuple[tuple[int, int], ..
             "Make it longer, give fewer or set every lower."
         )
     return tuple((number * every, number) for number in range(given))
+
+
+def nearest_given(given: Tensor) -> tuple[Tensor, Tensor]:
+    """Number (f,) of the given frame nearest to each frame, of two the earlier, and its distance (f,); `given` (f,) of bool."""
+    frames = torch.arange(len(given), device=given.device)
+    offset = frames[given][None, :] - frames[:, None]
+    which = (2 * offset.abs() + (offset > 0)).argmin(dim=-1)  # a tie goes to the one before
+    nearest = frames[given][which]
+    return nearest, (nearest - frames).abs()

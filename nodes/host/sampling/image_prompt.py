@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
+from ..layers.conditions import with_model_conds
 from ..layers.insertion import PICTURE_COND
 
 GREY = 0.5  # the picture that says nothing
@@ -28,19 +29,13 @@ def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor
     image = image[..., :3]
     shown = ((positive, image), (negative, torch.full_like(image, GREY)))
     return tuple(
-        _with_features(conditioning, _features(clip_vision, picture)) for conditioning, picture in shown
+        with_model_conds(conditioning, {PICTURE_COND: _features(clip_vision, picture)})
+        for conditioning, picture in shown
     )
 
 
-def _features(clip_vision: Any, image: Tensor) -> Tensor:
+def _features(clip_vision: Any, image: Tensor) -> comfy.conds.CONDRegular:
     """What the encoder's last layer says of every patch (1 p g) of the whole picture, squeezed into a
     square."""
-    return clip_vision.encode_image(image, crop=False)["last_hidden_state"]
-
-
-def _with_features(conditioning: list, features: Tensor) -> list:
-    cond = comfy.conds.CONDRegular(features)
-    return [
-        [tensor, {**options, "model_conds": {**options.get("model_conds", {}), PICTURE_COND: cond}}]
-        for tensor, options in conditioning
-    ]
+    features = clip_vision.encode_image(image, crop=False)["last_hidden_state"]
+    return comfy.conds.CONDRegular(features)

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ....temporal.sampling.affinity import Motion, nearest
-from ....temporal.sampling.known_channels import nearest_given
+from ....temporal.sampling.affinity import Motion
+from ....temporal.sampling.known_frames import nearest_given
 from ..latents import GIVEN_KEY, INDEX_KEY, KNOWN_KEY, SIZE_KEY, index_of, record_of
+from ..layers.conditions import with_model_conds
 from ..layers.insertion import IMAGE_COND, KNOWN_COND
 
 RECORD_KEYS = (KNOWN_KEY, GIVEN_KEY, INDEX_KEY, SIZE_KEY)
@@ -42,7 +43,7 @@ class KnownFrames:
     def spread(self) -> KnownFrames:
         """The same clip with every frame given: those that are not, as the given one that is nearest."""
         mask = self.mask.to(self.latents.device)
-        return KnownFrames(self.latents[nearest_given(mask)], torch.ones_like(mask))
+        return KnownFrames(self.latents[nearest_given(mask)[0]], torch.ones_like(mask))
 
     def pin(self, denoise_mask: Tensor | None) -> Tensor:
         """A host's mask (f 1 h w), 1 = denoise, under which the given frames stay."""
@@ -148,7 +149,7 @@ def with_known(conditioning: list, known: KnownFrames, latent_format: Any, motio
     """
     mask = known.mask.to(known.latents)[:, None, None, None]
     scaled = latent_format.process_in(known.latents)
-    images, distances = nearest(known.mask.tolist())
+    images, distances = nearest_given(known.mask.cpu())
     affinity = motion.of_frames(distances).to(scaled)[:, None, None, None]
     given = {KNOWN_COND: (scaled * mask, mask), IMAGE_COND: (scaled[images.to(scaled.device)], affinity)}
     joined = {
@@ -167,7 +168,4 @@ def without_known(conditioning: list, known: KnownFrames) -> list:
 
 def _with_conds(conditioning: list, values: Mapping[str, Tensor]) -> list:
     conds = {key: comfy.conds.CONDNoiseShape(value) for key, value in values.items()}
-    return [
-        [tensor, {**options, "model_conds": {**options.get("model_conds", {}), **conds}}]
-        for tensor, options in conditioning
-    ]
+    return with_model_conds(conditioning, conds)

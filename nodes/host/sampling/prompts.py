@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.prompt_schedule import Weight, common_tokens, travel
+from ..layers.conditions import with_model_conds
 from ..layers.controls import FrameControls
 from ..layers.insertion import TEXT_COND
 from ..layers.per_frame import hints, odd_counts, rows
@@ -40,11 +41,7 @@ def encode_motion(clip: Any, text: str, negative_text: str) -> MotionPrompt:
 
 def with_motion(conditioning: list, text: Tensor) -> list:
     """CONDITIONING whose temporal layers read `text` (1 m e); the input is left as it was."""
-    cond = comfy.conds.CONDCrossAttn(text)
-    return [
-        [tensor, {**options, "model_conds": {**options.get("model_conds", {}), TEXT_COND: cond}}]
-        for tensor, options in conditioning
-    ]
+    return with_model_conds(conditioning, {TEXT_COND: comfy.conds.CONDCrossAttn(text)})
 
 
 def encode_schedule(

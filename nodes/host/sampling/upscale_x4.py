@@ -23,6 +23,7 @@ from torch import Tensor
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.upscaler.blend import Box, blended, places
 from ....temporal.upscaler.noise import frame_noise
+from ..layers.conditions import with_model_conds
 from ..layers.insertion import stacks_of
 from ..memory import GIB
 from ..progress import say
@@ -131,18 +132,8 @@ def with_given(conditioning: list, seen: Tensor, level: int) -> list:
     """CONDITIONING with the frames that the model sees and the level of their noise; the input stays as it
     was."""
     cond = comfy.conds.CONDRegular(torch.tensor([level]))
-    return [
-        [
-            text,
-            {
-                **options,
-                "concat_image": seen,
-                "noise_augmentation": 0.0,  # it is in the frames already
-                "model_conds": {**options.get("model_conds", {}), LEVEL_COND: cond},
-            },
-        ]
-        for text, options in conditioning
-    ]
+    # the noise is in the frames already
+    return with_model_conds(conditioning, {LEVEL_COND: cond}, concat_image=seen, noise_augmentation=0.0)
 
 
 def with_tiles(model: Any, tile: int, overlap: int) -> Any:

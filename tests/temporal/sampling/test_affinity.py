@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.sampling.affinity import PRESETS, chosen, nearest
+from video_ldm.temporal.sampling.affinity import PRESETS, chosen
+from video_ldm.temporal.sampling.known_frames import nearest_given
 
 
 def of_frames(preset, given, custom=""):
-    return chosen(preset, custom, 0.8).of_frames(nearest(given)[1]).tolist()
+    return chosen(preset, custom, 0.8).of_frames(nearest_given(torch.tensor(given))[1]).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_an_image_in_the_middle_counts_both_ways_and_the_last_value_stays():
 
 def test_of_two_images_the_nearer_counts():
     given = [True, False, False, False, True]
-    assert nearest(given)[0].tolist() == [0, 0, 0, 4, 4]
+    assert nearest_given(torch.tensor(given))[0].tolist() == [0, 0, 0, 4, 4]
     torch.testing.assert_close(of_frames("medium", given), [1.0, 0.8, 0.8, 0.8, 1.0])
 
 

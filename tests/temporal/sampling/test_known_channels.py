@@ -1,8 +1,7 @@
 """Known frames as input channels of an image model."""
 
-import pytest
 import torch
-from video_ldm.temporal.sampling.known_channels import GREY, known_channels, nearest_given, nothing_known
+from video_ldm.temporal.sampling.known_channels import GREY, known_channels, nothing_known
 
 from ..tiny import normal
 
@@ -25,27 +24,6 @@ def test_masked_marks_what_is_to_be_made_and_shows_grey_there():
     assert torch.equal(shown[[0, 4, 5, 9]], latents[[0, 4, 5, 9]])
     grey = torch.tensor(GREY)[:, None, None].expand(4, 3, 5)
     assert all(torch.equal(shown[frame], grey) for frame in (1, 2, 3, 6, 7, 8))
-
-
-def test_nearest_is_the_published_rule_for_keyframes_four_apart():
-    given = torch.arange(61) % 4 == 0
-    assert (nearest_given(given) // 4).tolist() == [(frame + 1) // 4 for frame in range(61)]
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ([0], [0, 0, 0, 0, 0, 0]),
-        ([5], [5, 5, 5, 5, 5, 5]),
-        ([1, 3], [1, 1, 1, 3, 3, 3]),
-        ([0, 5], [0, 0, 0, 5, 5, 5]),
-        ([0, 4], [0, 0, 0, 4, 4, 4]),
-    ],
-)
-def test_nearest_of_any_pattern(given, expected):
-    mask = torch.zeros(6, dtype=torch.bool)
-    mask[given] = True
-    assert nearest_given(mask).tolist() == expected
 
 
 def test_nothing_known():

@@ -1,8 +1,9 @@
 """Patterns of known frames."""
 
 import pytest
+import torch
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.sampling.known_frames import parse_indices, place
+from video_ldm.temporal.sampling.known_frames import nearest_given, parse_indices, place
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,26 @@ def test_what_does_not_fit_is_refused(arguments, message):
 def test_a_bad_list_is_refused(text, message):
     with pytest.raises(InvalidInputError, match=message):
         parse_indices(text, 8)
+
+
+def test_nearest_is_the_published_rule_for_keyframes_four_apart():
+    given = torch.arange(61) % 4 == 0
+    assert (nearest_given(given)[0] // 4).tolist() == [(frame + 1) // 4 for frame in range(61)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([0], [0, 0, 0, 0, 0, 0]),
+        ([5], [5, 5, 5, 5, 5, 5]),
+        ([1, 3], [1, 1, 1, 3, 3, 3]),
+        ([0, 5], [0, 0, 0, 5, 5, 5]),
+        ([0, 4], [0, 0, 0, 4, 4, 4]),
+    ],
+)
+def test_nearest_of_any_pattern(given, expected):
+    mask = torch.zeros(6, dtype=torch.bool)
+    mask[given] = True
+    frames, distances = nearest_given(mask)
+    assert frames.tolist() == expected
+    assert distances.tolist() == [abs(frame - number) for number, frame in enumerate(expected)]
