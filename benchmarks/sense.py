@@ -25,7 +25,8 @@ import torch
 from einops import rearrange, reduce, repeat
 from torch import Tensor
 
-from ..demo.train.common import Average, keep_memory, set_rate, use_host
+from ..demo.train.common import Average, set_rate, use_host
+from ..nodes.host_boot import keep_freed_memory
 from ..temporal.sampling.clip import Clip
 from ..temporal.stack.stack import StackConfig, TemporalStack
 from ..temporal.training.loop import Denoise
@@ -201,7 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sense.json")
     args = parser.parse_args()
     use_host()
-    keep_memory()
+    keep_freed_memory()
     torch.set_num_threads(1)
     run(args)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .host import Node, io
-from .host.film.frame_stream import DecodeSettings, collect, latent_stream
+from .host.film.frame_stream import PREVIEW_FPS, DecodeSettings, collect, latent_stream
 from .host.latents import frame_rate
 from .host.search import search_aliases
 from .host.shown import shown_clip
@@ -67,7 +67,7 @@ class TemporalVAEDecode(Node):
         known_images: io.Image.Type | None = None,
         keep_colours_of: io.Image.Type | None = None,
     ) -> io.NodeOutput:
-        fps = frame_rate(samples, otherwise=8.0)
+        fps = frame_rate(samples, otherwise=PREVIEW_FPS)
         decode = DecodeSettings(chunk_length, overlap, known_images, keep_colours_of)
         frames = collect(latent_stream(samples, vae, fps, decode))
         return io.NodeOutput(frames, ui=shown_clip(frames, fps))

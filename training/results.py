@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..temporal.errors import InvalidInputError
 from ..temporal.training import checkpoint, report
-from ..temporal.training.running import Run
+from ..temporal.training.trainer import Trainer
 from ..temporal.weights.whole_file import check_writable
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def check_out(args: argparse.Namespace) -> Path:
 
 
 def train(
-    trainer: Run,
+    trainer: Trainer,
     args: argparse.Namespace,
     write: Callable[[Path], None],
     show: Callable[[], None],
@@ -53,7 +53,7 @@ def train(
         write(out)
         report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
 
-    def after_step(trainer: Run) -> None:
+    def after_step(trainer: Trainer) -> None:
         check()
         if trainer.finished or trainer.step == trainer.config.steps:
             return  # the end is the same for a run whose last step was done before

@@ -17,11 +17,13 @@ from ....temporal.upscaler.colour import keep_colours
 from ..latents import film_rate
 from ..memory import CPU
 from ..progress import FrameProgress
-from .decode import check_latents, ends_for, stream_frames
+from .decode import CHUNK_LENGTH, OVERLAP, check_latents, ends_for, stream_frames
 from .decode_memory import decode_needs
 from .given import check_colours, exact, given_frames
 
 CLEAR = 4  # numbers of a pixel that is more or less transparent
+
+PREVIEW_FPS = 8.0  # where nothing says how fast a clip is
 
 
 class Needs(Protocol):
@@ -73,8 +75,8 @@ class DecodeSettings:
     exactly; `colours` (f h w 3) is the clip before it was enlarged, whose colours and brightness the frames get.
     """
 
-    chunk_length: int = 16
-    overlap: int = 4
+    chunk_length: int = CHUNK_LENGTH
+    overlap: int = OVERLAP
     known_images: Tensor | None = None
     colours: Tensor | None = None
 

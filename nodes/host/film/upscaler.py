@@ -23,10 +23,9 @@ from ..files import VIDEO_UPSCALERS, full_path
 from ..memory import CPU, GIB
 from ..patcher import new_patcher
 from ..progress import FrameProgress, say
-from .frame_stream import CLEAR
+from .frame_stream import CLEAR, PREVIEW_FPS
 
 logger = logging.getLogger(__name__)
-PREVIEW_FPS = 8.0  # images do not say how fast they are
 
 
 @dataclass(frozen=True, eq=False)

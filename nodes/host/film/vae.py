@@ -18,7 +18,7 @@ from ....temporal.weights.files import WeightsFile, assign_weights, read_weights
 from ..files import TEMPORAL_DECODERS, full_path
 from ..patcher import new_patcher
 from .autoencoders import DECODERS, check_latent_space, second_autoencoder, shapes_in
-from .decode import CHUNK_LENGTH, OVERLAP, decode_clip
+from .frame_stream import PREVIEW_FPS, DecodeSettings, collect, latent_stream
 from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder, VideoAutoencoder
 
 # Activations of a decode with temporal layers over the same decode without.
@@ -37,7 +37,8 @@ class TemporalVAE(comfy.sd.VAE):
 
     def decode(self, samples_in: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Frames (f h w 3) of one clip's latents (f c h w). Raises InvalidInputError when memory does not suffice."""
-        return decode_clip(self, samples_in, CHUNK_LENGTH, OVERLAP).to(self.output_device)
+        clip = latent_stream({"samples": samples_in}, self, PREVIEW_FPS, DecodeSettings())
+        return collect(clip).to(self.output_device)
 
     def decode_tiled(self, *args: Any, **kwargs: Any) -> Tensor:
         """Raise InvalidInputError: the host would decode every frame for itself."""

@@ -20,7 +20,7 @@ from video_ldm.temporal.training import report
 from video_ldm.temporal.training.checkpoint import load_state
 from video_ldm.temporal.training.data.cache import is_current, open_cache
 from video_ldm.temporal.training.data.preparing import write_cache, write_captions
-from video_ldm.temporal.training.running import Run
+from video_ldm.temporal.training.trainer import Trainer
 from video_ldm.temporal.training.upscaler import write_upscaler
 from video_ldm.temporal.weights.whole_file import whole_file
 from video_ldm.tests import kill
@@ -28,7 +28,7 @@ from video_ldm.tests.temporal.training import test_decoder, test_upscaler, world
 from video_ldm.training import results
 
 linux = pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
-Problem = tuple[Run, Callable[[Path], None]]
+Problem = tuple[Trainer, Callable[[Path], None]]
 
 
 def layers(folder: Path, steps: int) -> Problem:
