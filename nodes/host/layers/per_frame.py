@@ -59,3 +59,11 @@ def odd_counts(
             rest = "the last one goes on." if count < frames else f"the last {count - frames} are not used."
             said.append(f"{count} {name} are given for {frames} {what}: {rest}")
     return said
+
+
+def with_model_conds(conditioning: list, conds: Mapping[str, Any], **options: Any) -> list:
+    """CONDITIONING with `conds` (of `comfy.conds`, by name) and further options on every text; the input stays as it was."""
+    return [
+        [text, {**own, **options, "model_conds": {**own.get("model_conds", {}), **conds}}]
+        for text, own in conditioning
+    ]

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.prompt_schedule import Weight, common_tokens, travel
-from ..layers.conditions import with_model_conds
 from ..layers.controls import FrameControls
 from ..layers.insertion import TEXT_COND
-from ..layers.per_frame import hints, odd_counts, rows
+from ..layers.per_frame import hints, odd_counts, rows, with_model_conds
 
 
 @dataclass(frozen=True)

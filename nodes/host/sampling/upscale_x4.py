@@ -23,8 +23,8 @@ from torch import Tensor
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.upscaler.blend import Box, blended, places
 from ....temporal.upscaler.noise import frame_noise
-from ..layers.conditions import with_model_conds
 from ..layers.insertion import stacks_of
+from ..layers.per_frame import with_model_conds
 from ..memory import GIB
 from ..progress import say
 from .clip import SamplerSettings, sample_clip
