@@ -29,6 +29,7 @@ from PIL import Image
 from ..demo import comfy, world
 from ..demo.world import classifier, tracker
 from ..demo.world.scene import DIRECTIONS, Scene
+from .toy import markdown, median_interval, share_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "demo" / "models"
@@ -112,7 +113,49 @@ def measure(scene: Scene, frames: np.ndarray, judge: classifier.Classifier) -> M
         "jitter": tracker.jitter(path),
         "seen": float((~np.isnan(path[:, 0])).mean()),
         "velocity": tracker.velocity(path).tolist(),
+        **motion(scene, tracker.velocity(path)),
     }
+
+
+def motion(scene: Scene, velocity: np.ndarray) -> Measure:
+    """Axis, sense and speed of a velocity in pixels a frame; the sense is only asked where the axis is right."""
+    if scene.motion not in DIRECTIONS:
+        return {"axis": None, "sense": None, "speed": float("nan")}
+    axis, sense, forward = tracker.along(velocity, scene.motion)
+    speed = abs(forward) / (scene.speed / FPS) if axis else float("nan")
+    return {"axis": axis, "sense": sense if axis else None, "speed": speed}
+
+
+def motion_summary(measures: list[Measure]) -> dict[str, list[float]]:
+    """Axis and sense in percent and the median speed as a share of the drawn one, each with its 95 % interval."""
+    found = {}
+    for key in ("direction", "axis", "sense"):
+        asked = [m[key] for m in measures if m[key] is not None]
+        found[key] = [100 * part for part in share_interval(sum(asked), len(asked))]
+    return {**found, "speed": list(median_interval([m["speed"] for m in measures]))}
+
+
+def motion_table(results: dict[str, dict[str, list[float]]]) -> str:
+    """Axis, sense and speed as a Markdown table, intervals in brackets."""
+    labels = {
+        "direction": "direction right (%)", "axis": "axis right (%)", "sense": "sense right where the axis is (%)",
+        "speed": "speed, times the drawn one (median)",
+    }  # fmt: skip
+    rows = [
+        [label, *("{:.2f} ({:.2f} to {:.2f})".format(*values[key]) for values in results.values())]
+        for key, label in labels.items()
+    ]
+    return markdown(["toy world", *results], rows)
+
+
+def recount(path: Path) -> dict[str, dict[str, list[float]]]:
+    """Axis, sense and speed of clips that were measured before, from the velocities in their file."""
+    found = json.loads(path.read_text("utf-8"))
+    totals = {}
+    for name, clips in found["clips"].items():
+        pairs = zip(held_out_scenes(len(clips)), clips, strict=True)
+        totals[name] = motion_summary([{**m, **motion(s, np.array(m["velocity"]))} for s, m in pairs])
+    return totals
 
 
 def summary(measures: list[Measure], features: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -158,7 +201,8 @@ def run(scenes: list[Scene], settings: dict[str, Any]) -> dict[str, Any]:
     }
     if settings["sheet"]:
         _save_sheet(settings["sheet"], clips)
-    return {"results": totals, "clips": details}
+    moved = {name: motion_summary(details[name]) for name in clips}
+    return {"results": totals, "motion": moved, "clips": details}
 
 
 def _features(judge: classifier.Classifier, clips: list[np.ndarray]) -> np.ndarray:
@@ -177,7 +221,7 @@ def _save_sheet(path: Path, clips: dict[str, list[np.ndarray]], rows: int = 12) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--sampler", default="euler")
@@ -187,7 +231,13 @@ def main() -> None:
     parser.add_argument("--classifier", type=Path, default=MODELS / "toy_classifier.safetensors")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet of the first clips")
+    parser.add_argument(
+        "--recount", action="store_true", help="make no clips: axis, sense and speed of those in --out"
+    )
     settings = vars(parser.parse_args())
+    if settings["recount"]:
+        sys.stdout.write(motion_table(recount(settings["out"])) + "\n")
+        return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     began = time.monotonic()
     found = run(held_out_scenes(settings["prompts"]), settings)
@@ -200,7 +250,7 @@ def main() -> None:
     }  # fmt: skip
     settings["out"].parent.mkdir(parents=True, exist_ok=True)
     settings["out"].write_text(json.dumps(found, indent=1) + "\n")
-    sys.stdout.write(table(found["results"]) + "\n")
+    sys.stdout.write(table(found["results"]) + "\n\n" + motion_table(found["motion"]) + "\n")
 
 
 if __name__ == "__main__":

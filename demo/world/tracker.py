@@ -79,6 +79,17 @@ def direction(path: np.ndarray) -> str | None:
     return max(DIRECTIONS, key=lambda name: float(slope @ np.array(DIRECTIONS[name])))
 
 
+def along(slope: np.ndarray, way: str) -> tuple[bool, bool, float]:
+    """How a velocity (x, y) does what a way asks: on its axis, in its sense, and at what speed in its direction.
+
+    The three come apart: layers may know that something moves sideways, and not to which side.
+    """
+    asked = np.array(DIRECTIONS[way])
+    forward, aside = float(slope @ asked), float(abs(slope @ asked[::-1]))
+    moves = bool(np.hypot(*slope) >= MIN_SPEED)  # False where the track is lost
+    return moves and abs(forward) > aside, moves and forward > 0, forward
+
+
 def turn(path: np.ndarray) -> str | None:
     """The sense in which a track bends on the whole, clockwise or counterclockwise."""
     steps = np.diff(path[~np.isnan(path[:, 0])], axis=0)

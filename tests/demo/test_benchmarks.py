@@ -9,7 +9,17 @@ import math
 
 import numpy as np
 import pytest
-from video_ldm.benchmarks import decoder, films, long_clips, memory, personalisation, prediction, rollout, toy
+from video_ldm.benchmarks import (
+    decoder,
+    films,
+    long_clips,
+    memory,
+    personalisation,
+    prediction,
+    rollout,
+    toy,
+    toy_motion,
+)
 from video_ldm.demo import world
 from video_ldm.demo.train import image_model, personal
 from video_ldm.demo.train.personal import moonlit
@@ -138,3 +148,46 @@ def test_a_personal_model_is_trained_with_all_that_training_asks_for(tmp_path):
 
 def is_argument(node):
     return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "args"
+
+
+@pytest.mark.parametrize(
+    ("way", "slope", "axis", "sense", "forward"),
+    [
+        ("left", (-8, 1), True, True, 8),
+        ("left", (8, 1), True, False, -8),
+        ("up", (1, -6), True, True, 6),
+        ("down", (-7, 2), False, True, 2),
+        ("right", (1, 0.5), False, False, 1),  # as good as still
+    ],
+)
+def test_axis_sense_and_speed_come_apart(way, slope, axis, sense, forward):
+    assert tracker.along(np.array(slope), way) == (axis, sense, forward)
+
+
+def test_a_lost_track_has_neither_axis_nor_sense():
+    assert tracker.along(np.full(2, np.nan), "left")[:2] == (False, False)
+
+
+def test_motion_of_many_clips_has_intervals_and_the_sense_is_asked_where_the_axis_is_right():
+    scene = Scene(motion="left", speed=64.0)
+    slopes = [(-8, 0)] * 6 + [(8, 0)] * 2 + [(0, 8)] * 2
+    measures = [{"direction": s[0] < 0, **toy_motion.motion(scene, np.array(s))} for s in slopes]
+    found = toy_motion.motion_summary(measures)
+    assert [found[key][0] for key in ("direction", "axis", "sense")] == pytest.approx([60, 80, 75])
+    assert found["speed"] == [1, 1, 1]
+    assert found["axis"][1] < 80 < found["axis"][2] and "80.00 (" in toy_motion.motion_table({"on": found})
+    assert toy_motion.motion(Scene(motion="still"), np.zeros(2))["axis"] is None
+
+
+def test_intervals_of_shares_and_medians_hold_what_they_should():
+    """Against the textbook's numbers for 8 of 10, and as often as an interval of 95 % should."""
+    assert toy.share_interval(8, 10) == pytest.approx((0.8, 0.490, 0.943), abs=1e-3)
+    assert toy.share_interval(0, 0)[1:] == (0, 1)
+    rng = np.random.default_rng(0)
+    held = [
+        low <= 0.9 <= high
+        for _, low, high in (toy.share_interval(rng.binomial(64, 0.9), 64) for _ in range(400))
+    ]
+    assert 0.92 < np.mean(held) <= 1
+    middle, low, high = toy.median_interval([1.0, 2.0, 3.0, 4.0, 100.0, math.nan])
+    assert middle == 3 and 1 <= low < 3 < high <= 100
