@@ -18,6 +18,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from ..demo import world
 from ..demo.world.classifier import load_classifier
-from ..demo.world.video_distance import pair_features, video_distance
+from ..demo.world.video_distance import pair_features, resolved_distance, video_distance
 from ..nodes import host_boot as boot
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,6 +73,7 @@ def quality(vae: Any, sides: dict[str, Decode], judge: Any, clips: int, noise: f
             "flicker": float(np.mean(side["flicker"])),
             "psnr": float(np.mean(side["psnr"])),
             "video_distance": video_distance(side["features"], rendered),
+            "resolved": asdict(resolved_distance(side["features"], rendered)),
         }
         for name, side in found.items()
     }

@@ -34,13 +34,15 @@ from safetensors.torch import save_file
 from ..demo import comfy, world
 from ..demo.train.toy_models import LATENT_SCALE, encode, load_autoencoder
 from ..demo.world import tracker
-from ..demo.world.scene import Scene
+from ..demo.world.scene import COLORS, Scene
+from .toy import markdown, median_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "demo" / "models"
 RESULTS = ROOT / "benchmarks" / "results" / "interpolation.json"
 STRIDE, KEYFRAMES, FPS = 4, 4, 16.0
 NUM_FRAMES = STRIDE * (KEYFRAMES - 1) + 1
+NOTICED = 8  # of 255: a pixel that differs by less does not move
 BETWEEN = [frame for frame in range(NUM_FRAMES) if frame % STRIDE]
 METHODS = ("learned", "pinned", "slerp", "linear")
 KINDS = {"straight": ("left", "right", "up", "down"), "turning": ("clockwise", "counterclockwise"),
@@ -117,14 +119,31 @@ def _warped(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return cv2.remap(frame, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def measure(made: np.ndarray, drawn: np.ndarray, scene: Scene) -> dict[str, float]:
-    """Mean absolute error of the in-between frames, in 255ths, and how far the object is from its place, in
-    pixels."""
-    error = np.abs(made.astype(np.float32) - drawn)[BETWEEN].mean()
+def regions(drawn: np.ndarray, scene: Scene) -> dict[str, np.ndarray]:
+    """Where the frames in between are hard, each a mask of them `(f h w)`: over motion, what differs from one of the two
+    keyframes around it by more than noise; in the object, the pixels of its colour."""
+    numbers = np.array(BETWEEN)
+    before = numbers // STRIDE * STRIDE
+    around = drawn[np.stack([before, before + STRIDE])].astype(np.float32)
+    moving = (np.abs(around - drawn[numbers]).max(-1) > NOTICED).any(0)
     if scene.cars:
-        return {"error": float(error), "place": float("nan")}
-    tracks = [tracker.track(frames, scene.color)[BETWEEN] for frames in (made, drawn)]
-    return {"error": float(error), "place": float(np.nanmean(np.hypot(*(tracks[0] - tracks[1]).T)))}
+        return {"moving": moving}
+    found = tracker.colour_map(drawn[numbers])
+    return {"moving": moving, "object": found == list(COLORS).index(scene.color)}
+
+
+def measure(made: np.ndarray, drawn: np.ndarray, coded: np.ndarray, scene: Scene) -> dict[str, float]:
+    """Errors of the in-between frames: the mean absolute one of all pixels, in 255ths, how far the object is from its
+    place, in pixels, and the squared errors in the regions beyond those of the drawn frames encoded and decoded."""
+    error = np.abs(made.astype(np.float32) - drawn)[BETWEEN].mean()
+    squared, floor = (((x.astype(np.float32) - drawn) ** 2)[BETWEEN].mean(-1) for x in (made, coded))
+    found = {"error": float(error), "place": float("nan")}
+    for name, region in regions(drawn, scene).items():
+        found[name] = float((squared - floor)[region].mean()) if region.any() else float("nan")
+    if not scene.cars:
+        tracks = [tracker.track(frames, scene.color)[BETWEEN] for frames in (made, drawn)]
+        found["place"] = float(np.nanmean(np.hypot(*(tracks[0] - tracks[1]).T)))
+    return found
 
 
 def run(settings: dict[str, Any]) -> list[dict[str, Any]]:
@@ -147,7 +166,8 @@ def run(settings: dict[str, Any]) -> list[dict[str, Any]]:
             made["optical flow"] = flow_between(made["slerp"][::STRIDE])
             made["encoded and decoded"] = shown(client, graph("", f"all_{name}", None, settings))
             found.append({"kind": kind, "prompt": world.caption(scene)}
-                         | {method: measure(frames, drawn, scene) for method, frames in made.items()})  # fmt: skip
+                         | {method: measure(frames, drawn, made["encoded and decoded"], scene)
+                            for method, frames in made.items()})  # fmt: skip
             log.info("clip %d, %s", number + 1, world.caption(scene))
             if settings["sheet"] and number == 0:
                 rows = [np.concatenate(list(frames), 1) for frames in (drawn, *made.values())]
@@ -172,11 +192,26 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def region_table(found: list[dict[str, Any]]) -> str:
+    """Squared errors beyond encoding and decoding as shares of slerp's, over motion and in the object, medians over clips with
+    their 95 % intervals."""
+    methods = [key for key in found[0] if key not in ("kind", "prompt", "encoded and decoded")]
+    rows = []
+    for method in methods:
+        cells = []
+        for region in ("moving", "object"):
+            pairs = [(c[method].get(region), c["slerp"].get(region)) for c in found]
+            shares = [mine / slerp for mine, slerp in pairs if mine is not None and slerp]
+            cells.append("{:.2f} ({:.2f} to {:.2f})".format(*median_interval(shares)))
+        rows.append([method, *cells])
+    return markdown(["squared error, times that of slerp", "over motion", "in the object"], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--per-kind", type=int, default=16, help="held-out clips of each kind of motion")
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--cfg", type=float, default=2.0)
+    parser.add_argument("--cfg", type=float, default=1.0)
     parser.add_argument("--pinned-denoise", type=float, default=0.6)
     parser.add_argument("--context-guidance", type=float, default=1.0, help="of method learned")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -195,7 +230,7 @@ def main() -> None:
     }  # fmt: skip
     kept = {key: settings[key] for key in ("per_kind", "steps", "cfg", "pinned_denoise", "context_guidance")}
     settings["out"].write_text(json.dumps({"settings": kept, "run": facts, "clips": found}, indent=1) + "\n")
-    sys.stdout.write(table(found) + "\n")
+    sys.stdout.write(table(found) + "\n\n" + region_table(found) + "\n")
 
 
 if __name__ == "__main__":

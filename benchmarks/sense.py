@@ -30,7 +30,7 @@ from ..nodes.host_boot import keep_freed_memory
 from ..temporal.sampling.clip import Clip
 from ..temporal.stack.stack import StackConfig, TemporalStack
 from ..temporal.training.loop import Denoise
-from .sense_world import FRAMES, GROUPS, NOISE, UNET, descend, draw, image_model, norms_of, text
+from .sense_world import FRAMES, GROUPS, NOISE, UNET, descend, draw, faint, image_model, norms_of, text
 from .toy import share_interval
 
 LEVELS = (
@@ -50,6 +50,7 @@ class Arm:
     positions: str | None = None  # "tokens", or in the attention alone
     text_first: bool = True  # more high noise, and half of the noisiest clips drowned; else as the bundled layers were trained
     groups: int = GROUPS  # of the norms of the temporal convolutions
+    faint: bool = False  # the words for left and right are hardly apart, among 77 tokens
 
 
 ARMS = {
@@ -58,6 +59,8 @@ ARMS = {
     "attention, old recipe": Arm(text_first=False),
     "tokens, old recipe": Arm("tokens", text_first=False),
     "attention, 16 groups": Arm(groups=16),
+    "attention, faint words": Arm(faint=True),
+    "tokens, faint words": Arm("tokens", faint=True),
 }
 
 
@@ -93,6 +96,7 @@ def levels(text_first: bool, count: int, dice: torch.Generator) -> tuple[Tensor,
 
 
 def errors(
+    arm: Arm,
     stack: TemporalStack,
     denoise: Denoise,
     clips: Tensor,
@@ -101,13 +105,12 @@ def errors(
     left: Tensor,
     noise: Tensor,
 ) -> Tensor:
-    """Squared error of each clip `(b,)`."""
-    x, (t, left) = (
-        rearrange(clips, "b f c h w -> (b f) c h w"),
-        (repeat(v, "b -> (b f)", f=FRAMES) for v in (t, left)),
-    )
+    """Squared error of each clip `(b,)`; t and left of each `(b,)`."""
+    x = rearrange(clips, "b f c h w -> (b f) c h w")
+    t, left = (repeat(v, "b -> (b f)", f=FRAMES) for v in (t, left))
     noisy = NOISE.add_noise(x, noise, t, left)
-    made = denoise(noisy, t, said, stack, stack.prepare(Clip(FRAMES, text=said)))
+    heard = Clip(FRAMES, text=faint(said) if arm.faint else said)
+    made = denoise(noisy, t, said, stack, stack.prepare(heard))
     squared = (made - NOISE.training_target(x, noisy, t)).square()
     return reduce(squared, "(b f) c h w -> b", "mean", f=FRAMES)
 
@@ -125,7 +128,7 @@ def train_step(
     for name, trained in arms.items():
         set_rate(trained.optimizer, 2e-3 * min(1, (step + 1) / 40))
         t, left = drawn[trained.arm.text_first]
-        each = errors(trained.stack, denoise, clips, said, t, left, noise)
+        each = errors(trained.arm, trained.stack, denoise, clips, said, t, left, noise)
         loss = (NOISE.weight(t, 20.0) * each).mean()
         descend(loss, trained.optimizer, trained.stack)
         trained.average.update(trained.stack)
@@ -134,15 +137,18 @@ def train_step(
 
 
 @torch.no_grad()
-def check(stack: TemporalStack, denoise: Denoise, count: int, batch: int = 64) -> Iterator[dict[str, Any]]:
+def check(arm: Arm, stack: TemporalStack, denoise: Denoise, count: int) -> Iterator[dict[str, Any]]:
     """At every noise level, of how many clips the right word has the smaller error, and how much larger the other one's is."""
+    batch = 64
     for number, (t, left) in enumerate(LEVELS):
         dice, pairs = torch.Generator().manual_seed(9000 + number), []
         for _ in range(0, count, batch):
             clips, colour, way = draw(batch, dice)
             noise = torch.randn(batch * FRAMES, *clips.shape[2:], generator=dice)
             shared = (torch.full((batch,), t), torch.full((batch,), left), noise)
-            pairs.append([errors(stack, denoise, clips, text(colour, w), *shared) for w in (way, 1 - way)])
+            pairs.append(
+                [errors(arm, stack, denoise, clips, text(colour, w), *shared) for w in (way, 1 - way)]
+            )
         right, wrong = (torch.cat(side) for side in zip(*pairs, strict=True))
         known, low, high = share_interval(int((right < wrong).sum()), len(right))
         gap = float((wrong - right).mean() / right.mean())
@@ -170,7 +176,7 @@ def run(args: argparse.Namespace) -> None:
         if (step + 1) % args.every:
             continue
         for name, trained in arms.items():
-            levels_found = list(check(trained.average.module, denoise, args.clips))
+            levels_found = list(check(trained.arm, trained.average.module, denoise, args.clips))
             found.append({"arm": name, "step": step + 1, "loss": losses[name], "levels": levels_found})
             shares = " ".join(f"{level['known']:.3f}" for level in levels_found)
             print(f"step {step + 1}, {name}: {shares}, {time.process_time() - began:.0f} CPU s", flush=True)

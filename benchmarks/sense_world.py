@@ -23,6 +23,7 @@ COLOURS = torch.tensor([[1.0, -1, -1, 0], [-1, 1, -1, 0], [-1, -1, 1, 0]])
 WORDS = torch.randn(
     6, UNET.context_dim, generator=torch.Generator().manual_seed(5)
 )  # "", colours, left, right
+PADDING = torch.randn(74, UNET.context_dim, generator=torch.Generator().manual_seed(77))
 NOISE = stable_diffusion_levels()
 
 
@@ -67,6 +68,16 @@ def text(colour: Tensor, way: Tensor, dropped: Tensor | None = None) -> Tensor:
     if dropped is not None:
         rows[dropped] = 0
     return WORDS[rows]
+
+
+def faint(said: Tensor) -> Tensor:
+    """The same text as the toy text encoder would say it: left and right differ by 0.43 of their length, among 77 tokens."""
+    left, right = WORDS[4], WORDS[5]
+    middle, apart = (left + right) / 2**0.5, 1.5 * (left - right) / (left - right).norm()
+    said = said.clone()
+    for word, sign in ((left, 1), (right, -1)):
+        said[(said == word).all(-1)] = middle + sign * apart
+    return torch.cat([said, PADDING.expand(len(said), -1, -1)], dim=1)
 
 
 def new_unet() -> nn.Module:

@@ -12,6 +12,7 @@ import pytest
 from video_ldm.benchmarks import (
     decoder,
     films,
+    interpolation,
     long_clips,
     memory,
     personalisation,
@@ -191,3 +192,21 @@ def test_intervals_of_shares_and_medians_hold_what_they_should():
     assert 0.92 < np.mean(held) <= 1
     middle, low, high = toy.median_interval([1.0, 2.0, 3.0, 4.0, 100.0, math.nan])
     assert middle == 3 and 1 <= low < 3 < high <= 100
+
+
+def test_errors_in_between_count_where_something_moves_and_beyond_what_the_autoencoder_leaves():
+    scene = world.sample(np.random.default_rng(3), "test", "left")
+    drawn = world.render(scene, interpolation.NUM_FRAMES, interpolation.FPS)
+    regions = interpolation.regions(drawn, scene)
+    assert 0 < regions["object"].mean() < regions["moving"].mean() < 0.5
+    coded = drawn.astype(np.float32) + 3
+    assert interpolation.measure(coded, drawn, coded, scene)["moving"] == 0
+    still = np.where(regions["moving"][..., None], drawn[interpolation.BETWEEN], 0)
+    copied = drawn.copy()
+    copied[interpolation.BETWEEN] = still  # wrong only where nothing moves
+    found = interpolation.measure(copied, drawn, drawn, scene)
+    assert found["moving"] == 0 and found["error"] > 10
+    clip = {"kind": "straight", "prompt": "", "encoded and decoded": {}}
+    clip |= {"slerp": {"moving": 4.0, "object": 2.0}, "learned": {"moving": 1.0, "object": 1.0}}
+    table = interpolation.region_table([clip, clip])
+    assert "| learned | 0.25 (0.25 to 0.25) | 0.50 (0.50 to 0.50) |" in table and "decoded" not in table

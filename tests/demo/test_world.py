@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from video_ldm.demo import world
-from video_ldm.demo.world import tracker
+from video_ldm.demo.world import tracker, video_distance
 from video_ldm.demo.world.scene import CAMERAS, DIRECTIONS, SIDE, TURNS, Scene, split_of
 
 
@@ -149,3 +149,29 @@ def test_a_lost_object_is_not_a_number():
     assert np.isnan(path).all()
     assert tracker.direction(path) is None
     assert np.isnan(tracker.jitter(path))
+
+
+def pairs(rng, clips, mean=0.0, features=40):
+    """Pair features of clips: 7 pairs each, that have something in common."""
+    scale = np.linspace(3, 0.1, features)
+    return [
+        (mean + rng.normal(size=(1, features)) + rng.normal(size=(7, features))) * scale for _ in range(clips)
+    ]
+
+
+def test_a_resolved_distance_has_ten_samples_an_axis_and_tells_shifted_clips_from_its_floor():
+    rng = np.random.default_rng(0)
+    theirs, same, shifted = pairs(rng, 60), pairs(rng, 40), pairs(rng, 40, mean=2.0)
+    near, far = (video_distance.resolved_distance(ours, theirs) for ours in (same, shifted))
+    assert near.axes == far.axes == 60 * 7 // 2 // 10
+    assert near.low <= near.distance <= near.high and near.low < 2 * near.floor
+    assert far.low > 3 * near.high and far.low > 3 * far.floor
+    assert far.distance == pytest.approx(4 * far.axes / 2, rel=0.5), (
+        "a mean 2 away, of a variance of 2, along every axis"
+    )
+
+
+def test_few_clips_are_seen_along_few_axes():
+    rng = np.random.default_rng(1)
+    assert video_distance.resolved_distance(pairs(rng, 3), pairs(rng, 60)).axes == 2
+    assert video_distance.resolved_distance(pairs(rng, 1), pairs(rng, 60)).axes == 2, "never fewer"
