@@ -357,7 +357,7 @@ def as_ui(api: Api) -> dict[str, Any]:
     last = max(int(name) for name in api)
     return {
         **{"last_node_id": last, "last_link_id": len(links), "nodes": list(nodes.values()), "links": links},
-        **{"groups": [group], "config": {}, "extra": {"ds": {"scale": 1}}, "version": 0.4},
+        **{"groups": [group], "config": {}, "extra": {"ds": {"scale": 1, "offset": [0, 0]}}, "version": 0.4},
     }
 
 
