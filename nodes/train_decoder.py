@@ -54,7 +54,8 @@ class TrainTemporalDecoder(Node):
             final_learning_rate=settings["learning_rate"] / 20,
             adversary_start=settings["steps"] // 5,
         )
-        return io.NodeOutput(*train_decoder_on_images(vae, images, clip_length, filename, config, resume))
+        *made, line = train_decoder_on_images(vae, images, clip_length, filename, config, resume)
+        return io.NodeOutput(*made, ui={"text": (line,)})
 
 
 def decoder_settings() -> list[io.Input]:

@@ -68,8 +68,8 @@ class TrainVideoUpscaler(Node):
     ) -> io.NodeOutput:
         seen = PatchSettings(**{name: values.pop(given) for name, given in PATCHES.items()})
         config = UpscalerTrainingConfig(**values, final_learning_rate=values["learning_rate"] / 20)
-        made = train_upscaler_on_images(images, clip_length, filename, upscaler, seen, config, resume)
-        return io.NodeOutput(*made)
+        *made, line = train_upscaler_on_images(images, clip_length, filename, upscaler, seen, config, resume)
+        return io.NodeOutput(*made, ui={"text": (line,)})
 
 
 def upscaler_settings() -> list[io.Input]:

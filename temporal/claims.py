@@ -208,8 +208,11 @@ def _link(made: Path, path: Path) -> None:
 
 
 def _next(path: Path) -> Path:
-    """`name_00002_.mp4` after `name_00001_.mp4`."""
-    name, number, rest = path.name.rsplit("_", 2)
+    """`name_00002_.mp4` after `name_00001_.mp4`, or after `name.mp4`."""
+    parts = path.name.rsplit("_", 2)
+    if len(parts) < 3 or not parts[1].isdigit():
+        return path.with_name(f"{path.stem}_00002_{path.suffix}")
+    name, number, rest = parts
     return path.with_name(f"{name}_{int(number) + 1:05}_{rest}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -12,8 +13,10 @@ import comfy.model_management as mm
 import comfy.ops
 import folder_paths
 
+from ...temporal.claims import claim_new
 from ...temporal.errors import InvalidInputError
 from ...temporal.formats import Betas, open_stack, report, trained_betas
+from ...temporal.weights.whole_file import cannot_write
 from .patcher import new_patcher
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,15 @@ OLD_PACK = "ComfyUI-AnimateDiff-Evolved"
 OLD_FOLDERS = {  # in `models`, and in the folder of that pack
     TEMPORAL_LAYERS: ("animatediff_models", "models"),
     MOTION_LORA: ("animatediff_motion_lora", "motion_lora"),
+}
+LONGEST_NAME = 150  # bytes of a new file's name, which gets a number, an end and hidden names beside it
+FORBIDDEN = set('<>:"/\\|?*')  # in names, on Windows
+DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)),
 }
 FOLDERS = (TEMPORAL_LAYERS, TEMPORAL_DECODERS, MOTION_LORA, VIDEO_UPSCALERS)
 
@@ -94,14 +106,50 @@ def meant_name(folder: str, name: str) -> str | None:
 def new_path(folder: str, name: str) -> Path:
     """Where a new file of a name goes in one of the pack's folders.
 
-    Raises InvalidInputError for a name that is none, or leads out of the folder.
+    Raises InvalidInputError for a name that is none on some system, is too long, or leads out of the folder.
     """
     register_folders()
-    if not name or Path(name).name != name or name.startswith("."):
+    is_plain = name and name.isprintable() and not set(name) & FORBIDDEN and Path(name).name == name
+    if (
+        not is_plain
+        or name.startswith(".")
+        or name.endswith((".", " "))
+        or name.split(".")[0].upper() in DEVICES
+    ):
         raise InvalidInputError(
-            f"The file name is {name!r}; give a plain name without folders, such as my_decoder."
+            f"The file name is {name[:LONGEST_NAME]!r}; give a plain name without folders, such as my_decoder."
+        )
+    length = len(name.encode("utf-8", "surrogatepass"))
+    if length > LONGEST_NAME:
+        raise InvalidInputError(
+            f"The file name has {length} bytes; give one of at most {LONGEST_NAME}, where letters outside English take 2 to 4."
         )
     return Path(folder_paths.get_folder_paths(folder)[0]) / f"{name.removesuffix('.safetensors')}.safetensors"
+
+
+def write_new(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` make a file, under its name or, where that is taken, the next free number: nothing is overwritten.
+
+    Raises OutputError when the disk does not take it.
+    """
+
+    def numbered(number: int) -> Path:
+        return path if number == 1 else path.with_name(f"{path.stem}_{number:05}_{path.suffix}")
+
+    try:
+        with claim_new(numbered) as claim:
+            made = claim.folder / path.name
+            write(made)
+            claim.publish(made)
+            return claim.path
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def written_line(path: Path, wanted: Path) -> str:
+    """What a node says of the file it wrote."""
+    line = f"Wrote models/{path.parent.name}/{path.name}"
+    return line if path == wanted else f"{line}; {wanted.name} was already there and stays as it is"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.training.decoder.config import DecoderTrainingConfig
-from ..files import TEMPORAL_DECODERS, new_path
+from ..files import TEMPORAL_DECODERS, new_path, write_new, written_line
 from ..film.vae import open_temporal_decoder
 from .run import frame_store, run, state_path
 from .vae import open_for_training, trainer
@@ -19,9 +19,9 @@ from .vae import open_for_training, trainer
 
 def train_decoder_on_images(
     vae: Any, images: Tensor, clip_length: int, name: str, config: DecoderTrainingConfig, resume: bool
-) -> tuple[Any, str]:
-    """Train temporal layers for a VAE: the VAE with them, and the name of their file in
-    `models/temporal_decoders`.
+) -> tuple[Any, str, str]:
+    """Train temporal layers for a VAE: the VAE with them, the name of their file in
+    `models/temporal_decoders`, and a line about it.
 
     An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in
     the given VAE changes.
@@ -34,6 +34,6 @@ def train_decoder_on_images(
         trainable = open_for_training(vae, path.stem, None, config)
         training = trainer(vae, trainable, store, config)
         run(training, state, config.to_json(), resume)
-        trainable.save(path, training)
+        made = write_new(path, lambda to: trainable.save(to, training))
         state.unlink()
-    return open_temporal_decoder(vae, path.name), path.name
+    return open_temporal_decoder(vae, made.name), made.name, written_line(made, path)

@@ -15,7 +15,7 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.training.data.patches import Patches
 from ....temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler
-from ..files import VIDEO_UPSCALERS, new_path
+from ..files import VIDEO_UPSCALERS, new_path, write_new, written_line
 from ..film.upscaler import HostUpscaler, open_upscaler
 from ..patcher import original_weights
 from .models import training_device
@@ -42,8 +42,8 @@ def train_upscaler_on_images(
     seen: PatchSettings,
     config: UpscalerTrainingConfig,
     resume: bool,
-) -> tuple[HostUpscaler, str]:
-    """Train an upscaler, a new one or a copy of `start`: ready for use, and its file's name in `models/video_upscalers`.
+) -> tuple[HostUpscaler, str, str]:
+    """Train an upscaler, a new one or a copy of `start`: ready for use, its file's name in `models/video_upscalers`, and a line about it.
 
     An interrupted run leaves its state behind; with the same settings, `resume` goes on from it.
     """
@@ -60,10 +60,10 @@ def train_upscaler_on_images(
         training = UpscalerTrainer(upscaler.to(device), patches, config, device.type)
         settings = [config.to_json(), upscaler.config.to_json(), vars(seen), clip_length, start is not None]
         run(training, state, json.dumps(settings), resume)
-        write_upscaler(path, training, {})
+        made = write_new(path, lambda to: write_upscaler(to, training, {}))
         state.unlink()
     settings = start.settings if start is not None else UpscaleSettings()
-    return open_upscaler(path.name, settings), path.name
+    return open_upscaler(made.name, settings), made.name, written_line(made, path)
 
 
 def new_config(seen: PatchSettings, config: UpscalerTrainingConfig) -> UpscalerConfig:

@@ -55,6 +55,23 @@ def test_what_it_trains_enlarges_and_is_found_again(host, folder):
     assert not list(folder.parent.rglob("*.pt"))
 
 
+def test_a_file_of_the_same_name_is_never_overwritten(host, folder):
+    from video_ldm.nodes.train_upscaler import TrainVideoUpscaler
+
+    (folder / "made.safetensors").write_bytes(b"published")
+    (folder / "made_00002_.safetensors").write_bytes(b"mine")
+    with torch.inference_mode():
+        made = TrainVideoUpscaler.execute(images=stripes(), **settings(steps=2, spatial_steps=1))
+    assert made.result[1] == "made_00003_.safetensors"
+    assert load_upscaler(folder / "made_00003_.safetensors").config.max_frames == 3
+    assert made.ui["text"][0] == (
+        "Wrote models/models/made_00003_.safetensors; made.safetensors was already there and stays as it is"
+    )
+    assert (folder / "made.safetensors").read_bytes() == b"published"
+    assert (folder / "made_00002_.safetensors").read_bytes() == b"mine"
+    assert len(list(folder.iterdir())) == 3
+
+
 def test_temporal_layers_alone_leave_the_upscaler_of_single_frames(host, folder):
     first, _ = train(host, steps=2, spatial_steps=2)
     before = {name: value.clone() for name, value in first.patcher.model.state_dict().items()}
@@ -101,6 +118,12 @@ def test_a_state_of_other_settings_is_left_alone(host, folder):
         ({"spatial_steps": 5}, "spatial_steps is 5 of 4 steps"),
         ({"channels": 12}, "cannot have 12 channels, which are shared by 8 heads"),
         ({"filename": "../up"}, "file name is '../up'; give a plain name"),
+        ({"filename": "a\0b"}, r"file name is 'a\\x00b'; give a plain name"),
+        ({"filename": "a:b"}, "file name is 'a:b'; give a plain name"),
+        ({"filename": "nul.safetensors"}, "file name is 'nul.safetensors'; give a plain name"),
+        ({"filename": "made."}, "file name is 'made.'; give a plain name"),
+        ({"filename": "x" * 250}, "file name has 250 bytes; give one of at most 150"),
+        ({"filename": "\u6620" * 51}, "file name has 153 bytes"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(host, folder, changes, message):
