@@ -210,3 +210,15 @@ def test_errors_in_between_count_where_something_moves_and_beyond_what_the_autoe
     clip |= {"slerp": {"moving": 4.0, "object": 2.0}, "learned": {"moving": 1.0, "object": 1.0}}
     table = interpolation.region_table([clip, clip])
     assert "| learned | 0.25 (0.25 to 0.25) | 0.50 (0.50 to 0.50) |" in table and "decoded" not in table
+
+
+def test_drift_is_told_with_what_other_rollouts_would_have_given():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(400, 3))
+    early = [rng.normal(size=(30, 3)) + 1 for _ in range(8)]
+    late = [frames + (1 + 0.2 * number) for number, frames in enumerate(early)]
+    drift, low, high = prediction.drift_percent(early, late, reference)
+    assert 0 < low < drift < high
+    assert prediction.drift_percent(early, early, reference)[0] == 0
+    alone = prediction.drift_percent(early[:1], late[:1], reference)
+    assert alone[1:] == (-math.inf, math.inf)
