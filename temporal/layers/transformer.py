@@ -1,13 +1,13 @@
 """The temporal transformer (paper, section 3.1), one after each of the image model's transformer blocks.
 
-Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, w windows of l frames.
+Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, l frames of a run.
 """
 
 from dataclasses import replace
 from typing import Any
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -106,17 +106,20 @@ class TemporalTransformer(nn.Module):
         return tokens + self.ff_out(seen(self.norm_out(tokens)))
 
     def _in_windows(self, tokens: Tensor, text: Tensor, clip: Clip, length: int) -> Tensor:
-        """A convolution in time: every frame as in the run of `length` frames that has it nearest its centre."""
+        """A convolution in time: every frame as in the run of `length` frames that has it nearest its centre.
+
+        One run after the other, so that a long clip takes no more memory than a short one.
+        """
         windows, which, place = windows_around(clip.num_frames, length)
+        inside = replace(clip, num_frames=length, positions=None, window=None)
 
-        def runs(x: Tensor) -> Tensor:
+        def run(x: Tensor, window: Tensor) -> Tensor:
             apart = rearrange(x, "(b f) n c -> b f n c", f=clip.num_frames)
-            return rearrange(apart[:, windows.to(x.device)], "b w l n c -> (b w l) n c")
+            return rearrange(apart[:, window[0] : window[-1] + 1], "b l n c -> (b l) n c")
 
-        if len(text) == len(tokens):
-            text = runs(text)
-        elif len(text) > 1:
-            text = repeat(text, "b m e -> (b w) m e", w=len(windows))
-        out = self._path(runs(tokens), text, replace(clip, num_frames=length, positions=None, window=None))
-        out = rearrange(out, "(b w l) n c -> b w l n c", w=len(windows), l=length)
-        return rearrange(out[:, which, place], "b f n c -> (b f) n c")
+        parts = []
+        for number, window in enumerate(windows):
+            read = run(text, window) if len(text) == len(tokens) else text
+            out = rearrange(self._path(run(tokens, window), read, inside), "(b l) n c -> b l n c", l=length)
+            parts.append(out[:, place[which == number]])  # runs and the frames they are for come in one order
+        return rearrange(torch.cat(parts, dim=1), "b f n c -> (b f) n c")
