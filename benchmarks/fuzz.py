@@ -18,7 +18,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,17 +169,18 @@ def not_finite(result: Any) -> list[str]:
     return []
 
 
-def trial(host: InProcessHost, runs: range, seed: int) -> Found:
-    """All runs of a range; progress is logged."""
-    fuzz, found, began = Fuzz(host, seed), Found(), time.monotonic()
-    for number in runs:
+def trial(
+    host: InProcessHost, runs: range, seed: int, after: Callable[[Found, int], None] = lambda *_: None
+) -> Found:
+    """All runs of a range; `after` is told every hundred of them what was found so far, and in how many."""
+    fuzz, found = Fuzz(host, seed), Found()
+    for done, number in enumerate(runs, start=1):
         fuzz.run(number, found)
-        if (number + 1) % 100 == 0:
-            logger.warning(
-                "%d runs, %d faults, %.0f s", number + 1, len(found.faults), time.monotonic() - began
-            )
+        if done % 100 == 0:
+            after(found, done)
     if not torch.equal(fuzz.image(), fuzz.picture):
         found.faults.append("the image model makes another picture in the end")
+    after(found, len(runs))
     return found
 
 
@@ -201,23 +202,25 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="one run alone, by its number")
     args = parser.parse_args()
     began = time.monotonic()
+    single = args.only is not None
+    runs = range(args.only, args.only + 1) if single else range(args.first, args.first + args.runs)
+
+    def after(found: Found, done: int) -> None:
+        """Keep what was found so far: so many runs take hours."""
+        logger.warning("%d runs, %d faults, %.0f s", done, len(found.faults), time.monotonic() - began)
+        ends = {name: dict(counts) for name, counts in sorted(found.ends.items())}
+        if not single:
+            write({**vars(args), "runs": done}, {"ends": ends, "faults": found.faults}, began)
+
     with tempfile.TemporaryDirectory() as folder:
         (base := Path(folder, "base")).mkdir()
         host = InProcessHost(base)
         logging.getLogger().setLevel(logging.WARNING)
         sys.modules["comfy.utils"].PROGRESS_BAR_ENABLED = False
-        single = args.only is not None
-        runs = range(args.only, args.only + 1) if single else range(args.first, args.first + args.runs)
-        found = trial(host, runs, args.seed)
+        found = trial(host, runs, args.seed, after)
         host.close()
     print(table(found))
     print("\n".join(found.faults) or "no faults")
-    if not single:
-        counts = {
-            "ends": {name: dict(ends) for name, ends in sorted(found.ends.items())},
-            "faults": found.faults,
-        }
-        write(vars(args), counts, began)
 
 
 if __name__ == "__main__":
