@@ -24,7 +24,8 @@ class ExtendVideo(Node):
             display_name="Extend Video",
             category="Video LDM/sampling",
             **search_aliases("long video, prediction, autoregressive, continue video, looping sampler"),
-            description="Goes on from the last frames of a clip, segment by segment, for as long as you like. Every finished "
+            description="Goes on from the last frames of a clip, segment by segment, for as long as you "
+            "like. Every finished "
             "segment is kept on disk: after a stop the same graph continues where it was.",
             inputs=[
                 io.Model.Input(
@@ -41,7 +42,8 @@ class ExtendVideo(Node):
             outputs=[
                 io.Latent.Output(
                     is_output_list=True,
-                    tooltip="The whole clip, start included; one for each seed, and what follows runs for each.",
+                    tooltip="The whole clip, start included; one for each seed, and what follows runs for "
+                    "each.",
                 )
             ],
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
@@ -102,7 +104,8 @@ def _segment_inputs() -> list[io.Input]:
             default=0,
             min=0,
             max=1024,
-            tooltip="Frames sampled together, those of the context included; 0 is the length the layers were trained on.",
+            tooltip="Frames sampled together, those of the context included; 0 is the length the layers were "
+            "trained on.",
         ),
         io.Int.Input(
             "context_frames",
@@ -114,7 +117,8 @@ def _segment_inputs() -> list[io.Input]:
         io.String.Input(
             "seeds",
             default="0",
-            tooltip="Seed of the noise; several with commas between, such as 1, 2, 3, make as many futures of one "
+            tooltip="Seed of the noise; several with commas between, such as 1, 2, 3, make as many futures "
+            "of one "
             "start.",
         ),
     ]
@@ -126,7 +130,8 @@ def _prompt_inputs() -> list[io.Input]:
         io.String.Input(
             "folder",
             default="video_ldm/segments",
-            tooltip="Where finished segments are kept: a folder below ComfyUI's output; elsewhere only where extra_model_paths.yaml "
+            tooltip="Where finished segments are kept: a folder below ComfyUI's output; elsewhere only where "
+            "extra_model_paths.yaml "
             "allows it.",
         ),
         io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
@@ -135,7 +140,8 @@ def _prompt_inputs() -> list[io.Input]:
             multiline=True,
             default="",
             optional=True,
-            tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without any, all "
+            tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without "
+            "any, all "
             "segments follow positive.",
         ),
         motion_prompt_input(),

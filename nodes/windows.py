@@ -24,7 +24,8 @@ class VideoWindows(Node):
                     default=0,
                     min=0,
                     max=1024,
-                    tooltip="Frames of a window; 0 is the length the temporal layers were trained on, usually 8 "
+                    tooltip="Frames of a window; 0 is the length the temporal layers were trained on, "
+                    "usually 8 "
                     "or 16.",
                 ),
                 io.Int.Input(
@@ -101,13 +102,15 @@ def _further_inputs() -> list[io.Input]:
             min=1,
             max=32,
             optional=True,
-            tooltip="With the uniform schedules: there are also windows of every 2nd, 4th ... frame, doubling this many times "
+            tooltip="With the uniform schedules: there are also windows of every 2nd, 4th ... frame, "
+            "doubling this many times "
             "less one; 1 for none.",
         ),
         io.Boolean.Input(
             "on_equal_length",
             default=False,
             optional=True,
-            tooltip="Windows also for a clip that is exactly as long as one: for looped_uniform, which then leads round.",
+            tooltip="Windows also for a clip that is exactly as long as one: for looped_uniform, which then "
+            "leads round.",
         ),
     ]

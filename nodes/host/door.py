@@ -75,7 +75,8 @@ def check_inputs(schema: io.Schema, given: Mapping[str, Any]) -> None:
         if value is None and kind != "CLIP":  # whose nodes say what they are for
             if not part.optional:
                 raise InvalidInputError(
-                    f"{schema.display_name} was given nothing at {part.id}, as the node before it has no {kind}. Connect one "
+                    f"{schema.display_name} was given nothing at {part.id}, as the node before it has no "
+                    f"{kind}. Connect one "
                     "from a file that has it."
                 )
         elif kind in CHECKS and value is not None:
@@ -116,7 +117,8 @@ def _check_choice(part: Any, value: Any) -> None:
         _check_text(part, value)
     elif value not in part.options:
         raise InvalidInputError(
-            f"{part.id} is {described(value)}, which is not there to choose. Choose one of {', '.join(map(str, part.options))}; a "
+            f"{part.id} is {described(value)}, which is not there to choose. Choose one of "
+            f"{', '.join(map(str, part.options))}; a "
             "graph from elsewhere may name what another node pack brings along."
         )
 
@@ -124,7 +126,8 @@ def _check_choice(part: Any, value: Any) -> None:
 def _check_pictures(part: Any, value: Any) -> None:
     if not _is_batch(value) or value.shape[-1] not in COLOURS:
         raise InvalidInputError(
-            f"{part.id} was given {described(value)}, but it takes pictures: (frames, height, width, 3) of decimal numbers, at least "
+            f"{part.id} was given {described(value)}, but it takes pictures: (frames, height, width, 3) of "
+            f"decimal numbers, at least "
             "one. Connect an IMAGE in colours, such as that of Load Image or VAE Decode."
         )
     _check_finite(part, value)
@@ -134,14 +137,17 @@ def _check_latent(part: Any, value: Any) -> None:
     samples = value.get("samples") if isinstance(value, Mapping) else value
     if not _is_batch(samples):
         raise InvalidInputError(
-            f"{part.id} was given {described(samples)}, but it takes one clip: (frames, channels, height, width) of decimal numbers, "
-            "at least one frame. Connect a LATENT of frames, such as that of Empty Latent Image or VAE Encode."
+            f"{part.id} was given {described(samples)}, but it takes one clip: (frames, channels, height, "
+            f"width) of decimal numbers, "
+            "at least one frame. Connect a LATENT of frames, such as that of Empty Latent Image or VAE "
+            "Encode."
         )
     _check_finite(part, samples)
     mask = value.get("noise_mask")
     if mask is not None and not (isinstance(mask, Tensor) and mask.ndim in (2, 3, 4) and mask.numel()):
         raise InvalidInputError(
-            f"The noise mask of {part.id} is {described(mask)}, but it should be (frames, height, width). Put Set Latent Noise Mask "
+            f"The noise mask of {part.id} is {described(mask)}, but it should be (frames, height, width). "
+            f"Put Set Latent Noise Mask "
             "with another mask before the node, or leave it out."
         )
 
@@ -151,7 +157,8 @@ def _check_text_batch(part: Any, value: Any) -> None:
     if not texts or not all(isinstance(text, Tensor) and text.ndim == 3 and text.numel() for text in texts):
         what = described(texts[0]) if texts else "nothing"
         raise InvalidInputError(
-            f"{part.id} was given {what}, but it takes a text: (texts, tokens, width). Connect the CONDITIONING of CLIP Text Encode "
+            f"{part.id} was given {what}, but it takes a text: (texts, tokens, width). Connect the "
+            f"CONDITIONING of CLIP Text Encode "
             "or Prompt Schedule."
         )
     for text in texts:
@@ -166,7 +173,8 @@ def _is_batch(value: Any) -> bool:
 def _check_finite(part: Any, value: Tensor) -> None:
     if not all(bool(torch.isfinite(piece).all()) for piece in value.split(PIECE)):
         raise InvalidInputError(
-            f"{part.id} holds values that are no numbers (NaN or infinite): something went wrong where it was made, often for want "
+            f"{part.id} holds values that are no numbers (NaN or infinite): something went wrong where it "
+            f"was made, often for want "
             "of precision. Make it anew in float32 or bfloat16, a VAE with ComfyUI's --fp32-vae."
         )
 
@@ -203,7 +211,8 @@ def check_width(name: str, widths: list[int], expected: int) -> None:
     other = next((width for width in widths if width != expected), None)
     if other is not None:
         raise IncompatibleModelError(
-            f"{name} is text of {other} numbers a token, but the MODEL reads {expected}. Encode it with the CLIP of the checkpoint that "
+            f"{name} is text of {other} numbers a token, but the MODEL reads {expected}. Encode it with the "
+            f"CLIP of the checkpoint that "
             "the MODEL is from."
         )
 

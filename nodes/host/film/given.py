@@ -31,7 +31,8 @@ def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, 
         if record is None:
             expected = "1 (the first frame) or 2 (the first and the last)"
         raise InvalidInputError(
-            f"{len(images)} known images were given, but this clip wants {expected}. Connect the images that went into Known "
+            f"{len(images)} known images were given, but this clip wants {expected}. Connect the images that "
+            f"went into Known "
             "Frames."
         )
     numbers = choices[len(images)]
@@ -71,7 +72,8 @@ def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None
         height, width = (ratio * size for size in latent.shape[-2:])
         if image.shape[:2] != (height, width):
             raise InvalidInputError(
-                f"The known images are {image.shape[1]} x {image.shape[0]}, but the frames will be {width} x {height}. Scale the "
+                f"The known images are {image.shape[1]} x {image.shape[0]}, but the frames will be {width} x "
+                f"{height}. Scale the "
                 "images to that size."
             )
 
@@ -82,8 +84,10 @@ def check_colours(images: Tensor, latent: Tensor, ratio: int) -> None:
     count, h, w = images.shape[:3]
     if count != len(latent) or (height % h, width % w) != (0, 0) or height // h != width // w:
         raise InvalidInputError(
-            f"keep_colours_of was given {count} frames of {w} x {h}, but the clip has {len(latent)} frames of {width} x {height}. "
-            "Connect the images that were enlarged: as many, and the size of the clip a whole number of times theirs."
+            f"keep_colours_of was given {count} frames of {w} x {h}, but the clip has {len(latent)} frames "
+            f"of {width} x {height}. "
+            "Connect the images that were enlarged: as many, and the size of the clip a whole number of "
+            "times theirs."
         )
 
 
@@ -97,6 +101,7 @@ def ends_of(given: Mapping[int, Tensor], num_frames: int) -> Tensor | None:
     last = num_frames - 1
     if 0 not in given or last not in given:
         raise InvalidInputError(
-            "ToonCrafter's decoder looks at the first and the last frame of the clip; connect both as known_images, or neither."
+            "ToonCrafter's decoder looks at the first and the last frame of the clip; connect both as "
+            "known_images, or neither."
         )
     return torch.stack([given[0], given[last]])

@@ -84,8 +84,10 @@ def _with_video_decoder(vae: Any, file: VideoDecoderFile) -> nn.Module:
     ratio = 2 ** (len(file.shape.channel_mult) - 1)
     if (file.latent_channels, ratio) != (vae.latent_channels, vae.upscale_ratio):
         raise IncompatibleModelError(
-            f"{file.name} decodes latents of {file.latent_channels} channels to frames {ratio} times their size, but those "
-            f"of this VAE have {vae.latent_channels} channels and need {vae.upscale_ratio} times. Connect the VAE of an SD "
+            f"{file.name} decodes latents of {file.latent_channels} channels to frames {ratio} times their "
+            f"size, but those "
+            f"of this VAE have {vae.latent_channels} channels and need {vae.upscale_ratio} times. Connect "
+            f"the VAE of an SD "
             "1.x or 2.x checkpoint."
         )
     check_latent_space(vae, "SD")
@@ -135,8 +137,10 @@ def check_autoencoder(vae: Any, decoder: TemporalDecoder) -> None:
         widths = {part.out_channels for part in block.modules() if isinstance(part, nn.Conv2d)}
         if site.channels not in widths:
             raise IncompatibleModelError(
-                f"This temporal decoder was made for the {decoder.config.decoder.kind.upper()} autoencoder of "
-                f"{decoder.config.base}, and the VAE has no block of {site.channels} channels at {site.path}. Connect "
+                f"This temporal decoder was made for the {decoder.config.decoder.kind.upper()} autoencoder "
+                f"of "
+                f"{decoder.config.base}, and the VAE has no block of {site.channels} channels at "
+                f"{site.path}. Connect "
                 "the VAE it was made for, or load another temporal decoder."
             )
 
@@ -147,6 +151,7 @@ def check_weights(autoencoder: nn.Module, weights: Mapping[str, Tensor], name: s
     for key, value in weights.items():
         if key not in own or own[key].shape != value.shape:
             raise IncompatibleModelError(
-                f"{name} brings weights of the image decoder, and the VAE has no {key} of shape {tuple(value.shape)}. Connect "
+                f"{name} brings weights of the image decoder, and the VAE has no {key} of shape "
+                f"{tuple(value.shape)}. Connect "
                 "the VAE it was made for, or load another temporal decoder."
             )

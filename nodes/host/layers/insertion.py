@@ -183,7 +183,8 @@ def set_image_motion(model: Any, motion: Motion) -> Any:
     """Clone of a MODEL that moves a given image so far. Raises IncompatibleModelError when it animates none."""
     if not animates_image(model):
         raise IncompatibleModelError(
-            "The MODEL has no layers that animate an image. Put Load Temporal Layers with PIA or AnimateLCM-I2V before this "
+            "The MODEL has no layers that animate an image. Put Load Temporal Layers with PIA or "
+            "AnimateLCM-I2V before this "
             "node, or leave it out."
         )
     patched = model.clone()
@@ -201,8 +202,10 @@ def check_base(model: Any, config: StackConfig) -> None:
     shape = unet_shape(model)
     if shape != config.unet:
         raise IncompatibleModelError(
-            f"These temporal layers were made for {config.base} ({_describe(config.unet)}), the image model is "
-            f"{base_name(shape)} ({_describe(shape)}). Load a {config.base} checkpoint, or temporal layers made for "
+            f"These temporal layers were made for {config.base} ({_describe(config.unet)}), the image model "
+            f"is "
+            f"{base_name(shape)} ({_describe(shape)}). Load a {config.base} checkpoint, or temporal layers "
+            f"made for "
             f"{base_name(shape)}."
         )
 
@@ -215,7 +218,8 @@ def refuse_compiled(model: Any) -> None:
     """Refuse a MODEL under torch.compile, which would keep the hooks of its first call for ever."""
     if model.get_wrappers(WrappersMP.APPLY_MODEL, "torch.compile"):
         raise IncompatibleModelError(
-            "The MODEL is compiled (TorchCompileModel) and temporal layers enter the image model while it runs, which "
+            "The MODEL is compiled (TorchCompileModel) and temporal layers enter the image model while it "
+            "runs, which "
             "compiled code does not see. Remove or bypass the compile node."
         )
 
@@ -240,7 +244,8 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     channels = model.get_model_object("latent_format").latent_channels
     if noise.ndim != 4 or noise.shape[1] != channels:
         raise InvalidInputError(
-            f"The latent has shape {tuple(noise.shape)}; the image model needs (frames, {channels}, height, width). "
+            f"The latent has shape {tuple(noise.shape)}; the image model needs (frames, {channels}, height, "
+            f"width). "
             "Use Empty Latent Image, or encode with this checkpoint's VAE."
         )
     check_image(model, executor.class_obj.conds)
@@ -249,7 +254,8 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     conds = itertools.chain.from_iterable(executor.class_obj.conds.values())
     if condition_of(model) == "nearest" and not all(KNOWN_COND in cond["model_conds"] for cond in conds):
         raise InvalidInputError(
-            "This model fills in between given frames, but none were given. Put Known Frames before the sampler, with "
+            "This model fills in between given frames, but none were given. Put Known Frames before the "
+            "sampler, with "
             "pattern every N."
         )
     for stack, settings in stacks_of(model):
@@ -262,11 +268,13 @@ def _too_long(frames: int, window: int | None, longest: int) -> InvalidInputErro
     """What is wrong with a clip, or with its windows where it has some, for layers that know `longest` frames."""
     if window is None:
         return InvalidInputError(
-            f"The clip has {frames} frames; these temporal layers were made for at most {longest}. Make it shorter, add Video Windows "
+            f"The clip has {frames} frames; these temporal layers were made for at most {longest}. Make it "
+            f"shorter, add Video Windows "
             "to the model, or set longer_clips of Load Temporal Layers to squeeze or convolve."
         )
     return InvalidInputError(
-        f"The windows have {window} frames; these temporal layers were made for at most {longest}. Set context_length to 0, which is as "
+        f"The windows have {window} frames; these temporal layers were made for at most {longest}. Set "
+        f"context_length to 0, which is as "
         f"trained where Video Windows comes after Load Temporal Layers, or to {longest} or less."
     )
 
@@ -291,7 +299,8 @@ def _check_picture(stack: TemporalStack, conds: list[Mapping[str, Any]]) -> None
     given = next((size for cond in conds if (size := cond[PICTURE_COND].cond.shape[-1]) != expected), None)
     if given is not None:
         raise IncompatibleModelError(
-            f"The image encoder of Image Prompt gives {given} numbers for a patch, but {stack.config.family} reads {expected}. Load "
+            f"The image encoder of Image Prompt gives {given} numbers for a patch, but {stack.config.family} "
+            f"reads {expected}. Load "
             "CLIP ViT-H/14 (laion2B) with Load CLIP Vision."
         )
 

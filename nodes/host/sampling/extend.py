@@ -70,7 +70,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         seeds = (-1,)
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise InvalidInputError(
-            f"The seeds are {text!r}; write different whole numbers from 0 with commas between, one for each clip to make."
+            f"The seeds are {text!r}; write different whole numbers from 0 with commas between, one for each "
+            f"clip to make."
         )
     return seeds
 
@@ -85,7 +86,8 @@ def segment_prompts(clip: Any, positive: list, text: str, segments: int) -> list
         raise InvalidInputError("Extend Video was given prompts but no CLIP to encode them; connect one.")
     if len(lines) > segments:
         raise InvalidInputError(
-            f"There are {len(lines)} lines of prompts for {segments} segments; give one line for each, or more segments."
+            f"There are {len(lines)} lines of prompts for {segments} segments; give one line for each, or "
+            f"more segments."
         )
     encoded = {
         line: clip.encode_from_tokens_scheduled(clip.tokenize(line)) for line in set(filter(None, lines))
@@ -119,7 +121,8 @@ def extend(
         )
     if choice.segment_length <= choice.context_frames:
         raise InvalidInputError(
-            f"A segment of {choice.segment_length} frames that continues {choice.context_frames} has no new frames; make it "
+            f"A segment of {choice.segment_length} frames that continues {choice.context_frames} has no new "
+            f"frames; make it "
             "longer or use fewer frames of context."
         )
     sampler = replace(sampler, fps=frame_rate(latent, sampler.fps))

@@ -20,9 +20,13 @@ from ..layers.per_frame import for_frames, hints, odd_counts
 from ..progress import SamplingProgress
 from .known import KnownFrames, known_of, scaled_of, with_known, without_known
 
-NO_LAYERS = "This MODEL has no temporal layers, so its frames are separate pictures; for a video put Load Temporal Layers before the node."
+NO_LAYERS = (
+    "This MODEL has no temporal layers, so its frames are separate pictures; for a video put Load Temporal "
+    "Layers before the node."
+)
 SCALED = (
-    "The clip was scaled after frames were given, so they are drawn anew like all others; to hold them, give them again in the new "
+    "The clip was scaled after frames were given, so they are drawn anew like all others; to hold them, give "
+    "them again in the new "
     "size with Known Frames."
 )
 
@@ -74,7 +78,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
         if not self.learned:
             if known is not None and self.context_scale != 1.0:
                 raise InvalidInputError(
-                    f"context_guidance is {self.context_scale:g}, but this MODEL has no temporal layers that were trained on known "
+                    f"context_guidance is {self.context_scale:g}, but this MODEL has no temporal layers that "
+                    f"were trained on known "
                     "frames, so there is nothing to guide towards. Set it to 1, or load layers that were."
                 )
             self.set_conds(positive, negative)
@@ -82,7 +87,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
         if condition_of(model) == "nearest":
             if self.context_scale != 1.0:
                 raise InvalidInputError(
-                    "This model fills in between given frames and was never trained without them, so there is nothing to guide "
+                    "This model fills in between given frames and was never trained without them, so there "
+                    "is nothing to guide "
                     "away from. Set context_guidance to 1."
                 )
             known = known.spread()
@@ -144,7 +150,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
             return super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
         if self.known.latents.shape != latent_image.shape:
             raise InvalidInputError(
-                f"The known frames belong to a clip of shape {tuple(self.known.latents.shape)}, but one of shape "
+                f"The known frames belong to a clip of shape {tuple(self.known.latents.shape)}, but one of "
+                f"shape "
                 f"{tuple(latent_image.shape)} is sampled. Connect the output of Known Frames to both."
             )
         noisy_rest = self.learned and not noise.any()  # of an earlier part of the schedule

@@ -80,11 +80,13 @@ def _check(method: str, video: PromptedModel) -> None:
         return
     if video.model is None or video.positive is None or video.negative is None:
         raise InvalidInputError(
-            f"Method {method} samples the frames in between: connect model, positive and negative, or choose slerp or linear."
+            f"Method {method} samples the frames in between: connect model, positive and negative, or choose "
+            f"slerp or linear."
         )
     if method == "learned" and not layers_know_frames(video.model):
         raise IncompatibleModelError(
-            "Method learned needs temporal layers that were trained on known frames, and this MODEL has none; load such "
+            "Method learned needs temporal layers that were trained on known frames, and this MODEL has "
+            "none; load such "
             "layers or choose pinned."
         )
 

@@ -113,7 +113,8 @@ def with_frames(
     samples = latent["samples"]
     if frames.shape[1:] != samples.shape[1:]:
         raise InvalidInputError(
-            f"The given frames have latents of {_size(frames)}, the clip {_size(samples)}. Scale them to the size of the "
+            f"The given frames have latents of {_size(frames)}, the clip {_size(samples)}. Scale them to the "
+            f"size of the "
             "clip, or make the clip in their size; channels differ where another model's VAE was used."
         )
     latent = forgotten(latent) if scaled_of(latent) is not None else latent

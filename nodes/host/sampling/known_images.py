@@ -67,7 +67,8 @@ def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = images.shape[1:3]
     if (height, width) != (size[0] * factor, size[1] * factor):
         raise InvalidInputError(
-            f"The given image is {width} x {height}, but the clip is made for {size[1] * factor} x {size[0] * factor}. "
+            f"The given image is {width} x {height}, but the clip is made for {size[1] * factor} x "
+            f"{size[0] * factor}. "
             "Scale the image with Upscale Image, or make the empty latent in its size."
         )
     return torch.cat([vae.encode(image[None, ..., :3]) for image in images])
@@ -80,6 +81,7 @@ def _check_alike(frames: Sequence[Tensor]) -> None:
             f"{width} x {height} x {channels}" for channels, height, width in sorted(shapes)
         )
         raise InvalidInputError(
-            f"The given frames have latents of different sizes, {listed} (channels last). Give frames of one size, encoded "
+            f"The given frames have latents of different sizes, {listed} (channels last). Give frames of one "
+            f"size, encoded "
             "by one VAE."
         )

@@ -29,7 +29,8 @@ def encode_motion(clip: Any, text: str, negative_text: str) -> MotionPrompt:
     """Encode a motion prompt with the host's text encoder."""
     if clip is None:
         raise InvalidInputError(
-            "Motion Prompt was given no text encoder: the checkpoint holds none. Connect a CLIP from Load CLIP or from "
+            "Motion Prompt was given no text encoder: the checkpoint holds none. Connect a CLIP from Load "
+            "CLIP or from "
             "a checkpoint that has one."
         )
     positive, negative = (
@@ -52,7 +53,8 @@ def encode_schedule(
     """
     if clip is None:
         raise InvalidInputError(
-            "Prompt Schedule was given no text encoder: the checkpoint holds none. Connect a CLIP from Load CLIP or from a "
+            "Prompt Schedule was given no text encoder: the checkpoint holds none. Connect a CLIP from Load "
+            "CLIP or from a "
             "checkpoint that has one."
         )
     encoded: dict[str, Any] = {}
@@ -77,8 +79,10 @@ def _check_memory(texts: Sequence[Tensor], num_frames: int) -> None:
     room = mm.get_free_memory(texts[0].device) / 2
     if num_frames * per_frame > room:
         raise InvalidInputError(
-            f"A text for each of {num_frames} frames takes {num_frames * per_frame / 1e9:.1f} GB, and only half of the "
-            f"{2 * room / 1e9:.1f} GB of free memory may be used for it; lower num_frames to {int(room // per_frame)} or less."
+            f"A text for each of {num_frames} frames takes {num_frames * per_frame / 1e9:.1f} GB, and only "
+            f"half of the "
+            f"{2 * room / 1e9:.1f} GB of free memory may be used for it; lower num_frames to "
+            f"{int(room // per_frame)} or less."
         )
 
 

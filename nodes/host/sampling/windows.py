@@ -172,11 +172,13 @@ def add_windows(
         say(f"Windows of {length} frames that share {overlap}.")
     if length < 2:
         raise InvalidInputError(
-            "A window of one frame sees nothing of the others; set context_length to 2 or more, or to 0, as trained."
+            "A window of one frame sees nothing of the others; set context_length to 2 or more, or to 0, as "
+            "trained."
         )
     if overlap >= length:
         raise InvalidInputError(
-            f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap shorter."
+            f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap "
+            f"shorter."
         )
     if fuse_method == "relative" and schedule != "standard_static":
         raise InvalidInputError(
