@@ -17,7 +17,7 @@ def test_every_node_ends_in_a_result_or_in_one_sentence_and_leaves_no_trace(host
     import comfy.utils
 
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_ENABLED", False)
-    found = fuzz.trial(host, range(part, RUNS, PARTS), seed=1)
+    found = fuzz.trial(host, range(part, RUNS, PARTS), seed=0)
     assert found.faults == []
     assert found.total("done") > 20 and found.total("refused") > 20
 

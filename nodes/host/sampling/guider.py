@@ -119,6 +119,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         **kwargs: Any,
     ) -> Tensor:
         """As the host's; the given frames are in what comes out, unless it is still noisy."""
+        _check_levels(sigmas)
         callback, remark = kwargs.get("callback"), self.remark
         if getattr(callback, "__module__", None) == latent_preview.__name__:
             progress = SamplingProgress()
@@ -196,6 +197,15 @@ class VideoGuider(comfy.samplers.CFGGuider):
         if self.last_cfg == self.cfg:
             return self.cfg
         return torch.linspace(self.cfg, self.last_cfg, len(x)).reshape(-1, 1, 1, 1).to(x)
+
+
+def _check_levels(sigmas: Tensor) -> None:
+    """Refuse noise levels of which some are no numbers, which the host's samplers turn into an empty clip."""
+    if not bool(torch.isfinite(sigmas).all()):
+        raise InvalidInputError(
+            f"The scheduler has no noise levels for {len(sigmas) - 1} steps: some of them are no numbers. Set more steps, "
+            "or choose another scheduler."
+        )
 
 
 def _evaluate(model: Any, conds: list, x: Tensor, timestep: Tensor, options: dict) -> list[Tensor]:

@@ -139,3 +139,12 @@ def test_the_preview_is_an_animated_picture(rig, video_model, monkeypatch):
     picture.save(file, format=kind, quality=95, compress_level=1)
     animation = Image.open(file)
     assert (animation.n_frames, animation.size, animation.info["duration"]) == (5, (6, 10), 100)
+
+
+def test_a_scheduler_that_cannot_make_so_few_steps_is_refused(rig):
+    """The host's kl_optimal divides by nothing for one step, and its samplers make an empty clip of that."""
+    from video_ldm.temporal.errors import InvalidInputError
+
+    with pytest.raises(InvalidInputError, match="no noise levels for 1 steps"):
+        rig.sample_video(rig.model, scheduler="kl_optimal", steps=1)
+    assert bool(torch.isfinite(rig.sample_video(rig.model, scheduler="kl_optimal", steps=2)["samples"]).all())
