@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from video_ldm.temporal.decoder.plan import KL
-from video_ldm.temporal.decoder.svd import video_decoder
+from video_ldm.temporal.decoder.svd import respelled_video_decoder, video_decoder, video_decoder_spelling
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.weights.files import WeightsFile
 
@@ -48,3 +48,11 @@ def test_a_file_without_its_end_is_told(family):
     tensors = {k: v for k, v in published(family).items() if "norm_out" not in k}
     with pytest.raises(CheckpointFormatError, match=r"has no 'norm_out\.weight'; it may be damaged"):
         read(tensors)
+
+
+@pytest.mark.parametrize("spelling", ["original", "diffusers"])
+def test_respelling_to_the_spelling_it_has_changes_nothing(spelling):
+    file = WeightsFile(Path("svd.safetensors"), {}, published(f"svd_vae_{spelling}"))
+    found, outer = video_decoder_spelling(file)
+    inside = {key.removeprefix(outer) for key in file.tensors if key.startswith(outer)}
+    assert respelled_video_decoder(file, found).keys() == inside
