@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -110,8 +110,13 @@ class Host:
     """
 
     def __init__(
-        self, preview_method: str = "none", patience: float = 180.0, packs: Mapping[str, Path] | None = None
+        self,
+        preview_method: str = "none",
+        patience: float = 180.0,
+        packs: Mapping[str, Path] | None = None,
+        flags: Sequence[str] = (),
     ) -> None:
+        self.flags = flags
         self.packs = {**PACKS, **(packs or {})}
         self.preview_method = preview_method
         self.patience = patience
@@ -140,6 +145,7 @@ class Host:
             sys.executable,
             str(environment.host_path() / "main.py"),
             *arguments(self.base, port, self.packs),
+            *self.flags,
         ]
         # Tiny models on few cores are many times faster without threads of their own.
         surroundings = {"OMP_NUM_THREADS": "1", **os.environ}

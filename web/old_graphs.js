@@ -27,7 +27,7 @@ async function ask(graph) {
 }
 
 app.registerExtension({
-  name: 'VideoLDM.OldGraphs',
+  name: 'videoldm.OldGraphs',
   settings: [
     {
       id: SETTING,
