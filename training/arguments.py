@@ -19,6 +19,11 @@ Example:
   python -m video_ldm.training --checkpoint v1-5.safetensors --clips my_clips --out my_layers.safetensors \\
       --frames 8 --fps 8 --steps 20000 --batch 4 --patterns "none=0.5,first=0.25,first_two=0.25"
 
+Where captions say which way things go, a short first run tells whether the layers learn the words before a long one is paid for; it ends
+when they do:
+  ... --high-noise 2 --signal-dropout 0.5 --reversed "to the left=to the right, zooming in=zooming out" \\
+      --patterns none --check-clips 64 --stop-when-known 0.9
+
 With the SD x4 upscaler (x4-upscaler-ema.safetensors) as the checkpoint, the layers learn to enlarge: videos of the size that large
 frames should have, e.g. --size 1024x576, are made small, and every step sees square patches of both (--side), the small ones with noise
 of a level of their own. Captions are then not needed, and --patterns and --known-noise mean nothing.
