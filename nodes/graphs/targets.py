@@ -37,7 +37,7 @@ VLDM_ImageMotion: model:MODEL | motion:COMBO="small" | affinities:STRING="1, 0.9
     frame_weight:FLOAT=0.8 -> MODEL
 VLDM_VideoKSampler: model:MODEL | positive:CONDITIONING | negative:CONDITIONING | latent_image:LATENT | seed:INT=0 |
     steps:INT=20 | cfg:FLOAT=7.5 | sampler_name:COMBO="euler" | scheduler:COMBO="normal" | denoise:FLOAT=1.0 |
-    cfg_last_frame:FLOAT=0.0 | noise_type:COMBO="independent" | noise_correlation:FLOAT=0.5 | fps:FLOAT=8.0 |
+    cfg_last_frame:FLOAT=0.0 | noise_type:COMBO="independent" | noise_correlation:FLOAT=0.5 | fps:FLOAT=0.0 |
     motion_prompt:VLDM_MOTION_PROMPT | context_guidance:FLOAT=1.0 -> LATENT
 VLDM_RenderVideo: samples:LATENT | vae:VAE | images:IMAGE | upscaler:VLDM_UPSCALER | audio:AUDIO |
     format:COMBO="mp4 (H.264)" | quality:INT=80 | fps:FLOAT=0.0 | filename_prefix:STRING="video/VideoLDM" |

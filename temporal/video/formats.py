@@ -149,7 +149,7 @@ _FORMATS = (
         "mov (ProRes 4444)",
         ".mov",
         16,
-        constant(9.2),
+        constant(9.0),
         *("prores_ks", "mov", "yuv444p10le"),
         lambda quality: ["-profile:v", "4", "-vendor", "apl0", "-alpha_bits", "16"],
         sides=(2, 65535),
