@@ -31,7 +31,7 @@ from .fuzz_values import Values
 from .toy import markdown, options, write
 
 logger = logging.getLogger(__name__)
-LONGEST = 1500  # characters of a sentence: one that lists the host's samplers is long
+LONGEST = 1500  # characters of a sentence; more than errors.py keeps is no sentence of ours
 EVERY = 50  # runs between two pictures of the image model
 OPTIONAL = 0.6  # of the inputs that may be left out are given
 TRAININGS = 0.05  # of the runs that draw a training make one: they take as long as all others

@@ -5,9 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+LONGEST = 1500  # characters that are still read as a sentence
+
 
 class VideoLDMError(ValueError):
-    """Base of all errors of this pack."""
+    """Base of all errors of this pack. The middle of a message that quotes a very long value is left out."""
+
+    def __init__(self, message: str = "") -> None:
+        too_long = len(message) > LONGEST
+        super().__init__(f"{message[: LONGEST - 500]} ... {message[-400:]}" if too_long else message)
 
 
 class CheckpointFormatError(VideoLDMError):
