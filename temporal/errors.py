@@ -32,6 +32,10 @@ class MissingLibraryError(InvalidInputError):
     """A stage needs a library that is not installed; the sentence names it."""
 
 
+class GraphError(VideoLDMError):
+    """Something is not a graph of ComfyUI, or not one that can be converted."""
+
+
 class OutputError(VideoLDMError):
     """A result cannot be written where the user wants it."""
 
@@ -64,7 +68,3 @@ def _refused(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     where = "" if error.filename is None else f"{error.filename}: "
     return f"{where}{reason}. Look at the disk, the name and the permissions, then start again."
-
-
-class GraphError(VideoLDMError):
-    """Something is not a graph of ComfyUI, or not one that can be converted."""

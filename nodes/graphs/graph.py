@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 RUNS, MUTED, BYPASSED = 0, 2, 4  # the host's modes of a node
 REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
 GETTER, SETTER = "GetNode", "SetNode"  # KJNodes' links without wires
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """An output of a node."""
 
     node: Any
@@ -59,11 +58,13 @@ class Graph:
 
     def now(self, link: Link | None) -> Link | None:
         """Where an output is after all that was replaced."""
-        seen = set()
-        while link in self.moved and link not in seen:
-            seen.add(link)
+        passed: dict[Link, None] = {}
+        while link in self.moved and link not in passed:
+            passed[link] = None
             link = self.moved[link]
-        return link
+        for step in passed:  # the next one who asks goes straight there
+            self.moved[step] = None if link in passed else link
+        return None if link in passed else link
 
     def consumers(self, link: Link) -> Iterator[tuple[Node, str]]:
         """Nodes that read an output, and by which input."""

@@ -23,6 +23,7 @@ class LevelWriter:
         self.old_wires = list(wires(level))
         last = max(highest_id(wire.id for wire in self.old_wires), level.get("last_link_id") or 0)
         self._numbers = count(last + 1)
+        self.sources = {INLET, *ids.values()}
         self.links: list[Any] = []
         self.into: dict[tuple[Any, int], Any] = {}  # id of the wire by target and slot
         self.out_of: dict[Link, list[Any]] = {}
@@ -54,7 +55,7 @@ class LevelWriter:
     def _rewired(self, wire: Wire) -> None:
         link = self._source(wire.source)
         kept = wire.target in self.graph.nodes or wire.target == OUTLET
-        if link is None or not kept or link.node not in {INLET, *self.ids.values()}:
+        if link is None or not kept or link.node not in self.sources:
             return
         self._remember(wire.id, link, wire.target, wire.target_slot)
         if link == wire.source:
