@@ -50,7 +50,10 @@ def _origin(graph: DynamicPrompt, value: Any) -> Any:
 
 
 def written(origin: Any) -> str:
-    """A graph from `ancestors` as text; a value that a node put there in place of a link is equal to no other."""
+    """A graph from `ancestors` as text.
+
+    Values that are not JSON (objects put there by other nodes) get a random id, so they never match.
+    """
     return json.dumps(origin, sort_keys=True, default=lambda _: uuid4().hex)
 
 

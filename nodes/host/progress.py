@@ -34,7 +34,7 @@ class TimeLeft:
         self.first: int | None = None
 
     def begin(self, done: int) -> None:
-        """What was done before does not say how fast the rest goes."""
+        """Leave steps that were done before this run out of the speed."""
         self.first = done if self.first is None else self.first
 
     def __call__(self, what: str, done: int, total: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
+from ..stack.building import WITHOUT_WEIGHTS
 from ..stack.stack import StackConfig, TemporalStack
 from ..weights.files import WeightsFile, assign_weights, write_weights
 from ..weights.shapes import weight_shapes
@@ -35,7 +36,7 @@ def load(
 
     def describe(text: str) -> StackConfig:
         described = StackConfig.from_json(text)
-        layers, tensors = sum(site.kind != "norm" for site in described.sites), len(file.tensors)
+        layers, tensors = sum(site.kind not in WITHOUT_WEIGHTS for site in described.sites), len(file.tensors)
         if layers > tensors:
             raise CheckpointFormatError(
                 f"{file.path.name} describes {layers} layers but holds {tensors} tensors. It may be damaged."

@@ -7,7 +7,7 @@ from .sampling import UpscaleSettings
 from .tiles import tiles_along
 
 FLOAT = 4  # bytes
-LIVE_TENSORS = 10  # as wide as the UNet's first level, alive at its fullest moment; 8 were counted
+LIVE_TENSORS = 10  # first-level feature maps in memory at the peak: 8 were counted, plus a reserve
 FRAME_COPIES = 7  # of a window's enlarged frames while a step is computed, beside two in every stage
 
 

@@ -66,8 +66,7 @@ def _build(kind: type[T], values: Any) -> T:
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:
-    """A value of the kind that a field is declared with: a dataclass, one of some words, whole numbers, or a
-    plain type."""
+    """Convert a JSON value to the declared type: dataclass, Literal, tuple of int, or plain type."""
     kind = next((part for part in get_args(kind) if is_dataclass(part) or get_origin(part) is Literal), kind)
     if is_dataclass(kind):
         return _build(kind, value)

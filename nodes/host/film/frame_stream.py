@@ -49,11 +49,10 @@ class Upscaler(Protocol):
 
 @dataclass(frozen=True)
 class FrameStream:
-    """Frames to come: `stream` makes them, the numbers are known before.
+    """A clip of frames that are made when they are asked for; its size is known before.
 
-    Of each device, in bytes: `memory` is about what making them takes, `least` what it must hold at the
-    least. `shrinks`: where memory runs out, they are made with less of it. `transparency`: whether frames
-    have a fourth number, (n h w 4), or had one that is lost by now.
+    `memory`, `least`: estimated and minimum bytes by device. `shrinks`: where memory runs out, the frames are
+    made with less of it. `transparency`: frames have a fourth number (n h w 4), or had one that is lost by now.
     """
 
     stream: Callable[[], Iterator[Tensor]]

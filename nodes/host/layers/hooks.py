@@ -82,8 +82,11 @@ def _insert_after(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site:
 def _insert_before_feed_forward(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """What a transformer block adds its feed-forward to never leaves it, so the feed-forward carries the
-    change."""
+    """Changes tokens before the feed-forward through the feed-forward's output.
+
+    A block computes `x + ff(norm3(x))`. A hook cannot replace `x`, so what the layer changed before norm3 is
+    added to the output of `ff`.
+    """
     changes: list[Tensor] = []
 
     def before_norm(_norm: nn.Module, args: tuple) -> tuple:
@@ -111,8 +114,7 @@ def _insert_before_level(
 def _insert_after_level(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """The last module of a level need not be given the time embedding; the first of its block is a ResBlock,
-    which is."""
+    """Takes the time embedding from the ResBlock that opens the block: the last module may not receive it."""
     embeddings: list[Tensor] = []
 
     def before_res_block(_block: nn.Module, args: tuple) -> None:
@@ -128,8 +130,9 @@ def _insert_after_level(
 def _insert_in_attention(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """Between the queries of an attention and its last projection, which sees the text and the picture as
-    one."""
+    """Adds attention to the picture's tokens, with the queries of the text attention, before its output
+    projection.
+    """
     queries: list[Tensor] = []
 
     def after_queries(_linear: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> None:

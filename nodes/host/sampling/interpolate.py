@@ -117,7 +117,10 @@ def _fill(
     current: int,
     progress: SamplingProgress,
 ) -> Fill:
-    """How the frames between two keyframes are made in pass `current` of those whose numbers of pairs are `counts`."""
+    """Maker of the frames between two keyframes.
+
+    `counts`: pairs of keyframes in each pass; `current`: index of this pass.
+    """
     if choice.method == "linear":
         return lambda _number, start, end: lerp(start, end, WEIGHTS)
     if choice.method == "slerp":

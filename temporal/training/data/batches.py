@@ -41,7 +41,7 @@ class Batch:
     num_frames: int
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch on a device; frame rates stay, as they are looked at."""
+        """Move to a device; frame rates stay on the CPU, where `Clip` checks their values."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {
             name: value.to(device)
