@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-CPU_SECONDS = 0.5  # 0.2 on the machine of benchmarks/RESULTS.md
+CPU_SECONDS = 0.8  # of one thread, the best of three: 0.2 where nothing else runs
 
 
 @pytest.fixture
@@ -60,14 +60,22 @@ def test_it_looks_once_and_leaves_nothing_behind(newer, rig, monkeypatch):
     import comfy.model_management as mm
 
     state, loaded = torch.get_rng_state(), list(mm.current_loaded_models)
-    started = time.process_time()
     assert newer.verdict() is None
-    assert time.process_time() - started < CPU_SECONDS
     assert torch.equal(torch.get_rng_state(), state)
     assert mm.current_loaded_models == loaded
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
     monkeypatch.setattr(newer, "TinyRig", None)
     assert newer.check_host() == newer.check_host()
+
+
+def test_it_is_quick(newer):
+    def seconds() -> float:
+        newer.verdict.cache_clear()
+        started = time.thread_time()
+        newer.verdict()
+        return time.thread_time() - started
+
+    assert min(seconds() for _ in range(3)) < CPU_SECONDS
 
 
 def broken_zero(monkeypatch):
