@@ -166,17 +166,12 @@ def test_training_has_all_weights_at_once(host):
     assert frozen_unet(Needed(first, second)) is second.model.diffusion_model
 
 
-def test_layers_on_another_device_than_the_image_model_are_refused(loaded):
-    from video_ldm.nodes.host.layers.insertion import KEY, refuse_two_devices
-    from video_ldm.temporal.errors import IncompatibleModelError
-
+def test_layers_on_another_device_than_the_image_model_are_refused(loaded, rig):
     model, _ = loaded
-    refuse_two_devices(model)
-    layers = Needed(model.get_additional_models()[0])
-    layers.load_device = OTHER
-    model.set_additional_models(KEY, [layers])
-    with pytest.raises(IncompatibleModelError, match=r"computes on cpu, its temporal layers on cpu:0\. Put"):
-        refuse_two_devices(model)
+    (layers,) = model.get_additional_models()
+    layers.load_device, layers.is_dynamic = OTHER, lambda: True
+    with pytest.raises(ValueError, match=r"computes on cpu, its temporal layers on cpu:0\. Put"):
+        rig.sample(model)
 
 
 def test_sparsectrl_goes_along_with_its_window(host, monkeypatch, tmp_path):
