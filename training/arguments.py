@@ -87,7 +87,10 @@ def _files(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--clips", required=True, help="folder of videos with captions, or a prepared cache")
     group.add_argument("--out", required=True, help="file of temporal layers to write (.safetensors)")
-    group.add_argument("--init", help="temporal layers to start from (default: new ones)")
+    group.add_argument(
+        "--init",
+        help="temporal layers to start from (default: new ones); they train on the betas they were made with",
+    )
     host_options(group)
 
 

@@ -7,18 +7,24 @@ Shapes: frames (f h w 3) in 0..1, kept as (f c h w).
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 from torch import Tensor
 
+from ..nodes.host.layers.betas import AUTO, with_betas
 from ..nodes.host.layers.shapes import base_name, unet_shape
 from ..nodes.host.training import models as host
 from ..temporal.errors import InvalidInputError
-from ..temporal.stack.stack import StackConfig
+from ..temporal.formats import trained_betas
+from ..temporal.stack.stack import StackConfig, TemporalStack
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.batches import BatchSource
 from ..temporal.training.data.cache import ClipCache
 from ..temporal.training.data.enlarging import PatchSource
+
+logger = logging.getLogger(__name__)
 
 
 class TrainedModel:
@@ -92,3 +98,32 @@ def trained_model(models: host.Checkpoint, config: TrainingConfig, args: argpars
             f"--reversed is {args.reversed}, but the SD x4 upscaler is shown where everything moves; leave --reversed out."
         )
     return TrainedUpscaler(models, config, args.side)
+
+
+def config_for_layers(
+    config: TrainingConfig, stack: TemporalStack, args: argparse.Namespace
+) -> TrainingConfig:
+    """The settings for layers of a file. Raises InvalidInputError for options that mean nothing to them."""
+    if stack.config.known_frames:
+        return config
+    asked = f"--patterns is {args.patterns}" if args.patterns and set(config.patterns) != {"none"} else ""
+    asked = asked or (f"--known-noise is {args.known_noise}" if args.known_noise else "")
+    if asked:
+        raise InvalidInputError(
+            f"{asked}, but the layers in {args.init} see no known frames and would learn nothing of them; leave the option "
+            "out, or train new layers without --init."
+        )
+    return replace(config, patterns={"none": 1.0})
+
+
+def on_own_betas(models: host.Checkpoint, stack: TemporalStack, init: str) -> host.Checkpoint:
+    """The image model on the betas that layers of a file were trained with, which are often not its own."""
+    betas = trained_betas(stack)
+    if betas is None:
+        return models
+    logger.info(
+        "%s was trained with %s betas, %g to %g: trained on them, not on the checkpoint's",
+        *(Path(init).name, betas.curve, betas.start, betas.end),
+    )
+    # a distilled schedule leaves out most steps, and training needs them all
+    return replace(models, model=with_betas(models.model, AUTO, replace(betas, lcm_steps=None)))

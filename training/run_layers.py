@@ -24,7 +24,7 @@ from ..temporal.training.data.reversal import reversed_captions
 from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.sampling import ddim
 from ..temporal.training.sense import check_sense
-from .kinds import TrainedModel, trained_model
+from .kinds import TrainedModel, config_for_layers, on_own_betas, trained_model
 from .results import check_out, train
 from .videos import find_videos, long_enough
 
@@ -38,6 +38,10 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     models = host.load_checkpoint(args.checkpoint)
+    init = load_stack(args.init, dtype=torch.float32) if args.init else None
+    if init is not None:
+        config = config_for_layers(config, init, args)
+        models = on_own_betas(models, init, args.init)
     kind = trained_model(models, config, args)
     clips = prepare_clips(Path(args.clips), kind, args)
     logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
@@ -46,7 +50,7 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     unet = host.frozen_unet(models.model, precision)
     device = next(unet.parameters()).device
     torch.manual_seed(config.seed)
-    stack = new_or_given_stack(kind, args.init).to(device)
+    stack = new_or_given_stack(kind, init, args.init).to(device)
     if args.compile:
         host.compile_blocks(unet, stack)
     denoise = host.denoiser(unet, host.vector_of(models.model))
@@ -119,12 +123,11 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def new_or_given_stack(kind: TrainedModel, init: str | None) -> TemporalStack:
-    """New layers for the image model, or those of a file, in float32."""
+def new_or_given_stack(kind: TrainedModel, stack: TemporalStack | None, init: str | None) -> TemporalStack:
+    """New layers for the image model, or the given ones of a file; raises InvalidInputError where these do not fit."""
     new = kind.new_layers()
-    if init is None:
+    if stack is None:
         return TemporalStack(new)
-    stack = load_stack(init, dtype=torch.float32)
     if stack.config.unet != new.unet:
         raise InvalidInputError(
             f"The layers in {init} were made for {stack.config.base}, not for this checkpoint."

@@ -13,7 +13,9 @@ import torch
 from safetensors import safe_open
 from video_ldm.demo import environment
 from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
-from video_ldm.temporal.formats import load_stack
+from video_ldm.temporal.formats import load_stack, save_stack
+from video_ldm.temporal.layers.motion import MotionConfig
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data import cache
 from video_ldm.temporal.training.sense import SenseCheck
 from video_ldm.training import arguments
@@ -99,6 +101,50 @@ def test_trains_caches_and_resumes(host, clips, tmp_path):
     state = torch.load(tmp_path / "layers.state.pt", weights_only=True)
     assert state["step"] == len(state["losses"]) == 3
     assert (tmp_path / "layers.loss.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def animatediff(host, tmp_path_factory):
+    """A file of AnimateDiff v2's kind for the toy checkpoint."""
+    from video_ldm.nodes.host.layers.shapes import base_name, unet_shape
+    from video_ldm.nodes.host.training import models as training
+
+    shape = unet_shape(training.load_checkpoint(str(CHECKPOINT)).model)
+    config = StackConfig(
+        shape, base_name(shape), 16, False, False, "AnimateDiff v2", motion=MotionConfig(True, False, False)
+    )
+    path = tmp_path_factory.mktemp("init") / "mm.safetensors"
+    save_stack(path, TemporalStack(config))
+    return path
+
+
+def test_layers_of_a_file_train_on_their_own_betas(host, animatediff):
+    from video_ldm.nodes.host.training import models as training
+    from video_ldm.training.kinds import on_own_betas
+
+    models = training.load_checkpoint(str(CHECKPOINT))
+    own = on_own_betas(models, load_stack(animatediff), str(animatediff))
+    plain, animated = (training.noise_levels(m.model).alphas_cumprod[500] for m in (models, own))
+    assert plain == pytest.approx(0.276, abs=2e-3) and animated == pytest.approx(0.161, abs=2e-3)
+    assert training.noise_levels(own.model).num_steps == 1000
+    assert training.noise_levels(models.model).alphas_cumprod[500] == plain
+
+
+def test_layers_of_a_file_are_trained_as_they_are(host, clips, tmp_path, animatediff, caplog):
+    out, init = tmp_path / "more.safetensors", ("--init", str(animatediff))
+    with pytest.raises(
+        InvalidInputError, match=r"--patterns is first=1, but the layers in .* see no known frames"
+    ):
+        run(clips, out, *init, "--patterns", "first=1")
+    with pytest.raises(
+        InvalidInputError, match=r"--known-noise is 9, but the layers in .* see no known frames"
+    ):
+        run(clips, out, *init, "--known-noise", "9")
+    assert not (clips / "video_ldm_cache").exists()  # before anything is prepared
+    with caplog.at_level("INFO", "video_ldm"):
+        run(clips, out, *init, "--steps", "1")
+    assert "mm.safetensors was trained with sqrt_linear betas, 0.00085 to 0.012" in caplog.text
+    assert load_stack(out).config.family == "AnimateDiff v2"
 
 
 def test_trains_on_a_prepared_cache_and_samples(host, clips, tmp_path):
