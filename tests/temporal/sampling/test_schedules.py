@@ -82,7 +82,7 @@ def test_prompts_of_fizznodes_and_of_animatediff_evolved():
     began = time.process_time()
     with pytest.raises(InvalidInputError):
         parse_quoted('"0": "a"' + '"1" ' * 20000, 9)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # a square of it would take minutes
 
 
 def test_texts_around_a_prompt_and_what_is_not_to_be_seen():
