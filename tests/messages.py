@@ -17,7 +17,7 @@ FEWEST_WORDS = 4  # that can tell a sentence from the others
 @functools.cache
 def errors() -> tuple[tuple[str, str], ...]:
     """File and sentence of every error that the pack raises, without its values."""
-    folders = ("formats", "graphs", "nodes", "temporal", "training")
+    folders = ("curation", "evaluation", "formats", "graphs", "nodes", "temporal", "training")
     paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
     trees = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in paths}
     kinds = {node.name for node in trees["temporal/errors.py"].body if isinstance(node, ast.ClassDef)}

@@ -10,7 +10,6 @@ from video_ldm.temporal.errors import GraphError
 from video_ldm.tests.graphs.examples import GRAPHS, as_ui, gen1, node, sampled
 
 
-
 @pytest.mark.parametrize(
     "thing", [None, 3, "text", [], {}, {"nodes": 1, "links": []}, {"1": {"inputs": {}}}, {"prompt": {"1": 2}}]
 )

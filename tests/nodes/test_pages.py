@@ -21,6 +21,11 @@ CHOICE = "the door of the node refuses what is not in the list"
 RANGE = "the door of the node keeps the input in its range"
 LIBRARY = "no node gives such a value"
 ON_NO_PAGE = {  # files, and beginnings of sentences
+    "curation/": COMMANDS,
+    "evaluation/": COMMANDS,
+    "temporal/curation/": COMMANDS,
+    "temporal/metrics/": COMMANDS,
+    "temporal/video/reading.py": COMMANDS,
     "training/": COMMANDS,
     "nodes/host/training/models.py": COMMANDS,
     "temporal/formats/convert.py": COMMANDS,
