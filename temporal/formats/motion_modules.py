@@ -248,7 +248,11 @@ def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> 
         if table.shape not in expected and _may_be_a_table(table):
             expected[table.shape] = position_table(*table.shape[1:]).to(table.device)
         right = expected.get(table.shape)
-        if right is None or not bool(((table.float() - right).abs() < _tolerance(table)).all()):
+        if (
+            right is None
+            or not table.is_floating_point()
+            or not bool(((table.float() - right).abs() < _tolerance(table)).all())
+        ):
             raise CheckpointFormatError(
                 f"{name}: {shown(key)} is not the fixed position table of the AnimateDiff family. It may be damaged, or another "
                 "model built on it."
