@@ -58,7 +58,9 @@ def test_all_in_few_bits(loaded, layers, kind):
     assert same(loaded(save(small)), loaded(damage.torch_saved(small)))
 
 
-@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(
+    "kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16, torch.float32, torch.int32]
+)
 def test_another_table_is_refused_in_few_bits_too(loaded, layers, kind):
     key = next(key for key in layers if key.endswith(TABLE))
     other = {**layers, key: layers[key].roll(1, 1)}
