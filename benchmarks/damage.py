@@ -1,10 +1,11 @@
-"""What happens when a damaged file of weights is opened: thousands of them, each refused in a sentence or of use.
+"""What happens when a damaged file of weights is opened: thousands of them, each refused in a sentence or of
+use.
 
     python -m video_ldm.benchmarks.damage --count 10000 --out benchmarks/results/damage.json
 
-The files are tests/damage.py's, which the suite opens the first five hundred of; file number N is the same on every
-run. Counted are sentences, weights that can be used, and what must not be: errors that are not the pack's own,
-sentences nobody can read, weights that are not numbers, memory.
+The files are tests/damage.py's, which the suite opens the first five hundred of; file number N is the same on
+every run. Counted are sentences, weights that can be used, and what must not be: errors that are not the
+pack's own, sentences nobody can read, weights that are not numbers, memory.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def main() -> None:
 
 
 def run(folder: Path, count: int, part: int = 0, parts: int = 1) -> dict[str, object]:
-    """Counts of `count` damaged files, of which this process opens those whose number gives `part` of `parts`."""
+    """Counts of `count` damaged files, of which this process opens those whose number gives `part` of
+    `parts`."""
     motion_modules.BASES = {**motion_modules.BASES, **damage.BASES}
     good = {**damage.Good.made(folder).files, "upscaler": upscaler(folder)}
     kinds = {**damage.KINDS, "upscaler": (*damage.OURS, *damage.HEADERS, damage.cut, damage.flipped)}

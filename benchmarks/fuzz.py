@@ -1,11 +1,13 @@
-"""Random inputs for every node, in a booted host: each run ends in a result or in one sentence of ours, and leaves no trace.
+"""Random inputs for every node, in a booted host: each run ends in a result or in one sentence of ours, and
+leaves no trace.
 
     python -m video_ldm.benchmarks.fuzz --runs 10000 --seed 0
     python -m video_ldm.benchmarks.fuzz --only 4711         # one run again, with its error
 
-Nodes and inputs come from the schemas, so a new node is among them. A run depends on the seed and its number alone. After it: an
-error is one of ours, in one printable sentence; what was put in is unchanged; results are finite; no hook is left in the image
-model; and every few runs the image model alone still makes the same picture, bit for bit.
+Nodes and inputs come from the schemas, so a new node is among them. A run depends on the seed and its number
+alone. After it: an error is one of ours, in one printable sentence; what was put in is unchanged; results are
+finite; no hook is left in the image model; and every few runs the image model alone still makes the same
+picture, bit for bit.
 """
 
 from __future__ import annotations

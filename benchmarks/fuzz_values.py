@@ -1,4 +1,5 @@
-"""What the fuzz gives to nodes: for every kind of input good values, values at its edges, and values that cannot be right."""
+"""What the fuzz gives to nodes: for every kind of input good values, values at its edges, and values that
+cannot be right."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ FRAMES = (1, 2, 3, 5, 8)
 SIDE, SCALE = 8, 8  # of most latents, and pixels for each of them on the toy world
 WIDTH = 48  # of the toy world's text
 TEXTS = (
-    "", "a red circle", "0: a red circle\n3: a blue square", "0, 3", "-1, 0", "1, 2, 3", "0", "0: 1", "1, 0.9, 0.5", "name",
+    "", "a red circle", "0: a red circle\n3: a blue square", "0, 3", "-1, 0", "1, 2, 3", "0", "0: 1", "1, "
+    "0.9, 0.5", "name",
     "a/b", "../../up", "/abs/path", "a\0b", "\ud800", "%width%/%date:yyyy%", "x" * 300, "\u5706" * 90, "0:" + " " * 900,
-    "9" * 5000, "[a|b]", "(a:1.2)", "{}", "\n\n", "nan", "1e9", "0: a, 3: b", "\U0001f3ac \t\r\n", "CON", "output.0: 0.5",
+    "9" * 5000, "[a|b]", "(a:1.2)", "{}", "\n\n", "nan", "1e9", "0: a, 3: b", "\U0001f3ac \t\r\n", "CON", "output.0: "
+    "0.5",
 )  # fmt: skip
 LIKELY = {  # texts that mean something to an input
     "prompts": ("0: a red circle", "0: a red circle\n3: a blue square", "a dog\n\na cat", ""),

@@ -120,8 +120,8 @@ def _warped(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def regions(drawn: np.ndarray, scene: Scene) -> dict[str, np.ndarray]:
-    """Where the frames in between are hard, each a mask of them `(f h w)`: over motion, what differs from one of the two
-    keyframes around it by more than noise; in the object, the pixels of its colour."""
+    """Where the frames in between are hard, each a mask of them `(f h w)`: over motion, what differs from one
+    of the two keyframes around it by more than noise; in the object, the pixels of its colour."""
     numbers = np.array(BETWEEN)
     before = numbers // STRIDE * STRIDE
     around = drawn[np.stack([before, before + STRIDE])].astype(np.float32)
@@ -133,8 +133,9 @@ def regions(drawn: np.ndarray, scene: Scene) -> dict[str, np.ndarray]:
 
 
 def measure(made: np.ndarray, drawn: np.ndarray, coded: np.ndarray, scene: Scene) -> dict[str, float]:
-    """Errors of the in-between frames: the mean absolute one of all pixels, in 255ths, how far the object is from its
-    place, in pixels, and the squared errors in the regions beyond those of the drawn frames encoded and decoded."""
+    """Errors of the in-between frames: the mean absolute one of all pixels, in 255ths, how far the object is
+    from its place, in pixels, and the squared errors in the regions beyond those of the drawn frames encoded
+    and decoded."""
     error = np.abs(made.astype(np.float32) - drawn)[BETWEEN].mean()
     squared, floor = (((x.astype(np.float32) - drawn) ** 2)[BETWEEN].mean(-1) for x in (made, coded))
     found = {"error": float(error), "place": float("nan")}
@@ -193,8 +194,8 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def region_table(found: list[dict[str, Any]]) -> str:
-    """Squared errors beyond encoding and decoding as shares of slerp's, over motion and in the object, medians over clips with
-    their 95 % intervals."""
+    """Squared errors beyond encoding and decoding as shares of slerp's, over motion and in the object,
+    medians over clips with their 95 % intervals."""
     methods = [key for key in found[0] if key not in ("kind", "prompt", "encoded and decoded")]
     rows = []
     for method in methods:

@@ -1,9 +1,10 @@
-"""Trainings killed right before each of their file operations, gone on with, and compared with runs that were not.
+"""Trainings killed right before each of their file operations, gone on with, and compared with runs that were
+not.
 
     OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.kills
 
-Tiny layers, a decoder and an upscaler in two steps, with a state in between; Linux counts the operations. The suite does
-the same in one step.
+Tiny layers, a decoder and an upscaler in two steps, with a state in between; Linux counts the operations. The
+suite does the same in one step.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ STEPS = 2
 
 
 def main() -> None:
-    """One line for each training: its kills by kind of operation. A run that ends differently fails loudly."""
+    """One line for each training: its kills by kind of operation.
+
+    A run that ends differently fails loudly.
+    """
     for make in PROBLEMS:
         with tempfile.TemporaryDirectory() as folder:
             report.loss_curve(Path(folder) / "first.png", [1.0])  # what matplotlib loads is loaded before

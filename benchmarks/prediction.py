@@ -204,8 +204,9 @@ def drift(
 def drift_percent(
     early: list[NDArray[np.float64]], late: list[NDArray[np.float64]], reference: NDArray[np.float64]
 ) -> tuple[float, float, float]:
-    """By how many percent late frames are farther from the reference than early ones, and the ends of the 95 % interval:
-    whole rollouts drawn again (bootstrap). One rollout has no interval. Features of a rollout `(n d)`."""
+    """By how many percent late frames are farther from the reference than early ones, and the ends of the 95
+    % interval: whole rollouts drawn again (bootstrap). One rollout has no interval. Features of a rollout `(n
+    d)`."""
 
     def percent(chosen: NDArray[np.int64]) -> float:
         ends = [np.concatenate([side[i] for i in chosen]) for side in (early, late)]

@@ -1,12 +1,15 @@
-"""Which temporal layers learn the sense of a motion, left or right? On the smallest world in which it can be asked.
+"""Which temporal layers learn the sense of a motion, left or right? On the smallest world in which it can be
+asked.
 
     OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.sense --folder FOLDER --arms attention tokens
 
-A soft disc of one of three colours goes left or right over 2 x 8 places for 4 frames; these are the latents. The text is three
-tokens of a fixed table: nothing, the colour, the way. The image model is a UNet of the host with 32 and 64 channels and norms of 8 groups
-(1.07 M weights), trained on single frames and frozen; the temporal layers are the pack's own, 0.98 M weights, from nothing. All arms of
-a run see the same clips, noise and steps in turn, so that they differ in one thing. What is asked, at fixed noise, of clips drawn anew: is
-the error smaller with the right word than with the opposite one? A run that was stopped goes on with the same command.
+A soft disc of one of three colours goes left or right over 2 x 8 places for 4 frames; these are the latents.
+The text is three tokens of a fixed table: nothing, the colour, the way. The image model is a UNet of the host
+with 32 and 64 channels and norms of 8 groups (1.07 M weights), trained on single frames and frozen; the
+temporal layers are the pack's own, 0.98 M weights, from nothing. All arms of a run see the same clips, noise
+and steps in turn, so that they differ in one thing. What is asked, at fixed noise, of clips drawn anew: is
+the error smaller with the right word than with the opposite one? A run that was stopped goes on with the same
+command.
 
 Latents `(b f 4 2 8)`, text `(b m 48)`.
 """
@@ -48,7 +51,8 @@ class Arm:
     """One way to build or to train the layers."""
 
     positions: str | None = None  # "tokens", or in the attention alone
-    text_first: bool = True  # more high noise, and half of the noisiest clips drowned; else as the bundled layers were trained
+    # more high noise, and half of the noisiest clips drowned; else as the bundled layers were trained
+    text_first: bool = True
     groups: int = GROUPS  # of the norms of the temporal convolutions
     faint: bool = False  # the words for left and right are hardly apart, among 77 tokens
 
@@ -138,7 +142,8 @@ def train_step(
 
 @torch.no_grad()
 def check(arm: Arm, stack: TemporalStack, denoise: Denoise, count: int) -> Iterator[dict[str, Any]]:
-    """At every noise level, of how many clips the right word has the smaller error, and how much larger the other one's is."""
+    """At every noise level, of how many clips the right word has the smaller error, and how much larger
+    the other one's is."""
     batch = 64
     for number, (t, left) in enumerate(LEVELS):
         dice, pairs = torch.Generator().manual_seed(9000 + number), []

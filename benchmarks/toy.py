@@ -78,7 +78,8 @@ def features(judge: classifier.Classifier, clips: Sequence[np.ndarray]) -> np.nd
 
 
 def share_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float, float]:
-    """A share in 0..1 and the ends of its 95 % interval (Wilson 1927); all of it where there is nothing to count."""
+    """A share in 0..1 and the ends of its 95 % interval (Wilson 1927); all of it where there is nothing to
+    count."""
     if not count:
         return float("nan"), 0.0, 1.0
     share, width = hits / count, z * z / count

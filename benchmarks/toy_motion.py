@@ -118,7 +118,8 @@ def measure(scene: Scene, frames: np.ndarray, judge: classifier.Classifier) -> M
 
 
 def motion(scene: Scene, velocity: np.ndarray) -> Measure:
-    """Axis, sense and speed of a velocity in pixels a frame; the sense is only asked where the axis is right."""
+    """Axis, sense and speed of a velocity in pixels a frame; the sense is only asked where the axis is
+    right."""
     if scene.motion not in DIRECTIONS:
         return {"axis": None, "sense": None, "speed": float("nan")}
     axis, sense, forward = tracker.along(velocity, scene.motion)
@@ -127,7 +128,8 @@ def motion(scene: Scene, velocity: np.ndarray) -> Measure:
 
 
 def motion_summary(measures: list[Measure]) -> dict[str, list[float]]:
-    """Axis and sense in percent and the median speed as a share of the drawn one, each with its 95 % interval."""
+    """Axis and sense in percent and the median speed as a share of the drawn one, each with its 95 %
+    interval."""
     found = {}
     for key in ("direction", "axis", "sense"):
         asked = [m[key] for m in measures if m[key] is not None]
@@ -138,7 +140,8 @@ def motion_summary(measures: list[Measure]) -> dict[str, list[float]]:
 def motion_table(results: dict[str, dict[str, list[float]]]) -> str:
     """Axis, sense and speed as a Markdown table, intervals in brackets."""
     labels = {
-        "direction": "direction right (%)", "axis": "axis right (%)", "sense": "sense right where the axis is (%)",
+        "direction": "direction right (%)", "axis": "axis right (%)", "sense": "sense right where the axis "
+        "is (%)",
         "speed": "speed, times the drawn one (median)",
     }  # fmt: skip
     rows = [

@@ -1,4 +1,5 @@
-"""Find the clips of a folder of films, score them, choose the good ones, and write a table and a report; `--help` says how."""
+"""Find the clips of a folder of films, score them, choose the good ones, and write a table and a report;
+`--help` says how."""
 
 from __future__ import annotations
 
@@ -50,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_films(folder: Path, out: Path) -> list[Path]:
-    """All films below a folder, except those of the data set itself. Raises InvalidInputError when there are none."""
+    """All films below a folder, except those of the data set itself.
+
+    Raises InvalidInputError when there are none.
+    """
     if not folder.is_dir():
         raise InvalidInputError(f"There is no folder {folder}; give a folder of films.")
     inside = out.resolve()
@@ -63,7 +67,10 @@ def find_films(folder: Path, out: Path) -> list[Path]:
 
 
 def chosen_filters(drops: Sequence[str], limits: Sequence[str]) -> tuple[Filter, ...]:
-    """The paper's filters with the shares and limits of the command line. Raises InvalidInputError for what is no COLUMN=NUMBER."""
+    """The paper's filters with the shares and limits of the command line.
+
+    Raises InvalidInputError for what is no COLUMN=NUMBER.
+    """
     filters = {rule.column: rule for rule in PAPER}
     for name, texts in (("share", drops), ("limit", limits)):
         for text in texts:
@@ -74,7 +81,8 @@ def chosen_filters(drops: Sequence[str], limits: Sequence[str]) -> tuple[Filter,
                 value = -1.0
             if column not in filters or value < 0 or (name == "share" and value > 1):
                 raise InvalidInputError(
-                    f"{text!r} is no {name}; write COLUMN=NUMBER with a column of {', '.join(filters)}, such as motion=0.25."
+                    f"{text!r} is no {name}; write COLUMN=NUMBER with a column of {', '.join(filters)}, "
+                    "such as motion=0.25."
                 )
             filters[column] = replace(filters[column], **{name: value})
     return tuple(filters.values())

@@ -10,10 +10,11 @@ from ..temporal.curation.film import STAGES, CurationSettings
 EXAMPLE = """
 Example:
   python -m video_ldm.curation my_films --out my_dataset
-  python -m video_ldm.curation my_films --out my_dataset --drop motion=0.1 --drop text_area=0 --limit text_area=0.02
+  python -m video_ldm.curation my_films --out my_dataset --drop motion=0.1 --limit text_area=0.02
 
-Films are looked at once: thresholds can be changed and the command run again, which takes seconds. A run that was interrupted goes
-on where it was. my_dataset/report.html shows what was dropped and why; python -m video_ldm.training takes my_dataset as --clips.
+Films are looked at once: thresholds can be changed and the command run again, which takes seconds. A run that
+was interrupted goes on where it was. my_dataset/report.html shows what was dropped and why; python -m
+video_ldm.training takes my_dataset as --clips.
 """
 
 

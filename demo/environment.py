@@ -2,8 +2,8 @@
 
 Standard library only, because it runs before anything is installed. What was asked for is written down as a
 stamp when it is complete, so a second run does nothing (and needs no network) and an interrupted one is done
-again. `COMFYUI_PATH` names a ComfyUI that is there already; it then runs in a virtual environment of ours, one
-for each ComfyUI, so that two versions never undo each other's packages.
+again. `COMFYUI_PATH` names a ComfyUI that is there already; it then runs in a virtual environment of ours,
+one for each ComfyUI, so that two versions never undo each other's packages.
 """
 
 from __future__ import annotations

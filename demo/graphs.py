@@ -118,7 +118,8 @@ def _widget_values(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, An
     """Widget values by input name; saved by position, each seed followed by what happens to it after a
     run.
 
-    Raises GraphError for values that do not fit; those that a newer server has more at the end may be missing.
+    Raises GraphError for values that do not fit; those that a newer server has more at the end may be
+    missing.
     """
     widgets = list(_widgets(schema))
     values = node.get("widgets_values", [])

@@ -19,8 +19,9 @@ EXAMPLE = """
 Example:
   python -m video_ldm.evaluation --made output/video --real my_clips --out report
 
-Without any file: motion, flicker, warping error, smoothness, drift, the seam of a loop and sharpness. With i3d_torchscript.pt
-and inception-2015-12-05.pt in --networks: FVD, FID and KID between both folders, of at least 256 films.
+Without any file: motion, flicker, warping error, smoothness, drift, the seam of a loop and sharpness. With
+i3d_torchscript.pt and inception-2015-12-05.pt in --networks: FVD, FID and KID between both folders, of at
+least 256 films.
 """
 
 

@@ -27,8 +27,10 @@ COLUMNS = {
     "text_area": ("Text", "share of the frame"),
 }
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; color: #222; background: #fff }
-table { border-collapse: collapse } td, th { padding: .3em .9em .3em 0; text-align: left; vertical-align: top }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em }
+body { color: #222; background: #fff }
+table { border-collapse: collapse }
+td, th { padding: .3em .9em .3em 0; text-align: left; vertical-align: top }
 .films { display: flex; flex-wrap: wrap; gap: 10px } figure { margin: 0; width: 220px; font-size: 12px }
 video, img { width: 220px; display: block } .muted { color: #777 }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } }
@@ -54,7 +56,10 @@ def write_results(
     distances: Mapping[str, Any],
     remarks: Sequence[str],
 ) -> Path:
-    """Write JSON and page into a folder and return the page; `paths` are the folders of the films. Raises OSError."""
+    """Write JSON and page into a folder and return the page; `paths` are the folders of the films.
+
+    Raises OSError.
+    """
     values = {
         "films": {side: [film.to_json() for film in films] for side, films in folders.items()},
         "means": {side: means(films) for side, films in folders.items()},
@@ -64,7 +69,8 @@ def write_results(
     write_text(out / JSON, json.dumps(values, indent=1) + "\n")
     parts = ["<h1>Films, measured</h1>", _table(folders), _distances(distances), _remarks(remarks)]
     parts += [_films(side, films, paths[side], out) for side, films in folders.items()]
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title><style>{STYLE}</style>'
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title>'
+    head += f"<style>{STYLE}</style>"
     write_text(out / PAGE, head + "\n".join(parts) + "</html>\n")
     return out / PAGE
 

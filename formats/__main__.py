@@ -25,12 +25,14 @@ def parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--to",
         choices=(NATIVE, *SPELLINGS),
-        help=f"default: {NATIVE}; where there is no {NATIVE} spelling, the other one of original and diffusers",
+        help=f"default: {NATIVE}; where there is no {NATIVE} spelling, the other one of original and "
+        "diffusers",
     )
     convert.add_argument(
         "--family",
         metavar="NAME",
-        help="what the file is, where keys fit several families, such as AnimateLCM; is written into files of motion modules",
+        help="what the file is, where keys fit several families, such as AnimateLCM; is written into files "
+        "of motion modules",
     )
     return root
 

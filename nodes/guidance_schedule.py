@@ -19,8 +19,8 @@ class GuidanceSchedule(Node):
             display_name="Guidance Schedule",
             category="Video LDM/sampling",
             **search_aliases("custom cfg, dynamic cfg, cfg keyframe, cfg schedule"),
-            description="Guidance towards the prompt in a part of the sampling, in place of the sampler's cfg. Several can be chained, "
-            "for several parts.",
+            description="Guidance towards the prompt in a part of the sampling, in place of the sampler's "
+            "cfg. Several can be chained, for several parts.",
             inputs=[
                 io.Model.Input("model", tooltip="The model; any sampler reads its guidance from it."),
                 FloatPerFrame(
@@ -30,7 +30,8 @@ class GuidanceSchedule(Node):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="Guidance at the start of this part. A list of numbers from Value Schedule is one for each frame.",
+                    tooltip="Guidance at the start of this part. A list of numbers from Value Schedule is "
+                    "one for each frame.",
                 ),
                 io.Float.Input(
                     "cfg_end",

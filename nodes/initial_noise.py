@@ -16,16 +16,17 @@ class InitialNoise(Node):
             display_name="Initial Noise",
             category="Video LDM/sampling",
             **search_aliases("sample settings, freeinit, free noise, noise type, seed per frame"),
-            description="Says which noise a clip begins with, and lets it be made in several rounds that keep what is common to all "
-            "frames (FreeInit). Works with every sampler.",
+            description="Says which noise a clip begins with, and lets it be made in several rounds that "
+            "keep what is common to all frames (FreeInit). Works with every sampler.",
             inputs=[
                 io.Model.Input("model", tooltip="The model; connect it after Video Windows."),
                 io.Combo.Input(
                     "noise_type",
                     options=list(KINDS),
                     default=DEFAULT,
-                    tooltip="default: the sampler's own; constant: the same for every frame; empty: none; repeated_context: that of "
-                    "the first window again and again; FreeNoise: the same, shuffled.",
+                    tooltip="default: the sampler's own; constant: the same for every frame; empty: none; "
+                    "repeated_context: that of the first window again and again; FreeNoise: the same, "
+                    "shuffled.",
                 ),
                 io.Boolean.Input(
                     "seed_per_frame",
@@ -44,7 +45,8 @@ class InitialNoise(Node):
                     default=0,
                     min=0,
                     max=100000,
-                    tooltip="Frames whose noise is left out first: 16 continues a clip of 16 frames with the same seed.",
+                    tooltip="Frames whose noise is left out first: 16 continues a clip of 16 frames with "
+                    "the same seed.",
                 ),
                 *_round_inputs(),
             ],
@@ -77,8 +79,8 @@ def _round_inputs() -> list[io.Input]:
             min=1,
             max=10,
             optional=True,
-            tooltip="How often the clip is made (FreeInit): each round begins with the low frequencies of the one before; 3 to 5 are "
-            "steadier and take as many times longer.",
+            tooltip="How often the clip is made (FreeInit): each round begins with the low frequencies of "
+            "the one before; 3 to 5 are steadier and take as many times longer.",
         ),
         io.Combo.Input(
             "filter",

@@ -18,21 +18,21 @@ class KnownFramesNode(Node):
             **search_aliases(
                 "image to video, img2vid, i2v, first frame, last frame, keyframes, storyboard, loop"
             ),
-            description="Puts given images or latents at frames of a clip: image to video, continuing, filling in between, "
-            "storyboards, loops.",
+            description="Puts given images or latents at frames of a clip: image to video, continuing, "
+            "filling in between, storyboards, loops.",
             inputs=[
                 io.Latent.Input(
                     "latent",
-                    tooltip="The clip to make, from Empty Latent Image with batch_size = frames; or the output of another "
-                    "Known Frames, to give more.",
+                    tooltip="The clip to make, from Empty Latent Image with batch_size = frames; or the "
+                    "output of another Known Frames, to give more.",
                 ),
                 io.Combo.Input(
                     "pattern",
                     options=list(PATTERNS),
                     default="first",
-                    tooltip="Where the frames go. first: the start, to continue from; last: the end; both: one half at "
-                    "either end; every N: frames 0, N, 2N ...; loop: one frame at the start and the end; indices: the list "
-                    "below.",
+                    tooltip="Where the frames go. first: the start, to continue from; last: the end; both: "
+                    "one half at either end; every N: frames 0, N, 2N ...; loop: one frame at the start "
+                    "and the end; indices: the list below.",
                 ),
                 io.Int.Input(
                     "every",
@@ -44,8 +44,8 @@ class KnownFramesNode(Node):
                 io.String.Input(
                     "indices",
                     default="0, -1",
-                    tooltip="For pattern indices: one frame number for each given frame, in their order, counted from 0; -1 "
-                    "is the last frame.",
+                    tooltip="For pattern indices: one frame number for each given frame, in their order, "
+                    "counted from 0; -1 is the last frame.",
                 ),
                 io.Vae.Input(
                     "vae", optional=True, tooltip="The checkpoint's VAE; needed when images are given."
@@ -54,14 +54,15 @@ class KnownFramesNode(Node):
                 io.Latent.Input(
                     "given_latents",
                     optional=True,
-                    tooltip="Latents of given frames, after those of the images, such as frames of another clip.",
+                    tooltip="Latents of given frames, after those of the images, such as frames of another "
+                    "clip.",
                 ),
                 _given_before_input(),
             ],
             outputs=[
                 io.Latent.Output(
-                    tooltip="The clip with its known frames; connect it to Video KSampler, or to Video Guider and the "
-                    "latent_image of SamplerCustomAdvanced."
+                    tooltip="The clip with its known frames; connect it to Video KSampler, or to Video "
+                    "Guider and the latent_image of SamplerCustomAdvanced."
                 )
             ],
         )
@@ -91,8 +92,8 @@ def _images_input(name: str) -> io.Input:
     return io.Image.Input(
         name,
         optional=True,
-        tooltip="Given images, one or a batch, in the size of the clip; several inputs follow each other, so four images "
-        "make a storyboard in one node.",
+        tooltip="Given images, one or a batch, in the size of the clip; several inputs follow each other, "
+        "so four images make a storyboard in one node.",
     )
 
 
@@ -103,6 +104,6 @@ def _given_before_input() -> io.Input:
         options=list(GIVEN_BEFORE),
         default=KEEP,
         optional=True,
-        tooltip="What an earlier Known Frames gave: keep it, but for the frames that are given here again; or forget it "
-        "all, also without giving anything new.",
+        tooltip="What an earlier Known Frames gave: keep it, but for the frames that are given here again; "
+        "or forget it all, also without giving anything new.",
     )

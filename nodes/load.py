@@ -30,23 +30,26 @@ class LoadTemporalLayers(Node):
             display_name="Load Temporal Layers",
             category="Video LDM/loaders",
             **search_aliases("animatediff, ade, motion module, motion model, mm loader, hotshot, animatelcm"),
-            description="Adds temporal layers to an image model, so that it makes frames that belong together. Opens Video "
-            "LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM and AnimateLCM-I2V, PIA, AnimateDiff-Lightning, "
-            "HotShot-XL, diffusers motion adapters, and for the x4 upscaler LaVie VSR and Upscale-A-Video.",
+            description="Adds temporal layers to an image model, so that it makes frames that belong "
+            "together. Opens Video LDM files, AnimateDiff (v1, v2, v3, Long, SDXL beta), AnimateLCM and "
+            "AnimateLCM-I2V, PIA, AnimateDiff-Lightning, HotShot-XL, diffusers motion adapters, and for "
+            "the x4 upscaler LaVie VSR and Upscale-A-Video.",
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint or the SD x4 upscaler, LoRA included.",
+                    tooltip="Image model: an SD 1.x, SD 2.x or SDXL checkpoint or the SD x4 upscaler, LoRA "
+                    "included.",
                 ),
                 io.Combo.Input(
                     "file",
                     options=file_names(TEMPORAL_LAYERS),
-                    tooltip="File of temporal layers in models/temporal_layers, made for the same base model.",
+                    tooltip="File of temporal layers in models/temporal_layers, made for the same base "
+                    "model.",
                 ),
                 strength_input(
                     optional=False,
-                    tooltip="How much the temporal layers do: 1 as trained, 0 is exactly the image model, above 1 more than "
-                    "trained.",
+                    tooltip="How much the temporal layers do: 1 as trained, 0 is exactly the image model, "
+                    "above 1 more than trained.",
                 ),
                 *alpha_inputs(),
                 io.Combo.Input(
@@ -54,8 +57,8 @@ class LoadTemporalLayers(Node):
                     options=list(NAMES),
                     default=AUTO,
                     optional=True,
-                    tooltip="Noise schedule: auto is the one that the layers were trained with, checkpoint that of the image "
-                    "model. The lcm ones also set consistency sampling.",
+                    tooltip="Noise schedule: auto is the one that the layers were trained with, checkpoint "
+                    "that of the image model. The lcm ones also set consistency sampling.",
                 ),
                 *percent_inputs(),
                 io.Combo.Input(
@@ -63,9 +66,9 @@ class LoadTemporalLayers(Node):
                     options=list(LONGER_CLIPS),
                     default=REFUSE,
                     optional=True,
-                    tooltip="Clips with more frames than the layers were trained for: refuse them; squeeze the positions of "
-                    "their frames into the trained length, for slower motion; or convolve, where each frame sees those near it "
-                    "in time, as many as in training.",
+                    tooltip="Clips with more frames than the layers were trained for: refuse them; squeeze "
+                    "the positions of their frames into the trained length, for slower motion; or "
+                    "convolve, where each frame sees those near it in time, as many as in training.",
                 ),
                 alpha_by_level_input(),
                 _norms_input(),
@@ -113,8 +116,9 @@ def _norms_input() -> io.Input:
         options=list(NORMS),
         default=NORMS[0],
         optional=True,
-        tooltip="Norms of the image model: as trained; as AnimateDiff-Evolved, which takes them over the whole clip with "
-        "AnimateDiff v1, SDXL beta, HotShot-XL and PIA, for the picture it made; or over the clip with any file.",
+        tooltip="Norms of the image model: as trained; as AnimateDiff-Evolved, which takes them over the "
+        "whole clip with AnimateDiff v1, SDXL beta, HotShot-XL and PIA, for the picture it made; or over "
+        "the clip with any file.",
     )
 
 
@@ -126,18 +130,19 @@ class LoadMotionLora(Node):
             display_name="Load Motion LoRA",
             category="Video LDM/loaders",
             **search_aliases("animatediff lora, camera motion, motiondirector, zoom, pan"),
-            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a dance; those of ModelScope "
-            "or ZeroScope one of MotionDirector. Several can be chained.",
+            description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a "
+            "dance; those of ModelScope or ZeroScope one of MotionDirector. Several can be chained.",
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="Model with AnimateDiff layers, from Load Temporal Layers; or ModelScope or ZeroScope, from Load Video "
-                    "Model.",
+                    tooltip="Model with AnimateDiff layers, from Load Temporal Layers; or ModelScope or "
+                    "ZeroScope, from Load Video Model.",
                 ),
                 io.Combo.Input(
                     "file",
                     options=file_names(MOTION_LORA),
-                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff, or by MotionDirector.",
+                    tooltip="File in models/motion_lora, made for the same version of AnimateDiff, or by "
+                    "MotionDirector.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -171,9 +176,9 @@ class LoadTemporalDecoder(Node):
             display_name="Load Temporal Decoder",
             category="Video LDM/loaders",
             **search_aliases("svd decoder, tooncrafter decoder, video vae, deflicker"),
-            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. Opens Video LDM files, "
-            "the decoder of Stable Video Diffusion, original or diffusers, and that of ToonCrafter; these two decode the latents "
-            "of every SD 1.x and 2.x model.",
+            description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. "
+            "Opens Video LDM files, the decoder of Stable Video Diffusion, original or diffusers, and that "
+            "of ToonCrafter; these two decode the latents of every SD 1.x and 2.x model.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint that makes the latents."),
                 io.Combo.Input(

@@ -20,21 +20,21 @@ class MotionStrength(Node):
             display_name="Motion Strength",
             category="Video LDM/sampling",
             **search_aliases("multival, motion scale, effect, animatediff keyframe, motion mask"),
-            description="Changes how much temporal layers do: everywhere, frame by frame, in a region, or in a part of the sampling. "
-            "Several can be chained; they multiply.",
+            description="Changes how much temporal layers do: everywhere, frame by frame, in a region, or "
+            "in a part of the sampling. Several can be chained; they multiply.",
             inputs=[
                 io.Model.Input("model", tooltip="The model with temporal layers."),
                 _amount(
                     "strength",
                     1.0,
-                    "How much the temporal layers do, times what their loader says: 0 leaves the image model. A "
-                    "list of numbers from Value Schedule is one for each frame.",
+                    "How much the temporal layers do, times what their loader says: 0 leaves the image "
+                    "model. A list of numbers from Value Schedule is one for each frame.",
                 ),
                 _amount(
                     "motion",
                     1.0,
-                    "How strongly frames attend to each other: the keys of attention over frames times this number; "
-                    "above 1 usually moves more. A list is one for each frame.",
+                    "How strongly frames attend to each other: the keys of attention over frames times "
+                    "this number; above 1 usually moves more. A list is one for each frame.",
                 ),
                 *percent_inputs(),
                 io.Combo.Input(
@@ -42,7 +42,8 @@ class MotionStrength(Node):
                     options=list(LAYERS),
                     default=ALL,
                     optional=True,
-                    tooltip="Which temporal layers change, where several were loaded: all, or those loaded last.",
+                    tooltip="Which temporal layers change, where several were loaded: all, or those loaded "
+                    "last.",
                 ),
                 _mask("strength_mask", "strength"),
                 _mask("motion_mask", "motion"),
@@ -86,8 +87,8 @@ def _mask(name: str, what: str) -> io.Input:
     return io.Mask.Input(
         name,
         optional=True,
-        tooltip=f"Where {what} is the number above: one mask for all frames, or one for each; where it is black, the number outside "
-        "holds.",
+        tooltip=f"Where {what} is the number above: one mask for all frames, or one for each; where it is "
+        "black, the number outside holds.",
     )
 
 

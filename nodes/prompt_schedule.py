@@ -71,7 +71,8 @@ class PromptSchedule(Node):
                 ),
                 io.Conditioning.Output(
                     display_name="negative",
-                    tooltip="What stands behind --neg in the prompts, per frame; for negative of Video KSampler.",
+                    tooltip="What stands behind --neg in the prompts, per frame; for negative of Video "
+                    "KSampler.",
                 ),
             ],
         )
@@ -120,6 +121,6 @@ def _number_input(name: str) -> io.Input:
         max=9999.0,
         step=0.1,
         optional=True,
-        tooltip="A number for the prompts, written there between backticks by its name; a list from Value Schedule is one for each "
-        "frame.",
+        tooltip="A number for the prompts, written there between backticks by its name; a list from Value "
+        "Schedule is one for each frame.",
     )

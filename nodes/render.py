@@ -25,8 +25,8 @@ class RenderVideo(Node):
             display_name="Render Video",
             category=OUTPUT,
             **search_aliases("video combine, vhs, save video, export, mp4, webm, prores, gif, exr, ffmpeg"),
-            description="Decodes a clip, enlarges it if asked, and writes it to one file as it goes: memory does not grow "
-            "with the length of the film.",
+            description="Decodes a clip, enlarges it if asked, and writes it to one file as it goes: "
+            "memory does not grow with the length of the film.",
             is_output_node=True,
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.dynprompt, io.Hidden.unique_id],
             inputs=[
@@ -47,28 +47,30 @@ class RenderVideo(Node):
                 io.Audio.Input(
                     "audio",
                     optional=True,
-                    tooltip="Sound of the film, cut to its length. Sequences get a sound.wav; gif and webp hold none.",
+                    tooltip="Sound of the film, cut to its length. Sequences get a sound.wav; gif and webp "
+                    "hold none.",
                 ),
                 io.Combo.Input(
                     "format",
                     options=list(FORMATS),
                     default=next(iter(FORMATS)),
-                    tooltip="The kind of file. mp4 H.264 plays everywhere; ProRes, FFV1, 16-bit png and exr are for editing.",
+                    tooltip="The kind of file. mp4 H.264 plays everywhere; ProRes, FFV1, 16-bit png and "
+                    "exr are for editing.",
                 ),
                 io.Int.Input(
                     "quality",
                     default=80,
                     min=0,
                     max=100,
-                    tooltip="From 0 (smallest file) to 100 (best); 80 is usual. ProRes, FFV1, gif and sequences ignore it; "
-                    "webp is lossless at 100.",
+                    tooltip="From 0 (smallest file) to 100 (best); 80 is usual. ProRes, FFV1, gif and "
+                    "sequences ignore it; webp is lossless at 100.",
                 ),
                 fps_of_film_input(),
                 io.String.Input(
                     "filename_prefix",
                     default="video/VideoLDM",
-                    tooltip="Name of the file in ComfyUI's output folder; may hold folders and variables such as "
-                    "%date:yyyy-MM-dd%, %width% or %year%.",
+                    tooltip="Name of the file in ComfyUI's output folder; may hold folders and variables "
+                    "such as %date:yyyy-MM-dd%, %width% or %year%.",
                 ),
                 *decode_inputs(),
                 _pingpong_input(),
@@ -128,8 +130,8 @@ class VideoFromLatents(Node):
             display_name="Video From Latents",
             category=OUTPUT,
             **search_aliases("create video, latent to video, stream video"),
-            description="A VIDEO that is decoded while it is saved: connect it to Save Video, which then needs no memory "
-            "for the whole film.",
+            description="A VIDEO that is decoded while it is saved: connect it to Save Video, which then "
+            "needs no memory for the whole film.",
             inputs=[
                 io.Latent.Input("samples", tooltip="The clip to save, as latents."),
                 io.Vae.Input("vae", tooltip="The checkpoint's VAE, or one with a temporal decoder."),
@@ -170,7 +172,8 @@ def fps_of_film_input() -> io.Input:
         max=240.0,
         step=0.1,
         round=0.001,
-        tooltip="Frames per second of the film. 0 takes what the latent carries from Video KSampler or Latent Interpolate.",
+        tooltip="Frames per second of the film. 0 takes what the latent carries from Video KSampler or "
+        "Latent Interpolate.",
     )
 
 
@@ -191,12 +194,13 @@ def decode_inputs() -> list[io.Input]:
             min=0,
             max=64,
             optional=True,
-            tooltip="For SVD decoders: neighbours decoded along with each chunk and faded over. As in Temporal VAE Decode.",
+            tooltip="For SVD decoders: neighbours decoded along with each chunk and faded over. As in "
+            "Temporal VAE Decode.",
         ),
         io.Image.Input(
             "known_images",
             optional=True,
-            tooltip="Images of the known frames of samples, which come out exactly; as in Temporal VAE Decode. With them, "
-            "ToonCrafter's decoder takes the whole clip at once.",
+            tooltip="Images of the known frames of samples, which come out exactly; as in Temporal VAE "
+            "Decode. With them, ToonCrafter's decoder takes the whole clip at once.",
         ),
     ]

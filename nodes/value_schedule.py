@@ -16,15 +16,15 @@ class ValueSchedule(Node):
             display_name="Value Schedule",
             category="Video LDM/conditioning",
             **search_aliases("value scheduling, batch value schedule, keyframes, animate numbers"),
-            description="A number for every frame of a clip: written for some frames, a straight line in between. For Motion Strength, "
-            "Guidance Schedule and the numbers in Prompt Schedule.",
+            description="A number for every frame of a clip: written for some frames, a straight line in "
+            "between. For Motion Strength, Guidance Schedule and the numbers in Prompt Schedule.",
             inputs=[
                 io.String.Input(
                     "values",
                     multiline=True,
                     default="0: 1\n7: 1.5",
-                    tooltip="A number for each keyframe: its frame, a colon and the number, as 0: 1, 8: 1.5; or a sum with t, the frame, "
-                    "as 0: 1 + 0.2 * sin(t).",
+                    tooltip="A number for each keyframe: its frame, a colon and the number, as 0: 1, 8: "
+                    "1.5; or a sum with t, the frame, as 0: 1 + 0.2 * sin(t).",
                 ),
                 io.Int.Input(
                     "num_frames",
@@ -37,7 +37,8 @@ class ValueSchedule(Node):
                     "interpolation",
                     options=list(INTERPOLATIONS),
                     default=LINEAR,
-                    tooltip="Between keyframes: linear follows a straight line, hold keeps each number until the next.",
+                    tooltip="Between keyframes: linear follows a straight line, hold keeps each number "
+                    "until the next.",
                 ),
                 length_input(),
             ],

@@ -44,7 +44,8 @@ STOPPED = 130  # exit status after Ctrl+C
 
 
 def exit_status(work: Callable[[], object], stopped: str = "stopped") -> int:
-    """The one door out of a command line: 0, or one sentence on stderr and 2 for a mistake or what the system refuses.
+    """The one door out of a command line: 0, or one sentence on stderr and 2 for a mistake or what the system
+    refuses.
 
     `stopped` is what to say after Ctrl+C, which gives 130.
     """

@@ -1,4 +1,5 @@
-"""Sentences that users see: the errors of the source, their values left out, and the rows of pages that are about them."""
+"""Sentences that users see: the errors of the source, their values left out, and the rows of pages that
+are about them."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def in_the_code(row: str) -> bool:
 
 
 def is_about(row: str, sentence: str) -> bool:
-    """Whether a row, with `...` for values, has a part of a sentence; one of few words must have all of it."""
+    """Whether a row, with `...` for values, has a part of a sentence; one of few words must have all of
+    it."""
     pattern = ".*".join(re.escape(piece) for piece in row.split("..."))
     find = re.search if len(WORD.findall(row)) >= FEWEST_WORDS else re.fullmatch
     return find(pattern, sentence, re.DOTALL) is not None

@@ -40,9 +40,11 @@ def temporal_transformer(
     positions: list[float],
     on_tokens: bool = False,
 ) -> Tensor:
-    """Temporal path of a transformer: tokens (b f n c), text (b m e), positions relative to the window's centre.
+    """Temporal path of a transformer: tokens (b f n c), text (b m e), positions relative to the window's
+    centre.
 
-    The attention over frames sees the positions; with `on_tokens` the text attention and both feed-forwards do too.
+    The attention over frames sees the positions; with `on_tokens` the text attention and both feed-forwards
+    do too.
     """
     x = tokens.clone()
     table = torch.stack([_position(weights, position, tokens.shape[-1]) for position in positions])
@@ -84,7 +86,8 @@ def known_frame_features(weights: Weights, latents: Tensor, mask: list[float]) -
 def image_features(weights: Weights, latent: Tensor, num_frames: int, frame_weight: float) -> list[Tensor]:
     """AnimateLCM-I2V's features (f e h w) by level of one image (c h w), named as in its files.
 
-    Its code: a convolution, sines of the frame's number, two residual blocks per level with the mean of 2 x 2 between levels.
+    Its code: a convolution, sines of the frame's number, two residual blocks per level with the mean of 2 x 2
+    between levels.
     """
     levels = sum(name.startswith("body.") and name.endswith("block1.bias") for name in weights) // 2
     features: list[list[Tensor]] = [[] for _ in range(levels)]

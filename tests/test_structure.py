@@ -114,7 +114,8 @@ def test_temporal_loads_with_torch_einops_safetensors_and_numpy():
 
 
 def test_the_pack_loads_with_what_the_host_has_loaded():
-    """What else a node needs is imported where it is used, so that ComfyUI starts quickly (benchmarks/startup.py)."""
+    """What else a node needs is imported where it is used, so that ComfyUI starts quickly
+    (benchmarks/startup.py)."""
     assert not found(PACK, lambda path: packages(imports_when_loaded(path)) - CORE - HOST - {"PIL"})
 
 

@@ -11,22 +11,24 @@ from ..temporal.training.data.reversal import parse_reversed
 from .options import computing_options, host_options, number_option, state_options
 
 EXAMPLE = """
-Clips are a folder of video files. A caption is a text file with the video's name (cat.mp4, cat.txt), or a line of
-metadata.jsonl: {"file_name": "cat.mp4", "text": "a cat walks to the left"}. Latents and text are prepared once and kept
-in CLIPS/video_ldm_cache. Such a cache, made here or elsewhere, can be given instead of the folder.
+Clips are a folder of video files. A caption is a text file with the video's name (cat.mp4, cat.txt), or a
+line of metadata.jsonl: {"file_name": "cat.mp4", "text": "a cat walks to the left"}. Latents and text are
+prepared once and kept in CLIPS/video_ldm_cache. Such a cache, made here or elsewhere, can be given instead of
+the folder.
 
 Example:
   python -m video_ldm.training --checkpoint v1-5.safetensors --clips my_clips --out my_layers.safetensors \\
       --frames 8 --fps 8 --steps 20000 --batch 4 --patterns "none=0.5,first=0.25,first_two=0.25"
 
-Where captions say which way things go, a short first run tells whether the layers learn the words before a long one is paid for; it ends
-when they do:
+Where captions say which way things go, a short first run tells whether the layers learn the words before a
+long one is paid for; it ends when they do:
   ... --high-noise 2 --signal-dropout 0.5 --reversed "to the left=to the right, zooming in=zooming out" \\
       --patterns none --check-clips 64 --stop-when-known 0.9
 
-With the SD x4 upscaler (x4-upscaler-ema.safetensors) as the checkpoint, the layers learn to enlarge: videos of the size that large
-frames should have, e.g. --size 1024x576, are made small, and every step sees square patches of both (--side), the small ones with noise
-of a level of their own. Captions are then not needed, and --patterns and --known-noise mean nothing.
+With the SD x4 upscaler (x4-upscaler-ema.safetensors) as the checkpoint, the layers learn to enlarge: videos
+of the size that large frames should have, e.g. --size 1024x576, are made small, and every step sees square
+patches of both (--side), the small ones with noise of a level of their own. Captions are then not needed, and
+--patterns and --known-noise mean nothing.
 
 An interrupted run continues with the same command and --resume.
 
@@ -125,14 +127,15 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         "--reversed",
         default="",
         metavar="PHRASES",
-        help="pairs of phrases that turn into each other when a clip is played backwards; clips whose caption names one are, "
-        f"half of the time, e.g. {REVERSED_EXAMPLE!r}",
+        help="pairs of phrases that turn into each other when a clip is played backwards; clips whose "
+        f"caption names one are, half of the time, e.g. {REVERSED_EXAMPLE!r}",
     )
     number_option(
         group,
         "--check-clips",
         defaults.check_clips,
-        "so many of those clips are kept to ask whether the right phrase fits better than the opposite one; 0 for none",
+        "so many of those clips are kept to ask whether the right phrase fits better than the opposite "
+        "one; 0 for none",
     )
     number_option(
         group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance"
@@ -193,7 +196,8 @@ def _output(group: argparse._ArgumentGroup) -> None:
         group,
         "--stop-when-known",
         0.0,
-        "end the run once the right phrase fits better in this share of them at every noise level, e.g. 0.9; 0: never",
+        "end the run once the right phrase fits better in this share of them at every noise level, e.g. "
+        "0.9; 0: never",
     )
     group.add_argument(
         "--prompt",

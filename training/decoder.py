@@ -10,8 +10,9 @@ from .options import computing_options, host_options, number_option, state_optio
 
 EXAMPLE = """
 Example:
-  python -m video_ldm.training decoder --vae vae-ft-mse.safetensors --clips my_clips --out my_decoder.safetensors \\
-      --size 512x320 --crop 256 --steps 5000 --adversarial 0.5 --features vgg16.safetensors
+  python -m video_ldm.training decoder --vae vae-ft-mse.safetensors --clips my_clips \\
+      --out my_decoder.safetensors --size 512x320 --crop 256 --steps 5000 \\
+      --adversarial 0.5 --features vgg16.safetensors
 
 Clips are a folder of video files; captions are not needed. Frames are kept in CLIPS/video_ldm_frames.
 An interrupted run continues with the same command and --resume.

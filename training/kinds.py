@@ -95,7 +95,8 @@ def trained_model(models: host.Checkpoint, config: TrainingConfig, args: argpars
         )
     if config.reversed:
         raise InvalidInputError(
-            f"--reversed is {args.reversed}, but the SD x4 upscaler is shown where everything moves; leave --reversed out."
+            f"--reversed is {args.reversed}, but the SD x4 upscaler is shown where everything moves; leave "
+            "--reversed out."
         )
     return TrainedUpscaler(models, config, args.side)
 
@@ -110,8 +111,8 @@ def config_for_layers(
     asked = asked or (f"--known-noise is {args.known_noise}" if args.known_noise else "")
     if asked:
         raise InvalidInputError(
-            f"{asked}, but the layers in {args.init} see no known frames and would learn nothing of them; leave the option "
-            "out, or train new layers without --init."
+            f"{asked}, but the layers in {args.init} see no known frames and would learn nothing of them; "
+            "leave the option out, or train new layers without --init."
         )
     return replace(config, patterns={"none": 1.0})
 

@@ -1,4 +1,5 @@
-"""What a training run leaves behind, whichever part it trains: its state, the file, the curve of its losses, pictures."""
+"""What a training run leaves behind, whichever part it trains: its state, the file, the curve of its
+losses, pictures."""
 
 from __future__ import annotations
 
@@ -18,13 +19,15 @@ logger = logging.getLogger(__name__)
 def check_out(args: argparse.Namespace) -> Path:
     """The file to write, before anything is prepared for it.
 
-    Raises InvalidInputError where it is there already and this is no `--resume`, OutputError where it cannot be written.
+    Raises InvalidInputError where it is there already and this is no `--resume`, OutputError where it cannot
+    be written.
     """
     out = Path(args.out)
     check_writable(out)
     if out.exists() and not args.resume:
         raise InvalidInputError(
-            f"{out} is already there and would be overwritten; continue it with --resume, or give another --out."
+            f"{out} is already there and would be overwritten; continue it with --resume, or give another "
+            "--out."
         )
     return out
 
@@ -37,10 +40,11 @@ def train(
     show_every: int,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Go on from the state where asked, train to the end, and leave the file behind: also where all steps were done before.
+    """Go on from the state where asked, train to the end, and leave the file behind: also where all steps
+    were done before.
 
-    `write` makes the file of the averaged weights, `show` pictures of what they can do, after every `show_every` steps (0: never).
-    `check` looks on after every step and may end the run (`trainer.finished`).
+    `write` makes the file of the averaged weights, `show` pictures of what they can do, after every
+    `show_every` steps (0: never). `check` looks on after every step and may end the run (`trainer.finished`).
     """
     out = Path(args.out)
     state = out.with_suffix(".state.pt")

@@ -29,7 +29,8 @@ SHOWN = 3  # frames in a picture
 
 
 def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
-    """Read the clips, train, and write the averaged upscaler; raises VideoLDMError for what the user can change."""
+    """Read the clips, train, and write the averaged upscaler; raises VideoLDMError for what the user can
+    change."""
     out = check_out(args)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -69,7 +70,8 @@ def new_config(args: argparse.Namespace, config: UpscalerTrainingConfig) -> Upsc
 
 @torch.no_grad()
 def show(path: Path, trainer: UpscalerTrainer, given: Tensor, large: Tensor) -> None:
-    """A picture of a patch: given, bicubic, enlarged by the averaged upscaler, true; its first frames below each other."""
+    """A picture of a patch: given, bicubic, enlarged by the averaged upscaler, true; its first frames
+    below each other."""
     upscaler, config = trainer.upscaler, trainer.upscaler.config
 
     def predict(noisy: Tensor, seen: Tensor, time: Tensor, level: Tensor, clip: object) -> Tensor:
@@ -94,7 +96,7 @@ def _size(args: argparse.Namespace, scale: int) -> tuple[int, int]:
     width, _, height = args.size.partition("x")
     if not (width.isdigit() and height.isdigit()) or min(int(width), int(height)) < args.side * scale:
         raise InvalidInputError(
-            f"--size is {args.size!r}, but a patch of --side {args.side} is {args.side * scale} pixels when enlarged; give "
-            "WIDTHxHEIGHT of at least that, e.g. 1024x576, or a smaller --side."
+            f"--size is {args.size!r}, but a patch of --side {args.side} is {args.side * scale} pixels "
+            "when enlarged; give WIDTHxHEIGHT of at least that, e.g. 1024x576, or a smaller --side."
         )
     return int(width), int(height)

@@ -13,12 +13,13 @@ Example:
   python -m video_ldm.training upscaler --clips my_clips --out my_upscaler.safetensors --size 1024x576 \\
       --steps 200000 --spatial-steps 100000 --batch 4
 
-Clips are a folder of video files in the size that enlarged ones should have; captions are not needed. Patches of them and their
-means over squares of --scale pixels are what it learns from. Frames are kept in CLIPS/video_ldm_frames.
+Clips are a folder of video files in the size that enlarged ones should have; captions are not needed. Patches
+of them and their means over squares of --scale pixels are what it learns from. Frames are kept in
+CLIPS/video_ldm_frames.
 
-The first --spatial-steps train the upscaler of single pictures, the others its temporal layers alone. To train temporal layers
-for an upscaler that exists, give it with --init and --spatial-steps 0; its spatial weights then stay as they are.
-An interrupted run continues with the same command and --resume.
+The first --spatial-steps train the upscaler of single pictures, the others its temporal layers alone. To
+train temporal layers for an upscaler that exists, give it with --init and --spatial-steps 0; its spatial
+weights then stay as they are. An interrupted run continues with the same command and --resume.
 """
 
 

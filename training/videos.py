@@ -55,8 +55,8 @@ def find_videos(folder: Path, needs_captions: bool = True) -> list[Video]:
     missing = [path.name for path, caption in captions.items() if caption is None]
     if missing and needs_captions:
         raise InvalidInputError(
-            f"{len(missing)} of {len(paths)} videos have no caption ({', '.join(missing[:3])}); write each into a .txt "
-            "file of the same name, or list them in metadata.jsonl."
+            f"{len(missing)} of {len(paths)} videos have no caption ({', '.join(missing[:3])}); write each "
+            "into a .txt file of the same name, or list them in metadata.jsonl."
         )
     return [Video(path, caption or "") for path, caption in captions.items()]
 
@@ -70,8 +70,8 @@ def _clips_of_table(folder: Path, needs_captions: bool) -> list[Video]:
     bare = [row.key for row in rows if not row.captions]
     if bare and needs_captions:
         raise InvalidInputError(
-            f"{len(bare)} of {len(rows)} clips of {folder / TABLE} have no caption; make them with --caption-command or "
-            "--caption-server of python -m video_ldm.curation."
+            f"{len(bare)} of {len(rows)} clips of {folder / TABLE} have no caption; make them with "
+            "--caption-command or --caption-server of python -m video_ldm.curation."
         )
     return [
         Video(folder / row.file, row.captions[0].text if row.captions else "", row.start, row.seconds)
@@ -82,7 +82,8 @@ def _clips_of_table(folder: Path, needs_captions: bool) -> list[Video]:
 def read_frames(
     path: Path, fps: float, size: tuple[int, int], start: float = 0.0, seconds: float | None = None
 ) -> Tensor:
-    """Frames at a frame rate, from `start` on for `seconds`, scaled to cover `size` (width, height) and cropped to its middle.
+    """Frames at a frame rate, from `start` on for `seconds`, scaled to cover `size` (width, height) and
+    cropped to its middle.
 
     Raises InvalidInputError when the file cannot be decoded.
     """
@@ -140,7 +141,7 @@ def long_enough(
         pixels = read_frames(video.path, fps, size, video.start, video.seconds)
         if len(pixels) < frames:
             raise InvalidInputError(
-                f"{video.path.name} has {len(pixels)} frames at {fps:g} frames per second, but --frames and --strides need "
-                f"{frames}; use longer videos, a higher --fps or fewer --frames."
+                f"{video.path.name} has {len(pixels)} frames at {fps:g} frames per second, but --frames "
+                f"and --strides need {frames}; use longer videos, a higher --fps or fewer --frames."
             )
         yield pixels, video

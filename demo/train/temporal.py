@@ -1,9 +1,11 @@
 """Train the bundled toy temporal layers with the pack's own command line, and see early whether they learn.
 
-    python -m video_ldm.demo.train.temporal train --clips clips --checkpoint toy_sd.safetensors --out toy_temporal.safetensors
-    python -m video_ldm.demo.train.temporal look --checkpoint toy_sd.safetensors --layers toy_temporal.safetensors
+    python -m video_ldm.demo.train.temporal train --clips clips --checkpoint toy_sd.safetensors --out
+    toy_temporal.safetensors python -m video_ldm.demo.train.temporal look --checkpoint toy_sd.safetensors
+    --layers toy_temporal.safetensors
 
-Options after `--` go to `python -m video_ldm.training` as they are. Frames `(f h w 3)`, latents `((b f) 4 16 16)`.
+Options after `--` go to `python -m video_ldm.training` as they are. Frames `(f h w 3)`, latents `((b f) 4 16
+16)`.
 """
 
 from __future__ import annotations
@@ -27,10 +29,10 @@ from .common import ROOT, start_log
 
 HOST_PACK = ROOT / "demo" / "host_pack"
 RECIPE = (
-    "--precision bf16 --frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema 0.995 "
-    "--weight-limit 20 --known-noise 50 --seed 1 "
-    "--high-noise 2 --signal-dropout 0.5 --text-first 0.4 --check-clips 64 "
-    "--patterns none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
+    "--precision bf16 --frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema "
+    "0.995 --weight-limit 20 --known-noise 50 --seed 1 --high-noise 2 --signal-dropout 0.5 --text-first "
+    "0.4 --check-clips 64 --patterns "
+    "none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
 )
 # cars are not among them: one that drives backwards is another car
 REVERSED = (

@@ -80,7 +80,8 @@ def direction(path: np.ndarray) -> str | None:
 
 
 def along(slope: np.ndarray, way: str) -> tuple[bool, bool, float]:
-    """How a velocity (x, y) does what a way asks: on its axis, in its sense, and at what speed in its direction.
+    """How a velocity (x, y) does what a way asks: on its axis, in its sense, and at what speed in its
+    direction.
 
     The three come apart: layers may know that something moves sideways, and not to which side.
     """

@@ -38,7 +38,8 @@ SAMPLES_AN_AXIS = 10  # a covariance of fewer says more of the sample than of wh
 
 @dataclass(frozen=True)
 class Resolved:
-    """A distance with its 95 % interval over clips, and the floor: what two halves of the reference are apart.
+    """A distance with its 95 % interval over clips, and the floor: what two halves of the reference are
+    apart.
 
     A distance whose interval reaches down to the floor is none.
     """
@@ -55,9 +56,10 @@ def resolved_distance(
 ) -> Resolved:
     """Frechet distance of two sets of clips' pair features in as few axes as there are samples for.
 
-    The axes are those along which pairs of the reference differ most, each with a variance of 1, so that there are at least ten
-    samples of the smaller set for every one. The interval is that of whole clips drawn again with replacement (bootstrap), shifted by
-    how far drawing again moves the middle, since a set with clips twice is farther away than the set itself.
+    The axes are those along which pairs of the reference differ most, each with a variance of 1, so that
+    there are at least ten samples of the smaller set for every one. The interval is that of whole clips drawn
+    again with replacement (bootstrap), shifted by how far drawing again moves the middle, since a set with
+    clips twice is farther away than the set itself.
     """
     reference = np.concatenate(theirs)
     samples = min(len(reference) // 2, sum(map(len, ours)))

@@ -72,8 +72,8 @@ def convert(data: Any, installed: Installed = nothing_installed) -> Converted:
     if is_api(data):
         return Converted(_convert_api(data, report, installed), report)
     raise GraphError(
-        "This is not a graph of ComfyUI: it has neither nodes and links, as the page saves them, nor ids with a class_type, as "
-        "scripts send them. Save the graph in ComfyUI again."
+        "This is not a graph of ComfyUI: it has neither nodes and links, as the page saves them, nor ids "
+        "with a class_type, as scripts send them. Save the graph in ComfyUI again."
     )
 
 

@@ -1,4 +1,5 @@
-"""A graph as the rules see it, whatever format it was saved in: nodes with named inputs, links between them."""
+"""A graph as the rules see it, whatever format it was saved in: nodes with named inputs, links between
+them."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class Node:
 
 @dataclass
 class Graph:
-    """The nodes of one level of a graph; `moved` says where the outputs of replaced nodes are now, None for nowhere."""
+    """The nodes of one level of a graph; `moved` says where the outputs of replaced nodes are now, None
+    for nowhere."""
 
     nodes: dict[Any, Node]
     moved: dict[Link, Link | None] = field(default_factory=dict)

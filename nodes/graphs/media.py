@@ -38,8 +38,8 @@ def read_graph(path: Path) -> Any:
         if name in found:
             return found[name]
     raise GraphError(
-        f"{path.name} holds no graph: it was saved without, or another program took it out. Use the .json or the file as ComfyUI "
-        "wrote it."
+        f"{path.name} holds no graph: it was saved without, or another program took it out. Use the .json "
+        "or the file as ComfyUI wrote it."
     )
 
 
@@ -77,7 +77,8 @@ def _parsed(text: str) -> Any:
 
 
 def _films(path: Path) -> Iterator[tuple[str, Any]]:
-    """Tags of a film named as the host names them, or one comment that holds both, as VideoHelperSuite writes it."""
+    """Tags of a film named as the host names them, or one comment that holds both, as VideoHelperSuite
+    writes it."""
     for name, text in _tags(path).items():
         value = _parsed(text)
         if value is None:

@@ -1,6 +1,7 @@
 """Widgets of the nodes that are converted, in the order in which graphs store their values, with defaults.
 
-A graph names links but not values. Old graphs hold fewer values than here; a widget that became a socket keeps its place.
+A graph names links but not values. Old graphs hold fewer values than here; a widget that became a socket
+keeps its place.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ FIZZ_TEXTS, FIZZ_NUMBERS = ("pre_text", "app_text"), ("pw_a", "pw_b", "pw_c", "p
 
 
 def _further_of_fizz(values: list[Any]) -> dict[str, Any]:
-    """Texts and numbers of FizzNodes' prompts, which were widgets once: two texts, and four numbers at the end."""
+    """Texts and numbers of FizzNodes' prompts, which were widgets once: two texts, and four numbers at the
+    end."""
     texts = [value for value in values if isinstance(value, str)]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     found: dict[str, Any] = (

@@ -1,4 +1,5 @@
-"""Every node of AnimateDiff-Evolved, and those of other packs that its graphs need: what becomes of it, and how well."""
+"""Every node of AnimateDiff-Evolved, and those of other packs that its graphs need: what becomes of it,
+and how well."""
 
 from __future__ import annotations
 
@@ -51,11 +52,13 @@ STEPS = "Guarantee_steps has no equal."
 _GROUPS: tuple[tuple[Row, str], ...] = (
     (
         Row(EXACT, LAYERS, "With LoRAs, windows and settings as further nodes."),
-        "ADE_AnimateDiffLoaderGen1 ADE_AnimateDiffLoaderWithContext AnimateDiffLoaderV1 ADE_AnimateDiffLoaderV1Advanced",
+        "ADE_AnimateDiffLoaderGen1 ADE_AnimateDiffLoaderWithContext AnimateDiffLoaderV1 "
+        "ADE_AnimateDiffLoaderV1Advanced",
     ),
     (
         Row(EXACT, LAYERS),
-        "ADE_LoadAnimateDiffModel ADE_LoadAnimateLCMI2VModel ADE_ApplyAnimateDiffModel ADE_ApplyAnimateDiffModelSimple",
+        "ADE_LoadAnimateDiffModel ADE_LoadAnimateLCMI2VModel ADE_ApplyAnimateDiffModel "
+        "ADE_ApplyAnimateDiffModelSimple",
     ),
     (Row(EXACT, "the end of a line of nodes"), "ADE_UseEvolvedSampling"),
     (Row(EXACT, LORA), "ADE_AnimateDiffLoRALoader"),
@@ -92,8 +95,9 @@ _GROUPS: tuple[tuple[Row, str], ...] = (
     ),
     (
         CAMERA,
-        "ADE_CameraManualPoseAppend ADE_CameraPoseAdvanced ADE_CameraPoseBasic ADE_CameraPoseCombo ADE_LoadCameraPoses "
-        "ADE_LoadCameraPosesFromPath ADE_ReplaceCameraParameters ADE_ReplaceOriginalPoseAspectRatio",
+        "ADE_CameraManualPoseAppend ADE_CameraPoseAdvanced ADE_CameraPoseBasic ADE_CameraPoseCombo "
+        "ADE_LoadCameraPoses ADE_LoadCameraPosesFromPath ADE_ReplaceCameraParameters "
+        "ADE_ReplaceOriginalPoseAspectRatio",
     ),
     (
         Row(
@@ -115,8 +119,8 @@ _GROUPS: tuple[tuple[Row, str], ...] = (
     (Row(CLOSE, STRENGTH, f"{STEPS} Without CameraCtrl."), "ADE_CameraCtrlAnimateDiffKeyframe"),
     (
         SETTINGS,
-        "ADE_AnimateDiffModelSettings ADE_AnimateDiffModelSettingsAdvancedAttnStrengths ADE_AnimateDiffModelSettingsSimple "
-        "ADE_AnimateDiffModelSettings_Release",
+        "ADE_AnimateDiffModelSettings ADE_AnimateDiffModelSettingsAdvancedAttnStrengths "
+        "ADE_AnimateDiffModelSettingsSimple ADE_AnimateDiffModelSettings_Release",
     ),
     (
         WEIGHTS,
@@ -126,29 +130,33 @@ _GROUPS: tuple[tuple[Row, str], ...] = (
     (POSITIONS, "ADE_AdjustPEFullStretch ADE_AdjustPEManual ADE_AdjustPESweetspotStretch"),
     (
         BLOCKS,
-        "ADE_ADBlockCombo ADE_ADBlockIndiv ADE_PerBlockHighLevel ADE_PerBlock_SD15_FromFloats ADE_PerBlock_SD15_LowLevel "
-        "ADE_PerBlock_SD15_MidLevel ADE_PerBlock_SDXL_FromFloats ADE_PerBlock_SDXL_LowLevel ADE_PerBlock_SDXL_MidLevel",
+        "ADE_ADBlockCombo ADE_ADBlockIndiv ADE_PerBlockHighLevel ADE_PerBlock_SD15_FromFloats "
+        "ADE_PerBlock_SD15_LowLevel ADE_PerBlock_SD15_MidLevel ADE_PerBlock_SDXL_FromFloats "
+        "ADE_PerBlock_SDXL_LowLevel ADE_PerBlock_SDXL_MidLevel",
     ),
     (
         Row(
             CLOSE,
             WINDOWS,
-            "Experimental fuse methods become pyramid; windows do not change between steps; no views inside them.",
+            "Experimental fuse methods become pyramid; windows do not change between steps; no views "
+            "inside them.",
         ),
-        "ADE_AnimateDiffUniformContextOptions ADE_LoopedUniformContextOptions ADE_StandardUniformContextOptions "
-        "ADE_StandardStaticContextOptions",
+        "ADE_AnimateDiffUniformContextOptions ADE_LoopedUniformContextOptions "
+        "ADE_StandardUniformContextOptions ADE_StandardStaticContextOptions",
     ),
     (Row(EXACT, WINDOWS), "ADE_BatchedContextOptions"),
     (
         VIEWS,
-        "ADE_ViewsOnlyContextOptions ADE_LoopedUniformViewOptions ADE_StandardStaticViewOptions ADE_StandardUniformViewOptions",
+        "ADE_ViewsOnlyContextOptions ADE_LoopedUniformViewOptions ADE_StandardStaticViewOptions "
+        "ADE_StandardUniformViewOptions",
     ),
     (
         REFERENCE,
         "ADE_ContextExtras_Set ADE_ContextExtras_ContextRef ADE_ContextExtras_ContextRef_Keyframe "
         "ADE_ContextExtras_ContextRef_KeyframeFromList ADE_ContextExtras_ContextRef_KeyframeInterpolation "
-        "ADE_ContextExtras_ContextRef_ModeFirst ADE_ContextExtras_ContextRef_ModeIndexes ADE_ContextExtras_ContextRef_ModeSliding "
-        "ADE_ContextExtras_ContextRef_TuneAttn ADE_ContextExtras_ContextRef_TuneAttnAdain ADE_ContextExtras_NaiveReuse "
+        "ADE_ContextExtras_ContextRef_ModeFirst ADE_ContextExtras_ContextRef_ModeIndexes "
+        "ADE_ContextExtras_ContextRef_ModeSliding ADE_ContextExtras_ContextRef_TuneAttn "
+        "ADE_ContextExtras_ContextRef_TuneAttnAdain ADE_ContextExtras_NaiveReuse "
         "ADE_ContextExtras_NaiveReuse_Keyframe ADE_ContextExtras_NaiveReuse_KeyframeFromList "
         "ADE_ContextExtras_NaiveReuse_KeyframeInterpolation",
     ),
@@ -227,12 +235,14 @@ _GROUPS: tuple[tuple[Row, str], ...] = (
     (Row(CLOSE, FILM, "Video files play once; the film is always kept."), "ADE_AnimateDiffCombine"),
     (
         Row(EXACT, HOOKS),
-        "ADE_RegisterLoraHook ADE_RegisterLoraHookModelOnly ADE_RegisterModelAsLoraHook ADE_RegisterModelAsLoraHookModelOnly "
-        "ADE_SetLoraHookKeyframe ADE_LoraHookKeyframeInterpolation ADE_CombineLoraHooks ADE_CombineLoraHooksFour "
-        "ADE_CombineLoraHooksEight ADE_AttachLoraHookToCLIP ADE_AttachLoraHookToConditioning ADE_ConditioningCombine "
-        "ADE_ConditioningSetMask ADE_ConditioningSetMaskAndCombine ADE_ConditioningSetUnmaskedAndCombine "
-        "ADE_PairedConditioningCombine ADE_PairedConditioningSetMask ADE_PairedConditioningSetMaskAndCombine "
-        "ADE_PairedConditioningSetUnmaskedAndCombine ADE_TimestepsConditioning",
+        "ADE_RegisterLoraHook ADE_RegisterLoraHookModelOnly ADE_RegisterModelAsLoraHook "
+        "ADE_RegisterModelAsLoraHookModelOnly ADE_SetLoraHookKeyframe ADE_LoraHookKeyframeInterpolation "
+        "ADE_CombineLoraHooks ADE_CombineLoraHooksFour ADE_CombineLoraHooksEight ADE_AttachLoraHookToCLIP "
+        "ADE_AttachLoraHookToConditioning ADE_ConditioningCombine ADE_ConditioningSetMask "
+        "ADE_ConditioningSetMaskAndCombine ADE_ConditioningSetUnmaskedAndCombine "
+        "ADE_PairedConditioningCombine ADE_PairedConditioningSetMask "
+        "ADE_PairedConditioningSetMaskAndCombine ADE_PairedConditioningSetUnmaskedAndCombine "
+        "ADE_TimestepsConditioning",
     ),
     (Row(CLOSE, HOOKS, STEPS), "ADE_LoraHookKeyframe"),
     (

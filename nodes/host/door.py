@@ -1,7 +1,7 @@
 """The door of every node: what an artist connected or set is checked here, once, before the node begins.
 
-The host checks widgets alone: what comes through a link is checked for nothing but its type, and ComfyUI 0.3.75 takes any
-text for a choice.
+The host checks widgets alone: what comes through a link is checked for nothing but its type, and ComfyUI
+0.3.75 takes any text for a choice.
 
 Shapes: f frames, c channels, h w size, m text tokens, e features.
 """
@@ -46,7 +46,8 @@ class Node(io.ComfyNode):
 
 
 def _leave_file(cls: type[io.ComfyNode], file: str) -> bool:
-    """Keep newer hosts from refusing a file that is gone as a value that is not in a list: opening it says more."""
+    """Keep newer hosts from refusing a file that is gone as a value that is not in a list: opening it says
+    more."""
     return True
 
 
@@ -166,7 +167,8 @@ def _check_text_batch(part: Any, value: Any) -> None:
 
 
 def _is_batch(value: Any) -> bool:
-    """Whether a value is a batch (f ...) of things with two sides and one more axis, all of which have a length."""
+    """Whether a value is a batch (f ...) of things with two sides and one more axis, all of which have a
+    length."""
     return isinstance(value, Tensor) and value.ndim == 4 and bool(value.numel()) and value.is_floating_point()
 
 

@@ -54,7 +54,8 @@ def register_folders() -> None:
 
 
 def _of_animatediff(name: str) -> list[str]:
-    """Where files for AnimateDiff-Evolved lie, in its folders of `models`, wherever an artist put these, and in its own."""
+    """Where files for AnimateDiff-Evolved lie, in its folders of `models`, wherever an artist put these,
+    and in its own."""
     if name not in OLD_FOLDERS:
         return []
     shared, own = OLD_FOLDERS[name]
@@ -82,14 +83,15 @@ def full_path(folder: str, name: str) -> str:
     if path is None:
         known = ", ".join(file_names(folder)[:5]) or "no files"
         raise InvalidInputError(
-            f"There is no file {name!r} in models/{folder}, which holds {known}. Put the file there and refresh, or "
-            "pick another."
+            f"There is no file {name!r} in models/{folder}, which holds {known}. Put the file there and "
+            "refresh, or pick another."
         )
     return path
 
 
 def meant_name(folder: str, name: str) -> str | None:
-    """The one file of a folder that a graph from elsewhere can mean: other slashes, another subfolder, another ending."""
+    """The one file of a folder that a graph from elsewhere can mean: other slashes, another subfolder,
+    another ending."""
     meant = PureWindowsPath(name)
     listed = {known: PureWindowsPath(known) for known in folder_paths.get_filename_list(folder)}
     for fits in (
@@ -117,18 +119,21 @@ def new_path(folder: str, name: str) -> Path:
         or name.split(".")[0].upper() in DEVICES
     ):
         raise InvalidInputError(
-            f"The file name is {name[:LONGEST_NAME]!r}; give a plain name without folders, such as my_decoder."
+            f"The file name is {name[:LONGEST_NAME]!r}; give a plain name without folders, such as "
+            "my_decoder."
         )
     length = len(name.encode("utf-8", "surrogatepass"))
     if length > LONGEST_NAME:
         raise InvalidInputError(
-            f"The file name has {length} bytes; give one of at most {LONGEST_NAME}, where letters outside English take 2 to 4."
+            f"The file name has {length} bytes; give one of at most {LONGEST_NAME}, where letters outside "
+            "English take 2 to 4."
         )
     return Path(folder_paths.get_folder_paths(folder)[0]) / f"{name.removesuffix('.safetensors')}.safetensors"
 
 
 def write_new(path: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` make a file, under its name or, where that is taken, the next free number: nothing is overwritten.
+    """Let `write` make a file, under its name or, where that is taken, the next free number: nothing is
+    overwritten.
 
     Raises OutputError when the disk does not take it.
     """
@@ -154,7 +159,8 @@ def written_line(path: Path, wanted: Path) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """A file of temporal layers: ModelPatcher around its stack, the betas it was trained with, and its report."""
+    """A file of temporal layers: ModelPatcher around its stack, the betas it was trained with, and its
+    report."""
 
     patcher: Any
     betas: Betas | None

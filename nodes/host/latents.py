@@ -1,10 +1,12 @@
 """All that a LATENT of ours carries beside `samples`: its frame rate, and which of its frames are given.
 
-`video_ldm_fps`: frames per second. `video_ldm_known` (f,): 1 = the frame is given. `video_ldm_given` (f 2): which of the
-given frames each one is, counted in the order of giving, -1 = none; and 1 = it was an image. Beside these the clip as it was
-then: `video_ldm_index`, the host's `batch_index` of its frames, and `video_ldm_size`, height and width of its latents.
+`video_ldm_fps`: frames per second. `video_ldm_known` (f,): 1 = the frame is given. `video_ldm_given` (f 2):
+which of the given frames each one is, counted in the order of giving, -1 = none; and 1 = it was an image.
+Beside these the clip as it was then: `video_ldm_index`, the host's `batch_index` of its frames, and
+`video_ldm_size`, height and width of its latents.
 
-Other nodes cut, join and enlarge a LATENT and carry all this along as it is, so it is never read but through `record_of`.
+Other nodes cut, join and enlarge a LATENT and carry all this along as it is, so it is never read but through
+`record_of`.
 
 Shapes: f frames, r frames of the clip when they were given.
 """
@@ -28,7 +30,10 @@ SIZE_KEY = "video_ldm_size"
 
 
 def frame_rate(latent: Mapping[str, Any], otherwise: float) -> float:
-    """Frames per second that a LATENT carries, or another number when it carries none. Raises InvalidInputError for 0."""
+    """Frames per second that a LATENT carries, or another number when it carries none.
+
+    Raises InvalidInputError for 0.
+    """
     fps = float(latent.get(FPS_KEY, otherwise))
     if not fps > 0:
         raise InvalidInputError(f"A frame rate must be above 0 frames per second, but fps is {fps}.")
@@ -52,7 +57,8 @@ def film_rate(latent: Mapping[str, Any], fps: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What a LATENT says of its given frames: `numbers` (r 2) as they were given, and for each frame its row there, if any.
+    """What a LATENT says of its given frames: `numbers` (r 2) as they were given, and for each frame its row
+    there, if any.
 
     `scaled`: its latents have another size since, so those of given frames are no longer what was given.
     """
@@ -70,7 +76,8 @@ class Record:
 
 
 def record_of(latent: Mapping[str, Any]) -> Record | None:
-    """What a LATENT says of its given frames, followed through what other nodes did with it; None when none was ever given.
+    """What a LATENT says of its given frames, followed through what other nodes did with it; None when none
+    was ever given.
 
     Raises InvalidInputError when its frames are others now and nothing says which.
     """
@@ -117,7 +124,8 @@ def index_of(latent: Mapping[str, Any]) -> list[int]:
 
 
 def there_and_back(clip: Any) -> Any:
-    """Frames (f ...), or a LATENT without its record of given frames, to the end and back to the start; None stays None."""
+    """Frames (f ...), or a LATENT without its record of given frames, to the end and back to the start;
+    None stays None."""
     if isinstance(clip, Tensor):
         return torch.cat([clip, clip[1:-1].flip(0)])
     if isinstance(clip, Mapping):

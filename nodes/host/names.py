@@ -1,7 +1,7 @@
 """Names of files and folders that an artist writes: variables filled in, inside the host's output folder.
 
-A graph from elsewhere is run unread, so nothing that stands in it leads out; where else may be written, the owner of the host
-says in a file that no graph can change.
+A graph from elsewhere is run unread, so nothing that stands in it leads out; where else may be written, the
+owner of the host says in a file that no graph can change.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ OF_VALUES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')  # the page puts _ in their
 
 
 def filled_in(name: str, graph: Mapping[str, Any] | None = None) -> str:
-    """A name with its `%date:FORMAT%` and `%Node.widget%` replaced, as the host's page does for some nodes of its own.
+    """A name with its `%date:FORMAT%` and `%Node.widget%` replaced, as the host's page does for some nodes of
+    its own.
 
-    The parts of FORMAT are yyyy, yy, MM, M, dd, d, hh, h, mm, m, ss and s. A node is found by its title or its type. Other
-    variables stay: the host's savers know them.
+    The parts of FORMAT are yyyy, yy, MM, M, dd, d, hh, h, mm, m, ss and s. A node is found by its title or
+    its type. Other variables stay: the host's savers know them.
     """
     now = time.localtime()
 
@@ -58,8 +59,8 @@ def folder_inside_output(name: str, shown: str) -> Path:
     folder = Path(os.path.abspath(output / name))  # noqa: PTH100
     if not folder.is_relative_to(output):
         raise InvalidInputError(
-            f"The name {shown!r} leads out of ComfyUI's output folder. Give a name or a path inside it, such as "
-            "video/clip."
+            f"The name {shown!r} leads out of ComfyUI's output folder. Give a name or a path inside it, "
+            "such as video/clip."
         )
     return folder
 
@@ -75,8 +76,9 @@ def folder_of_segments(name: str) -> Path:
     path = Path(os.path.abspath(Path(output) / folder))  # noqa: PTH100
     if not any(path.is_relative_to(os.path.abspath(place)) for place in (output, *allowed)):  # noqa: PTH100
         raise InvalidInputError(
-            f"The folder {name!r} leads out of ComfyUI's output folder. Give one inside it, such as video_ldm/segments; for a folder "
-            f"elsewhere, the owner of this ComfyUI adds it to extra_model_paths.yaml under the name {ALLOWED}."
+            f"The folder {name!r} leads out of ComfyUI's output folder. Give one inside it, such as "
+            "video_ldm/segments; for a folder elsewhere, the owner of this ComfyUI adds it to "
+            f"extra_model_paths.yaml under the name {ALLOWED}."
         )
     return path
 

@@ -9,8 +9,9 @@ import comfy.model_management as mm
 import comfy.model_patcher
 from torch import Tensor, nn
 
-# A function and its arguments that make one more patcher, with weights of its own, of what a file holds: what a host needs to
-# compute on a second device, or (`disable_dynamic`, which it is also given) with all weights loaded at once.
+# A function and its arguments that make one more patcher, with weights of its own, of what a file holds: what
+# a host needs to compute on a second device, or (`disable_dynamic`, which it is also given) with all weights
+# loaded at once.
 Again = tuple[Callable[..., Any], tuple]
 
 
@@ -21,7 +22,8 @@ def new_patcher(
     again: Again | None = None,
     dynamic: bool = True,
 ) -> Any:
-    """ModelPatcher that lets the host load, count and offload the weights of `module`, with its own dynamic loading."""
+    """ModelPatcher that lets the host load, count and offload the weights of `module`, with its own
+    dynamic loading."""
     plain = comfy.model_patcher.ModelPatcher
     # asked for each time: newer hosts choose it while they start
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", plain) if dynamic else plain

@@ -78,7 +78,8 @@ class SamplingProgress:
         return after_step
 
     def beside(self, callback: Callback, model: Any, fps: float) -> Callback:
-        """Ours in place of the host's, which shows the first frame alone; the host's runs last, as it keeps the clip."""
+        """Ours in place of the host's, which shows the first frame alone; the host's runs last, as it
+        keeps the clip."""
         ours = self.callback(model, fps)
 
         def after_step(step: int, x0: Tensor, x: Tensor, steps: int) -> None:
@@ -114,7 +115,8 @@ class FrameProgress:
 
 
 def say(text: str) -> None:
-    """Show a line of text in the node that is running; outside of a running graph nobody is there to read it."""
+    """Show a line of text in the node that is running; outside of a running graph nobody is there to read
+    it."""
     context, module = get_executing_context(), sys.modules.get("server")  # training runs without a server
     server = getattr(module.PromptServer, "instance", None) if module is not None else None
     if context is not None and server is not None:

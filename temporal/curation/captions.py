@@ -1,7 +1,8 @@
-"""Captions of clips: those that lie beside the films, those that a program prints, or those of a local server.
+"""Captions of clips: those that lie beside the films, those that a program prints, or those of a local
+server.
 
-Three captions a clip, as in Stable Video Diffusion (appendix C): of its middle frame, of the clip, and both summed up by a
-language model; training draws them with 50, 25 and 25 %.
+Three captions a clip, as in Stable Video Diffusion (appendix C): of its middle frame, of the clip, and both
+summed up by a language model; training draws them with 50, 25 and 25 %.
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ SIDE = 512  # pixels of the shorter side of the pictures that are shown
 CLIP_FRAMES = 4  # of a clip, for a server that reads several pictures
 WEIGHTS = {"middle": 0.5, "clip": 0.25, "summary": 0.25}
 MIDDLE = "Describe this picture in one sentence."
-CLIP = "These are frames of one short clip, in order. Describe in one sentence what moves and how the camera moves."
+CLIP = (
+    "These are frames of one short clip, in order. Describe in one sentence what moves and how the "
+    "camera moves."
+)
 SUMMARY = 'A picture of a clip was described as "{}" and its motion as "{}". Say both in one sentence.'
 PATIENCE = 300  # seconds for one caption
 
 
 def beside(path: Path, table: dict[str, str]) -> str | None:
-    """The caption that lies beside a film: its .txt file, or its row in metadata.jsonl; None where there is none."""
+    """The caption that lies beside a film: its .txt file, or its row in metadata.jsonl; None where there
+    is none."""
     text = path.with_suffix(".txt")
     return text.read_text("utf-8").strip() if text.is_file() else table.get(path.name)
 
@@ -102,8 +107,8 @@ class Server:
             AttributeError,
         ) as error:
             raise InvalidInputError(
-                f"The caption server {self.address} did not answer as OpenAI's chat API does ({error}); check its address, "
-                "which ends in /v1, and the model."
+                f"The caption server {self.address} did not answer as OpenAI's chat API does ({error}); "
+                "check its address, which ends in /v1, and the model."
             ) from None
         return text
 

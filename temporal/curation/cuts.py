@@ -1,8 +1,8 @@
 """Cuts and slow transitions of a film, found at several rates (Stable Video Diffusion, appendix C).
 
-A hard cut is seen from frame to frame, a dissolve only from far apart: the same detector looks at every frame, at four
-and at two frames a second. What only a slow look sees must also be a transition and no fast motion: the frames between
-must be mixtures of both ends, or dark.
+A hard cut is seen from frame to frame, a dissolve only from far apart: the same detector looks at every
+frame, at four and at two frames a second. What only a slow look sees must also be a transition and no fast
+motion: the frames between must be mixtures of both ends, or dark.
 
 Shapes: a frame (h w 3) uint8, RGB, in the size of `SIZE`; small grey pictures (n p) with p pixels.
 """
@@ -36,7 +36,8 @@ TINY = (32, 18)  # width and height of the pictures that mixtures are judged by
 
 @dataclass(frozen=True)
 class Transition:
-    """Frames `start` to `end` - 1 belong to neither shot; both are equal for a hard cut before frame `start`."""
+    """Frames `start` to `end` - 1 belong to neither shot; both are equal for a hard cut before frame
+    `start`."""
 
     start: int
     end: int
@@ -106,7 +107,8 @@ class CutFinder:
             self.hard = self.hard[: -len(group)]
 
     def _judge(self, step: int) -> None:
-        """Note the last `step` frames as a transition where they lead from one picture to another by mixing them."""
+        """Note the last `step` frames as a transition where they lead from one picture to another by
+        mixing them."""
         if len(self.recent) <= step:
             return
         run = np.stack(list(self.recent)[-step - 1 :])
@@ -116,10 +118,11 @@ class CutFinder:
 
 
 def mixture(run: np.ndarray) -> Transition | None:
-    """The frames of a run of pictures (n p) that fade from its first to its last: each a mixture of both, in steady steps.
+    """The frames of a run of pictures (n p) that fade from its first to its last: each a mixture of both, in
+    steady steps.
 
-    Motion is no mixture: what lies between two places is seen at neither end, and its contrast stays, while two pictures on
-    top of each other have less of it. A hard cut is none either, as nothing lies between.
+    Motion is no mixture: what lies between two places is seen at neither end, and its contrast stays, while
+    two pictures on top of each other have less of it. A hard cut is none either, as nothing lies between.
     """
     change = run[-1] - run[0]
     norm = float(change @ change)
@@ -153,8 +156,8 @@ def _detectors() -> tuple[Any, Any]:
         from scenedetect.detectors import AdaptiveDetector, ContentDetector
     except ImportError:
         raise MissingLibraryError(
-            "Finding cuts needs PySceneDetect, which is not installed; run pip install scenedetect-headless, or leave the "
-            "stage out with --skip cuts."
+            "Finding cuts needs PySceneDetect, which is not installed; run pip install "
+            "scenedetect-headless, or leave the stage out with --skip cuts."
         ) from None
     return AdaptiveDetector(min_scene_len=0, min_content_val=CUT), ContentDetector(CUT, min_scene_len=0)
 

@@ -1,7 +1,8 @@
-"""Looking at many films: one after the other, in processes of this machine, or on a Ray cluster; all by one function.
+"""Looking at many films: one after the other, in processes of this machine, or on a Ray cluster; all by one
+function.
 
-A task is a film, and its result is written whole by whoever made it, so every engine gives the same table and loses at most
-the films that it was at when it was killed.
+A task is a film, and its result is written whole by whoever made it, so every engine gives the same table and
+loses at most the films that it was at when it was killed.
 """
 
 from __future__ import annotations

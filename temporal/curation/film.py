@@ -1,4 +1,5 @@
-"""The stages of one film: probe, cuts, length limits, motion, text. What needs all clips at once comes later (thresholds).
+"""The stages of one film: probe, cuts, length limits, motion, text. What needs all clips at once comes later
+(thresholds).
 
 Memory does not grow with the film: frames are streamed, and a clip is a place in the film, not a copy of it.
 """
@@ -45,8 +46,8 @@ class CurationSettings:
             )
         if not 0 < self.shortest <= self.longest:
             raise InvalidInputError(
-                f"Clips of {self.shortest:g} to {self.longest:g} seconds were asked for; give two lengths above 0, the shorter "
-                "one first."
+                f"Clips of {self.shortest:g} to {self.longest:g} seconds were asked for; give two lengths "
+                "above 0, the shorter one first."
             )
 
     def to_json(self) -> str:
@@ -63,7 +64,8 @@ def file_of(path: Path, folder: Path) -> str:
 
 
 def look_at(path: Path, folder: Path, settings: CurationSettings) -> FilmResult:
-    """The clips of a film with their scores, for a data set in `folder`. A film that cannot be used is a result with its problem, never an error.
+    """The clips of a film with their scores, for a data set in `folder`. A film that cannot be used is a
+    result with its problem, never an error.
 
     Raises:
         MissingLibraryError: a library that a stage needs is not installed.

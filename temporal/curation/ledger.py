@@ -1,4 +1,5 @@
-"""What was found in each film, one file a film, written as a whole: a killed run loses the film it was at, and no more."""
+"""What was found in each film, one file a film, written as a whole: a killed run loses the film it was at,
+and no more."""
 
 from __future__ import annotations
 

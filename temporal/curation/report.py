@@ -1,7 +1,7 @@
 """The report of a curation: one HTML page that needs nothing else, and the table as CSV.
 
-It shows what went in and came out, and for every filter a histogram with its threshold and the clips nearest to it on both
-sides, so that a person can see whether the threshold is right.
+It shows what went in and came out, and for every filter a histogram with its threshold and the clips nearest
+to it on both sides, so that a person can see whether the threshold is right.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ NAMES = {
     "text_match": "Caption match (cosine)",
 }
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; color: #222; background: #fff }
-h1, h2 { font-weight: 600 } table { border-collapse: collapse } td, th { padding: .2em .8em .2em 0; text-align: left }
-.sheet { display: flex; flex-wrap: wrap; gap: 6px; margin: .3em 0 1em } figure { margin: 0; width: 120px; font-size: 11px; overflow-wrap: anywhere }
-figure img { width: 120px; display: block; border-radius: 3px } .bar { background: #4a7bd0; height: 1.1em; display: inline-block }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em }
+body { color: #222; background: #fff }
+h1, h2 { font-weight: 600 } table { border-collapse: collapse }
+td, th { padding: .2em .8em .2em 0; text-align: left }
+.sheet { display: flex; flex-wrap: wrap; gap: 6px; margin: .3em 0 1em }
+figure { margin: 0; width: 120px; font-size: 11px; overflow-wrap: anywhere }
+figure img { width: 120px; display: block; border-radius: 3px }
+.bar { background: #4a7bd0; height: 1.1em; display: inline-block }
 .muted { color: #777 } svg { background: #f6f6f6; border-radius: 4px }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } svg { background: #242424 } }
 """
@@ -45,7 +49,8 @@ figure img { width: 120px; display: block; border-radius: 3px } .bar { backgroun
 
 @dataclass(frozen=True)
 class Curated:
-    """A whole run: the folder of films, a result for each, the clips with their verdicts, and the thresholds."""
+    """A whole run: the folder of films, a result for each, the clips with their verdicts, and the
+    thresholds."""
 
     root: Path
     films: Sequence[FilmResult]
@@ -63,7 +68,8 @@ def write_report(out: Path, run: Curated) -> Path:
         *(_filter(run, t) for t in run.thresholds if t.measured),
     ]
     body = "\n".join(parts)
-    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Curation</title><style>{STYLE}</style>{body}</html>\n'
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Curation</title>'
+    page = f"{head}<style>{STYLE}</style>{body}</html>\n"
     write_text(out / PAGE, page)
     return out / PAGE
 
@@ -72,9 +78,10 @@ def _head(run: Curated) -> str:
     kept = [row for row in run.rows if row.kept]
     films = sum(not film.problem for film in run.films)
     return (
-        f"<h1>{len(kept)} of {len(run.rows)} clips kept</h1><p>{films} of {len(run.films)} films could be used, "
-        f"{_time(sum(film.seconds for film in run.films))} in all; {_time(sum(row.seconds for row in kept))} are kept. "
-        f"Every clip with its scores stands in <code>{CSV}</code> and <code>dataset.jsonl</code>.</p>"
+        f"<h1>{len(kept)} of {len(run.rows)} clips kept</h1><p>{films} of {len(run.films)} films could be "
+        f"used, {_time(sum(film.seconds for film in run.films))} in all; "
+        f"{_time(sum(row.seconds for row in kept))} are kept. Every clip with its scores stands in "
+        f"<code>{CSV}</code> and <code>dataset.jsonl</code>.</p>"
     )
 
 
@@ -86,7 +93,8 @@ def _funnel(run: Curated) -> str:
         steps.append((f"after {threshold.filter.column}", left))
     most = max(1, len(run.rows))
     lines = [
-        f'<tr><td>{html.escape(name)}</td><td><span class="bar" style="width:{30 * count / most:.2f}em"></span> {count}</td></tr>'
+        f"<tr><td>{html.escape(name)}</td>"
+        f'<td><span class="bar" style="width:{30 * count / most:.2f}em"></span> {count}</td></tr>'
         for name, count in steps
     ]
     return f"<h2>What was left after each filter</h2><table>{''.join(lines)}</table>"
@@ -129,8 +137,9 @@ def _filter(run: Curated, threshold: Threshold) -> str:
     under = [row for row in ordered if getattr(row, rule.column) < value][:NEAREST]
     over = [row for row in ordered if getattr(row, rule.column) >= value][:NEAREST]
     return (
-        f"<h2>{name}</h2>{_histogram(rows, rule.column, value)}<p>{said}</p>"
-        f"<p>Just below:</p>{_sheet(run.root, under, rule.column)}<p>Just above:</p>{_sheet(run.root, over, rule.column)}"
+        f"<h2>{name}</h2>{_histogram(rows, rule.column, value)}<p>{said}</p><p>Just "
+        f"below:</p>{_sheet(run.root, under, rule.column)}<p>Just "
+        f"above:</p>{_sheet(run.root, over, rule.column)}"
     )
 
 
@@ -140,8 +149,8 @@ def _histogram(rows: Sequence[ClipRow], column: str, value: float | None) -> str
     counts, edges = np.histogram(values, BINS)
     width, height, most = 600, 120, max(1, counts.max())
     bars = [
-        f'<rect x="{n * width / BINS:.1f}" y="{height - height * count / most:.1f}" width="{width / BINS - 1:.1f}" '
-        f'height="{height * count / most:.1f}" fill="#4a7bd0"/>'
+        f'<rect x="{n * width / BINS:.1f}" y="{height - height * count / most:.1f}" '
+        f'width="{width / BINS - 1:.1f}" height="{height * count / most:.1f}" fill="#4a7bd0"/>'
         for n, count in enumerate(counts)
     ]
     span = edges[-1] - edges[0] or 1.0

@@ -1,6 +1,7 @@
 """The table of a data set: `dataset.jsonl`, a line a clip, each a reference into the film it comes from.
 
-What reads it needs `file`, `start`, `end` and `captions`; every other field is a score, None where it was not measured.
+What reads it needs `file`, `start`, `end` and `captions`; every other field is a score, None where it was not
+measured.
 """
 
 from __future__ import annotations

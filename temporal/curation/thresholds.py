@@ -1,7 +1,8 @@
-"""Which clips are kept: thresholds as shares of all clips, as in Stable Video Diffusion (appendix E), or as fixed values.
+"""Which clips are kept: thresholds as shares of all clips, as in Stable Video Diffusion (appendix E), or as
+fixed values.
 
-A share of few clips says little and throws good ones away: below `FEW` clips the fixed values count, and what a share would
-have dropped is only marked.
+A share of few clips says little and throws good ones away: below `FEW` clips the fixed values count, and what
+a share would have dropped is only marked.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ PAPER = (
 
 @dataclass(frozen=True)
 class Threshold:
-    """What a filter came to on these clips: the value of its share, whether the share counts, and how many it dropped."""
+    """What a filter came to on these clips: the value of its share, whether the share counts, and how many
+    it dropped."""
 
     filter: Filter
     value: float | None

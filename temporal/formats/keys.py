@@ -1,4 +1,5 @@
-"""Keys of a file against those of the network it should hold: what is missing, what is too much, what has another shape."""
+"""Keys of a file against those of the network it should hold: what is missing, what is too much, what has
+another shape."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -58,7 +59,8 @@ def picked(
     keys: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> dict[str, Tensor]:
-    """The weights of an image model by the host's names, from the file's `keys` by the host's; `shapes` as far as known.
+    """The weights of an image model by the host's names, from the file's `keys` by the host's; `shapes` as
+    far as known.
 
     Raises:
         CheckpointFormatError: a weight has another shape, or is no finite floating-point number.
@@ -80,8 +82,8 @@ def _wrong_shape(
     name: str, family: str, key: str, tensor: Tensor, expected: Sequence[int]
 ) -> CheckpointFormatError:
     return CheckpointFormatError(
-        f"{name}: {shown(key)} has shape {shape_text(tensor)}, but {family} has {tuple(expected)}. It may be damaged, or made for "
-        "another image model."
+        f"{name}: {shown(key)} has shape {shape_text(tensor)}, but {family} has {tuple(expected)}. It may "
+        "be damaged, or made for another image model."
     )
 
 

@@ -1,7 +1,8 @@
-"""The LVDM line of video models: ModelScope, ZeroScope, VideoCrafter. One network, published in several spellings.
+"""The LVDM line of video models: ModelScope, ZeroScope, VideoCrafter. One network, published in several
+spellings.
 
-All are Stable Diffusion 2.x with four convolutions over frames in every ResBlock and a transformer over frames after every
-spatial transformer; some leave one out or add to it.
+All are Stable Diffusion 2.x with four convolutions over frames in every ResBlock and a transformer over
+frames after every spatial transformer; some leave one out or add to it.
 """
 
 import re
@@ -35,9 +36,9 @@ SCALES = "scale_arr"  # of x0 by time step, in checkpoints of VideoCrafter
 
 @dataclass(frozen=True)
 class LvdmSpelling:
-    """How files name things: `image` from host's and diffusers' name of a weight of the image model, `module` from a site
-    of a temporal layer and the names of all blocks in diffusers. `points`: temporal projections have a third axis, of length
-    one."""
+    """How files name things: `image` from host's and diffusers' name of a weight of the image model, `module`
+    from a site of a temporal layer and the names of all blocks in diffusers. `points`: temporal projections
+    have a third axis, of length one."""
 
     name: str
     image: Callable[[str, str], str]
@@ -194,7 +195,8 @@ PROJECTOR_LAYERS: Mapping[str, str] = {
 
 
 def original_module(first: str) -> Callable[[Site, Mapping[str, str]], str]:
-    """Names of temporal layers in the layout of LDM; `first` is that of the transformer after the first convolution."""
+    """Names of temporal layers in the layout of LDM; `first` is that of the transformer after the first
+    convolution."""
 
     def module(site: Site, blocks: Mapping[str, str]) -> str:
         block, _, _ = site.path.rpartition(".")
@@ -210,7 +212,8 @@ def original_module(first: str) -> Callable[[Site, Mapping[str, str]], str]:
 
 
 def original_image(host: str, _diffusers: str) -> str:
-    """A name of the host in the layout of LDM, where transformers over frames take a place in the lists of blocks."""
+    """A name of the host in the layout of LDM, where transformers over frames take a place in the lists of
+    blocks."""
     host = re.sub(r"^middle_block\.2(?=\.|$)", "middle_block.3", host)
     return re.sub(r"^(output_blocks\.\d+)\.2\.conv\.", r"\1.3.conv.", host)
 

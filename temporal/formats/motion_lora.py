@@ -1,8 +1,10 @@
-"""Motion LoRA: low-rank changes of temporal layers. Several spellings of keys become one, that of the host's LoRA code.
+"""Motion LoRA: low-rank changes of temporal layers. Several spellings of keys become one, that of the host's
+LoRA code.
 
-A spelling is <module>.<attention>.processor.to_q_lora.down.weight and its relatives, below the names that a motion module has
-in AnimateDiff's or diffusers' files; with "_" for every "." and "lora_unet_" before it, as trainers of image LoRAs write; or
-MotionDirector's list without names, whose order tells (for ModelScope and ZeroScope).
+A spelling is <module>.<attention>.processor.to_q_lora.down.weight and its relatives, below the names that a
+motion module has in AnimateDiff's or diffusers' files; with "_" for every "." and "lora_unet_" before it, as
+trainers of image LoRAs write; or MotionDirector's list without names, whose order tells (for ModelScope and
+ZeroScope).
 
 Shapes: r rank, i and o channels into and out of a changed layer.
 """
@@ -52,8 +54,9 @@ Target = str | tuple[str, tuple[int, int, int]]
 class MotionLora:
     """Factors of every changed weight, named `<module>.lora_up.weight`, `.lora_down.weight`, `.alpha`.
 
-    `targets`: per module, our weight and, where it is a part of several stacked ones, (axis, start, length) of that part.
-    `spelling`: of the names in the file. `skipped`: keys for modules that the stack does not have.
+    `targets`: per module, our weight and, where it is a part of several stacked ones, (axis, start, length)
+    of that part. `spelling`: of the names in the file. `skipped`: keys for modules that the stack does not
+    have.
     """
 
     factors: Mapping[str, Tensor]
@@ -76,8 +79,8 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
     """
     if not takes_motion_lora(stack):
         raise IncompatibleModelError(
-            f"{file.path.name} cannot be used: motion LoRAs change motion modules of the AnimateDiff kind, but the MODEL has layers "
-            "of another kind. Load an AnimateDiff file with Load Temporal Layers."
+            f"{file.path.name} cannot be used: motion LoRAs change motion modules of the AnimateDiff kind, "
+            "but the MODEL has layers of another kind. Load an AnimateDiff file with Load Temporal Layers."
         )
     layers = list(_targets(stack))
     known = {module: target for module, target, _ in layers}
@@ -96,7 +99,8 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
             unknown.append(key)
     if unknown or not targets:
         raise CheckpointFormatError(
-            f"{file.path.name} is not a motion LoRA for {stack.config.family}{_reason(file, unknown or skipped, targets)}"
+            f"{file.path.name} is not a motion LoRA for "
+            f"{stack.config.family}{_reason(file, unknown or skipped, targets)}"
         )
     for module in targets:
         _check_factors(file.path.name, module, factors, known[module], stack)
@@ -113,7 +117,8 @@ def report_lora(lora: MotionLora, stack: TemporalStack) -> str:
     own = f"AnimateDiff's own: {ANIMATEDIFF_LICENCE}" if animatediff else "MotionDirector's own: Apache-2.0"
     lacking = {"of a middle block that the layers lack (not used)": len(lora.skipped)}
     lines = (
-        f"Motion LoRA ({lora.spelling} file), rank {rank}, {count / 1e6:.1f} M weights, on {stack.config.family}",
+        f"Motion LoRA ({lora.spelling} file), rank {rank}, {count / 1e6:.1f} M weights, on "
+        f"{stack.config.family}",
         f"Layers: {len(lora.targets)} changed",
         f"Licence: that of its publisher; {own}",
         keys_line(len(lora.factors), lacking),
@@ -122,7 +127,8 @@ def report_lora(lora: MotionLora, stack: TemporalStack) -> str:
 
 
 def _reason(file: WeightsFile, unknown: list[str], targets: Mapping[str, Target]) -> str:
-    """The end of the sentence on a file that does not fit: what it is, or, where it is a motion LoRA, the first keys."""
+    """The end of the sentence on a file that does not fit: what it is, or, where it is a motion LoRA, the
+    first keys."""
     if targets or is_motion_lora(file.tensors):
         return f". Unknown: {listed(unknown)}."
     return f": {what_it_is(file)}"
@@ -132,15 +138,16 @@ def _listed(file: WeightsFile, stack: TemporalStack, known: Mapping[str, Target]
     """MotionDirector's list: for each layer in turn the factor (o r), then the factor (r i)."""
     if stack.config.family != modelscope.NAME:
         raise IncompatibleModelError(
-            f"{file.path.name} is a LoRA of MotionDirector for {modelscope.NAME}, but the MODEL has {stack.config.family} "
-            f"layers. Load {modelscope.NAME} with Load Video Model."
+            f"{file.path.name} is a LoRA of MotionDirector for {modelscope.NAME}, but the MODEL has "
+            f"{stack.config.family} layers. Load {modelscope.NAME} with Load Video Model."
         )
     names = list(_names_in_order(stack))
     matrices = [file.tensors[str(number)] for number in range(len(file.tensors))]
     if len(matrices) != 2 * len(names):
         raise CheckpointFormatError(
             f"{file.path.name} is a list of {len(matrices)} matrices; MotionDirector's temporal LoRA for "
-            f"{modelscope.NAME} has {2 * len(names)}. It may be the spatial LoRA, which changes the image model, or damaged."
+            f"{modelscope.NAME} has {2 * len(names)}. It may be the spatial LoRA, which changes the image "
+            "model, or damaged."
         )
     factors = {}
     for name, up, down in zip(names, matrices[::2], matrices[1::2], strict=True):
@@ -165,7 +172,8 @@ def _check_factors(
     pair = [factors.get(f"{module}.lora_{side}.weight") for side in ("up", "down")]
     if any(factor is None for factor in pair):
         raise CheckpointFormatError(
-            f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be damaged."
+            f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be "
+            "damaged."
         )
     up, down = pair
     rows, columns = stack.shapes[target if isinstance(target, str) else target[0]]
@@ -173,8 +181,9 @@ def _check_factors(
     fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)
     if not fits or (len(up), down.shape[1]) != (rows, columns):
         raise CheckpointFormatError(
-            f"{name}: the factors of {shown(module)} have shapes {shape_text(up)} and {shape_text(down)}, but {stack.config.family} needs "
-            f"({rows}, rank) and (rank, {columns}). It may be damaged, or made for another version."
+            f"{name}: the factors of {shown(module)} have shapes {shape_text(up)} and {shape_text(down)}, "
+            f"but {stack.config.family} needs ({rows}, rank) and (rank, {columns}). It may be damaged, or "
+            "made for another version."
         )
     for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):
         if f"{module}.{leaf}" in factors:
@@ -182,7 +191,8 @@ def _check_factors(
     alpha = factors.get(f"{module}.alpha")
     if alpha is not None and alpha.numel() != 1:
         raise CheckpointFormatError(
-            f"{name}: the alpha of {shown(module)} has shape {shape_text(alpha)}, but it is one number. It may be damaged."
+            f"{name}: the alpha of {shown(module)} has shape {shape_text(alpha)}, but it is one number. It "
+            "may be damaged."
         )
 
 
@@ -199,7 +209,8 @@ def _factor(leaf: str, tensor: Tensor) -> Tensor:
 
 
 def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target, str]]:
-    """Every linear layer of the temporal layers as files name it, our weight or the part of it, and the spelling."""
+    """Every linear layer of the temporal layers as files name it, our weight or the part of it, and the
+    spelling."""
     if stack.config.motion is not None:
         spelled = {spelling.name: file_keys(stack, spelling) for spelling in (ORIGINAL, DIFFUSERS)}
     else:

@@ -42,7 +42,8 @@ ROUNDING = (
 class MotionSpelling:
     """Names of the parts of a motion module in files, below `module`, which has {block} and {index}.
 
-    `families` by layout; without tables their length is None. `others`: families that share the layout of one of these.
+    `families` by layout; without tables their length is None. `others`: families that share the layout of one
+    of these.
     """
 
     name: str
@@ -83,7 +84,8 @@ class MotionSpelling:
         return [key for key in file.tensors if pattern.match(key)]
 
     def respelled(self, key: str, other: "MotionSpelling") -> str:
-        """A key inside a motion module with one position table, or of a change to one, in another spelling; any other as it is."""
+        """A key inside a motion module with one position table, or of a change to one, in another
+        spelling; any other as it is."""
         found = self.pattern.match(key)
         if found is None:
             return key
@@ -99,7 +101,8 @@ class MotionSpelling:
         return (*self.tables[:1], *self.attentions, *self.norms, self.norm_out)
 
     def recognise(self, file: WeightsFile) -> bool:
-        """Whether a file holds motion modules so spelled, and is none of the relatives that need something else."""
+        """Whether a file holds motion modules so spelled, and is none of the relatives that need something
+        else."""
         return bool(self.keys_of(file)) and relative(file.tensors) is None
 
     def layout(self, file: WeightsFile) -> Layout:
@@ -123,15 +126,16 @@ class MotionSpelling:
         return self.family_of(file) or "the AnimateDiff kind"
 
     def note(self, file: WeightsFile) -> str:
-        """What to do if a file is of another family with the same layout; empty where there is none, or the file says."""
+        """What to do if a file is of another family with the same layout; empty where there is none, or
+        the file says."""
         other = self.others.get(self.layout(file))
         if other is None or self._written(file) is not None or image_part(file.tensors) is not None:
             return ""
         betas = FACTS[other].betas
         way = f"set schedule to lcm_{betas.curve}, or " if betas.lcm_steps else ""
         return (
-            f"Note: in this spelling {other} can have the same keys. If this is {other}, {way}convert the file with python -m "
-            f'video_ldm.formats convert IN OUT --family "{other}".'
+            f"Note: in this spelling {other} can have the same keys. If this is {other}, "
+            f'{way}convert the file with python -m video_ldm.formats convert IN OUT --family "{other}".'
         )
 
     def known(self) -> set[str]:
@@ -139,7 +143,8 @@ class MotionSpelling:
         return {*self.families.values(), *self.others.values()}
 
     def possible(self, base: str | None, middle: bool, part: ImagePart | None) -> list[str]:
-        """The families that modules for a base may be of, whatever their tables; `part`: what the file holds beside them."""
+        """The families that modules for a base may be of, whatever their tables; `part`: what the file
+        holds beside them."""
         layouts = [self.families, self.others] if part is None else [part.families]
         listed = (item for families in layouts for item in families.items())
         return list(dict.fromkeys(family for (*where, _), family in listed if where == [base, middle]))
@@ -155,7 +160,8 @@ class MotionSpelling:
         """A stack with the weights of a file.
 
         Raises:
-            CheckpointFormatError: a key is missing, unknown or of another shape, or a position table is not the fixed one.
+            CheckpointFormatError: a key is missing, unknown or of another shape, or a position table is not
+                the fixed one.
         """
         name, own, part = file.path.name, set(self.keys_of(file)), image_part(file.tensors)
         config = _config(file, own, self, part)
@@ -206,7 +212,8 @@ def base_of(name: str, keys: set[str]) -> tuple[str, UNetShape]:
     levels = _levels(keys)
     if levels not in BASES:
         raise CheckpointFormatError(
-            f"{name} has motion modules for a UNet of {levels} resolutions; SD 1.x has 4 and SDXL 3. It may be damaged."
+            f"{name} has motion modules for a UNet of {levels} resolutions; SD 1.x has 4 and SDXL 3. It "
+            "may be damaged."
         )
     return BASES[levels]
 
@@ -224,8 +231,9 @@ def _config(
     family = spelling.family_of(file)
     if family is None:
         raise CheckpointFormatError(
-            f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which no published "
-            f"family in the {spelling.name} spelling has. It may be damaged, or another model built on one of them."
+            f"{name} has motion modules for {base}{', also in the middle block' if middle else ''}, which "
+            f"no published family in the {spelling.name} spelling has. It may be damaged, or another model "
+            "built on one of them."
         )
     facts = FACTS[family]
     return StackConfig(
@@ -254,8 +262,8 @@ def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> 
             or not bool(((table.float() - right).abs() < _tolerance(table)).all())
         ):
             raise CheckpointFormatError(
-                f"{name}: {shown(key)} is not the fixed position table of the AnimateDiff family. It may be damaged, or another "
-                "model built on it."
+                f"{name}: {shown(key)} is not the fixed position table of the AnimateDiff family. It may "
+                "be damaged, or another model built on it."
             )
 
 

@@ -50,7 +50,8 @@ def load(
 def save_stack(
     path: str | Path, stack: TemporalStack, extra_metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a stack; `extra_metadata` (strings) is kept beside the description and means nothing to the loader."""
+    """Write a stack; `extra_metadata` (strings) is kept beside the description and means nothing to the
+    loader."""
     save_described(path, stack, FORMAT, stack.config.to_json(), extra_metadata)
 
 

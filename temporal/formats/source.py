@@ -22,7 +22,8 @@ class Source:
 def trained_betas(stack: TemporalStack) -> Betas | None:
     """The noise schedule for the layers on any image model; None: that of the image model.
 
-    It is the one they were trained with, without a scale of clean latents, which belongs to the image model trained along.
+    It is the one they were trained with, without a scale of clean latents, which belongs to the image model
+    trained along.
     """
     facts = FACTS.get(stack.config.family)
     known = None if facts is None else facts.betas

@@ -1,6 +1,8 @@
-"""SparseCtrl: a ControlNet with motion modules, which is given a few frames of a clip (SparseCtrl, section 3).
+"""SparseCtrl: a ControlNet with motion modules, which is given a few frames of a clip (SparseCtrl, section
+3).
 
-The motion modules become a stack; the weights of the ControlNet itself stay under diffusers' names, which the files have.
+The motion modules become a stack; the weights of the ControlNet itself stay under diffusers' names, which the
+files have.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +38,10 @@ EMBEDDING = "controlnet_cond_embedding"
 
 @dataclass(frozen=True)
 class SparseControlFile:
-    """What a file of SparseCtrl holds. `kind`: it sees latents of frames ("rgb"), or pixels of drawings ("scribble")."""
+    """What a file of SparseCtrl holds.
+
+    `kind`: it sees latents of frames ("rgb"), or pixels of drawings ("scribble").
+    """
 
     kind: Literal["rgb", "scribble"]
     stack: TemporalStack
@@ -48,7 +53,8 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
     """Read SparseCtrl in the spelling of its authors or of diffusers; `dtype` defaults to the file's.
 
     Raises:
-        CheckpointFormatError: another file (the message says what it is and where it belongs), or a damaged one.
+        CheckpointFormatError: another file (the message says what it is and where it belongs), or a damaged
+            one.
     """
     read = read_weights(path)
     file = bare(read)

@@ -1,4 +1,5 @@
-"""A file that brings a whole video model: an image model and the temporal layers that were trained with it."""
+"""A file that brings a whole video model: an image model and the temporal layers that were trained with
+it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,8 +11,8 @@ from .facts import Betas
 from .source import Source, report_text
 
 EXPERIMENT = (
-    "Experiment: the image model in this file was trained along with these layers, so on another image model they may do "
-    "little or harm; Load Video Model loads both."
+    "Experiment: the image model in this file was trained along with these layers, so on another image "
+    "model they may do little or harm; Load Video Model loads both."
 )
 UNSCALED = " They learnt from clean latents scaled to {scale:g}, which only Load Video Model does."
 
@@ -20,8 +21,9 @@ UNSCALED = " They learnt from clean latents scaled to {scale:g}, which only Load
 class VideoModel:
     """What a host needs to build it.
 
-    `image` holds the UNet in the layout of the host. Without a stack the host's own UNet has the temporal layers, and knows
-    its prediction and noise levels; with one they are those of `stack.config.prediction` and `betas`.
+    `image` holds the UNet in the layout of the host. Without a stack the host's own UNet has the temporal
+    layers, and knows its prediction and noise levels; with one they are those of `stack.config.prediction`
+    and `betas`.
     """
 
     family: str

@@ -1,6 +1,7 @@
 """The temporal transformer (paper, section 3.1), one after each of the image model's transformer blocks.
 
-Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, l frames of a run.
+Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, l frames of
+a run.
 """
 
 from dataclasses import replace
@@ -30,7 +31,8 @@ class FeedForward(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (... c) to the same shape.
 
-        A CPU takes some of them at a time: eight times as wide as they are, they then stay in its cache (a quarter faster).
+        A CPU takes some of them at a time: eight times as wide as they are, they then stay in its cache (a
+        quarter faster).
         """
         if tokens.is_cpu and not torch.is_grad_enabled():
             parts = tokens.reshape(-1, tokens.shape[-1]).split(TOKENS_AT_A_TIME)
@@ -43,11 +45,13 @@ class FeedForward(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """Feed-forward, attention over frames, attention to text, feed-forward; each normalised per token and residual.
+    """Feed-forward, attention over frames, attention to text, feed-forward; each normalised per token and
+    residual.
 
-    With `positions_on_tokens` all four see which frame a token is of, as in the paper's released successor: what a word such as
-    "left" means depends on the frame. Positions are added behind the norms, so a new layer is the identity. Without,
-    the attention over frames alone sees them. With one frame a layer attends to that frame alone.
+    With `positions_on_tokens` all four see which frame a token is of, as in the paper's released successor:
+    what a word such as "left" means depends on the frame. Positions are added behind the norms, so a new
+    layer is the identity. Without, the attention over frames alone sees them. With one frame a layer attends
+    to that frame alone.
     """
 
     def __init__(
@@ -75,7 +79,8 @@ class TemporalTransformer(nn.Module):
     def forward(self, tokens: Tensor, context: Tensor, clip: Clip) -> Tensor:
         """The temporal path: tokens ((b f) n c) and the image's text ((b f) m e) to the shape of the tokens.
 
-        A frame reads the text of its clip, `clip.text` or the first frame's; where `clip.texts_differ`, its own.
+        A frame reads the text of its clip, `clip.text` or the first frame's; where `clip.texts_differ`, its
+        own.
         """
         text = clip.text
         if text is None and clip.texts_differ:

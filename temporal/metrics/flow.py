@@ -1,7 +1,7 @@
 """Optical flow and what follows from it: how much moves, and how much changes that does not move.
 
-DIS flow (Kroeger et al. 2016, OpenCV's "medium" preset): on the films it was tried on it ranks as Farneback's flow does at
-half of the time, and does not saturate where much moves.
+DIS flow (Kroeger et al. 2016, OpenCV's "medium" preset): on the films it was tried on it ranks as Farneback's
+flow does at half of the time, and does not saturate where much moves.
 
 Shapes: frames (f h w 3) uint8 or one (h w 3), RGB; flow (h w 2), in pixels, x before y.
 """
@@ -25,8 +25,8 @@ LEAST_LOST = (
 class Motion:
     """How much a film moves, averaged over places and frames.
 
-    `speed`: lengths of flow in diagonals of the picture a second. `paper`: pixels between frames at a shorter side of 16,
-    the score of Stable Video Diffusion when frames come at two a second.
+    `speed`: lengths of flow in diagonals of the picture a second. `paper`: pixels between frames at a shorter
+    side of 16, the score of Stable Video Diffusion when frames come at two a second.
     """
 
     speed: float
@@ -72,7 +72,8 @@ def warped(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """Places (h w) of bool that are seen in both frames: there forward and backward flow cancel (Sundaram et al. 2010)."""
+    """Places (h w) of bool that are seen in both frames: there forward and backward flow cancel (Sundaram
+    et al. 2010)."""
     height, width = forward.shape[:2]
     there = warped(np.dstack([backward, np.zeros((height, width), np.float32)]), forward)[..., :2]
     gap = ((forward + there) ** 2).sum(axis=-1)
@@ -84,9 +85,11 @@ def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
 
 
 def warping_error(frames: np.ndarray) -> float:
-    """Mean absolute change, of 255, along the motion between neighbouring frames, where nothing is hidden (Lai et al. 2018).
+    """Mean absolute change, of 255, along the motion between neighbouring frames, where nothing is hidden
+    (Lai et al. 2018).
 
-    A film that only moves has 0, up to the error of flow and resampling; flicker and boiling textures add to it.
+    A film that only moves has 0, up to the error of flow and resampling; flicker and boiling textures add to
+    it.
     """
     errors = []
     for one, other in pairwise(frames):

@@ -1,4 +1,5 @@
-"""Distances between two sets of features: the Frechet distance of FID and FVD, with an interval by bootstrap, and KID.
+"""Distances between two sets of features: the Frechet distance of FID and FVD, with an interval by bootstrap,
+and KID.
 
 Shapes: features (n d) of n samples.
 """
@@ -49,8 +50,8 @@ def with_interval(
     count = min(len(ours), len(theirs))
     if count < fewest:
         raise InvalidInputError(
-            f"A Frechet distance of {count} clips says nothing, as it is mostly bias; give at least {fewest} clips on both "
-            "sides."
+            f"A Frechet distance of {count} clips says nothing, as it is mostly bias; give at least "
+            f"{fewest} clips on both sides."
         )
     rng = np.random.default_rng(seed)
     values = [
@@ -64,7 +65,8 @@ def with_interval(
 
 
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Kernel distance (KID, arXiv 1801.01401): squared maximum mean discrepancy with a cubic kernel, without bias."""
+    """Kernel distance (KID, arXiv 1801.01401): squared maximum mean discrepancy with a cubic kernel,
+    without bias."""
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
 
     def kernel(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Networks whose features distances are made of, as TorchScript files that the user has: I3D for FVD, Inception for FID.
+"""Networks whose features distances are made of, as TorchScript files that the user has: I3D for FVD,
+Inception for FID.
 
-The files are those that the field shares; nothing is downloaded. The hash of the file stands beside every number, as another
-export of the same network gives other distances.
+The files are those that the field shares; nothing is downloaded. The hash of the file stands beside every
+number, as another export of the same network gives other distances.
 
 Shapes: clips (n f h w 3) uint8, RGB; pictures (n h w 3) uint8; features (n d).
 """
@@ -46,7 +47,8 @@ def load_network(folder: Path, name: str, measure: str) -> Network:
     path = folder / name
     if not path.is_file():
         raise InvalidInputError(
-            f"{measure} needs {name}, which is not in {folder}; put the TorchScript file that StyleGAN-V or StyleGAN3 share there."
+            f"{measure} needs {name}, which is not in {folder}; put the TorchScript file that StyleGAN-V "
+            "or StyleGAN3 share there."
         )
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -1,4 +1,5 @@
-"""How steady a film is: flicker of still places, evenness of motion, drift of brightness and colour, and the seam of a loop.
+"""How steady a film is: flicker of still places, evenness of motion, drift of brightness and colour, and the
+seam of a loop.
 
 Shapes: frames (f h w 3) uint8, RGB.
 """
@@ -17,7 +18,8 @@ STILL = 0.3  # pixels of flow below which a place is still
 
 @dataclass(frozen=True)
 class Drift:
-    """Change from the first to the last tenth of a film, of 255: of mean brightness, and of the mean colour's distance."""
+    """Change from the first to the last tenth of a film, of 255: of mean brightness, and of the mean
+    colour's distance."""
 
     brightness: float
     colour: float
@@ -35,9 +37,11 @@ def flicker(frames: np.ndarray) -> float:
 
 
 def smoothness(frames: np.ndarray) -> float:
-    """How well every frame follows from its neighbours, 0..1: 1 - (mean error of their mean along the flow) / 255.
+    """How well every frame follows from its neighbours, 0..1: 1 - (mean error of their mean along the flow) /
+    255.
 
-    The measure of VBench's "motion smoothness", with flow in place of a network that interpolates. 1 for fewer than three frames.
+    The measure of VBench's "motion smoothness", with flow in place of a network that interpolates. 1 for
+    fewer than three frames.
     """
     errors = []
     for before, frame, after in zip(frames[:-2], frames[1:-1], frames[2:], strict=True):

@@ -22,8 +22,8 @@ class TextDetector:
             from rapidocr import RapidOCR
         except ImportError:
             raise MissingLibraryError(
-                "Finding text needs RapidOCR, which is not installed; run pip install rapidocr onnxruntime, or leave the "
-                "stage out with --skip text."
+                "Finding text needs RapidOCR, which is not installed; run pip install rapidocr "
+                "onnxruntime, or leave the stage out with --skip text."
             ) from None
         settings = {
             "Global.log_level": "error",

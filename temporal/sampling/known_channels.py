@@ -31,3 +31,8 @@ def known_channels(condition: Condition, known: Tensor) -> Tensor:
 def nothing_known(condition: Condition, like: Tensor) -> Tensor:
     """The same channels for latents ((b f) c h w) of which no frame is given."""
     return known_channels(condition, like.new_zeros(len(like), like.shape[1] + 1, *like.shape[2:]))
+
+
+def channels_of(condition: Condition, known: Tensor | None, like: Tensor) -> Tensor:
+    """Channels of the known frames of a call, as `like` is stored; of none where `known` is None."""
+    return nothing_known(condition, like) if known is None else known_channels(condition, known.to(like))

@@ -115,7 +115,8 @@ def _every(given: int, num_frames: int, every: int) -> tuple[tuple[int, int], ..
 
 
 def nearest_given(given: Tensor) -> tuple[Tensor, Tensor]:
-    """Number (f,) of the given frame nearest to each frame, of two the earlier, and its distance (f,); `given` (f,) of bool."""
+    """Number (f,) of the given frame nearest to each frame, of two the earlier, and its distance (f,);
+    `given` (f,) of bool."""
     frames = torch.arange(len(given), device=given.device)
     offset = frames[given][None, :] - frames[:, None]
     which = (2 * offset.abs() + (offset > 0)).argmin(dim=-1)  # a tie goes to the one before

@@ -1,7 +1,7 @@
 """A number for every frame and place of a clip, brought to the size and layout of a layer.
 
-Shapes: b clips, f frames, (b f) frames fastest, h w size of the given numbers or of a layer, n places of a layer, s = (b n)
-sequences, c channels.
+Shapes: b clips, f frames, (b f) frames fastest, h w size of the given numbers or of a layer, n places of a
+layer, s = (b n) sequences, c channels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from torch.nn import functional
 
 
 def at_layer(values: float | Tensor, hidden: Tensor) -> float | Tensor:
-    """Numbers ((b f) h w) as factors of hidden ((b f) c h w), ((b f) n c) or ((b f) c); a single number stays one."""
+    """Numbers ((b f) h w) as factors of hidden ((b f) c h w), ((b f) n c) or ((b f) c); a single number
+    stays one."""
     if not isinstance(values, Tensor):
         return values
     if hidden.ndim == 4:
@@ -34,7 +35,8 @@ def over_frames(values: float | Tensor, frames: Tensor) -> float | Tensor:
 
 
 def at_places(values: Tensor, places: int) -> Tensor:
-    """Numbers ((b f) h w) at the places of a layer ((b f) n), whose sides are those of the latent, halved some times."""
+    """Numbers ((b f) h w) at the places of a layer ((b f) n), whose sides are those of the latent, halved
+    some times."""
     height, width = values.shape[1:]
     if height == width == 1:
         return values.reshape(-1, 1).expand(-1, places)
@@ -55,7 +57,8 @@ def resized(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def product(values: list[float | Tensor], height: int, width: int) -> float | Tensor:
-    """Single numbers and numbers (f h w), multiplied: in the given size if any has places, else (f 1 1) or one number."""
+    """Single numbers and numbers (f h w), multiplied: in the given size if any has places, else (f 1 1) or
+    one number."""
     number, fields = 1.0, [value for value in values if isinstance(value, Tensor)]
     for value in values:
         number *= 1.0 if isinstance(value, Tensor) else value

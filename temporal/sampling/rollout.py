@@ -48,11 +48,13 @@ class Damage(ValueError):
 
 
 class Rollout:
-    """The finished segments of one clip in a folder; each file's name holds the fingerprint of how it was made.
+    """The finished segments of one clip in a folder; each file's name holds the fingerprint of how it was
+    made.
 
     What a file holds is checked before it is used; `tell` gets one sentence for each that is damaged.
     Raises:
-        InvalidInputError: the folder cannot be made or written to, or the disk is full. Nothing finished is lost.
+        InvalidInputError: the folder cannot be made or written to, or the disk is full. Nothing finished is
+            lost.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda sentence: None) -> None:
@@ -69,7 +71,8 @@ class Rollout:
     def load(
         self, number: int, fingerprint: str, shape: Sequence[int], former: str | None = None
     ) -> Tensor | None:
-        """A finished segment of a shape (f c h w), None when it is not there, cannot be read, or is not what was written.
+        """A finished segment of a shape (f c h w), None when it is not there, cannot be read, or is not what
+        was written.
 
         One that is there under a `former` fingerprint is taken over: it gets the new one.
         """
@@ -98,17 +101,20 @@ class Rollout:
         """
         if not bool(torch.isfinite(latents).all()):
             raise InvalidInputError(
-                f"Segment {number} came out with values that are not numbers (NaN or infinite), and was not kept. Lower cfg, or "
-                "start ComfyUI with --fp32-unet if the model runs in half precision."
+                f"Segment {number} came out with values that are not numbers (NaN or infinite), and was "
+                "not kept. Lower cfg, or start ComfyUI with --fp32-unet if the model runs in half "
+                "precision."
             )
         notes = {"format": "video_ldm.segment", CHECKSUM: digest(fingerprint, latents)}
         with self._writing():
             write_weights(self.path(number, fingerprint), {LATENTS: latents}, notes)
 
     def join(self, start: Tensor, segments: Sequence[tuple[int, str, int]]) -> Tensor:
-        """The whole clip (f c h w): frames `start`, then the segments, by number, fingerprint and how many frames they have.
+        """The whole clip (f c h w): frames `start`, then the segments, by number, fingerprint and how many
+        frames they have.
 
-        Its memory is a file, not the process: one without a name, which nobody can shorten, and which is gone with the clip.
+        Its memory is a file, not the process: one without a name, which nobody can shorten, and which is gone
+        with the clip.
         """
         with self._writing(), tempfile.TemporaryFile(dir=self.folder) as file:
             file.write(_raw(start))
@@ -124,8 +130,8 @@ class Rollout:
             return _read(self.path(number, key), key, shape)
         except Damage as damage:
             raise InvalidInputError(
-                f"The file of segment {number} in {self.folder} {damage}, though it was whole a moment ago. Queue the graph again; "
-                "only this segment is made anew."
+                f"The file of segment {number} in {self.folder} {damage}, though it was whole a moment "
+                "ago. Queue the graph again; only this segment is made anew."
             ) from None
 
     @contextmanager
@@ -134,13 +140,14 @@ class Rollout:
             yield
         except (OSError, SafetensorError) as error:
             raise InvalidInputError(
-                f"Nothing can be written to {self.folder}: {error}. Free space on the disk or choose another folder, then "
-                "queue the graph again; segments that are finished are kept and used."
+                f"Nothing can be written to {self.folder}: {error}. Free space on the disk or choose "
+                "another folder, then queue the graph again; segments that are finished are kept and used."
             ) from error
 
 
 def _read(path: Path, fingerprint: str, shape: tuple[int, ...]) -> Tensor:
-    """Latents of a file, read as a whole and never mapped: whoever shortens it meanwhile does no harm. Raises Damage.
+    """Latents of a file, read as a whole and never mapped: whoever shortens it meanwhile does no harm. Raises
+    Damage.
 
     Files from before there were checksums have only their shape and numbers checked.
     """

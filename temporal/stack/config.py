@@ -20,7 +20,8 @@ MOST_FRAMES = 10**5  # that a description may name
 
 @dataclass(frozen=True)
 class StackConfig:
-    """What a stack of temporal layers is: everything that is needed to build it and to check it against a model."""
+    """What a stack of temporal layers is: everything that is needed to build it and to check it against a
+    model."""
 
     unet: UNetShape
     base: str  # "SD 1.x", "SD 2.x", "SDXL" or another image model's name
@@ -72,7 +73,8 @@ class StackConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "StackConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be right."""
+        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot
+        be right."""
         config = description.from_json(cls, text)
         config.unet.check()
         reach = config.lvdm.reach if config.lvdm is not None else None

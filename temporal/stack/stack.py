@@ -29,19 +29,20 @@ from .plan import Site
 __all__ = ["NEEDS_IMAGE", "NEEDS_PICTURE", "StackConfig", "TemporalStack"]
 
 NEEDS_IMAGE = (
-    "{family} layers animate a given image, but none was given. Connect Known Frames with an image to latent_image of Video "
-    "KSampler, or to known_frames of Video Guider."
+    "{family} layers animate a given image, but none was given. Connect Known Frames with an image to "
+    "latent_image of Video KSampler, or to known_frames of Video Guider."
 )
 NEEDS_PICTURE = (
-    "{family} animates a picture that comes with the prompt, but none was given. Put Image Prompt between both texts and the "
-    "sampler."
+    "{family} animates a picture that comes with the prompt, but none was given. Put Image Prompt between "
+    "both texts and the sampler."
 )
 
 
 class TemporalStack(nn.Module):
     """A temporal layer for every site of a UNet. A new stack changes nothing: it is the image model.
 
-    `ops` has Linear, Conv2d, Embedding, GroupNorm and LayerNorm; a host passes its own to cast and offload weights.
+    `ops` has Linear, Conv2d, Embedding, GroupNorm and LayerNorm; a host passes its own to cast and offload
+    weights.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class TemporalStack(nn.Module):
 
     @property
     def shapes(self) -> Mapping[str, torch.Size]:
-        """Names and shapes of all weights, from the description: a host's layers may have none before they are loaded."""
+        """Names and shapes of all weights, from the description: a host's layers may have none before they
+        are loaded."""
         return weight_shapes(TemporalStack, self.config)
 
     @property
@@ -85,9 +87,11 @@ class TemporalStack(nn.Module):
         return [name.removeprefix(prefix) for name in self.shapes if name.startswith(prefix)]
 
     def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
-        """Encode what is the same for all layers, once per call: known frames, a given image or picture, and frame rate.
+        """Encode what is the same for all layers, once per call: known frames, a given image or picture, and
+        frame rate.
 
-        `like` has the device and dtype to compute in; without it, those of the known latents or of the weights.
+        `like` has the device and dtype to compute in; without it, those of the known latents or of the
+        weights.
 
         Raises:
             IncompatibleModelError: known frames for layers that were not trained on them, no image or
@@ -120,9 +124,9 @@ class TemporalStack(nn.Module):
     ) -> Tensor:
         """alpha * spatial + (1 - alpha) * temporal at one site, for a clip that went through `prepare`.
 
-        After a ResBlock, around a level: hidden ((b f) c h w) and time embedding ((b f) e).
-        After a transformer block: hidden ((b f) n c) and text ((b f) m e); inside one: hidden alone.
-        After a whole block, before a transformer: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
+        After a ResBlock, around a level: hidden ((b f) c h w) and time embedding ((b f) e). After a
+        transformer block: hidden ((b f) n c) and text ((b f) m e); inside one: hidden alone. After a whole
+        block, before a transformer: hidden ((b f) c h w). On the time embedding: hidden ((b f) e).
         """
         override = clip.alpha(site.section, site.level)
         if clip.off or override == 1:
@@ -147,7 +151,8 @@ class TemporalStack(nn.Module):
         )
 
     def picture_prompt(self, site: Site, attended: Tensor, queries: Tensor, clip: Clip) -> Tensor:
-        """At an attention to the text: what it gave and its queries, both ((b f) n c), to the same with the picture added."""
+        """At an attention to the text: what it gave and its queries, both ((b f) n c), to the same with
+        the picture added."""
         override = clip.alpha(site.section, site.level)
         if clip.off or override == 1:
             return attended
@@ -157,7 +162,8 @@ class TemporalStack(nn.Module):
     def norm(
         self, site: Site, norm: Callable[[Tensor], Tensor], hidden: Tensor, normed: Tensor, clip: Clip
     ) -> Tensor:
-        """At the site of a norm of the image model: hidden to normed, both ((b f) c h w), with the clip as one sample."""
+        """At the site of a norm of the image model: hidden to normed, both ((b f) c h w), with the clip as
+        one sample."""
         override = clip.alpha(site.section, site.level)
         if clip.off or override == 1:
             return normed

@@ -27,7 +27,10 @@ class Resumable(Protocol):
 
 
 def save_state(path: str | os.PathLike, state: dict[str, Any]) -> None:
-    """Write a state in one step. Raises OutputError when the disk does not take it; the old state is then still there."""
+    """Write a state in one step.
+
+    Raises OutputError when the disk does not take it; the old state is then still there.
+    """
     with whole_file(path) as partial:
         try:
             with partial.open("wb", buffering=BUFFER) as file:
@@ -58,13 +61,15 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
 def go_on(trainer: Resumable, path: str | os.PathLike) -> None:
     """Take over the run of a state file.
 
-    Raises CheckpointFormatError for a file that is none or is damaged, IncompatibleModelError where it trained something else.
+    Raises CheckpointFormatError for a file that is none or is damaged, IncompatibleModelError where it
+    trained something else.
     """
     take_over(trainer, load_state(path), path)
 
 
 def take_over(trainer: Resumable, state: dict[str, Any], path: str | os.PathLike) -> None:
-    """Take over a run that was read from a file; raises CheckpointFormatError where parts of it are missing or wrong."""
+    """Take over a run that was read from a file; raises CheckpointFormatError where parts of it are
+    missing or wrong."""
     try:
         trainer.load_state_dict(state)
     except VideoLDMError:
@@ -77,5 +82,6 @@ def _no_state(path: str | os.PathLike, reason: str) -> CheckpointFormatError:
     reason = reason.partition("\n")[0][:LONGEST_REASON]
     reason = reason if reason.isprintable() else ascii(reason)
     return CheckpointFormatError(
-        f"{path} is no whole training state ({reason}); remove it to start anew, or give one this training wrote."
+        f"{path} is no whole training state ({reason}); remove it to start anew, or give one this training "
+        "wrote."
     )

@@ -96,7 +96,8 @@ class TrainingConfig(Settings):
             raise InvalidInputError(f"ema is {self.ema}; give 0 or more, and less than 1.")
         if self.check_clips and not self.reversed:
             raise InvalidInputError(
-                "check_clips needs phrases that have an opposite; give them as reversed, or leave check_clips at 0."
+                "check_clips needs phrases that have an opposite; give them as reversed, or leave "
+                "check_clips at 0."
             )
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")

@@ -1,8 +1,9 @@
 """Whether the layers know which way time runs, asked in seconds instead of by sampling clips.
 
-A held-out clip with fixed noise is denoised twice: with its caption, and with the caption of the same clip played backwards. The layers know
-what the words mean where the right one leaves the smaller error; a coin does in half of the clips. It is asked at several noise levels:
-at the noisiest only the text can tell, further down the clip itself shows its motion.
+A held-out clip with fixed noise is denoised twice: with its caption, and with the caption of the same clip
+played backwards. The layers know what the words mean where the right one leaves the smaller error; a coin
+does in half of the clips. It is asked at several noise levels: at the noisiest only the text can tell,
+further down the clip itself shows its motion.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ LEVELS = ((1.0, 0.0), (0.95, 1.0), (0.9, 1.0), (0.85, 1.0), (0.75, 1.0))
 
 @dataclass(frozen=True)
 class SenseCheck:
-    """By noise level: the share of clips that the right word fits better, and by how much less the error is, of the error."""
+    """By noise level: the share of clips that the right word fits better, and by how much less the error
+    is, of the error."""
 
     step: int
     clips: int
@@ -38,7 +40,10 @@ class SenseCheck:
     def __str__(self) -> str:
         levels = ("pure noise", *(f"t = {share:.2f}" for share, _ in LEVELS[1:]))
         shares = ", ".join(f"{level} {share:.2f}" for level, share in zip(levels, self.known, strict=True))
-        return f"right word over opposite word, {self.clips} clips (a coin: 0.50 +- {1 / sqrt(self.clips):.2f}): {shares}"
+        return (
+            f"right word over opposite word, {self.clips} clips (a coin: 0.50 +- "
+            f"{1 / sqrt(self.clips):.2f}): {shares}"
+        )
 
 
 @torch.no_grad()

@@ -1,4 +1,5 @@
-"""One owner of the optimiser step: learning rate, loss, clipped gradients, step, average, with a line now and then."""
+"""One owner of the optimiser step: learning rate, loss, clipped gradients, step, average, with a line now
+and then."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ R = TypeVar("R", bound="Trainer")
 class Trainer:
     """A training that has come to `step` of `config.steps`, with the loss of every step so far.
 
-    Subclasses say what trains (`averaged`, `clipped`), how fast (`rate`) and towards what (`backward`). Parameter groups
-    with a `scale` train that many times as fast.
+    Subclasses say what trains (`averaged`, `clipped`), how fast (`rate`) and towards what (`backward`).
+    Parameter groups with a `scale` train that many times as fast.
     """
 
     config: Any
@@ -59,7 +60,10 @@ class Trainer:
         """Correct the weights after a step, before they are averaged."""
 
     def train_step(self) -> float:
-        """Make one optimiser step and return its loss. Raises IncompatibleModelError when that is not a number."""
+        """Make one optimiser step and return its loss.
+
+        Raises IncompatibleModelError when that is not a number.
+        """
         rate = self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)

@@ -38,9 +38,11 @@ def split(noisy: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mixed_noise(own: Tensor, shared: Tensor, share: float) -> Tensor:
-    """Gaussian noise of which `share` of the variance is the same in all frames ("Preserve Your Own Correlation", section 4).
+    """Gaussian noise of which `share` of the variance is the same in all frames ("Preserve Your Own
+    Correlation", section 4).
 
-    What an upscaler makes of noise it makes alike where the noise is: frames that start from unrelated noise flicker.
+    What an upscaler makes of noise it makes alike where the noise is: frames that start from unrelated noise
+    flicker.
     """
     return math.sqrt(share) * shared + math.sqrt(1 - share) * own
 

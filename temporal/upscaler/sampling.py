@@ -35,8 +35,8 @@ class UpscaleSettings:
 
     `noise_level`: noise on the given frames, 0..1; more lets the upscaler depart from them. `window` and
     `overlap` in frames (window 0: what the upscaler was trained on), `tile` in given pixels (0: whole
-    frames). `strength` of the temporal layers: 0 is frame by frame. `shared_noise`: share of the variance that
-    all frames start from together, 0..1 (None: what the upscaler was trained with).
+    frames). `strength` of the temporal layers: 0 is frame by frame. `shared_noise`: share of the variance
+    that all frames start from together, 0..1 (None: what the upscaler was trained with).
     """
 
     steps: int = 4

@@ -228,7 +228,8 @@ def check_film(format: Format, width: int, height: int, fps: float, quality: int
     if channels and channels not in format.channels:
         known = ", ".join(str(count) for count in ANY if count in format.channels)
         raise InvalidInputError(
-            f"The sound has {channels} channels, but {format.name} holds {known}. Make it stereo, or choose another format."
+            f"The sound has {channels} channels, but {format.name} holds {known}. Make it stereo, or "
+            "choose another format."
         )
     if format.encoder:
         check_encoder(format.encoder, format.name)

@@ -79,7 +79,8 @@ class PictureFolder:
 def as_png(pixels: np.ndarray, notes: Mapping[str, str]) -> bytes:
     """A PNG of uint8 or uint16 pixels (h w 3), or (h w 4) with transparency.
 
-    Each row is stored as its difference to the one above (filter "Up"). Written out here because Pillow holds no colour of 16 bits (W3C PNG specification, sections 5, 9 and 11).
+    Each row is stored as its difference to the one above (filter "Up"). Written out here because Pillow holds
+    no colour of 16 bits (W3C PNG specification, sections 5, 9 and 11).
     """
     height, width, channels = pixels.shape
     depth = 8 * pixels.itemsize

@@ -1,6 +1,7 @@
 """Frames as the numbers a file holds.
 
-Shapes: frames (n h w 3) float 0..1, display-referred (sRGB), as the host's IMAGE; a fourth number says how opaque a pixel is.
+Shapes: frames (n h w 3) float 0..1, display-referred (sRGB), as the host's IMAGE; a fourth number says how
+opaque a pixel is.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def check_frames(frames: Tensor, size: tuple[int, int, int] | None, first: int) 
     if size is not None and frames.shape[-1] != size[2]:
         kinds = {3: "no transparency", 4: "transparency"}
         raise InvalidInputError(
-            f"Frame {first} has {kinds[frames.shape[-1]]}, but the film began with {kinds[size[2]]}. Give frames of one kind."
+            f"Frame {first} has {kinds[frames.shape[-1]]}, but the film began with {kinds[size[2]]}. Give "
+            "frames of one kind."
         )
     given = (frames.shape[2], frames.shape[1])
     if size is not None and given != size[:2]:

@@ -1,4 +1,5 @@
-"""Films as streams of frames: what a file says of itself, and its pictures one by one, in memory that does not grow.
+"""Films as streams of frames: what a file says of itself, and its pictures one by one, in memory that does
+not grow.
 
 Shapes: a frame (h w 3) uint8, RGB.
 """
@@ -24,7 +25,8 @@ PROBE_SECONDS = 60  # longest that ffmpeg may take to look at a file
 
 @dataclass(frozen=True)
 class FilmInfo:
-    """Facts of a film: seconds, frames per second, size in pixels as it is shown, and what is special about it."""
+    """Facts of a film: seconds, frames per second, size in pixels as it is shown, and what is special
+    about it."""
 
     path: Path
     seconds: float
@@ -75,7 +77,8 @@ def frames_of(
 ) -> Iterator[np.ndarray]:
     """Frames of a film at `fps`, scaled to `size` (width, height), from `start` on for `seconds`.
 
-    A frame of a film with a variable rate is repeated or left out, so that frame n is what is shown at n / fps.
+    A frame of a film with a variable rate is repeated or left out, so that frame n is what is shown at n /
+    fps.
 
     Raises:
         InvalidInputError: nothing can be decoded there.

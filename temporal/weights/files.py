@@ -24,7 +24,10 @@ PACKED = {
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The tensors of a file and the notes beside them. Tensors are mapped from disk where the format allows it."""
+    """The tensors of a file and the notes beside them.
+
+    Tensors are mapped from disk where the format allows it.
+    """
 
     path: Path
     metadata: Mapping[str, str]
@@ -35,7 +38,8 @@ def read_weights(path: str | Path) -> WeightsFile:
     """Open a safetensors or PyTorch file, whatever its name ends in.
 
     Raises:
-        CheckpointFormatError: no such file, truncated, corrupt, neither format, or a pickle that would run code.
+        CheckpointFormatError: no such file, truncated, corrupt, neither format, or a pickle that would run
+            code.
     """
     path = Path(path)
     if not path.is_file():
@@ -53,7 +57,10 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write safetensors in one step, so that no half file is ever seen. Raises OutputError when the disk does not take it."""
+    """Write safetensors in one step, so that no half file is ever seen.
+
+    Raises OutputError when the disk does not take it.
+    """
     with whole_file(path) as partial:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial, dict(metadata))
 
@@ -66,10 +73,12 @@ def assign_weights(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> None:
-    """Give a module made on the meta device its weights, without a second copy; `shapes` by name are what it must get.
+    """Give a module made on the meta device its weights, without a second copy; `shapes` by name are what it
+    must get.
 
     Raises:
-        CheckpointFormatError: a key is missing or too many, a shape differs, or a weight is not a finite number.
+        CheckpointFormatError: a key is missing or too many, a shape differs, or a weight is not a finite
+            number.
     """
     missing, unknown = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
     if missing or unknown:
@@ -90,15 +99,17 @@ def assign_weights(
 
 
 def check_numbers(name: str, key: str, tensor: Tensor) -> None:
-    """Refuse a tensor that cannot be a weight; looks at a few numbers at a time, so that no copy of it is made.
+    """Refuse a tensor that cannot be a weight; looks at a few numbers at a time, so that no copy of it is
+    made.
 
     Raises:
         CheckpointFormatError: whole numbers, truth values or complex numbers, or one that is not finite.
     """
     if not tensor.is_floating_point():
         raise CheckpointFormatError(
-            f"{name}: {shown(key)} holds numbers of the kind {str(tensor.dtype).removeprefix('torch.')}, but weights are "
-            "floating-point. It may be damaged, or quantized; use the file in half precision."
+            f"{name}: {shown(key)} holds numbers of the kind {str(tensor.dtype).removeprefix('torch.')}, "
+            "but weights are floating-point. It may be damaged, or quantized; use the file in half "
+            "precision."
         )
     for part in tensor.flatten().split(CHUNK):
         part = part.float() if part.element_size() == 1 else part  # PyTorch does not test 8 bits
@@ -138,11 +149,13 @@ def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
 
 
 def _readable(file: WeightsFile) -> WeightsFile:
-    """The file, where PyTorch can compute with all of its numbers; several of them packed into a byte are none."""
+    """The file, where PyTorch can compute with all of its numbers; several of them packed into a byte are
+    none."""
     for key, tensor in file.tensors.items():
         if tensor.dtype in PACKED:
             raise CheckpointFormatError(
-                f"{file.path.name}: {shown(key)} holds numbers of the kind {str(tensor.dtype).removeprefix('torch.')}, which "
-                "are quantized; use the file in half precision."
+                f"{file.path.name}: {shown(key)} holds numbers of the kind "
+                f"{str(tensor.dtype).removeprefix('torch.')}, which are quantized; use the file in half "
+                "precision."
             )
     return file

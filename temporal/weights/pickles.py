@@ -155,7 +155,8 @@ def _collection(path: Path, content: Any) -> dict[str, Tensor]:
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if content and not tensors:
         raise CheckpointFormatError(
-            f"{path.name} holds no weights; it holds {_listed(content)}. Use the file of the weights themselves."
+            f"{path.name} holds no weights; it holds {_listed(content)}. Use the file of the weights "
+            "themselves."
         )
     return tensors
 
@@ -182,8 +183,8 @@ def _wrapped(path: Path, content: dict[Any, Any]) -> dict[Any, Any] | None:
         }
     if len(collections) > 1:
         raise CheckpointFormatError(
-            f"{path.name} holds several collections of weights: {_listed(collections)}. Save the one of the temporal "
-            "layers or of the model as a file of its own."
+            f"{path.name} holds several collections of weights: {_listed(collections)}. Save the one of "
+            "the temporal layers or of the model as a file of its own."
         )
     return next(iter(collections.values()), None)
 

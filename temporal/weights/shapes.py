@@ -1,6 +1,7 @@
 """Names and shapes of a module's weights, from its description and not from the layers that a host makes.
 
-A host may make layers whose weight comes into being only when it is loaded; PyTorch's own layers always have theirs.
+A host may make layers whose weight comes into being only when it is loaded; PyTorch's own layers always have
+theirs.
 """
 
 import functools
@@ -47,7 +48,8 @@ class Plain:
 
 @functools.lru_cache(maxsize=16)
 def weight_shapes(kind: Callable[..., nn.Module], config: Any) -> Mapping[str, torch.Size]:
-    """Names and shapes of the weights of `kind(config, ops)`, whatever `ops` is; takes no memory for the weights."""
+    """Names and shapes of the weights of `kind(config, ops)`, whatever `ops` is; takes no memory for the
+    weights."""
     return MappingProxyType(shapes_of(lambda ops: kind(config, ops)))
 
 

@@ -1,4 +1,5 @@
-"""Files that are there whole or not at all: made beside their place, flushed to the disk, then moved there."""
+"""Files that are there whole or not at all: made beside their place, flushed to the disk, then moved
+there."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ LONGEST_REASON = 120  # of what a library or the system says
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Where to write a file; without an error it takes its place at the end, and with one nothing is left of it.
+    """Where to write a file; without an error it takes its place at the end, and with one nothing is left of
+    it.
 
     Raises OutputError when the disk does not take it: it is full, read-only or gone, or the name is none.
     """
@@ -34,7 +36,10 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Refuse a file that could not be written, before the hours of work that end in it. Raises OutputError."""
+    """Refuse a file that could not be written, before the hours of work that end in it.
+
+    Raises OutputError.
+    """
     path = Path(path)
     try:
         with Claim(path) as claim:
@@ -55,5 +60,6 @@ def cannot_write(path: Path, error: Exception) -> OutputError:
     name = str(path)
     name = name if name.isprintable() else ascii(name)
     return OutputError(
-        f"{name} cannot be written: {reason[:LONGEST_REASON]}. Free space there, or choose another place or name."
+        f"{name} cannot be written: {reason[:LONGEST_REASON]}. Free space there, or choose another place "
+        "or name."
     )

@@ -1,4 +1,5 @@
-"""An old graph dropped on the page: a question, then this pack's nodes and a note, or nothing at all after a no; it runs."""
+"""An old graph dropped on the page: a question, then this pack's nodes and a note, or nothing at all after
+a no; it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The help page for those who come from AnimateDiff-Evolved: its table is the converter's, its messages are in the code."""
+"""The help page for those who come from AnimateDiff-Evolved: its table is the converter's, its messages
+are in the code."""
 
 from __future__ import annotations
 

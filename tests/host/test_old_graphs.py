@@ -1,4 +1,5 @@
-"""Old graphs at a running host: scripts and the page are served, files are found by the names that graphs have for them."""
+"""Old graphs at a running host: scripts and the page are served, files are found by the names that graphs
+have for them."""
 
 from __future__ import annotations
 

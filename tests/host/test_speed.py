@@ -1,4 +1,5 @@
-"""How fast a clip plays: the speed of what it was made from goes along, and another one is said on the node."""
+"""How fast a clip plays: the speed of what it was made from goes along, and another one is said on the
+node."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ SAMPLER_INPUTS = ("positive", "negative", "seed", "steps", "cfg", "sampler_name"
 
 @dataclass(frozen=True)
 class Animated:
-    """The image that a motion model animates: `known` are inputs of Known Frames, `motion` of Image Motion."""
+    """The image that a motion model animates: `known` are inputs of Known Frames, `motion` of Image
+    Motion."""
 
     apply: Node
     known: dict[str, Any]
@@ -75,7 +76,8 @@ def _pia(work: Work, apply: Node) -> dict[str, Any]:
 
 
 def with_image(work: Work, model: Link, image: Animated) -> None:
-    """Put the image into the latents of every KSampler that the model reaches, which becomes a Video KSampler."""
+    """Put the image into the latents of every KSampler that the model reaches, which becomes a Video
+    KSampler."""
     seen, ahead, samplers = set(), [model], 0
     while ahead and len(seen) < FOLLOWED:
         link = ahead.pop()
@@ -91,8 +93,8 @@ def with_image(work: Work, model: Link, image: Animated) -> None:
     if not samplers:
         work.lost(
             image.apply,
-            "its image reaches the sampler through the latent now, and no KSampler was found. Put Known Frames with the image before "
-            "the sampler, which must be Video KSampler or take a Video Guider.",
+            "its image reaches the sampler through the latent now, and no KSampler was found. Put Known "
+            "Frames with the image before the sampler, which must be Video KSampler or take a Video Guider.",
         )
 
 

@@ -14,8 +14,8 @@ SCHEDULES = {
 }
 FUSE_METHODS = ("pyramid", "overlap-linear", "relative", "flat")
 EXTRAS = (
-    "ContextRef and NaiveReuse are not carried over. To hold a long clip together use repeated_noise of Video Windows, or keyframes "
-    "over the whole clip and Latent Interpolate."
+    "ContextRef and NaiveReuse are not carried over. To hold a long clip together use repeated_noise of "
+    "Video Windows, or keyframes over the whole clip and Latent Interpolate."
 )
 VIEWS = "ADE_ViewsOnlyContextOptions"
 VIEWS_WITHIN = "views inside the windows are not carried over; the layers see each window whole."
@@ -48,8 +48,8 @@ def with_windows(work: Work, model: Link, context: Node | None) -> Link:
         work.option(context, "view_opts_req")
         work.lost(
             context,
-            "windows inside the temporal layers have no equal. Load Temporal Layers has longer_clips convolve instead: each frame "
-            "sees those near it in time.",
+            "windows inside the temporal layers have no equal. Load Temporal Layers has longer_clips "
+            "convolve instead: each frame sees those near it in time.",
         )
         return model
     if context.type not in SCHEDULES:

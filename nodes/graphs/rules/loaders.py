@@ -36,12 +36,16 @@ INJECTIONS = {
     "ADE_InjectI2VIntoAnimateDiffModel": "AnimateLCM-I2V",
     "ADE_InjectPIAIntoAnimateDiffModel": "PIA",
 }
-CAMERA = "CameraCtrl is not carried over: the motion model moves without it. Use Load Motion LoRA with a LoRA for zoom, pan, tilt or roll."
+CAMERA = (
+    "CameraCtrl is not carried over: the motion model moves without it. Use Load Motion LoRA with a "
+    "LoRA for zoom, pan, tilt or roll."
+)
 
 
 @dataclass(frozen=True)
 class Loading:
-    """One motion model: the old node that loads it, the one that applies it, its file, schedule and part of the sampling."""
+    """One motion model: the old node that loads it, the one that applies it, its file, schedule and part
+    of the sampling."""
 
     loader: Node
     apply: Node
@@ -121,8 +125,8 @@ def _with_settings_of_model(work: Work, model: Link, part: Loading) -> Link:
     if changed or settings.type == "ADE_AnimateDiffSettings":
         work.lost(
             settings,
-            "changed weights and stretched positions are not carried over. Use strength and motion of Motion Strength, or longer_clips "
-            "squeeze of Load Temporal Layers.",
+            "changed weights and stretched positions are not carried over. Use strength and motion of "
+            "Motion Strength, or longer_clips squeeze of Load Temporal Layers.",
         )
     mask = settings.inputs.get("mask_motion_scale")
     if not isinstance(mask, Link):
@@ -207,7 +211,8 @@ def _loader(work: Work, apply: Node) -> Node | None:
         family = INJECTIONS[loader.type]
         work.lost(
             loader,
-            f"parts of {family} cannot be put into another motion model. Load the {family} file itself in Load Temporal Layers.",
+            f"parts of {family} cannot be put into another motion model. Load the {family} file itself in "
+            "Load Temporal Layers.",
         )
         loader = work.option(loader, "motion_model")
     return loader if loader is not None and loader.type in LOADS else None
@@ -218,18 +223,20 @@ def unload(work: Work, node: Node) -> None:
     source, _ = work.source(node.inputs.get("model"))
     work.lost(
         node,
-        "motion models cannot be taken off a MODEL. It is left out; connect what follows to the model before Load Temporal Layers"
-        f"{'' if source is None else f', not to {source.title()}'}.",
+        "motion models cannot be taken off a MODEL. It is left out; connect what follows to the model "
+        f"before Load Temporal Layers{'' if source is None else f', not to {source.title()}'}.",
     )
     work.replace(node, _link(node.inputs.get("model")))
 
 
 def checkpoint(work: Work, node: Node) -> None:
-    """Load Checkpoint with Noise Select: the host's loader; the schedule is that of the temporal layers behind it."""
+    """Load Checkpoint with Noise Select: the host's loader; the schedule is that of the temporal layers
+    behind it."""
     if work.fixed(node, "beta_schedule") != "use existing" and not work.loads_motion:
         work.differs(
             node,
-            "the noise schedule is set by Load Temporal Layers, not by the checkpoint; without one the checkpoint's own is used.",
+            "the noise schedule is set by Load Temporal Layers, not by the checkpoint; without one the "
+            "checkpoint's own is used.",
         )
     if work.fixed(node, "use_custom_scale_factor"):
         work.differs(node, "a scale factor of one's own is not carried over; the checkpoint's is used.")

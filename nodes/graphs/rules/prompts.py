@@ -12,7 +12,10 @@ INTERPOLATIONS = {"lerp": "linear", "slerp": "slerp"}
 FRAME = re.compile(r'"?(\d+)[\d.:\- ]*"?\s*[:=]')
 PLACES = ("pw_a", "pw_b", "pw_c", "pw_d")
 COUNTER = "VHS_GetLatentCount"
-COMPOUND = "prompts are mixed along a straight line; that pack's weights ran ahead of it (0.525 at frame 4 of 16 where a line gives 0.267)."
+COMPOUND = (
+    "prompts are mixed along a straight line; that pack's weights ran ahead of it (0.525 at frame 4 "
+    "of 16 where a line gives 0.267)."
+)
 
 
 def scheduled(work: Work, node: Node) -> None:

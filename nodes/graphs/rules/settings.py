@@ -8,7 +8,10 @@ from ..graph import Link, Node
 from ..work import Work
 from .values import Value, multival, plain_number
 
-NOISE_LAYERS = "noise layers are not carried over. Initial Noise has one kind of noise; noise_type of Video KSampler relates frames."
+NOISE_LAYERS = (
+    "noise layers are not carried over. Initial Noise has one kind of noise; noise_type of "
+    "Video KSampler relates frames."
+)
 CFG_NODES = {
     "ADE_CustomCFG": ("cfg_multival", None),
     "ADE_CustomCFGSimple": ("cfg", None),
@@ -36,7 +39,8 @@ def _left_out(work: Work, settings: Node) -> None:
         ("noise_layers", NOISE_LAYERS),
         (
             "image_inject",
-            "image injection is not carried over. Use Known Frames, or sample in two parts with KSampler (Advanced).",
+            "image injection is not carried over. Use Known Frames, or sample in two parts with KSampler "
+            "(Advanced).",
         ),
         (
             "ancestral_opts",
@@ -78,7 +82,8 @@ def _rounds(work: Work, options: Node | None) -> dict[str, Any]:
         if work.fixed(options, "iterations") != 1:
             work.lost(
                 options,
-                "sampling again from the result is not carried over. Chain two samplers, the second with denoise below 1.",
+                "sampling again from the result is not carried over. Chain two samplers, the second with "
+                "denoise below 1.",
             )
         return {}
     if work.fixed(options, "init_type") == "DinkInit_v1":
@@ -134,7 +139,8 @@ def _guidance(work: Work, frame: Node) -> dict[str, Any] | None:
     if frame.type not in CFG_NODES:
         work.lost(
             frame,
-            "guidance from a list over the steps is not carried over. Use Guidance Schedule with cfg and cfg_end.",
+            "guidance from a list over the steps is not carried over. Use Guidance Schedule with cfg and "
+            "cfg_end.",
         )
         return None
     name, _ = CFG_NODES[frame.type]

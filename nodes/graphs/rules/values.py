@@ -1,4 +1,5 @@
-"""Multivals: a number, a list with one number a frame, and a mask, of the strength and the motion of temporal layers."""
+"""Multivals: a number, a list with one number a frame, and a mask, of the strength and the motion of
+temporal layers."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def read_multival(work: Work, found: Node, reader: Node) -> Value | None:
         if work.fixed(found, "scaling") == "relative":
             work.differs(
                 found,
-                "the mask is taken as it is; stretch it to black and white if its darkest and lightest should count.",
+                "the mask is taken as it is; stretch it to black and white if its darkest and lightest "
+                "should count.",
             )
         low, high = work.fixed(found, "min_float_val"), work.given(found, "max_float_val")
         mask = work.given(found, "mask")

@@ -1,7 +1,8 @@
-"""What the autoencoder of a VAE is: its sizes, the image models whose latents it makes, and a second one like it.
+"""What the autoencoder of a VAE is: its sizes, the image models whose latents it makes, and a second one like
+it.
 
-A second one is built anew from the sizes. What the host has loaded is never copied as it is: its modules carry memory that
-belongs to one patcher alone.
+A second one is built anew from the sizes. What the host has loaded is never copied as it is: its modules
+carry memory that belongs to one patcher alone.
 
 Shapes: k colours, c channels.
 """
@@ -28,13 +29,17 @@ DECODERS = ("decoder", "taesd_decoder", "post_quant_conv")  # where the host's a
 FORMATS = {"SD": comfy.latent_formats.SD15, "SDXL": comfy.latent_formats.SDXL}
 CERTAIN = 2.0  # how many times better than the other space one must fit
 REGULARIZER = "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"
-OTHER_KIND = "Temporal decoders go with KL and TAESD autoencoders; this VAE is a {kind}. Load the VAE of an SD or SDXL checkpoint."
+OTHER_KIND = (
+    "Temporal decoders go with KL and TAESD autoencoders; this VAE is a {kind}. Load the VAE of "
+    "an SD or SDXL checkpoint."
+)
 
 
 def second_autoencoder(
     vae: Any, dtype: torch.dtype, changed: Mapping[str, Tensor] | None = None
 ) -> nn.Module:
-    """An autoencoder like that of a VAE, with its weights or the `changed` ones, on the CPU and in memory of its own.
+    """An autoencoder like that of a VAE, with its weights or the `changed` ones, on the CPU and in memory of
+    its own.
 
     Raises IncompatibleModelError for an autoencoder that is neither KL nor TAESD.
     """
@@ -52,7 +57,8 @@ def second_autoencoder(
 
 
 def shapes_in(module: nn.Module) -> dict[str, torch.Size]:
-    """Names and shapes of the weights of a new autoencoder of the host: of convolutions and norms, which always have theirs."""
+    """Names and shapes of the weights of a new autoencoder of the host: of convolutions and norms, which
+    always have theirs."""
     return {name: weight.shape for name, weight in module.state_dict().items()}
 
 

@@ -52,7 +52,8 @@ class FrameStream:
     """A clip of frames that are made when they are asked for; its size is known before.
 
     `memory`, `least`: estimated and minimum bytes by device. `shrinks`: where memory runs out, the frames are
-    made with less of it. `transparency`: frames have a fourth number (n h w 4), or had one that is lost by now.
+    made with less of it. `transparency`: frames have a fourth number (n h w 4), or had one that is lost by
+    now.
     """
 
     stream: Callable[[], Iterator[Tensor]]
@@ -70,8 +71,9 @@ class FrameStream:
 class DecodeSettings:
     """How latents become frames.
 
-    `chunk_length` frames are decoded together, `overlap` neighbours beside them. `known_images` (k h w 3) come out
-    exactly; `colours` (f h w 3) is the clip before it was enlarged, whose colours and brightness the frames get.
+    `chunk_length` frames are decoded together, `overlap` neighbours beside them. `known_images` (k h w 3)
+    come out exactly; `colours` (f h w 3) is the clip before it was enlarged, whose colours and brightness the
+    frames get.
     """
 
     chunk_length: int = CHUNK_LENGTH
@@ -137,7 +139,8 @@ def latent_stream(samples: Mapping[str, Any], vae: Any, fps: float, decode: Deco
 
 
 def part_of(clip: FrameStream, first: int, stop: int) -> FrameStream:
-    """Frames `first` to before `stop` of a clip, as they are in the whole: those before are made and left out, those after not made."""
+    """Frames `first` to before `stop` of a clip, as they are in the whole: those before are made and left
+    out, those after not made."""
     return replace(clip, stream=lambda: _between(clip.stream(), first, stop), num_frames=stop - first)
 
 

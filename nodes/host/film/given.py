@@ -1,4 +1,5 @@
-"""Pictures beside a clip: known frames, which a decode gives back exactly and some decoders look at, and colours to keep.
+"""Pictures beside a clip: known frames, which a decode gives back exactly and some decoders look at, and
+colours to keep.
 
 Shapes: f frames of the clip, k pictures, c h w a latent.
 """
@@ -18,9 +19,10 @@ from ..latents import Record, record_of
 def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, Tensor]:
     """Images (k h w 3) by the number of the frame that each one is; one image may be several frames.
 
-    They are the given frames of the LATENT in the order of giving, those that were cut away since included: those that were
-    images, or all of them; or one for each frame that holds one. Where nothing is given, one image is the first frame, and two are the first and the last. Raises
-    InvalidInputError for another number of images.
+    They are the given frames of the LATENT in the order of giving, those that were cut away since included:
+    those that were images, or all of them; or one for each frame that holds one. Where nothing is given, one
+    image is the first frame, and two are the first and the last. Raises InvalidInputError for another number
+    of images.
     """
     if images is None:
         return {}
@@ -79,7 +81,8 @@ def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None
 
 
 def check_colours(images: Tensor, latent: Tensor, ratio: int) -> None:
-    """Refuse images (f h w 3) that are not the clip of latents (f c h w) before it was enlarged, or in its own size."""
+    """Refuse images (f h w 3) that are not the clip of latents (f c h w) before it was enlarged, or in its
+    own size."""
     height, width = (ratio * size for size in latent.shape[-2:])
     count, h, w = images.shape[:3]
     if count != len(latent) or (height % h, width % w) != (0, 0) or height // h != width // w:

@@ -46,15 +46,16 @@ class LazyVideo(Input.Video):
         bit_depth: int | None = None,
         **wishes: Any,
     ) -> None:
-        """Write an mp4, frame by frame, to a path or an open file: H.264, or H.265 where 10 bits are asked for.
+        """Write an mp4, frame by frame, to a path or an open file: H.264, or H.265 where 10 bits are asked
+        for.
 
         Raises InvalidInputError for another format, and for wishes of newer hosts that cannot be met.
         """
         chosen = str(getattr(format, "value", format)), str(getattr(codec, "value", codec))
         if chosen[0] not in MP4 or chosen[1] not in H264:
             raise InvalidInputError(
-                f"Video From Latents is saved as mp4 with H.264, not as {chosen[0]} with {chosen[1]}. Choose auto, or use "
-                "Render Video, which writes other formats."
+                f"Video From Latents is saved as mp4 with H.264, not as {chosen[0]} with {chosen[1]}. "
+                "Choose auto, or use Render Video, which writes other formats."
             )
         asked = {name: wish for name, wish in {"bit_depth": bit_depth, **wishes}.items() if wish is not None}
         if (
@@ -63,9 +64,9 @@ class LazyVideo(Input.Video):
             or asked.keys() - {"bit_depth"}
         ):
             raise InvalidInputError(
-                "Video From Latents is saved with 8 bits, or with 10 bits as H.265 where the codec is auto; this was asked for: "
-                f"{', '.join(f'{name} {wish}' for name, wish in asked.items())}. Ask for one of those two, or use Render Video, "
-                "which writes other formats."
+                "Video From Latents is saved with 8 bits, or with 10 bits as H.265 where the codec is "
+                f"auto; this was asked for: {', '.join(f'{name} {wish}' for name, wish in asked.items())}. "
+                "Ask for one of those two, or use Render Video, which writes other formats."
             )
         if isinstance(path, str | Path):
             self._write(Path(path), DEPTHS[bit_depth], metadata)
@@ -85,8 +86,8 @@ class LazyVideo(Input.Video):
     ) -> LazyVideo | None:
         """The frames shown first from `start_time` on, for `duration` seconds, as lazy as the whole.
 
-        A negative start counts from the end, no duration or 0 goes on to it. None where no frame is left, or, when
-        strict, where the film is shorter than asked.
+        A negative start counts from the end, no duration or 0 goes on to it. None where no frame is left, or,
+        when strict, where the film is shorter than asked.
         """
         rate, total = self.get_frame_rate(), self.clip.num_frames
         start = start_time or 0.0

@@ -59,8 +59,8 @@ def render(
 ) -> Rendered:
     """Write a clip into ComfyUI's output folder, one film per call. `said`: what the node says besides.
 
-    Raises InvalidInputError for what the format or the computer cannot hold, before anything is decoded, and OutputError
-    when the disk gives up. After any error, an interrupt included, nothing is left.
+    Raises InvalidInputError for what the format or the computer cannot hold, before anything is decoded, and
+    OutputError when the disk gives up. After any error, an interrupt included, nothing is left.
     """
     format = format_named(settings.format)
     sound = None if audio is None else Sound.of(audio, clip.num_frames / clip.fps)
@@ -91,7 +91,8 @@ def render(
 
 @dataclass(frozen=True)
 class Series:
-    """Numbered names in a folder, as the host's savers give them; `subfolder` is the folder inside the host's."""
+    """Numbered names in a folder, as the host's savers give them; `subfolder` is the folder inside the
+    host's."""
 
     folder: Path
     name: str
@@ -112,8 +113,8 @@ class Series:
 def series_of(prefix: str, format: Format, clip: FrameStream) -> Series:
     """Names of the films of a prefix, inside the output folder.
 
-    Raises InvalidInputError for a prefix that leads out of the output folder or is too long, OutputError when the folder
-    cannot be made.
+    Raises InvalidInputError for a prefix that leads out of the output folder or is too long, OutputError when
+    the folder cannot be made.
     """
     folder, name = os.path.split(os.path.normpath(prefix))
     inside = folder_inside_output(folder, prefix)

@@ -1,5 +1,5 @@
-"""Autoencoders whose decoder looks along time: ours, that of Stable Video Diffusion, and ToonCrafter's, which also looks
-at the first and the last frame of the clip.
+"""Autoencoders whose decoder looks along time: ours, that of Stable Video Diffusion, and ToonCrafter's, which
+also looks at the first and the last frame of the clip.
 
 Shapes: frames (f 3 h w) as the autoencoder takes and gives them; latents (f c h w); pictures (2 3 h w).
 """
@@ -42,7 +42,8 @@ class TemporalAutoencoder(nn.Module):
         return self.run(latent, self.decoder, **options)
 
     def run(self, latent: Tensor, at_site: AtSite, **options: Any) -> Tensor:
-        """Decode with the image decoder, what comes out of its residual blocks replaced by `at_site(site, hidden)`."""
+        """Decode with the image decoder, what comes out of its residual blocks replaced by `at_site(site,
+        hidden)`."""
         with ExitStack() as hooks:
             for site in self.decoder.sites:
                 removed_at_exit(
@@ -69,7 +70,8 @@ class VideoAutoencoder(nn.Module):
 
 
 class ReferenceAutoencoder(nn.Module):
-    """ToonCrafter's autoencoder: a KL encoder, the decoder of Stable Video Diffusion, and layers for two pictures."""
+    """ToonCrafter's autoencoder: a KL encoder, the decoder of Stable Video Diffusion, and layers for two
+    pictures."""
 
     def __init__(self, file: VideoDecoderFile, sizes: dict[str, Any], dtype: Any) -> None:
         super().__init__()
@@ -81,8 +83,8 @@ class ReferenceAutoencoder(nn.Module):
         missing = beside.keys() - file.beside.keys()
         if missing or len(self.references) != len(file.shape.channel_mult) + 1:
             raise CheckpointFormatError(
-                f"{file.name} looks like ToonCrafter, but lacks its encoder or a layer ({listed(missing) or 'attn_refinement'}); "
-                "use the whole checkpoint, or download it again."
+                f"{file.name} looks like ToonCrafter, but lacks its encoder or a layer "
+                f"({listed(missing) or 'attn_refinement'}); use the whole checkpoint, or download it again."
             )
         references = shapes_of(lambda ops: reference_layers(file.references, ops))
         parts = (
@@ -100,8 +102,8 @@ class ReferenceAutoencoder(nn.Module):
     def decode(self, latent: Tensor, pictures: Tensor | None = None, **_options: Any) -> Tensor:
         """Frames of one whole clip; `pictures` are its first and last frame.
 
-        Without them it is an ordinary decoder, and the convolution before the decoder, which training with pictures
-        left out, is used.
+        Without them it is an ordinary decoder, and the convolution before the decoder, which training with
+        pictures left out, is used.
         """
         if pictures is None:
             return self.decoder(self.autoencoder.post_quant_conv(latent))

@@ -57,10 +57,11 @@ class HostUpscaler:
     def stream(
         self, frames: Iterable[Tensor], after_call: Callable[[], None] = lambda: None
     ) -> Iterator[Tensor]:
-        """Enlarged frames (1 4h 4w 3) of chunks (n h w 3), in order, each once; memory does not grow with the clip.
+        """Enlarged frames (1 4h 4w 3) of chunks (n h w 3), in order, each once; memory does not grow with the
+        clip.
 
-        `after_call` is called after each call of the network. Raises InvalidInputError for frames it cannot take, and
-        the host's interrupt.
+        `after_call` is called after each call of the network. Raises InvalidInputError for frames it cannot
+        take, and the host's interrupt.
         """
         made = upscale(self._predict(after_call), self.config, self._loading(frames), self.settings)
         while True:
@@ -71,7 +72,8 @@ class HostUpscaler:
             yield frame
 
     def _loading(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The chunks; with the first one, whose size tells how much memory is needed, the weights are loaded."""
+        """The chunks; with the first one, whose size tells how much memory is needed, the weights are
+        loaded."""
         loaded = False
         for chunk in frames:
             if not loaded and chunk.ndim == 4:
@@ -157,8 +159,9 @@ def check_memory(upscaler: HostUpscaler, needs: UpscaleNeeds, report: str) -> No
     here = needs.work + needs.result + (needs.device if device.type == "cpu" else 0)
     if here > free:
         raise InvalidInputError(
-            f"{report} Only {free / GIB:.2f} GB of memory are free. Connect the upscaler to Render Video, which writes "
-            "frames as they are made, or enlarge fewer frames, with fewer steps or a smaller tile_size."
+            f"{report} Only {free / GIB:.2f} GB of memory are free. Connect the upscaler to Render Video, "
+            "which writes frames as they are made, or enlarge fewer frames, with fewer steps or a smaller "
+            "tile_size."
         )
     total = mm.get_total_memory(device)
     if device.type != "cpu" and needs.device > total:

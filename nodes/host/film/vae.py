@@ -28,15 +28,18 @@ MEMORY_FACTOR = 1.5
 class TemporalVAE(comfy.sd.VAE):
     """The host's VAE with a decoder that looks along time.
 
-    It decodes as Temporal VAE Decode does: with little memory the host would cut the clip into pieces that know
-    nothing of each other.
+    It decodes as Temporal VAE Decode does: with little memory the host would cut the clip into pieces that
+    know nothing of each other.
     """
 
     def __init__(self, vae: Any) -> None:
         vars(self).update(vars(vae))  # the handle alone: what it loads is replaced
 
     def decode(self, samples_in: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Frames (f h w 3) of one clip's latents (f c h w). Raises InvalidInputError when memory does not suffice."""
+        """Frames (f h w 3) of one clip's latents (f c h w).
+
+        Raises InvalidInputError when memory does not suffice.
+        """
         clip = latent_stream({"samples": samples_in}, self, PREVIEW_FPS, DecodeSettings())
         return collect(clip).to(self.output_device)
 
@@ -64,8 +67,8 @@ def temporal_decoder_again(vae: Any, path: str, disable_dynamic: bool = False) -
 def with_temporal_decoder(vae: Any, file: WeightsFile, dynamic: bool = True) -> Any:
     """VAE that decodes through a temporal decoder; the given VAE stays as it was.
 
-    Raises CheckpointFormatError for a file that is none, IncompatibleModelError for one that was made for another kind
-    of autoencoder or other latents.
+    Raises CheckpointFormatError for a file that is none, IncompatibleModelError for one that was made for
+    another kind of autoencoder or other latents.
     """
     video = video_decoder(file)
     if video is not None:
@@ -80,7 +83,8 @@ def with_temporal_decoder(vae: Any, file: WeightsFile, dynamic: bool = True) -> 
 
 
 def _with_video_decoder(vae: Any, file: VideoDecoderFile) -> nn.Module:
-    """An autoencoder whose decoder is that of Stable Video Diffusion, for the latents of any SD 1.x and 2.x model."""
+    """An autoencoder whose decoder is that of Stable Video Diffusion, for the latents of any SD 1.x and
+    2.x model."""
     ratio = 2 ** (len(file.shape.channel_mult) - 1)
     if (file.latent_channels, ratio) != (vae.latent_channels, vae.upscale_ratio):
         raise IncompatibleModelError(
@@ -119,7 +123,8 @@ def _sizes(file: VideoDecoderFile) -> dict[str, Any]:
 
 
 def _vae_of(vae: Any, autoencoder: nn.Module, dynamic: bool) -> Any:
-    """A VAE like the given one, with another autoencoder, whose weights are its own: two patchers must not move the same ones."""
+    """A VAE like the given one, with another autoencoder, whose weights are its own: two patchers must not
+    move the same ones."""
     offload = mm.vae_offload_device()
     temporal = TemporalVAE(vae)
     temporal.first_stage_model = autoencoder.to(offload).eval()

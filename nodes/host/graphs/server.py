@@ -1,4 +1,5 @@
-"""Old graphs at the server: prompts are converted before they are checked, and the page asks for a graph to be converted.
+"""Old graphs at the server: prompts are converted before they are checked, and the page asks for a graph to
+be converted.
 
 One setting, `VideoLDM.OldGraphs` in the host's settings, switches both off.
 """
@@ -58,7 +59,8 @@ def switched_on() -> bool:
 
 
 def with_our_nodes(data: dict[str, Any]) -> dict[str, Any]:
-    """A request to the host's queue, its prompt converted if it has nodes of AnimateDiff-Evolved and that pack is missing."""
+    """A request to the host's queue, its prompt converted if it has nodes of AnimateDiff-Evolved and that
+    pack is missing."""
     prompt = data.get("prompt")
     if not is_api(prompt) or not any(
         node["class_type"] in OLD_NODES and is_old(node["class_type"], installed) for node in prompt.values()
@@ -96,7 +98,8 @@ def _found(folder: str, name: Any) -> str | None:
 
 
 def opened(graph: Any) -> dict[str, Any]:
-    """What the page gets for a graph: whether anything is to convert, the graph with the report as a note, and the report."""
+    """What the page gets for a graph: whether anything is to convert, the graph with the report as a note,
+    and the report."""
     if not switched_on() or any(installed(name) for name in OLD_NODES):
         return {"changed": False}
     try:

@@ -1,7 +1,8 @@
-"""Temporal layers in a MODEL: an additional model of its patcher plus wrappers, nothing in the host's module tree.
+"""Temporal layers in a MODEL: an additional model of its patcher plus wrappers, nothing in the host's module
+tree.
 
-The stack lives in a ModelPatcher of its own, so that the host loads, counts and offloads its weights; hooks put it
-into the UNet for the length of one APPLY_MODEL call and take it out again, whatever happens.
+The stack lives in a ModelPatcher of its own, so that the host loads, counts and offloads its weights; hooks
+put it into the UNet for the length of one APPLY_MODEL call and take it out again, whatever happens.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.formats import trained_frames
 from ....temporal.sampling.affinity import Motion
 from ....temporal.sampling.clip import Clip
-from ....temporal.sampling.known_channels import Condition, known_channels, nothing_known
+from ....temporal.sampling.known_channels import Condition, channels_of
 from ....temporal.sampling.places import product
 from ....temporal.sampling.schedules.amount import Change
 from ....temporal.stack.stack import NEEDS_IMAGE, NEEDS_PICTURE, StackConfig, TemporalStack
@@ -53,9 +54,11 @@ LONGER_CLIPS = REFUSE, SQUEEZE, CONVOLVE = ("refuse", "squeeze", "convolve")
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """How one file of temporal layers is used: strength (1 as trained), alpha overrides by section, part of the sampling.
+    """How one file of temporal layers is used: strength (1 as trained), alpha overrides by section, part of
+    the sampling.
 
-    `longer_clips`: what becomes of clips with more frames than the layers were trained for, one of `LONGER_CLIPS`.
+    `longer_clips`: what becomes of clips with more frames than the layers were trained for, one of
+    `LONGER_CLIPS`.
     """
 
     strength: float = 1.0
@@ -144,14 +147,16 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
 
 
 def makes_video(model: Any) -> bool:
-    """Whether anything in a MODEL sees more than one frame: temporal layers, or the host's own video model."""
+    """Whether anything in a MODEL sees more than one frame: temporal layers, or the host's own video
+    model."""
     config = model.model.model_config.unet_config
     own = config.get("use_temporal_resblock") or config.get("use_temporal_attention")
     return bool(own or model.get_additional_models_with_key(KEY))
 
 
 def trained_length(model: Any) -> int | None:
-    """Frames that the temporal layers of a MODEL were trained on together, of several stacks the fewest; None: none says."""
+    """Frames that the temporal layers of a MODEL were trained on together, of several stacks the fewest;
+    None: none says."""
     return min(filter(None, (trained_frames(stack) for stack, _ in stacks_of(model))), default=None)
 
 
@@ -165,7 +170,8 @@ def condition_of(model: Any) -> Condition | None:
 
 
 def layers_know_frames(model: Any) -> bool:
-    """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with them."""
+    """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with
+    them."""
     return condition_of(model) is not None or any(stack.config.known_frames for stack, _ in stacks_of(model))
 
 
@@ -180,7 +186,10 @@ def reads_affinities(model: Any) -> bool:
 
 
 def set_image_motion(model: Any, motion: Motion) -> Any:
-    """Clone of a MODEL that moves a given image so far. Raises IncompatibleModelError when it animates none."""
+    """Clone of a MODEL that moves a given image so far.
+
+    Raises IncompatibleModelError when it animates none.
+    """
     if not animates_image(model):
         raise IncompatibleModelError(
             "The MODEL has no layers that animate an image. Put Load Temporal Layers with PIA or "
@@ -265,7 +274,8 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
 
 
 def _too_long(frames: int, window: int | None, longest: int) -> InvalidInputError:
-    """What is wrong with a clip, or with its windows where it has some, for layers that know `longest` frames."""
+    """What is wrong with a clip, or with its windows where it has some, for layers that know `longest`
+    frames."""
     if window is None:
         return InvalidInputError(
             f"The clip has {frames} frames; these temporal layers were made for at most {longest}. Make it "
@@ -280,7 +290,8 @@ def _too_long(frames: int, window: int | None, longest: int) -> InvalidInputErro
 
 
 def check_image(model: Any, conds: Mapping[str, Any]) -> None:
-    """Refuse layers that animate an image when none of the guider's conditions has it, or a picture when one has not."""
+    """Refuse layers that animate an image when none of the guider's conditions has it, or a picture when
+    one has not."""
     given = any(IMAGE_COND in cond.get("model_conds", {}) for group in conds.values() for cond in group or ())
     for stack, _ in stacks_of(model):
         if stack.config.image and not given:
@@ -308,7 +319,8 @@ def _check_picture(stack: TemporalStack, conds: list[Mapping[str, Any]]) -> None
 def count_activations(
     executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    """PREPARE_SAMPLING wrapper: let the host's first estimate, made before our factor is patched in, count our part."""
+    """PREPARE_SAMPLING wrapper: let the host's first estimate, made before our factor is patched in, count
+    our part."""
     wanted = model.get_model_object("memory_usage_factor") / model.model.memory_usage_factor
     scaled = [round(noise_shape[0] * wanted), *noise_shape[1:]]
     return executor(model, scaled, conds, *args, **kwargs)
@@ -331,7 +343,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
     like = torch.empty(0, dtype=dtype, device=x.device)
     condition = condition_of(model)
     if condition is not None:  # in the place of what the host found
-        args = (_channels(condition, known, x), *args[1:])
+        args = (channels_of(condition, known, x), *args[1:])
     base_clip = Clip(
         num_frames=num_frames,
         fps=(model.get_attachment(CLIP_KEY) or ClipSettings()).fps,
@@ -385,8 +397,3 @@ def _texts_differ(context: Tensor | None, num_frames: int) -> bool:
         return False
     clips = rearrange(context, "(b f) m e -> b f m e", f=num_frames)
     return not torch.equal(clips, clips[:, :1].expand_as(clips))
-
-
-def _channels(condition: Condition, known: Tensor | None, x: Tensor) -> Tensor:
-    """Further input channels of the image model, from the known frames of this call if there are any."""
-    return nothing_known(condition, x) if known is None else known_channels(condition, known.to(x))

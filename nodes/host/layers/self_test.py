@@ -1,7 +1,8 @@
-"""Does what the pack rests on still hold on a host that is newer than all tested ones? Asked once, before layers are used.
+"""Does what the pack rests on still hold on a host that is newer than all tested ones? Asked once, before
+layers are used.
 
-A tiny image model of the host with tiny temporal layers, put in as any others; random weights, nothing is loaded on a device.
-Shapes: two chunks (cond, uncond) of two frames, ((b f) c h w).
+A tiny image model of the host with tiny temporal layers, put in as any others; random weights, nothing is
+loaded on a device. Shapes: two chunks (cond, uncond) of two frames, ((b f) c h w).
 """
 
 from __future__ import annotations
@@ -61,10 +62,13 @@ def check_host() -> str:
     wrong = verdict()
     if wrong is not None:
         raise IncompatibleModelError(
-            f"Temporal layers cannot be used on ComfyUI {version}: in a check of this pack on it, {wrong}. Update the pack, or use "
-            f"ComfyUI {TESTED[-1]}, the newest version that it was tested on."
+            f"Temporal layers cannot be used on ComfyUI {version}: in a check of this pack on it, {wrong}. "
+            f"Update the pack, or use ComfyUI {TESTED[-1]}, the newest version that it was tested on."
         )
-    return f"Host: ComfyUI {version} is newer than {TESTED[-1]}, the newest tested version; a check of temporal layers passed"
+    return (
+        f"Host: ComfyUI {version} is newer than {TESTED[-1]}, the newest tested version; a check of "
+        "temporal layers passed"
+    )
 
 
 def with_host(report: str, host: str) -> str:
@@ -129,7 +133,8 @@ class TinyRig:
         return cls(base, model, _patcher(stack), latents, torch.randn(2 * FRAMES, 3, TEXT, generator=numbers))
 
     def run(self, strength: float | None, changed: int | None = None) -> Tensor:
-        """One call as the sampler makes it, with other numbers in the `changed` frame; None: the image model alone."""
+        """One call as the sampler makes it, with other numbers in the `changed` frame; None: the image
+        model alone."""
         latents = self.latents.clone()
         if changed is not None:
             latents[changed] += 1

@@ -50,7 +50,10 @@ class Places:
 
 
 class SparseControlModel(comfy.cldm.cldm.ControlNet):
-    """The host's ControlNet of SD 1.x, with motion modules in it while it runs. It does not see the clip's noisy latents."""
+    """The host's ControlNet of SD 1.x, with motion modules in it while it runs.
+
+    It does not see the clip's noisy latents.
+    """
 
     def __init__(self, kind: str, stack: TemporalStack, **kwargs: Any) -> None:
         super().__init__(
@@ -71,14 +74,16 @@ class SparseControlModel(comfy.cldm.cldm.ControlNet):
         self.stack = stack
 
     def forward(self, x: Tensor, hint: Tensor, *args: Any, num_frames: int, **kwargs: Any) -> dict:
-        """Residuals of the UNet's blocks for clips ((b f) c h w), from a hint of the same number of frames."""
+        """Residuals of the UNet's blocks for clips ((b f) c h w), from a hint of the same number of
+        frames."""
         clip = self.stack.prepare(Clip(num_frames), x)
         with inserted(self, self.stack, clip):
             return super().forward(torch.zeros_like(x), hint, *args, **kwargs)
 
 
 class SparseControl(comfy.controlnet.ControlNet):
-    """The host's handle on it: the images from Apply ControlNet are given at their places, all other frames are empty."""
+    """The host's handle on it: the images from Apply ControlNet are given at their places, all other
+    frames are empty."""
 
     def __init__(self, places: Places, needs_vae: bool, path: str, *args: Any, **kwargs: Any) -> None:
         latent_format = comfy.latent_formats.SD15() if needs_vae else None
@@ -145,8 +150,8 @@ class SparseControl(comfy.controlnet.ControlNet):
         longest = self.control_model.stack.config.max_frames
         if num_frames > longest:
             raise InvalidInputError(
-                f"The clip has {num_frames} frames; SparseCtrl was made for at most {longest}. Make it shorter, or add Video "
-                "Windows to the model."
+                f"The clip has {num_frames} frames; SparseCtrl was made for at most {longest}. Make it "
+                "shorter, or add Video Windows to the model."
             )
         frames, total = self.window or (list(range(num_frames)), num_frames)
         size = tuple(x.shape[2:])
@@ -168,8 +173,8 @@ class SparseControl(comfy.controlnet.ControlNet):
             return images
         if self.vae is None:
             raise InvalidInputError(
-                "SparseCtrl for RGB frames encodes them, but Apply ControlNet has no VAE; connect the VAE of the checkpoint to "
-                "it."
+                "SparseCtrl for RGB frames encodes them, but Apply ControlNet has no VAE; connect the VAE "
+                "of the checkpoint to it."
             )
         loaded = mm.loaded_models(only_currently_used=True)
         latents = torch.cat([self.vae.encode(image[None].movedim(1, -1)) for image in images])
@@ -208,8 +213,8 @@ def _plain(file: SparseControlFile, ops: Any) -> SparseControlModel:
 def _check_base(config: StackConfig, text_width: int) -> None:
     if text_width != config.unet.context_dim:
         raise IncompatibleModelError(
-            f"SparseCtrl was made for {config.base}, whose text is {config.unet.context_dim} wide, but that of the image model is "
-            f"{text_width} wide. Load a checkpoint of {config.base}."
+            f"SparseCtrl was made for {config.base}, whose text is {config.unet.context_dim} wide, but "
+            f"that of the image model is {text_width} wide. Load a checkpoint of {config.base}."
         )
 
 
@@ -225,8 +230,8 @@ def _host_config(unet: UNetShape) -> dict[str, Any]:
 
 
 def _named_as_here(name: str, file: SparseControlFile, own: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """The weights of the ControlNet by the host's names, of which `own` are the shapes; CheckpointFormatError where they do
-    not fit."""
+    """The weights of the ControlNet by the host's names, of which `own` are the shapes; CheckpointFormatError
+    where they do not fit."""
     names = {theirs: ours for theirs, ours in names_in_files(file).items() if ours in own}
     check_keys(name, FAMILY, names.keys() - file.weights.keys(), file.weights.keys() - names.keys())
     for theirs, ours in names.items():

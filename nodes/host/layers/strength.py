@@ -13,14 +13,16 @@ LAYERS = ALL, LAST = ("all", "last loaded")
 
 
 def change_layers(model: Any, change: Change, layers: str) -> Any:
-    """Clone of a MODEL whose temporal layers, all or those loaded last, act otherwise in a part of the sampling.
+    """Clone of a MODEL whose temporal layers, all or those loaded last, act otherwise in a part of the
+    sampling.
 
     Raises IncompatibleModelError when there are none.
     """
     loaded = model.get_attachment(KEY)
     if not loaded:
         raise IncompatibleModelError(
-            "The MODEL has no temporal layers whose strength could change. Put Load Temporal Layers before Motion Strength."
+            "The MODEL has no temporal layers whose strength could change. Put Load Temporal Layers before "
+            "Motion Strength."
         )
     kept = len(loaded) - 1 if layers == LAST else 0
     changed = [replace(settings, changes=(*settings.changes, change)) for settings in loaded[kept:]]

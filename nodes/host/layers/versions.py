@@ -1,4 +1,7 @@
-"""The versions of the host that the pack is tested on. README and pyproject.toml name them too; a test compares."""
+"""The versions of the host that the pack is tested on.
+
+README and pyproject.toml name them too; a test compares.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whole video models: the host's own image model for the file's spatial weights, its temporal layers attached as any others."""
+"""Whole video models: the host's own image model for the file's spatial weights, its temporal layers
+attached as any others."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ MODEL_TYPES = {"eps": ModelType.EPS, "v": ModelType.V_PREDICTION}
 class RescaledSampling(ModelSamplingDiscrete, EPS):
     """Noise prediction for a model that was trained on a clean latent scaled down as noise grows.
 
-    x_t = sqrt(a) s x0 + sqrt(1 - a) noise: to the host a noise level of sqrt(1 - a) / (sqrt(a) s), and an input of the
-    network scaled by sqrt(a) s instead of what the noise level says. Scales s (t,) by time step.
+    x_t = sqrt(a) s x0 + sqrt(1 - a) noise: to the host a noise level of sqrt(1 - a) / (sqrt(a) s), and an
+    input of the network scaled by sqrt(a) s instead of what the noise level says. Scales s (t,) by time step.
     """
 
     scale, steps = 1.0, 400
@@ -80,7 +81,8 @@ def read_video_model(name: str) -> tuple[VideoModel, str]:
 
 
 def build_video_model(name: str, video: VideoModel, settings: LayerSettings) -> Any:
-    """MODEL of a file that was read, its temporal layers used by `settings`; where the host has them itself, as trained."""
+    """MODEL of a file that was read, its temporal layers used by `settings`; where the host has them
+    itself, as trained."""
     path, device = _path(name), mm.unet_offload_device()
     model = new_patcher(_image_model(name, video), device, again=(image_model_again, (name, path)))
     if video.stack is not None:
@@ -112,8 +114,8 @@ def _path(name: str) -> str:
     if path is None:
         known = ", ".join(video_model_names()[:5]) or "no files"
         raise InvalidInputError(
-            f"There is no file {name!r} in models/checkpoints or models/diffusion_models, which hold {known}. Put the file "
-            "there and refresh, or pick another."
+            f"There is no file {name!r} in models/checkpoints or models/diffusion_models, which hold "
+            f"{known}. Put the file there and refresh, or pick another."
         )
     return path
 
@@ -126,13 +128,14 @@ def _image_model(name: str, video: VideoModel) -> Any:
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointFormatError(
-            f"{name}: the host cannot build the image model of {video.family} from it ({reason}). It may be damaged."
+            f"{name}: the host cannot build the image model of {video.family} from it ({reason}). It may "
+            "be damaged."
         ) from None
     if model is None:
         base = "SD 2.x" if video.stack is None else video.stack.config.base
         raise CheckpointFormatError(
-            f"{name}: the host knows no image model with the sizes of the one in it. {video.family} as published has those of "
-            f"{base}; this file may be damaged, or another model built on it."
+            f"{name}: the host knows no image model with the sizes of the one in it. {video.family} as "
+            f"published has those of {base}; this file may be damaged, or another model built on it."
         )
     if video.stack is not None:
         _set_sampling(model, video.stack.config.prediction, video.betas)
@@ -140,7 +143,8 @@ def _image_model(name: str, video: VideoModel) -> Any:
 
 
 def _built(name: str, config: Any, video: VideoModel) -> Any:
-    """The host's model of a kind it has recognised, with the weights of a file as they are: its own loader copies them."""
+    """The host's model of a kind it has recognised, with the weights of a file as they are: its own loader
+    copies them."""
     image = video.image
     supported = list(config.supported_inference_dtypes)
     dtype = mm.unet_dtype(
@@ -157,7 +161,8 @@ def _built(name: str, config: Any, video: VideoModel) -> Any:
     differing = image.keys() ^ shapes.keys()
     if differing:
         raise CheckpointFormatError(
-            f"{name}: the host's {type(model).__name__} has other weights than {video.family}: {listed(differing)}."
+            f"{name}: the host's {type(model).__name__} has other weights than {video.family}: "
+            f"{listed(differing)}."
         )
     weights = {key: weight.to(mm.unet_offload_device(), dtype) for key, weight in image.items()}
     unet.load_state_dict(weights, assign=True)
@@ -165,7 +170,8 @@ def _built(name: str, config: Any, video: VideoModel) -> Any:
 
 
 def _set_sampling(base: Any, prediction: str, betas: Betas | None) -> None:
-    """Give a new image model the prediction and the noise levels of its family, which the host can only guess."""
+    """Give a new image model the prediction and the noise levels of its family, which the host can only
+    guess."""
     base.model_type = MODEL_TYPES[prediction]
     if betas is not None:
         settings = {

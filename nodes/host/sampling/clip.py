@@ -59,7 +59,8 @@ def sample_clip(
 ) -> dict:
     """Denoise one clip, number `part` of those that a node makes; LATENT in, LATENT out with its frame rate.
 
-    latent["samples"] (f c h w). With no temporal layers, independent noise and one cfg it is the host's KSampler.
+    latent["samples"] (f c h w). With no temporal layers, independent noise and one cfg it is the host's
+    KSampler.
     """
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     latent = {**latent, "samples": samples}
@@ -99,7 +100,10 @@ def make_guider(
     latent: Mapping[str, Any] | None,
     motion: MotionPrompt | None,
 ) -> VideoGuider:
-    """Guider of one clip. `scales`: of the prompt at the first and last frame, of the known frames in `latent`."""
+    """Guider of one clip.
+
+    `scales`: of the prompt at the first and last frame, of the known frames in `latent`.
+    """
     guider = VideoGuider(set_clip_settings(model, ClipSettings(fps=fps)), fps)
     if motion is not None:
         positive, negative = with_motion(positive, motion.positive), with_motion(negative, motion.negative)
@@ -110,7 +114,8 @@ def make_guider(
 
 
 def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: SamplerSettings) -> Tensor:
-    """Initial noise (f c h w); independent noise is the host's own, so that seeds mean what they mean there."""
+    """Initial noise (f c h w); independent noise is the host's own, so that seeds mean what they mean
+    there."""
     if settings.noise_type == "independent":
         batch_index = batch_index if batch_index is not None and len(batch_index) == len(samples) else None
         return comfy.sample.prepare_noise(samples, settings.seed, batch_index)

@@ -1,4 +1,5 @@
-"""A clip of any length by prediction: each segment continues the last frames of the one before (paper, section 3.2).
+"""A clip of any length by prediction: each segment continues the last frames of the one before (paper,
+section 3.2).
 
 Shapes: f frames, n frames of context, c h w a latent.
 """
@@ -43,9 +44,11 @@ class Extension:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment to make: number from 1, fingerprint of all it depends on, its prompt, its frames of a clip of `num_frames`.
+    """One segment to make: number from 1, fingerprint of all it depends on, its prompt, its frames of a clip
+    of `num_frames`.
 
-    `new`: how many of them it adds. `former`: the fingerprint as it was before it held the contents of files of weights.
+    `new`: how many of them it adds. `former`: the fingerprint as it was before it held the contents of files
+    of weights.
     """
 
     number: int
@@ -63,7 +66,10 @@ def as_trained(model: Any) -> int:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds of a text such as "1, 2, 3". Raises InvalidInputError for anything but different whole numbers from 0."""
+    """Seeds of a text such as "1, 2, 3".
+
+    Raises InvalidInputError for anything but different whole numbers from 0.
+    """
     try:
         seeds = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -77,7 +83,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def segment_prompts(clip: Any, positive: list, text: str, segments: int) -> list[list]:
-    """CONDITIONING of each segment: lines of a text, each encoded once; an empty line or none keeps the one before.
+    """CONDITIONING of each segment: lines of a text, each encoded once; an empty line or none keeps the one
+    before.
 
     Raises InvalidInputError for text without a text encoder, and more lines than segments.
     """
@@ -109,10 +116,11 @@ def extend(
     weights: str = "",
     said: str = "",
 ) -> list[dict[str, Any]]:
-    """LATENTs of the clip (f c h w) gone on by segments, one for each seed; finished segments are taken from disk.
+    """LATENTs of the clip (f c h w) gone on by segments, one for each seed; finished segments are taken from
+    disk.
 
-    `origin` says where model and prompts came from, `weights` what is in their files: a segment made another way is made
-    anew. `said`: what the node says beside what it makes.
+    `origin` says where model and prompts came from, `weights` what is in their files: a segment made another
+    way is made anew. `said`: what the node says beside what it makes.
     """
     start = latent["samples"].float().cpu()  # where finished segments are; --gpu-only keeps latents elsewhere
     if not len(start):
@@ -166,7 +174,8 @@ def _frames(start: int, choice: Extension, segments: int) -> list[range]:
 def _segments(
     base: str, former: str, prompts: Sequence[list], negative: list, frames: Sequence[range], start: int
 ) -> list[Segment]:
-    """Each segment's fingerprint holds those before it, so that a changed prompt makes only what comes after anew."""
+    """Each segment's fingerprint holds those before it, so that a changed prompt makes only what comes
+    after anew."""
     segments: list[Segment] = []
     num_frames, end = frames[-1].stop, start
     for number, (positive, own) in enumerate(zip(prompts, frames, strict=True), start=1):
@@ -207,7 +216,8 @@ def _continue(
     progress: SamplingProgress,
     done: int,
 ) -> Tensor:
-    """New frames (f-n c h w) after the context (n c h w), which is the first of the segment's f frames of the clip."""
+    """New frames (f-n c h w) after the context (n c h w), which is the first of the segment's f frames of
+    the clip."""
     places = tuple((frame, frame) for frame in range(len(context)))
     window = with_frames(
         {"samples": context.new_zeros(len(segment.frames), *context.shape[1:])}, context, places

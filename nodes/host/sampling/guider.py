@@ -1,4 +1,5 @@
-"""Guidance of a clip: the host's CFG guider with a scale per frame, known frames and guidance towards them."""
+"""Guidance of a clip: the host's CFG guider with a scale per frame, known frames and guidance towards
+them."""
 
 from __future__ import annotations
 
@@ -32,10 +33,12 @@ SCALED = (
 
 
 class VideoGuider(comfy.samplers.CFGGuider):
-    """Classifier-free guidance whose scale may differ between frames; with one scale it is the host's own guider.
+    """Classifier-free guidance whose scale may differ between frames; with one scale it is the host's own
+    guider.
 
-    Known frames go through the temporal layers where these were trained on them or animate an image; others get them pinned.
-    Either way the finished clip holds the given latents exactly, unless the image is to be drawn anew in another style.
+    Known frames go through the temporal layers where these were trained on them or animate an image; others
+    get them pinned. Either way the finished clip holds the given latents exactly, unless the image is to be
+    drawn anew in another style.
     """
 
     def __init__(self, model: Any, fps: float):
@@ -50,7 +53,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
         self.pasted = True
 
     def set_scales(self, cfg: float, last_cfg: float | None = None, context: float = 1.0) -> None:
-        """Scale of the prompt from the first to the last frame, linear in between, and of the known frames (1 = off)."""
+        """Scale of the prompt from the first to the last frame, linear in between, and of the known frames
+        (1 = off)."""
         self.set_cfg(cfg)
         self.last_cfg = cfg if last_cfg is None else last_cfg
         self.context_scale = context
@@ -203,8 +207,8 @@ def _check_levels(sigmas: Tensor) -> None:
     """Refuse noise levels of which some are no numbers, which the host's samplers turn into an empty clip."""
     if not bool(torch.isfinite(sigmas).all()):
         raise InvalidInputError(
-            f"The scheduler has no noise levels for {len(sigmas) - 1} steps: some of them are no numbers. Set more steps, "
-            "or choose another scheduler."
+            f"The scheduler has no noise levels for {len(sigmas) - 1} steps: some of them are no numbers. "
+            "Set more steps, or choose another scheduler."
         )
 
 

@@ -55,9 +55,11 @@ def interpolate(
     sampler: SamplerSettings,
     said: str = "",
 ) -> dict[str, Any]:
-    """LATENT of keyframes (f c h w) with the frames in between: ((f-1)*4+1 c h w) for each pass, at its frame rate.
+    """LATENT of keyframes (f c h w) with the frames in between: ((f-1)*4+1 c h w) for each pass, at its frame
+    rate.
 
-    `said`: what the node says beside what it makes. Raises InvalidInputError or IncompatibleModelError for a method that needs what is not there.
+    `said`: what the node says beside what it makes. Raises InvalidInputError or IncompatibleModelError for a
+    method that needs what is not there.
     """
     _check(choice.method, video)
     frames, fps = latent["samples"], frame_rate(latent, sampler.fps)

@@ -1,7 +1,7 @@
 """Known frames in a LATENT, and their way to the temporal layers.
 
-A LATENT with known frames holds them in `samples`, and says beside it which they are (see `latents.py`). Its `noise_mask`
-is 0 there, so that the host's own samplers pin the frames.
+A LATENT with known frames holds them in `samples`, and says beside it which they are (see `latents.py`). Its
+`noise_mask` is 0 there, so that the host's own samplers pin the frames.
 
 Shapes: f frames, c h w a latent.
 """
@@ -50,7 +50,8 @@ class KnownFrames:
         return self._masked(denoise_mask, 0.0)
 
     def free(self, denoise_mask: Tensor | None) -> Tensor | None:
-        """The same mask where layers see the given frames and need no pins; None when nothing else is masked."""
+        """The same mask where layers see the given frames and need no pins; None when nothing else is
+        masked."""
         if denoise_mask is None:
             return None
         freed = self._masked(denoise_mask, 1.0)
@@ -70,9 +71,11 @@ class KnownFrames:
 
 
 def known_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
-    """The known frames of a LATENT, None when it has none, or has them in another size than they were given in.
+    """The known frames of a LATENT, None when it has none, or has them in another size than they were given
+    in.
 
-    Raises InvalidInputError when another node changed the number of frames since, and nothing says which ones it took.
+    Raises InvalidInputError when another node changed the number of frames since, and nothing says which ones
+    it took.
     """
     record = None if latent is None else record_of(latent)
     if record is None or record.scaled or not bool(record.known.any()):
@@ -105,10 +108,12 @@ def forgotten(latent: Mapping[str, Any]) -> dict[str, Any]:
 def with_frames(
     latent: Mapping[str, Any], frames: Tensor, places: tuple[tuple[int, int], ...], images: int = 0
 ) -> dict[str, Any]:
-    """LATENT in which `frames` (k c h w) are given at `places`: pairs (frame of the clip, number of the given one).
+    """LATENT in which `frames` (k c h w) are given at `places`: pairs (frame of the clip, number of the given
+    one).
 
-    The first `images` of them were images, which a decode can give back. A frame that was given before is replaced; where
-    the clip has another size since, all of them are forgotten. Raises InvalidInputError when sizes differ.
+    The first `images` of them were images, which a decode can give back. A frame that was given before is
+    replaced; where the clip has another size since, all of them are forgotten. Raises InvalidInputError when
+    sizes differ.
     """
     samples = latent["samples"]
     if frames.shape[1:] != samples.shape[1:]:
@@ -144,7 +149,8 @@ def _size(latents: Tensor) -> str:
 
 
 def with_known(conditioning: list, known: KnownFrames, latent_format: Any, motion: Motion) -> list:
-    """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents; the input stays as it was.
+    """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents; the input
+    stays as it was.
 
     Layers that animate an image see, at every frame, the known frame that is nearest.
     """

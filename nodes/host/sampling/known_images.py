@@ -29,11 +29,13 @@ def give_frames(
     indices: str,
     given_before: str = KEEP,
 ) -> dict[str, Any]:
-    """LATENT (f c h w) with images (k h w 3) and latents (k c h w), in this order, at the frames of a pattern.
+    """LATENT (f c h w) with images (k h w 3) and latents (k c h w), in this order, at the frames of a
+    pattern.
 
     `given_before`: what becomes of the frames that an earlier node gave, one of GIVEN_BEFORE.
 
-    Raises InvalidInputError for images without a VAE, sizes that differ and frames that do not fit in the clip.
+    Raises InvalidInputError for images without a VAE, sizes that differ and frames that do not fit in the
+    clip.
     """
     if given_before == FORGET:
         latent = forgotten(latent)
@@ -60,7 +62,8 @@ def _say_what_was_replaced(latent: Mapping[str, Any], frames: Sequence[int]) -> 
 
 
 def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Latents (k c h w) of images (k h w 3), one by one: a frame's latent does not depend on those given with it."""
+    """Latents (k c h w) of images (k h w 3), one by one: a frame's latent does not depend on those given
+    with it."""
     if vae is None:
         raise InvalidInputError("Images were given without a VAE; connect the VAE of the checkpoint.")
     factor = vae.spacial_compression_encode()

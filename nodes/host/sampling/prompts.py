@@ -49,7 +49,8 @@ def encode_schedule(
 ) -> list:
     """CONDITIONING with a text for every frame (f m e); each keyframe's prompt is encoded once.
 
-    Raises InvalidInputError without a text encoder, and for more frames than half of the free memory has room for.
+    Raises InvalidInputError without a text encoder, and for more frames than half of the free memory has room
+    for.
     """
     if clip is None:
         raise InvalidInputError(
@@ -87,7 +88,8 @@ def _check_memory(texts: Sequence[Tensor], num_frames: int) -> None:
 
 
 def at_frames(conditioning: list, frames: Sequence[int], controls: FrameControls) -> list:
-    """CONDITIONING of some frames of a clip: prompts that differ between frames keep to theirs, the last one goes on.
+    """CONDITIONING of some frames of a clip: prompts that differ between frames keep to theirs, the last one
+    goes on.
 
     Its ControlNets become those of `controls`.
     """
@@ -113,7 +115,8 @@ def _cut_control(options: Mapping[str, Any], controls: FrameControls) -> dict[st
 def remarks_of(
     conditionings: Sequence[list], frames: int, texts_for: int | None = None, what: str = "frames"
 ) -> list[str]:
-    """What an artist should know of CONDITIONINGs for a clip that is sampled in parts, of so many frames as a whole.
+    """What an artist should know of CONDITIONINGs for a clip that is sampled in parts, of so many frames as a
+    whole.
 
     `texts_for`: how many texts would be one for each of `what`, where these are not its frames.
     """

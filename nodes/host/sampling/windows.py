@@ -1,7 +1,8 @@
-"""Clips longer than the temporal layers know: windows that overlap, or one clip whose frames look only so far.
+"""Clips longer than the temporal layers know: windows that overlap, or one clip whose frames look only so
+far.
 
-The host's own windows are written for models whose frames lie inside a tensor. Here frames are the batch, so every
-condition with a row per frame is cut, and a window sees nothing of its neighbours.
+The host's own windows are written for models whose frames lie inside a tensor. Here frames are the batch, so
+every condition with a row per frame is cut, and a window sees nothing of its neighbours.
 
 Shapes: f frames of the clip.
 """
@@ -68,7 +69,8 @@ class ClipWindows(IndexListContextHandler):
 
     def __init__(self, *args: Any, on_equal_length: bool = False, **kwargs: Any) -> None:
         self.shortest = kwargs["context_length"] + (not on_equal_length)
-        # Newer hosts show a window one frame more before it, for models that look back; here a frame more is a longer clip.
+        # Newer hosts show a window one frame more before it, for models that look back; here a frame more is
+        # a longer clip.
         newer = _known(IndexListContextHandler.__init__, causal_window_fix=False)
         super().__init__(*args, dim=0, **newer, **kwargs)
         # Newer hosts ask how a condition is cut before they cut it themselves; older ones do not ask.
@@ -127,7 +129,8 @@ class ClipWindows(IndexListContextHandler):
 
 
 def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) -> Any:
-    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one goes on.
+    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one
+    goes on.
 
     None for what is no tensor. Also the host's RESIZE_COND_ITEM callback: what it returns is not cut again.
     """
@@ -144,7 +147,8 @@ def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) ->
 
 @dataclass(frozen=True)
 class FurtherWindows:
-    """Windows of every 2nd, 4th ... frame, `stride` - 1 kinds of them, and whether a clip as long as a window has any."""
+    """Windows of every 2nd, 4th ... frame, `stride` - 1 kinds of them, and whether a clip as long as a
+    window has any."""
 
     stride: int = 1
     on_equal_length: bool = False

@@ -48,7 +48,8 @@ def state_path(name: str) -> Path:
 
 
 def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
-    """Train to the end; when stopped, the state is left behind, and `resume` goes on from one of the same settings."""
+    """Train to the end; when stopped, the state is left behind, and `resume` goes on from one of the same
+    settings."""
     if resume and state.is_file():
         _go_on(training, state, settings)
     steps = training.config.steps
@@ -88,8 +89,8 @@ def frame_store(images: Tensor, clip_length: int) -> FrameStore:
     count, length = len(images), clip_length or len(images)
     if count % length:
         raise InvalidInputError(
-            f"{count} images are no whole number of clips of {length} frames; connect a multiple of {length} images, or change "
-            "clip_length."
+            f"{count} images are no whole number of clips of {length} frames; connect a multiple of "
+            f"{length} images, or change clip_length."
         )
     pixels = (255 * images[..., :3].clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
     return FrameStore(pixels, np.arange(0, count + 1, length))

@@ -43,7 +43,8 @@ def train_upscaler_on_images(
     config: UpscalerTrainingConfig,
     resume: bool,
 ) -> tuple[HostUpscaler, str, str]:
-    """Train an upscaler, a new one or a copy of `start`: ready for use, its file's name in `models/video_upscalers`, and a line about it.
+    """Train an upscaler, a new one or a copy of `start`: ready for use, its file's name in
+    `models/video_upscalers`, and a line about it.
 
     An interrupted run leaves its state behind; with the same settings, `resume` goes on from it.
     """
@@ -67,10 +68,14 @@ def train_upscaler_on_images(
 
 
 def new_config(seen: PatchSettings, config: UpscalerTrainingConfig) -> UpscalerConfig:
-    """Shape of a new upscaler, before its clips are measured. Raises InvalidInputError for channels its heads cannot share."""
+    """Shape of a new upscaler, before its clips are measured.
+
+    Raises InvalidInputError for channels its heads cannot share.
+    """
     if seen.channels % HEADS:
         raise InvalidInputError(
-            f"A new upscaler cannot have {seen.channels} channels, which are shared by {HEADS} heads; give a multiple of {HEADS}."
+            f"A new upscaler cannot have {seen.channels} channels, which are shared by {HEADS} heads; give "
+            f"a multiple of {HEADS}."
         )
     return UpscalerConfig(
         scale=SCALE,
@@ -86,7 +91,8 @@ def new_config(seen: PatchSettings, config: UpscalerTrainingConfig) -> UpscalerC
 
 
 def new_upscaler(patches: Patches, shape: UpscalerConfig, seed: int) -> VideoUpscaler:
-    """An upscaler of a shape for what patches have beyond bicubic ones; its layers in time change nothing yet."""
+    """An upscaler of a shape for what patches have beyond bicubic ones; its layers in time change nothing
+    yet."""
     torch.manual_seed(seed)
     return VideoUpscaler(patches.measured(shape))
 

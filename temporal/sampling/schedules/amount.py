@@ -1,4 +1,5 @@
-"""How much temporal layers do, and how strongly frames attend to each other, by frame, place and part of the sampling.
+"""How much temporal layers do, and how strongly frames attend to each other, by frame, place and part of the
+sampling.
 
 Shapes: f frames, h w size of a mask.
 """

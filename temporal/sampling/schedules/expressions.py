@@ -1,4 +1,5 @@
-"""Sums that an artist writes where a number is wanted, such as 0.5 + 0.2 * sin(t / 8): only arithmetic, nothing else runs."""
+"""Sums that an artist writes where a number is wanted, such as 0.5 + 0.2 * sin(t / 8): only arithmetic,
+nothing else runs."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ def evaluate(text: str, values: Mapping[str, float]) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise InvalidInputError(
-            f"{text.strip()[:60]!r} is no number and no sum that gives one; write numbers such as 1.5, or sums of them with "
-            f"{', '.join(sorted({*values} - {''}))} and functions such as sin."
+            f"{text.strip()[:60]!r} is no number and no sum that gives one; write numbers such as 1.5, or "
+            f"sums of them with {', '.join(sorted({*values} - {''}))} and functions such as sin."
         )
     return number
 

@@ -1,4 +1,5 @@
-"""Frames and runs of frames as schedules of other packs name them: 8, -1, 0.5, 0:12, 16: and sums such as max_f / 2."""
+"""Frames and runs of frames as schedules of other packs name them: 8, -1, 0.5, 0:12, 16: and sums such as
+max_f / 2."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def _frame(text: str, num_frames: int) -> int:
     number += num_frames if number < 0 else 0
     if number < 0:
         raise InvalidInputError(
-            f"Frame {text[:60]} lies before the clip, which has {num_frames} frames. Change the schedule or num_frames."
+            f"Frame {text[:60]} lies before the clip, which has {num_frames} frames. Change the schedule "
+            "or num_frames."
         )
     return number
 

@@ -1,6 +1,8 @@
-"""Prompt schedules as FizzNodes and AnimateDiff-Evolved write them: "0": "a cat", "8": "a dog", or 0 = "a cat".
+"""Prompt schedules as FizzNodes and AnimateDiff-Evolved write them: "0": "a cat", "8": "a dog", or 0 = "a
+cat".
 
-Texts before and after every prompt, numbers in backticks (`pw_a`, `sin(t)`), and what stands behind --neg is the negative prompt.
+Texts before and after every prompt, numbers in backticks (`pw_a`, `sin(t)`), and what stands behind --neg is
+the negative prompt.
 
 Shapes: f frames.
 """
@@ -39,8 +41,8 @@ def parse_quoted(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
         found = pattern.match(bare, place)
         if found is None:
             raise InvalidInputError(
-                f'The schedule cannot be read from {bare[place : place + 40]!r} on; write entries such as "0": "a red circle", with '
-                "commas between them."
+                f"The schedule cannot be read from {bare[place : place + 40]!r} on; write entries such as "
+                '"0": "a red circle", with commas between them.'
             )
         parts += keyed(found[1], found[2].strip(), num_frames)
         place = found.end()
@@ -53,7 +55,8 @@ def _bare(text: str) -> str:
 
 
 def with_texts(prompt: str, before: str, after: str) -> tuple[str, str]:
-    """The positive and the negative prompt, with the texts around them; commas between the parts are not doubled."""
+    """The positive and the negative prompt, with the texts around them; commas between the parts are not
+    doubled."""
     parts = [text.partition(NEGATIVE)[::2] for text in (before, prompt, after)]
     positive, negative = (
         ", ".join(filter(None, (part.strip().strip(",").strip() for part in side)))
@@ -67,9 +70,11 @@ def with_texts(prompt: str, before: str, after: str) -> tuple[str, str]:
 def at_frames(
     texts: Sequence[str], weights: Sequence[Weight], values: Mapping[str, Sequence[float]]
 ) -> tuple[list[str], list[Weight]]:
-    """Every different text that some frame reads, numbers in backticks put in, and the weights of frames among them.
+    """Every different text that some frame reads, numbers in backticks put in, and the weights of frames
+    among them.
 
-    `values`: by name a number, or one for each frame of which the last goes on. Raises InvalidInputError for sums that are none.
+    `values`: by name a number, or one for each frame of which the last goes on. Raises InvalidInputError for
+    sums that are none.
     """
     if not any("`" in text for text in texts):
         return list(texts), list(weights)

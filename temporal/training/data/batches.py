@@ -97,7 +97,8 @@ class BatchSource:
         return self._conditioned(batch, generator)
 
     def checks(self, t: int, signal: float) -> Iterator[tuple[Batch, Tensor]]:
-        """Held-out clips, each with the same noise in every call, at step t; and the text that tells their opposites."""
+        """Held-out clips, each with the same noise in every call, at step t; and the text that tells their
+        opposites."""
         num_frames, stride = self.config.num_frames, min(self.config.strides)
         for start in range(0, len(self.held_out), self.config.batch):
             chosen = self.held_out[start : start + self.config.batch]
@@ -124,8 +125,8 @@ class BatchSource:
         fit = np.flatnonzero((self.opposites[self.cache.caption_ids] >= 0) & (self.lengths >= needed))
         if self.config.check_clips >= max(len(fit), 1):
             raise InvalidInputError(
-                f"{self.config.check_clips} clips are to be kept for checks, but only {len(fit)} have a caption with one of "
-                "the phrases; keep fewer, or give more clips or other phrases."
+                f"{self.config.check_clips} clips are to be kept for checks, but only {len(fit)} have a "
+                "caption with one of the phrases; keep fewer, or give more clips or other phrases."
             )
         return fit[len(fit) - self.config.check_clips :]
 

@@ -1,11 +1,12 @@
 """Clips prepared for training: latents and text embeddings in memory-mapped files (`preparing` writes them).
 
-A cache is a folder: `latents.npy` (all frames of all clips, one after the other), `index.json`, written last, so that
-a folder with an index is complete, and `text-ENCODER.npy` for each text encoder that was used on it (one row per unique
-caption, row 0 the empty one), with `pooled-ENCODER.npy` beside it where the image model wants that too (SDXL). Each large
-file has a seal.
+A cache is a folder: `latents.npy` (all frames of all clips, one after the other), `index.json`, written last,
+so that a folder with an index is complete, and `text-ENCODER.npy` for each text encoder that was used on it
+(one row per unique caption, row 0 the empty one), with `pooled-ENCODER.npy` beside it where the image model
+wants that too (SDXL). Each large file has a seal.
 
-Shapes: latents (frames c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled (captions p) float16.
+Shapes: latents (frames c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled
+(captions p) float16.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ NPY_ERRORS = (*PARSER_ERRORS, SyntaxError, tokenize.TokenError)  # what damage d
 
 @dataclass(frozen=True)
 class ClipCache:
-    """Clips with captions. `offsets` (clips + 1) frame positions; `caption_ids` (clips,) rows of `text`; `fps` (clips,)."""
+    """Clips with captions.
+
+    `offsets` (clips + 1) frame positions; `caption_ids` (clips,) rows of `text`; `fps` (clips,).
+    """
 
     latents: np.ndarray
     text: np.ndarray
@@ -77,7 +81,8 @@ def is_current(folder: str | os.PathLike, source: str) -> bool:
 
 
 def read_index(folder: str | os.PathLike) -> dict[str, Any]:
-    """The description of a cache; raises CheckpointFormatError when there is none, or it is damaged or of another version."""
+    """The description of a cache; raises CheckpointFormatError when there is none, or it is damaged or of
+    another version."""
     try:
         index = json.loads((Path(folder) / INDEX).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -90,7 +95,8 @@ def read_index(folder: str | os.PathLike) -> dict[str, Any]:
 
 
 def open_cache(folder: str | os.PathLike, encoder: str) -> ClipCache:
-    """Map a prepared cache into memory; raises CheckpointFormatError when a part is missing or damaged, or does not fit."""
+    """Map a prepared cache into memory; raises CheckpointFormatError when a part is missing or damaged, or
+    does not fit."""
     folder = Path(folder)
     index = read_index(folder)
     latents, text = _latents(folder, index), mapped(folder / f"text-{encoder}.npy")
@@ -118,7 +124,8 @@ def mapped(path: Path) -> np.ndarray | None:
 
 
 def _latents(folder: Path, index: dict[str, Any]) -> np.ndarray | None:
-    """Latents of all clips (frames c h w); None where they are missing or damaged, or fewer than the index says."""
+    """Latents of all clips (frames c h w); None where they are missing or damaged, or fewer than the index
+    says."""
     latents = mapped(folder / LATENTS)
     if latents is None or latents.ndim < 4 or 0 in latents.shape:
         return None
@@ -145,5 +152,6 @@ def _are_rows(ids: Sequence[int], captions: Sequence[str]) -> bool:
 
 def _incomplete(folder: str | os.PathLike, why: object) -> CheckpointFormatError:
     return CheckpointFormatError(
-        f"{folder} holds no complete clip cache ({why}); give the folder of videos it was made from, which prepares it again."
+        f"{folder} holds no complete clip cache ({why}); give the folder of videos it was made from, which "
+        "prepares it again."
     )

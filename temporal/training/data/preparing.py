@@ -1,6 +1,8 @@
-"""Clips become a cache: latents are written as they come, in one pass, and no part is there before it is whole.
+"""Clips become a cache: latents are written as they come, in one pass, and no part is there before it is
+whole.
 
-Shapes: latents (f c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled (captions p) float16.
+Shapes: latents (f c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled (captions
+p) float16.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ def write_cache(
 ) -> None:
     """Store clips: latents (f c h w), caption, fps. They are streamed to disk one by one.
 
-    `source` names what made them; `is_current` compares it. Raises InvalidInputError for clips of different sizes or none,
-    OutputError when the disk does not take them.
+    `source` names what made them; `is_current` compares it. Raises InvalidInputError for clips of different
+    sizes or none, OutputError when the disk does not take them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,8 @@ def write_cache(
         for latents, caption, fps in clips:
             if shape is not None and tuple(latents.shape[1:]) != shape:
                 raise InvalidInputError(
-                    f"A clip has latents {tuple(latents.shape[1:])}, earlier ones {shape}; give all clips one size."
+                    f"A clip has latents {tuple(latents.shape[1:])}, earlier ones {shape}; give all clips "
+                    "one size."
                 )
             shape = tuple(latents.shape[1:])
             file.write(latents.to(torch.float16).contiguous().numpy().tobytes())
@@ -64,7 +67,8 @@ def write_index(
     fps: Sequence[float],
     source: str = "",
 ) -> None:
-    """Describe latents that are already in the folder: one caption and frame rate per clip, offsets (clips + 1)."""
+    """Describe latents that are already in the folder: one caption and frame rate per clip, offsets (clips
+    + 1)."""
     rows: dict[str, int] = {"": 0}
     ids = [rows.setdefault(caption, len(rows)) for caption in captions]
     index = {"format": FORMAT, "version": VERSION, "source": source, "captions": list(rows)}
@@ -89,7 +93,8 @@ def _replace_index(folder: str | os.PathLike, index: dict[str, Any]) -> None:
 def write_captions(
     folder: str | os.PathLike, encoder: str, encode: Callable[[list[str]], Embedded], chunk: int = 64
 ) -> None:
-    """Store what `encode` makes of each unique caption under the encoder's name, unless it is there already and whole."""
+    """Store what `encode` makes of each unique caption under the encoder's name, unless it is there
+    already and whole."""
     folder = Path(folder)
     sweep(folder)
     captions = read_index(folder)["captions"]

@@ -1,7 +1,8 @@
 """Clips played backwards, with captions that say so: exact further data for which way time runs.
 
-A clip of something that moves left is, from its last frame to its first, a clip of the same that moves right. Only clips whose
-caption names one of the given phrases are turned round: of another nobody knows what it would show.
+A clip of something that moves left is, from its last frame to its first, a clip of the same that moves right.
+Only clips whose caption names one of the given phrases are turned round: of another nobody knows what it
+would show.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ EXAMPLE = "moving left=moving right, zooming in=zooming out"
 
 
 def parse_reversed(text: str) -> dict[str, str]:
-    """Phrases and what they become backwards, from a text such as "moving left=moving right, zooming in=zooming out".
+    """Phrases and what they become backwards, from a text such as "moving left=moving right, zooming
+    in=zooming out".
 
     Raises InvalidInputError for an entry that is no pair, or a phrase named twice.
     """
@@ -59,8 +61,8 @@ def opposites(captions: Sequence[str], phrases: Mapping[str, str]) -> np.ndarray
         told = reversed_caption(caption, phrases)
         if told is not None and told not in places:
             raise InvalidInputError(
-                f"The caption {told!r} of a clip played backwards is not in the clip cache; give the folder of videos the "
-                "cache was made from."
+                f"The caption {told!r} of a clip played backwards is not in the clip cache; give the "
+                "folder of videos the cache was made from."
             )
         if told is not None:
             rows[place] = places[told]

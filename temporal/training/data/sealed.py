@@ -1,4 +1,5 @@
-"""Seals: what a large file was like when it was complete, kept beside it, so that a damaged one is known and made again."""
+"""Seals: what a large file was like when it was complete, kept beside it, so that a damaged one is known
+and made again."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def sealed_file(path: Path) -> Iterator[Path]:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a file is there and is what was sealed; one without a seal, as older versions left it, only has to be there.
+    """Whether a file is there and is what was sealed; one without a seal, as older versions left it, only has
+    to be there.
 
     Its bytes are only read where size and time do not tell.
     """

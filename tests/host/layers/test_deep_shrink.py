@@ -1,4 +1,5 @@
-"""Deep Shrink (the host's PatchModelAddDownscale), which makes the image model's tensors smaller, with known frames."""
+"""Deep Shrink (the host's PatchModelAddDownscale), which makes the image model's tensors smaller, with
+known frames."""
 
 from __future__ import annotations
 

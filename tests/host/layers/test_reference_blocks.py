@@ -1,8 +1,10 @@
-"""Our temporal layers beside the host's own modules of Stable Video Diffusion, which come from the paper's authors.
+"""Our temporal layers beside the host's own modules of Stable Video Diffusion, which come from the paper's
+authors.
 
-Our weights are copied into the host's `VideoResBlock` and `SpatialVideoTransformer`, whose spatial halves are switched off, and
-both get the same frames. Two things differ on purpose and are put into the host's modules: positions come behind every norm instead of
-once before the block (so that a new layer is the identity), and their table also goes round its MLP.
+Our weights are copied into the host's `VideoResBlock` and `SpatialVideoTransformer`, whose spatial halves are
+switched off, and both get the same frames. Two things differ on purpose and are put into the host's modules:
+positions come behind every norm instead of once before the block (so that a new layer is the identity), and
+their table also goes round its MLP.
 
 Shapes: b clips, f frames, c channels, h w size, m text tokens, e features.
 """
@@ -25,7 +27,8 @@ CLIPS, FRAMES, HEIGHT, WIDTH = 2, 5, 3, 4
 
 
 class PositionsBehind(nn.Module):
-    """A norm of the host's temporal block, with our positions of the frames ((b n) f c) added to what it gives."""
+    """A norm of the host's temporal block, with our positions of the frames ((b n) f c) added to what it
+    gives."""
 
     def __init__(self, norm: nn.Module, positions: nn.Module) -> None:
         super().__init__()

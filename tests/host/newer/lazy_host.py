@@ -1,7 +1,8 @@
 """What newer hosts do with weights on Windows and NVIDIA, put in front of the pack on any host.
 
-On Windows a Linear has no weight, and an Embedding none of its own, until one is loaded. On NVIDIA a patcher leaves behind in
-every module it loaded what is its own: memory that two may not free, and the weights that are computed with.
+On Windows a Linear has no weight, and an Embedding none of its own, until one is loaded. On NVIDIA a patcher
+leaves behind in every module it loaded what is its own: memory that two may not free, and the weights that
+are computed with.
 """
 
 from __future__ import annotations

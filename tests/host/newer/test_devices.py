@@ -1,6 +1,8 @@
-"""A second device: what newer hosts ask of a patcher to compute on several (0.26: MultiGPU CFG Split, Select Model Device).
+"""A second device: what newer hosts ask of a patcher to compute on several (0.26: MultiGPU CFG Split, Select
+Model Device).
 
-They make one more patcher of the file, with weights of its own, and clone the rest. On older hosts a stand-in does so.
+They make one more patcher of the file, with weights of its own, and clone the rest. On older hosts a stand-in
+does so.
 """
 
 from __future__ import annotations

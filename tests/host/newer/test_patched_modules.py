@@ -1,4 +1,5 @@
-"""What a patcher of a newer host left in a module is never copied (0.26 on NVIDIA): not its memory, not what it computes with."""
+"""What a patcher of a newer host left in a module is never copied (0.26 on NVIDIA): not its memory, not
+what it computes with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the pack does on a host that is newer than all tested ones: it looks once, says so, and refuses where layers go wrong."""
+"""What the pack does on a host that is newer than all tested ones: it looks once, says so, and refuses
+where layers go wrong."""
 
 from __future__ import annotations
 
@@ -52,7 +53,10 @@ def test_a_tested_host_is_not_looked_at(rig, monkeypatch):
 
 
 def test_a_newer_one_that_works_is_named_in_the_report(newer, rig):
-    line = "Host: ComfyUI 0.99.1 is newer than 0.26.0, the newest tested version; a check of temporal layers passed"
+    line = (
+        "Host: ComfyUI 0.99.1 is newer than 0.26.0, the newest tested version; a check of temporal "
+        "layers passed"
+    )
     assert load(rig).splitlines()[-1] == line
 
 

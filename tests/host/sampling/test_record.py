@@ -1,4 +1,5 @@
-"""What a LATENT says of its given frames, after the host's own nodes cut, joined, repeated and enlarged it."""
+"""What a LATENT says of its given frames, after the host's own nodes cut, joined, repeated and enlarged
+it."""
 
 from __future__ import annotations
 

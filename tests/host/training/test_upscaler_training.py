@@ -1,4 +1,5 @@
-"""The training command for video upscalers on a tiny video: two stages, resumed, with pictures; and its errors."""
+"""The training command for video upscalers on a tiny video: two stages, resumed, with pictures; and its
+errors."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ def write_video(path, frames=6):
 
 
 WORDS = (
-    "--channels 8 --channel-mult 1,2 --res-blocks 1 --heads 2 --frames 3 --fps 8 --size 64x48 --side 8 --warmup 1 "
-    "--save-every 2 --cpu --threads 1"
+    "--channels 8 --channel-mult 1,2 --res-blocks 1 --heads 2 --frames 3 --fps 8 --size 64x48 --side 8 "
+    "--warmup 1 --save-every 2 --cpu --threads 1"
 )
 
 

@@ -1,4 +1,5 @@
-"""Training of temporal layers for the SD x4 upscaler, on a small one: the command, what learns, what it is told, its errors."""
+"""Training of temporal layers for the SD x4 upscaler, on a small one: the command, what learns, what it is
+told, its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from video_ldm.tests.host.training.test_command import write_video
 from video_ldm.training import arguments
 
 FRAMES, SIDE = 4, 8
-WORDS = "--checkpoint tiny_x4 --size 64x64 --frames 4 --batch 2 --warmup 1 --side 8 --save-every 1 --validate-every 0 --cpu"
+WORDS = (
+    "--checkpoint tiny_x4 --size 64x64 --frames 4 --batch 2 --warmup 1 --side 8 --save-every 1 "
+    "--validate-every 0 --cpu"
+)
 
 
 @pytest.fixture
@@ -82,7 +86,8 @@ def test_small_frames_are_a_quarter_of_the_large_ones(models):
 
 
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
-    """Fresh layers: a prediction of ours is the one of the host's own guider for the same prompt, frames and level."""
+    """Fresh layers: a prediction of ours is the one of the host's own guider for the same prompt, frames
+    and level."""
     import comfy.samplers
     from video_ldm.nodes.host.training import models as training
 

@@ -1,6 +1,8 @@
-"""Training killed at every one of its file operations: gone on with, it ends as if nothing had happened, and nothing is left.
+"""Training killed at every one of its file operations: gone on with, it ends as if nothing had happened, and
+nothing is left.
 
-Tiny problems of one step; `python -m video_ldm.benchmarks.kills` trains them for two, with a state in between, and counts.
+Tiny problems of one step; `python -m video_ldm.benchmarks.kills` trains them for two, with a state in
+between, and counts.
 """
 
 from __future__ import annotations
@@ -85,7 +87,8 @@ def left(folder: Path) -> dict[str, object]:
 
 
 def kills(make: Callable[[Path, int], Problem], base: Path, steps: int) -> list[str]:
-    """The operations right before which a training was killed; fails where it does not end as one that was not."""
+    """The operations right before which a training was killed; fails where it does not end as one that was
+    not."""
     straight, folder = base / "straight", base / "killed"
     straight.mkdir()
     train(make, straight, steps)
@@ -120,7 +123,8 @@ def curve(path: Path, losses: list[float]) -> None:
 
 @pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
 def test_resumed_behind_the_last_step_the_file_is_written(tmp_path, make):
-    """What a kill between the last state and the file left, and a file of an earlier step, which was told as the result."""
+    """What a kill between the last state and the file left, and a file of an earlier step, which was told
+    as the result."""
     train(make, tmp_path, 1)
     expected = left(tmp_path)
     out = tmp_path / "out.safetensors"

@@ -1,4 +1,5 @@
-"""Segments and films, killed at every file operation: whole or not there, and done again as if nothing had been."""
+"""Segments and films, killed at every file operation: whole or not there, and done again as if nothing had
+been."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Guidance that a MODEL brings to any sampler: another scale in parts of the sampling, one for each frame if wished."""
+"""Guidance that a MODEL brings to any sampler: another scale in parts of the sampling, one for each frame
+if wished."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from ...layers.insertion import holds_at
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of the first and the last frames' prompts ... of every frame, from start to end of a part of the sampling."""
+    """Scales of the first and the last frames' prompts ... of every frame, from start to end of a part of
+    the sampling."""
 
     first: tuple[float, ...]
     last: tuple[float, ...]
@@ -36,13 +38,15 @@ def _per_frame(numbers: tuple[float, ...], num_frames: int) -> Tensor:
 
 
 class GuidanceEdit:
-    """A hook of the host that changes the prediction under the prompt so that the sampler's one scale has the effect of ours."""
+    """A hook of the host that changes the prediction under the prompt so that the sampler's one scale has
+    the effect of ours."""
 
     def __init__(self, parts: tuple[Guidance, ...]) -> None:
         self.parts = parts
 
     def __call__(self, args: Mapping[str, Any]) -> list[Tensor]:
-        """The two predictions (f c h w); of several parts of the sampling that hold, the last one added counts."""
+        """The two predictions (f c h w); of several parts of the sampling that hold, the last one added
+        counts."""
         positive, negative, *others = args["conds_out"]
         sampling, sigma = args["model"].model_sampling, float(args["sigma"].max())
         parts = [part for part in self.parts if holds_at(part, sigma, sampling)]
@@ -51,7 +55,8 @@ class GuidanceEdit:
         given = torch.as_tensor(args["cond_scale"])
         if bool((given == 0).any()):
             raise InvalidInputError(
-                "The sampler's cfg is 0, which Guidance Schedule cannot replace. Set it to any other number, such as 7.5."
+                "The sampler's cfg is 0, which Guidance Schedule cannot replace. Set it to any other "
+                "number, such as 7.5."
             )
         last = len(sampling.sigmas) - 1
         percent = 1 - float(sampling.timestep(torch.tensor(sigma, device=sampling.log_sigmas.device))) / last
