@@ -138,11 +138,13 @@ def test_nothing_is_left_on_the_model_after_an_interrupt(host, model, conds, ima
     assert all(options.keys() == set() for _, options in (*conds[0], *conds[1]))
 
 
-def test_another_model_is_refused(host, conds, images):
+def test_another_model_is_refused(host, images):
     from ..rig import Rig
 
+    rig = Rig()
+    texts = [rig.encode("a boat"), rig.encode("")]
     with pytest.raises(ValueError, match=r"model is a BaseModel.*x4-upscaler-ema.*Video Upscale"):
-        upscale(host, Rig().model, conds, images)
+        upscale(host, rig.model, texts, images)
 
 
 @pytest.mark.parametrize(
