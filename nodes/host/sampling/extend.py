@@ -130,8 +130,7 @@ def extend(
     if choice.segment_length <= choice.context_frames:
         raise InvalidInputError(
             f"A segment of {choice.segment_length} frames that continues {choice.context_frames} has no new "
-            f"frames; make it "
-            "longer or use fewer frames of context."
+            "frames; make it longer or use fewer frames of context."
         )
     sampler = replace(sampler, fps=frame_rate(latent, sampler.fps))
     clips, count = [], len(prompts)

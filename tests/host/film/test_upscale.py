@@ -119,11 +119,14 @@ def test_settings_that_cannot_be_used_are_refused_by_the_loader(host, folder, ch
         host.call("VLDM_LoadVideoUpscaler", **{"file": NAME, **VALUES, **changes})
 
 
-def test_frames_with_alpha_and_no_frames_are_refused(host, folder):
+def test_transparency_is_left_out_with_a_line_and_no_frames_are_refused(host, folder):
     upscaler = load(host)
-    with pytest.raises(ValueError, match=r"shape \(2, 8, 8, 4\).*alpha channel"):
-        host.call("VLDM_VideoUpscale", images=torch.zeros(2, 8, 8, 4), upscaler=upscaler)
-    with pytest.raises(ValueError, match="at least one image"):
+    clip = moving_clip(2, 8, 8)
+    opaque, _ = host.call("VLDM_VideoUpscale", images=clip, upscaler=upscaler)
+    clear = torch.cat([clip, torch.rand(2, 8, 8, 1)], dim=-1)
+    made, report = host.call("VLDM_VideoUpscale", images=clear, upscaler=upscaler)
+    assert torch.equal(made, opaque) and "Transparency is left out" in report
+    with pytest.raises(ValueError, match=r"at least one. Connect an IMAGE"):
         host.call("VLDM_VideoUpscale", images=torch.zeros(0, 8, 8, 3), upscaler=upscaler)
 
 

@@ -47,6 +47,16 @@ def conditions(control: Any) -> list:
     return [[torch.zeros(1, 2, 3), {"control": control}]]
 
 
+class Quiet:
+    """Progress that nobody sees."""
+
+    def __init__(self, *args: Any) -> None:
+        pass
+
+    def remark(self, *lines: str) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture
 def calls(host, monkeypatch):
     """ControlNets of positive and negative in each piece that would have been sampled."""
@@ -60,7 +70,7 @@ def calls(host, monkeypatch):
 
     for module in (extend, interpolate):
         monkeypatch.setattr(module, "sample_clip", instead)
-        monkeypatch.setattr(module, "SamplingProgress", lambda *args: None)
+        monkeypatch.setattr(module, "SamplingProgress", Quiet)
     return seen
 
 

@@ -33,7 +33,7 @@ def test_each_prompt_is_encoded_once(rig, monkeypatch):
         type(rig.clip), "encode_from_tokens_scheduled", lambda *args: asked.append(1) or encode(*args)
     )
     schedule(rig, "0: a red circle\n2: a dog\n4: a red circle")
-    assert len(asked) == 2
+    assert len(asked) == 3  # two prompts, and the empty negative one
 
 
 def test_frames_of_the_image_model_follow_their_own_prompt(rig):
