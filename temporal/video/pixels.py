@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from einops import pack, rearrange, repeat
+from einops import pack, repeat
 from torch import Tensor
 
 from ..errors import InvalidInputError
 
 
 def whole_numbers(frames: Tensor, depth: int) -> np.ndarray:
-    """Frames as uint8 or uint16 (n h w 3), rounded to nearest and clipped."""
+    """Frames as uint8 or uint16 (n h w 3), rounded to nearest and clipped, row after row in memory."""
     top = 2**depth - 1
-    scaled = (frames.float() * top).round().clamp(0, top).cpu().numpy()
-    return scaled.astype(np.uint8 if depth == 8 else np.uint16)
+    scaled = torch.empty(frames.shape)  # decoders lay out channel after channel: turned before they shrink
+    torch.mul(frames, top, out=scaled)
+    scaled.round_().clamp_(0, top)
+    return scaled.to(torch.uint8).numpy() if depth == 8 else scaled.numpy().astype(np.uint16)
 
 
 def padded(frames: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -72,9 +74,15 @@ def check_frames(frames: Tensor, size: tuple[int, int, int] | None, first: int) 
             f"Frame {first} is {given[0]} x {given[1]}, but the film began with {size[0]} x {size[1]}. "
             "Give frames of one size."
         )
-    broken = ~torch.isfinite(rearrange(frames, "n h w c -> n (h w c)")).all(dim=1)
-    if broken.any():
-        number = first + int(broken.nonzero()[0])
+    # one value that is no number makes a sum that is none; summing reads the frames without a copy
+    if not torch.isfinite(frames.sum(dtype=torch.float32)):
+        _refuse_broken(frames, first)
+
+
+def _refuse_broken(frames: Tensor, first: int) -> None:
+    broken = [not torch.isfinite(frame).all() for frame in frames]
+    if any(broken):
+        number = first + broken.index(True)
         raise InvalidInputError(
             f"Frame {number} holds values that are not numbers (NaN or infinite), so nothing was written. "
             "Start ComfyUI with --fp32-vae if the VAE runs in half precision, or lower cfg."

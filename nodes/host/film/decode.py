@@ -5,7 +5,7 @@ Shapes: f frames of the clip, n of a piece, c channels, h w size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,9 @@ from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder
 
 CHUNK_LENGTH, OVERLAP = 16, 4  # where nobody says
 LONGEST = 2**31  # frames of a clip that is decoded as a whole
+PIECE = (
+    24 * 2**20
+)  # bytes of frames that are made together: larger ones get fresh pages from the kernel each time
 TAIL_FRAMES = 2  # what a stream keeps between its pieces, as frames whose decode needs as much memory
 IMAGE_AUTOENCODERS = (AutoencodingEngine, TAESD)
 
@@ -38,12 +41,12 @@ def stream_frames(
     """Frames (n h w 3) in 0..1 of a clip's latents, in order, each once, as float32 on the CPU.
 
     `samples` are latents (f c h w), or pieces of one clip that are read as they are needed. A decoder of ours
-    goes on from piece to piece, so that `chunk_length` decides only how much memory is used; an image decoder
-    knows no pieces. Other decoders that look along time get windows of `chunk_length` frames with `overlap`
-    neighbours on either side, cross-faded. Out of memory halves the pieces of the first two, with the same
-    frames. `ends`, the first and the last frame as images (2 h w 3), are for a decoder that looks at them; it
-    gets the clip as a whole. Raises InvalidInputError for latents the VAE cannot decode, and when memory does
-    not suffice.
+    goes on from piece to piece, so that `chunk_length` and PIECE decide only how much memory is used; an
+    image decoder knows no pieces. Other decoders that look along time get windows of `chunk_length` frames
+    with `overlap` neighbours on either side, cross-faded. Out of memory halves the pieces of the first two,
+    with the same frames. `ends`, the first and the last frame as images (2 h w 3), are for a decoder that
+    looks at them; it gets the clip as a whole. Raises InvalidInputError for latents the VAE cannot decode,
+    and when memory does not suffice.
     """
     latents = LatentReader(samples)
     check_latents(vae, samples if isinstance(samples, Tensor) else latents.peek(1))
@@ -84,6 +87,14 @@ def takes_pieces(autoencoder: nn.Module) -> bool:
     return isinstance(autoencoder, TemporalAutoencoder) or is_image_decoder(autoencoder)
 
 
+def piece_length(vae: Any, size: Sequence[int], longest: int) -> int:
+    """Latents of a size (c h w) that are decoded together where pieces change nothing: at most `longest`, as
+    many as make PIECE bytes of frames, at least one."""
+    scale = vae.spacial_compression_decode()
+    frame = 3 * 4 * size[-2] * size[-1] * scale**2
+    return max(1, min(longest, int(PIECE // frame)))
+
+
 def is_image_decoder(autoencoder: nn.Module) -> bool:
     """Whether an autoencoder of the host decodes every frame for itself; unknown ones may look along time."""
     known = isinstance(autoencoder, IMAGE_AUTOENCODERS)
@@ -93,6 +104,7 @@ def is_image_decoder(autoencoder: nn.Module) -> bool:
 def _streamed(vae: Any, stream: DecoderStream, latents: LatentReader, length: int) -> Iterator[Tensor]:
     """Frames piece by piece; in smaller pieces from where memory ran out."""
     size = latents.peek(1).shape[1:]
+    length = piece_length(vae, size, length)
     while len(piece := latents.peek(length)) or not stream.finished:
         is_whole = not stream.begun and len(latents.peek(length + 1)) <= length
         push = partial(stream.whole if is_whole else stream.push, _on_device(vae, piece))

@@ -14,7 +14,7 @@ from comfy.taesd.taesd import TAESD
 from torch import Tensor
 
 from ....temporal.decoder.windows import longest_window
-from .decode import takes_pieces
+from .decode import piece_length, takes_pieces
 
 KL_SCALE = 8
 TAESD_LIVE = 4 * 64  # channels of TAESD at full size that are alive at its fullest moment
@@ -42,7 +42,7 @@ def decode_needs(vae: Any, latents: Tensor, chunk_length: int, overlap: int, at_
     if at_once:
         together = num_frames
     elif shrinks:
-        together = min(chunk_length, num_frames)
+        together = min(piece_length(vae, latents.shape[1:], chunk_length), num_frames)
     else:
         together = longest_window(num_frames, chunk_length, overlap)
     live = VIDEO_LIVE if _is_video_decoder(vae) else LEAST_LIVE

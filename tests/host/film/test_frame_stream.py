@@ -45,6 +45,23 @@ def test_the_memory_of_windows_is_that_of_the_longest(rig, latent, monkeypatch, 
     assert not made.shrinks
 
 
+@pytest.mark.parametrize(("bytes_of_frames", "together"), [(1, 1), (2.5, 2), (100, 7)])
+def test_pieces_that_change_nothing_hold_few_bytes_of_frames(
+    rig, latent, decoded, monkeypatch, bytes_of_frames, together
+):
+    from video_ldm.nodes.host.film import decode
+    from video_ldm.nodes.host.film.decode_memory import decode_needs
+
+    made = clip(latent, rig.vae)
+    frame = 3 * 4 * made.width * made.height
+    monkeypatch.setattr(decode, "PIECE", bytes_of_frames * frame)
+    calls = record_calls(rig.vae, monkeypatch)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.cat(list(made.stream())), decoded)
+    assert max(calls) == together
+    assert decode_needs(rig.vae, latent["samples"], 16, 4, at_once=False).together == max(calls)
+
+
 def test_windows_that_cannot_fit_are_refused_and_pieces_are_not(host, rig, latent, output, monkeypatch):
     import comfy.model_management as mm
 

@@ -16,6 +16,7 @@ import torch
 from video_ldm.temporal.errors import InvalidInputError, OutputError
 from video_ldm.temporal.video import FORMATS, Film, FilmWriter, Sound, check_film, format_named
 from video_ldm.temporal.video import writer as writer_module
+from video_ldm.temporal.video.pixels import check_frames
 
 FRAMES = torch.rand(5, 32, 48, 3, generator=torch.Generator().manual_seed(0))
 ONE_OF_EACH = ["mp4 (H.264)", "gif", "webp (animated)", "png sequence (16 bit)"]
@@ -226,6 +227,10 @@ def test_what_a_format_cannot_hold_is_refused():
     assert sentence in refused("webm (VP9)", channels=3)
 
 
+INFINITE_BOTH_WAYS = torch.zeros(2, 32, 32, 3)
+INFINITE_BOTH_WAYS[1, 3, 4, 0], INFINITE_BOTH_WAYS[1, 5, 6, 2] = float("inf"), float("-inf")
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
@@ -235,6 +240,7 @@ def test_what_a_format_cannot_hold_is_refused():
             r"must have the shape \(frames, height, width, 3\), but these have \(2, 3, 32, 32\)",
         ),
         (torch.full((2, 32, 32, 3), float("nan")), "Frame 0 holds values that are not numbers"),
+        (INFINITE_BOTH_WAYS, "Frame 1 holds values that are not numbers"),
     ],
 )
 def test_frames_that_are_none_are_refused(tmp_path, frames, message):
@@ -244,6 +250,10 @@ def test_frames_that_are_none_are_refused(tmp_path, frames, message):
     ):
         writer.write(frames)
     assert not list(tmp_path.iterdir())
+
+
+def test_values_whose_sum_is_too_large_are_numbers():
+    check_frames(torch.full((1, 8, 8, 3), 3e38), None, 0)
 
 
 def test_a_size_that_changes_is_refused(tmp_path):
