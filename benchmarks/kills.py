@@ -4,7 +4,7 @@ not.
     OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.kills
 
 Tiny layers, a decoder and an upscaler in two steps, with a state in between; Linux counts the operations. The
-suite does the same in one step.
+suite does it in one step, for layers and upscaler only around each file that appears.
 """
 
 from __future__ import annotations

@@ -1,19 +1,24 @@
 """Training killed at every one of its file operations: gone on with, it ends as if nothing had happened, and
 nothing is left.
 
-Tiny problems of one step; `python -m video_ldm.benchmarks.kills` trains them for two, with a state in
-between, and counts.
+Tiny problems of one step; `python -m video_ldm.benchmarks.kills` kills all three at every operation of two
+steps, with a state in between, and counts.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -21,7 +26,7 @@ from video_ldm.temporal.decoder.formats import save_decoder
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.formats import save_stack
 from video_ldm.temporal.training.checkpoint import load_state
-from video_ldm.temporal.training.data.cache import is_current, open_cache
+from video_ldm.temporal.training.data.cache import ClipCache, is_current, open_cache
 from video_ldm.temporal.training.data.preparing import write_cache, write_captions
 from video_ldm.temporal.training.trainer import Trainer
 from video_ldm.temporal.training.upscaler import write_upscaler
@@ -34,13 +39,27 @@ linux = pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the opera
 Problem = tuple[Trainer, Callable[[Path], None]]
 
 
-def layers(folder: Path, steps: int) -> Problem:
-    """Temporal layers on clips that are prepared where they are not yet, as the command line does it."""
+def prepare(folder: Path) -> None:
+    """Clips and texts that are made where they are not there yet, as the command line does it."""
     clips = folder / "clips"
     if not is_current(clips, "these"):
         write_cache(clips, world.clips(count=1), "these")
     write_captions(clips, "tiny", world.embed)
-    trainer = world.make_trainer(open_cache(clips, "tiny"), world.ImageModel(), steps=steps)
+
+
+@functools.cache
+def clips_in_memory() -> ClipCache:
+    """A prepared clip, whose files are gone."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder))
+        cache = open_cache(Path(folder) / "clips", "tiny")
+        return replace(cache, latents=np.array(cache.latents), text=np.array(cache.text))
+
+
+def layers(_folder: Path, steps: int) -> Problem:
+    """Temporal layers of a UNet with one transformer: a state with few tensors is saved quickly."""
+    small = replace(world.SHAPE, transformer_depth_output=(0, 0), transformer_depth_middle=-2)
+    trainer = world.make_trainer(clips_in_memory(), world.ImageModel(), steps=steps, shape=small)
 
     def write(path: Path) -> None:
         with trainer.average.applied_to(trainer.stack):
@@ -87,38 +106,81 @@ def left(folder: Path) -> dict[str, object]:
     return {"weights": numbers, "step": state["step"], "losses": state["losses"], "names": names}
 
 
-def kills(make: Callable[[Path, int], Problem], base: Path, steps: int) -> list[str]:
-    """The operations right before which a training was killed; fails where it does not end as one that was
-    not."""
-    straight, folder = base / "straight", base / "killed"
-    straight.mkdir()
+def kills(
+    make: Callable[[Path, int], Problem], base: Path, steps: int, at: Callable[[str], bool] = lambda _: True
+) -> list[str]:
+    """The operations right before and right behind which a training was killed, of those that `at` chooses.
+
+    Fails where one that is gone on with does not end as one that was not killed.
+    """
+    straight, folder = base / make.__name__, base / f"{make.__name__}_killed"
+    clear(straight), clear(folder)
     train(make, straight, steps)
     expected = left(straight)
     assert expected["step"] == steps
-
-    def fresh() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-
-    killed = []
-    for made in kill.at_every_operation(lambda: train(make, folder, steps), folder, fresh):
+    operations = kill.trial(lambda: train(make, folder, steps), folder).operations
+    assert left(folder) == expected
+    chosen = {n + side for n, line in enumerate(operations, 1) if at(line) for side in (0, 1)}
+    for number in sorted(chosen - {len(operations) + 1}):
+        clear(folder)
+        made = kill.trial(lambda: train(make, folder, steps), folder, number)
+        assert made.killed
         train(make, folder, steps)
         assert left(folder) == expected, made.operations[-1]
-        killed.append(made.operations[-1])
-    assert left(folder) == expected  # of the run that was not killed
-    return killed
+    return [operations[number - 1] for number in sorted(chosen - {len(operations) + 1})]
+
+
+ALL_KILLS = """
+import json, pathlib, sys
+from video_ldm.temporal.training import report
+from video_ldm.tests.temporal.training import test_kills as tests
+report.loss_curve = tests.curve
+folder = pathlib.Path(sys.argv[1])
+renames = lambda line: line.startswith("rename")
+killed = {name: tests.kills(getattr(tests, name), folder, 1, renames) for name in ("layers", "upscaler")}
+print(json.dumps({**killed, "decoder": tests.kills(tests.decoder, folder, 1)}))
+"""
 
 
 @linux
-@pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
-def test_killed_at_every_operation(tmp_path, make):
-    """In a process of its own: one that has ever trained with threads cannot train on in its copies."""
-    code = (
-        "import pathlib; from video_ldm.temporal.training import report; from video_ldm.tests.temporal.training import test_kills as t; "
-        f"report.loss_curve = t.curve; assert len(t.kills(t.{make.__name__}, pathlib.Path({str(tmp_path)!r}), 1)) > 20"
-    )
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def test_trainings_killed_at_their_operations(tmp_path):
+    """All three write by the same code: one is killed everywhere, the others around each file that appears.
+
+    In a process of its own: one that has ever trained with threads cannot train on in its copies.
+    """
+    command = [sys.executable, "-c", ALL_KILLS, str(tmp_path)]
+    made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
+    killed = json.loads(made.stdout)
+    assert len(killed["decoder"]) > 30
+    for operations in killed.values():
+        paths = " ".join(operations)
+        assert all(name in paths for name in ("out.state.pt", "out.safetensors", "out.loss.png"))
+
+
+@linux
+def test_preparing_killed_at_every_operation(tmp_path):
+    """Without a training after it: the files are the same to the last byte."""
+    straight, folder = tmp_path / "straight", tmp_path / "killed"
+    prepare(straight)
+    killed = 0
+    for made in kill.at_every_operation(lambda: prepare(folder), folder, lambda: clear(folder)):
+        prepare(folder)
+        assert contents(folder) == contents(straight), made.operations[-1]
+        killed += 1
+    assert killed > 40
+
+
+def clear(folder: Path) -> None:
+    """An empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder; of a seal all but the time of its file."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.name: path.read_bytes().partition(b"mtime_ns")[0] for path in files}
 
 
 def curve(path: Path, losses: list[float]) -> None:

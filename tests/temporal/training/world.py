@@ -99,10 +99,12 @@ def settings(**changes) -> TrainingConfig:
     return TrainingConfig(**{**defaults, **changes})
 
 
-def make_trainer(cache, image_model: ImageModel, workers: int = 0, **changes) -> LayersTrainer:
+def make_trainer(
+    cache, image_model: ImageModel, workers: int = 0, shape: UNetShape = SHAPE, **changes
+) -> LayersTrainer:
     """A trainer with new layers, always the same ones."""
     config = settings(**changes)
     torch.manual_seed(1)
-    stack = TemporalStack(StackConfig(SHAPE, "tiny", config.num_frames, known_frames=True, frame_rate=True))
+    stack = TemporalStack(StackConfig(shape, "tiny", config.num_frames, known_frames=True, frame_rate=True))
     batches = BatchSource(cache, config, stable_diffusion_levels())
     return LayersTrainer(stack, image_model.denoise, batches, workers=workers)
