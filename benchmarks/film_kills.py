@@ -53,13 +53,13 @@ def numbers(count: int, *shape: int, seed: int = SEED) -> Tensor:
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def rollout(folder: Path) -> Subject:
-    """Segments and the joined clip of Extend Video, without a model."""
+def rollout(folder: Path, count: int = SEGMENTS) -> Subject:
+    """`count` segments and the joined clip of Extend Video, without a model."""
 
     def work() -> Tensor:
         told: list[str] = []
         clip, segments = Rollout(folder, told.append), []
-        for number in range(1, SEGMENTS + 1):
+        for number in range(1, count + 1):
             key, made = digest(str(number)), numbers(NEW, *LATENT, seed=number)
             kept = clip.load(number, key, made.shape)
             if kept is None:
