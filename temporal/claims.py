@@ -1,5 +1,6 @@
-"""Names of files and folders that are being made: each is one process's own, and what a killed process left
-is swept away.
+"""Names of files and folders that are being made.
+
+Each is one process's own, and what a killed process left is swept away.
 
 A name is claimed by a hidden file beside it that its process keeps locked; the system gives the lock back
 when the process ends, however it ends. What is made lies in a hidden folder until it gets the name.
@@ -81,8 +82,10 @@ class Claim:
             self.path = _next(self.path)
 
     def end(self) -> None:
-        """Give the name back and remove what is left in the folder; a disk that is gone or read-only keeps
-        it."""
+        """Give the name back and remove what is left in the folder.
+
+        A disk that is gone or read-only keeps it.
+        """
         if self._handle is None:
             return
         handle, self._handle = self._handle, None
@@ -117,8 +120,10 @@ def check_length(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left in a folder; what a living one makes stays, and so does what may not
-    be removed."""
+    """Remove what killed processes left in a folder.
+
+    What a living one makes stays, and so does what may not be removed.
+    """
     for lock in list(folder.glob(f"{MARK}*{LOCK}")):
         with contextlib.suppress(OSError):
             handle = _left(lock)
@@ -162,7 +167,7 @@ def _is_locked(handle: int, otherwise: bool) -> bool:
 
 
 def _is_still(handle: int, lock: Path) -> bool:
-    """Whether an open file still has its name."""
+    """True if an open file still has its name."""
     try:
         return os.path.samestat(os.fstat(handle), lock.stat())
     except FileNotFoundError:

@@ -44,8 +44,9 @@ STOPPED = 130  # exit status after Ctrl+C
 
 
 def exit_status(work: Callable[[], object], stopped: str = "stopped") -> int:
-    """The one door out of a command line: 0, or one sentence on stderr and 2 for a mistake or what the system
-    refuses.
+    """Run a command line to its exit status.
+
+    0, or one sentence on stderr and 2 for a mistake or what the system refuses.
 
     `stopped` is what to say after Ctrl+C, which gives 130.
     """
@@ -65,7 +66,7 @@ def exit_status(work: Callable[[], object], stopped: str = "stopped") -> int:
 
 
 def _refused(error: OSError) -> str:
-    """What the system did not do, in a sentence."""
+    """A sentence that says what the system did not do."""
     reason = error.strerror or str(error) or type(error).__name__
     where = "" if error.filename is None else f"{error.filename}: "
     return f"{where}{reason}. Look at the disk, the name and the permissions, then start again."

@@ -1,2 +1,4 @@
-"""From films to clips for training: cuts, motion, text, captions, scores, thresholds and the report of
-what was kept."""
+"""From films to clips for training.
+
+Cuts, motion, text, captions, scores, thresholds and the report of what was kept.
+"""

@@ -1,5 +1,6 @@
-"""Captions of clips: those that lie beside the films, those that a program prints, or those of a local
-server.
+"""Captions of clips.
+
+They lie beside the films, or a program prints them, or a local server answers with them.
 
 Three captions a clip, as in Stable Video Diffusion (appendix C): of its middle frame, of the clip, and both
 summed up by a language model; training draws them with 50, 25 and 25 %.
@@ -38,14 +39,18 @@ PATIENCE = 300  # seconds for one caption
 
 
 def beside(path: Path, table: dict[str, str]) -> str | None:
-    """The caption that lies beside a film: its .txt file, or its row in metadata.jsonl; None where there
-    is none."""
+    """The caption that lies beside a film: its .txt file, or its row in metadata.jsonl.
+
+    None where there is none.
+    """
     text = path.with_suffix(".txt")
     return text.read_text("utf-8").strip() if text.is_file() else table.get(path.name)
 
 
 def of_command(command: str, root: Path, row: ClipRow) -> tuple[Caption, ...]:
-    """What a program prints of a clip; {picture} in its command line is a file with the middle frame.
+    """Run a program for a clip and keep what it prints.
+
+    {picture} in its command line is a file with the middle frame.
 
     Raises:
         InvalidInputError: the command cannot be run, fails or prints nothing.

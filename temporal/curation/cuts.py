@@ -36,8 +36,7 @@ TINY = (32, 18)  # width and height of the pictures that mixtures are judged by
 
 @dataclass(frozen=True)
 class Transition:
-    """Frames `start` to `end` - 1 belong to neither shot; both are equal for a hard cut before frame
-    `start`."""
+    """Frames `start` to `end` - 1 belong to neither shot; both are equal for a hard cut before frame `start`."""
 
     start: int
     end: int
@@ -107,8 +106,7 @@ class CutFinder:
             self.hard = self.hard[: -len(group)]
 
     def _judge(self, step: int) -> None:
-        """Note the last `step` frames as a transition where they lead from one picture to another by
-        mixing them."""
+        """Note the last `step` frames as a transition where they fade from one picture to another."""
         if len(self.recent) <= step:
             return
         run = np.stack(list(self.recent)[-step - 1 :])
@@ -118,8 +116,9 @@ class CutFinder:
 
 
 def mixture(run: np.ndarray) -> Transition | None:
-    """The frames of a run of pictures (n p) that fade from its first to its last: each a mixture of both, in
-    steady steps.
+    """The frames of a run of pictures (n p) that fade from its first to its last.
+
+    Each a mixture of both, in steady steps.
 
     Motion is no mixture: what lies between two places is seen at neither end, and its contrast stays, while
     two pictures on top of each other have less of it. A hard cut is none either, as nothing lies between.
@@ -141,7 +140,7 @@ def mixture(run: np.ndarray) -> Transition | None:
 
 
 def _loses_contrast(run: np.ndarray, share: np.ndarray, between: np.ndarray) -> bool:
-    """Whether the variance of the pictures in between falls at least half as far as that of mixtures does."""
+    """True if the variance of the pictures in between falls at least half as far as that of mixtures does."""
     one, other, part = run[0] - run[0].mean(), run[-1] - run[-1].mean(), share[between]
     own = [float((picture**2).mean()) for picture in (one, other)]
     both = float((one * other).mean())

@@ -1,5 +1,6 @@
-"""Looking at many films: one after the other, in processes of this machine, or on a Ray cluster; all by one
-function.
+"""Looking at many films: one after the other, in processes of this machine, or on a Ray cluster.
+
+All by one function.
 
 A task is a film, and its result is written whole by whoever made it, so every engine gives the same table and
 loses at most the films that it was at when it was killed.
@@ -23,14 +24,14 @@ LEDGER = "films"  # folder of results below the data set
 
 @dataclass(frozen=True)
 class Job:
-    """What every film is looked at with: the folder of the data set, and the settings."""
+    """The folder of a data set and the settings with which every film is looked at."""
 
     out: Path
     settings: CurationSettings
 
     @property
     def ledger(self) -> Ledger:
-        """Where results are kept."""
+        """The place where results are kept."""
         return Ledger(self.out / LEDGER, self.settings.to_json())
 
     def run(self, path: Path) -> FilmResult:

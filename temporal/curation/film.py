@@ -1,5 +1,6 @@
-"""The stages of one film: probe, cuts, length limits, motion, text. What needs all clips at once comes later
-(thresholds).
+"""The stages of one film: probe, cuts, length limits, motion, text.
+
+What needs all clips at once comes later (thresholds).
 
 Memory does not grow with the film: frames are streamed, and a clip is a place in the film, not a copy of it.
 """
@@ -30,7 +31,7 @@ FASTEST = 30.0  # frames a second that cuts are looked for at
 
 @dataclass(frozen=True)
 class CurationSettings:
-    """What decides the clips of a film and their scores; lengths in seconds."""
+    """Settings that decide the clips of a film and their scores; lengths in seconds."""
 
     skip: tuple[str, ...] = ()
     shortest: float = 2.0
@@ -64,8 +65,9 @@ def file_of(path: Path, folder: Path) -> str:
 
 
 def look_at(path: Path, folder: Path, settings: CurationSettings) -> FilmResult:
-    """The clips of a film with their scores, for a data set in `folder`. A film that cannot be used is a
-    result with its problem, never an error.
+    """The clips of a film with their scores, for a data set in `folder`.
+
+    A film that cannot be used is a result with its problem, never an error.
 
     Raises:
         MissingLibraryError: a library that a stage needs is not installed.

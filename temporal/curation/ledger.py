@@ -1,5 +1,7 @@
-"""What was found in each film, one file a film, written as a whole: a killed run loses the film it was at,
-and no more."""
+"""Results of the films, a file each.
+
+A file is written as a whole, so a killed run loses the film it was at, and no more.
+"""
 
 from __future__ import annotations
 

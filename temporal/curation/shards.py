@@ -1,5 +1,4 @@
-"""WebDataset shards of a data set: tar files of clips and their rows, and an index that says what lies
-where."""
+"""WebDataset shards of a data set: tar files of clips and their rows, and an index that says what lies where."""
 
 from __future__ import annotations
 
@@ -19,8 +18,9 @@ INDEX = "index.json"
 
 
 def write_shards(root: Path, out: Path, rows: Sequence[ClipRow], clips_each: int = 500) -> list[Path]:
-    """Cut the kept clips out of their films into numbered tar files of `clips_each` clips: KEY.mp4 and
-    KEY.json.
+    """Cut the kept clips out of their films into numbered tar files of `clips_each` clips.
+
+    KEY.mp4 and KEY.json.
 
     Each shard and the index are written whole. Raises OutputError when a clip cannot be cut or the disk is
     full.

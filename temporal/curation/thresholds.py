@@ -1,5 +1,6 @@
-"""Which clips are kept: thresholds as shares of all clips, as in Stable Video Diffusion (appendix E), or as
-fixed values.
+"""Thresholds that decide which clips are kept.
+
+Shares of all clips, as in Stable Video Diffusion (appendix E), or fixed values.
 
 A share of few clips says little and throws good ones away: below `FEW` clips the fixed values count, and what
 a share would have dropped is only marked.
@@ -40,8 +41,10 @@ PAPER = (
 
 @dataclass(frozen=True)
 class Threshold:
-    """What a filter came to on these clips: the value of its share, whether the share counts, and how many
-    it dropped."""
+    """Result of one filter on a set of clips.
+
+    The value of its share, whether the share counts, and how many clips it dropped.
+    """
 
     filter: Filter
     value: float | None

@@ -1,5 +1,6 @@
-"""Transitions by TransNetV2 (Soucek and Lokoc 2020), a network for shot boundaries: slower, and better at
-long dissolves.
+"""Transitions by TransNetV2 (Soucek and Lokoc 2020), a network for shot boundaries.
+
+Slower, and better at long dissolves.
 
 Frames go through it in windows of 100 of which the middle 50 count, as its authors do, so memory does not
 grow with the film.
@@ -49,8 +50,7 @@ def find_transitions(frames: Iterable[np.ndarray]) -> tuple[list[Transition], in
 
 
 def _windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, int]]:
-    """Windows (100 27 48 3), and how many of their middle frames are frames of the film that no window had
-    before."""
+    """Windows (100 27 48 3), and the number of their middle frames that no window had before."""
     waiting: list[np.ndarray] = []
     last = None
     for frame in frames:

@@ -16,20 +16,22 @@ from .plan import DecoderShape, DecoderSite, plan_decoder
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """What the temporal layers of a decoder are."""
+    """Description of the temporal layers of a decoder."""
 
     decoder: DecoderShape
     base: str  # the image models whose latents it reads: "SD", "SDXL" or another name
     family: str = "video_ldm"
 
     def to_json(self) -> str:
-        """As one line of JSON, the description in a file."""
+        """Write as one line of JSON, the description in a file."""
         return description.to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "DecoderConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot be
-        right."""
+        """The reverse of `to_json`.
+
+        `CheckpointFormatError` where a field is unknown, missing, or cannot be right.
+        """
         config = description.from_json(cls, text)
         config.decoder.check()
         return config

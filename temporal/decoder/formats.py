@@ -46,8 +46,10 @@ def decoder_of(
 
 
 def image_weights(file: WeightsFile) -> dict[str, Tensor]:
-    """Weights of the image decoder that were trained along, by their names in the host's autoencoder;
-    often none."""
+    """Weights of the image decoder that were trained along, by their names in the host's autoencoder.
+
+    Often none.
+    """
     return {key.removeprefix(IMAGE): value for key, value in file.tensors.items() if key.startswith(IMAGE)}
 
 

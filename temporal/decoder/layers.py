@@ -16,7 +16,7 @@ from ..layers.mixing import zero_init
 
 @dataclass(frozen=True)
 class LayerTail:
-    """What a layer keeps of a clip between two pieces of it; without values, no frame was seen yet."""
+    """End of a clip that a layer keeps for the next piece; without values, no frame was seen yet."""
 
     waiting: Tensor | None = None  # frames whose result needs later ones
     seen_in: Tensor | None = None  # the last two frames that each convolution got
@@ -44,8 +44,9 @@ class TemporalResBlock(nn.Module):
         return self.advance(hidden, LayerTail(), ends=True)[0]
 
     def advance(self, hidden: Tensor, tail: LayerTail, ends: bool) -> tuple[Tensor, LayerTail]:
-        """The next piece of a clip, hidden (f c h w) with f >= 0, to the frames that are ready now, and the
-        new tail.
+        """Turn the next piece of a clip into the frames that are ready now, and the new tail.
+
+        Hidden (f c h w) with f >= 0.
 
         Frames come out two later than they went in; where the clip `ends`, those that waited come too.
         """

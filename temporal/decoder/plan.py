@@ -1,6 +1,6 @@
-"""Where temporal layers go in the decoder of an autoencoder: data only.
+"""Places of temporal layers in the decoder of an autoencoder: data only.
 
-One layer follows every residual block of the decoder, as in the paper's fine-tuned decoder (section 3.1.1).
+One layer follows every residual block of the decoder, as in Video LDM (section 3.1.1).
 """
 
 import re

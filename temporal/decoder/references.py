@@ -1,5 +1,4 @@
-"""Layers that let a decoder look at two given pictures, the first and the last frame of the clip
-(ToonCrafter).
+"""Layers that let a decoder look at the first and the last frame of the clip (ToonCrafter).
 
 One layer per level of the decoder, after its blocks, and one before the last convolution. The features of the
 pictures are those of the encoder at the same level.
@@ -60,8 +59,7 @@ class ReferenceAttention(nn.Module):
 
 
 def reference_layers(weights: Mapping[str, Tensor], ops: Any) -> nn.ModuleList:
-    """Layers without their weights, as a file's weights (`0.conv.weight`, `2.to_q.weight` ...) say they
-    are."""
+    """Layers without their weights, as a file's weights (`0.conv.weight`, `2.to_q.weight` ...) say they are."""
     layers = nn.ModuleList()
     for number in range(1 + max(int(key.partition(".")[0]) for key in weights)):
         attention = weights.get(f"{number}.{ATTENTION}")

@@ -22,8 +22,10 @@ RunDecoder = Callable[[Tensor, AtSite], Tensor]
 
 
 class LatentReader:
-    """Latents of one clip, from a tensor (f c h w) or pieces of any length, handed out in the lengths asked
-    for."""
+    """Latents of one clip, handed out in the lengths asked for.
+
+    From a tensor (f c h w) or pieces of any length.
+    """
 
     def __init__(self, latents: Tensor | Iterator[Tensor]) -> None:
         self._pieces = iter([latents]) if isinstance(latents, Tensor) else latents
@@ -52,8 +54,9 @@ class LatentReader:
 
 
 class DecoderStream:
-    """One clip on its way through a decoder. A call that fails changes nothing: it can be made again with
-    fewer frames.
+    """One clip on its way through a decoder.
+
+    A call that fails changes nothing: it can be made again with fewer frames.
 
     `run(latents, at_site)` decodes frames (f c h w) with the image model and hands `at_site` the output of
     the residual block at every site of the temporal decoder, in order. Without a decoder the frames are the
@@ -70,12 +73,12 @@ class DecoderStream:
 
     @property
     def finished(self) -> bool:
-        """Whether every frame has come out."""
+        """True when every frame has come out."""
         return self._ended == len(self._sites)
 
     @property
     def begun(self) -> bool:
-        """Whether any latents went in."""
+        """True when latents went in."""
         return self._filler is not None
 
     def whole(self, latents: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-"""Files of the temporal decoder of Stable Video Diffusion, in the original's spelling or diffusers', and of
-ToonCrafter's.
+"""Files of the temporal decoders of Stable Video Diffusion, in both spellings, and of ToonCrafter.
 
 The two compute the same: both keep the share of the temporal path, not of the spatial one, behind the sigmoid
 of `mix_factor`, the reverse of our own layers.
@@ -52,8 +51,10 @@ def video_decoder(file: WeightsFile) -> VideoDecoderFile | None:
 
 
 def video_decoder_spelling(file: WeightsFile) -> tuple[str, str] | None:
-    """The spelling of the decoder in a file, and what stands before the keys of its autoencoder; None when it
-    holds none."""
+    """The spelling of the decoder in a file, and what stands before the keys of its autoencoder.
+
+    None when it holds none.
+    """
     for spelling, sign in SIGNS.items():
         key = next((key for key in file.tensors if key.endswith(sign)), None)
         if key is not None:

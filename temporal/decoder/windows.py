@@ -15,8 +15,9 @@ from .streaming import LatentReader
 def decode_windows(
     decode: Callable[[Tensor], Tensor], latents: LatentReader, length: int, overlap: int
 ) -> Iterator[Tensor]:
-    """Frames in order, each once: windows of `length` new latents and `overlap` neighbours on either side,
-    cross-faded.
+    """Frames in order, each once.
+
+    Windows of `length` new latents and `overlap` neighbours on either side, cross-faded.
 
     Where windows stand depends on nothing but the two numbers. A single last frame joins the window before
     it.
@@ -44,8 +45,10 @@ def longest_window(num_frames: int, length: int, overlap: int) -> int:
 
 
 def cross_fade(first: Tensor, second: Tensor) -> Tensor:
-    """`second` (f ...), whose beginning is the same moments as `first` (k ...), fading over from it in even
-    steps."""
+    """Fade over from `first` (k ...) to `second` (f ...) in even steps.
+
+    The beginning of `second` is the same moments as `first`.
+    """
     shared = len(first)
     weight = torch.arange(1, shared + 1, dtype=second.dtype, device=second.device) / (shared + 1)
     weight = weight.view(-1, *(1,) * (second.ndim - 1))

@@ -75,8 +75,9 @@ def load_stack(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> TemporalStack:
-    """Read temporal layers from a file of any known family; `dtype` and `device` default to the file's and
-    the CPU.
+    """Read temporal layers from a file of any known family.
+
+    `dtype` and `device` default to the file's and the CPU.
 
     Raises:
         CheckpointFormatError: not temporal layers (the message says what it is and where it belongs), or
@@ -91,7 +92,7 @@ def open_stack(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[TemporalStack, Source]:
-    """As `load_stack`, with where the stack came from, for `report`.
+    """Read temporal layers as `load_stack` does, and tell where they came from, for `report`.
 
     Of a whole video model only its temporal layers.
     """
@@ -104,7 +105,7 @@ def stack_of(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[TemporalStack, Source]:
-    """The same of a file that was read."""
+    """Make a stack of a file that was read, and tell where it came from."""
     named = bare(file)
     for family in FAMILIES:
         if family.recognise(named):
@@ -136,7 +137,7 @@ def video_model_of(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> VideoModel:
-    """The same of a file that was read."""
+    """Make a whole video model of a file that was read."""
     named = bare(file)
     family = video_family(named)
     if family is None:
@@ -152,8 +153,7 @@ def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.
 
 
 def what_it_is(file: WeightsFile) -> str:
-    """One sentence on what a file, as it was read, is and which loader opens it: for a loader that does
-    not."""
+    """One sentence on what a file, as it was read, is and which loader opens it: for a loader that does not."""
     named = bare(file)
     layers = next((family for family in FAMILIES if family.recognise(named)), None)
     if layers is not None:
@@ -171,7 +171,7 @@ def what_it_is(file: WeightsFile) -> str:
 
 
 def bare(file: WeightsFile) -> WeightsFile:
-    """The same tensors under their bare names; the file itself where two would get the same name."""
+    """Tensors under their bare names; the file itself where two would get the same name."""
     tensors = {_bare(key): tensor for key, tensor in file.tensors.items()}
     return replace(file, tensors=tensors) if len(tensors) == len(file.tensors) else file
 

@@ -1,4 +1,4 @@
-"""What is known of each published family beside its weights: statistics of norms, betas, advice, licence."""
+"""Facts on each published family beside its weights: statistics of norms, betas, advice, licence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""What files of PIA and AnimateLCM-I2V hold beside motion modules: how these see the image that they animate.
+"""Parts of PIA's and AnimateLCM-I2V's files beside motion modules.
+
+They let the modules see the image that they animate.
 
 Shapes: e channels of the UNet.
 """

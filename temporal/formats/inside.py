@@ -1,5 +1,6 @@
-"""Networks of the LaVie kind: a Stable Diffusion UNet in diffusers' names with layers inside its
-transformers.
+"""Networks of the LaVie kind.
+
+A Stable Diffusion UNet in diffusers' names with layers inside its transformers.
 
 Keys as they publish them; the image model in the same file goes to the host under its own names.
 """
@@ -39,8 +40,10 @@ IMAGE_BLOCK = {
 
 @dataclass(frozen=True)
 class Names:
-    """What a family calls its layers: the end of `attn_...` and `norm_...`, the modules after levels and
-    their two blocks."""
+    """Names that a family gives its layers.
+
+    The end of `attn_...` and `norm_...`, the modules after levels and their two blocks.
+    """
 
     temporal: str = "temp"
     down: str = ""
@@ -66,7 +69,7 @@ class InsideFamily:
     labels: bool = False  # the image model has an embedding of labels
 
     def recognise(self, file: WeightsFile) -> bool:
-        """Whether a file is of this family."""
+        """True if a file is of this family."""
         return self.sign.fits(file.tensors)
 
     def stack_config(self) -> StackConfig:
@@ -103,7 +106,7 @@ class InsideFamily:
         return found
 
     def _module(self, site: Site, blocks: Mapping[str, str]) -> str:
-        """What stands in files before the names of a layer's parts."""
+        """Prefix in files of the names of a layer's parts."""
         if site.kind in ("level_in", "level_out"):
             levels = len(self.unet.channel_mult)
             named = {"input": f"{self.names.down}.{site.level}", "middle": self.names.middle}
@@ -137,8 +140,10 @@ class InsideFamily:
         device: torch.device | str | None,
         whole: bool,
     ) -> tuple[TemporalStack, set[str], dict[str, int]]:
-        """The stack, its keys in the file, and how many keys are something else; `whole`: the image model
-        must be there."""
+        """The stack, its keys in the file, and how many keys are something else.
+
+        `whole`: the image model must be there.
+        """
         name, tensors = file.path.name, file.tensors
         stack = TemporalStack(self.stack_config(), ops=ops, device="meta")
         keys, image = self.temporal_keys(stack), set(self.image_keys().values())
@@ -186,7 +191,7 @@ class LayersFamily(InsideFamily):
     """A family whose image model stayed as it was: the layers alone are taken, and may come alone."""
 
     def called(self, _file: WeightsFile) -> str:
-        """What a file holds temporal layers of."""
+        """Describe the temporal layers of a file in an artist's words."""
         return self.family
 
     def load(

@@ -1,5 +1,7 @@
-"""Keys of a file against those of the network it should hold: what is missing, what is too much, what has
-another shape."""
+"""Keys of a file against those of the network it should hold.
+
+What is missing, what is too much, what has another shape.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -59,8 +61,9 @@ def picked(
     keys: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> dict[str, Tensor]:
-    """The weights of an image model by the host's names, from the file's `keys` by the host's; `shapes` as
-    far as known.
+    """The weights of an image model by the host's names, from the file's `keys` by the host's.
+
+    `shapes` as far as known.
 
     Raises:
         CheckpointFormatError: a weight has another shape, or is no finite floating-point number.

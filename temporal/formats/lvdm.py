@@ -1,5 +1,6 @@
-"""The LVDM line of video models: ModelScope, ZeroScope, VideoCrafter. One network, published in several
-spellings.
+"""The LVDM line of video models: ModelScope, ZeroScope, VideoCrafter.
+
+One network, published in several spellings.
 
 All are Stable Diffusion 2.x with four convolutions over frames in every ResBlock and a transformer over
 frames after every spatial transformer; some leave one out or add to it.
@@ -36,9 +37,12 @@ SCALES = "scale_arr"  # of x0 by time step, in checkpoints of VideoCrafter
 
 @dataclass(frozen=True)
 class LvdmSpelling:
-    """How files name things: `image` from host's and diffusers' name of a weight of the image model, `module`
-    from a site of a temporal layer and the names of all blocks in diffusers. `points`: temporal projections
-    have a third axis, of length one."""
+    """Names of weights in the files of one spelling.
+
+    `image` from host's and diffusers' name of a weight of the image model, `module` from a site of a temporal
+    layer and the names of all blocks in diffusers. `points`: temporal projections have a third axis, of
+    length one.
+    """
 
     name: str
     image: Callable[[str, str], str]
@@ -57,7 +61,7 @@ class LvdmFamily:
     fps: float | None = None
 
     def recognise(self, file: WeightsFile) -> bool:
-        """Whether a file is of this family and so spelled."""
+        """True if a file is of this family and so spelled."""
         return self.sign.fits(file.tensors)
 
     def load(
@@ -195,8 +199,10 @@ PROJECTOR_LAYERS: Mapping[str, str] = {
 
 
 def original_module(first: str) -> Callable[[Site, Mapping[str, str]], str]:
-    """Names of temporal layers in the layout of LDM; `first` is that of the transformer after the first
-    convolution."""
+    """Names of temporal layers in the layout of LDM.
+
+    `first` is that of the transformer after the first convolution.
+    """
 
     def module(site: Site, blocks: Mapping[str, str]) -> str:
         block, _, _ = site.path.rpartition(".")
@@ -212,8 +218,10 @@ def original_module(first: str) -> Callable[[Site, Mapping[str, str]], str]:
 
 
 def original_image(host: str, _diffusers: str) -> str:
-    """A name of the host in the layout of LDM, where transformers over frames take a place in the lists of
-    blocks."""
+    """Spell a name of the host in the layout of LDM.
+
+    Transformers over frames take a place in the lists of blocks there.
+    """
     host = re.sub(r"^middle_block\.2(?=\.|$)", "middle_block.3", host)
     return re.sub(r"^(output_blocks\.\d+)\.2\.conv\.", r"\1.3.conv.", host)
 

@@ -1,5 +1,7 @@
-"""ModelScope's text to video and ZeroScope, which has the same layout; as published first and in diffusers'
-spelling."""
+"""ModelScope's text to video and ZeroScope, which has the same layout.
+
+As published first and in diffusers' spelling.
+"""
 
 from ..layers.lvdm import LvdmConfig
 from .lvdm import LvdmFamily, LvdmSpelling, diffusers_module, original_image, original_module

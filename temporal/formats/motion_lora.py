@@ -1,5 +1,6 @@
-"""Motion LoRA: low-rank changes of temporal layers. Several spellings of keys become one, that of the host's
-LoRA code.
+"""Motion LoRA: low-rank changes of temporal layers.
+
+Several spellings of keys become one, that of the host's LoRA code.
 
 A spelling is <module>.<attention>.processor.to_q_lora.down.weight and its relatives, below the names that a
 motion module has in AnimateDiff's or diffusers' files; with "_" for every "." and "lora_unet_" before it, as
@@ -66,7 +67,7 @@ class MotionLora:
 
 
 def takes_motion_lora(stack: TemporalStack) -> bool:
-    """Whether a stack has layers that motion LoRAs are made for."""
+    """True if a stack has layers that motion LoRAs are made for."""
     return stack.config.motion is not None or stack.config.family == modelscope.NAME
 
 
@@ -109,7 +110,7 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
 
 
 def report_lora(lora: MotionLora, stack: TemporalStack) -> str:
-    """What a motion LoRA holds and changes, one fact per line."""
+    """Report on a motion LoRA: what it holds and changes, one fact per line."""
     ranks = sorted({len(factor) for key, factor in lora.factors.items() if key.endswith(LEAVES["down"])})
     rank = f"{ranks[0]}" if ranks[0] == ranks[-1] else f"{ranks[0]} to {ranks[-1]}"
     count = sum(factor.numel() for factor in lora.factors.values())
@@ -127,8 +128,10 @@ def report_lora(lora: MotionLora, stack: TemporalStack) -> str:
 
 
 def _reason(file: WeightsFile, unknown: list[str], targets: Mapping[str, Target]) -> str:
-    """The end of the sentence on a file that does not fit: what it is, or, where it is a motion LoRA, the
-    first keys."""
+    """The end of the sentence on a file that does not fit.
+
+    What it is, or, where it is a motion LoRA, the first keys.
+    """
     if targets or is_motion_lora(file.tensors):
         return f". Unknown: {listed(unknown)}."
     return f": {what_it_is(file)}"
@@ -209,8 +212,10 @@ def _factor(leaf: str, tensor: Tensor) -> Tensor:
 
 
 def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target, str]]:
-    """Every linear layer of the temporal layers as files name it, our weight or the part of it, and the
-    spelling."""
+    """Every linear layer of the temporal layers as files name it.
+
+    With our weight or the part of it, and the spelling.
+    """
     if stack.config.motion is not None:
         spelled = {spelling.name: file_keys(stack, spelling) for spelling in (ORIGINAL, DIFFUSERS)}
     else:

@@ -73,7 +73,7 @@ class MotionSpelling:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """What the names of modules look like."""
+        """Pattern of the names of modules."""
         block = r"(?P<block>down_blocks\.\d+|up_blocks\.\d+|mid_block)"
         module = re.escape(self.module).replace(r"\{block\}", block).replace(r"\{index\}", r"(?P<index>\d+)")
         return re.compile(module + r"\.")
@@ -84,8 +84,10 @@ class MotionSpelling:
         return [key for key in file.tensors if pattern.match(key)]
 
     def respelled(self, key: str, other: "MotionSpelling") -> str:
-        """A key inside a motion module with one position table, or of a change to one, in another
-        spelling; any other as it is."""
+        """A key inside a motion module with one position table, or of a change to one, in another spelling.
+
+        Any other as it is.
+        """
         found = self.pattern.match(key)
         if found is None:
             return key
@@ -101,12 +103,14 @@ class MotionSpelling:
         return (*self.tables[:1], *self.attentions, *self.norms, self.norm_out)
 
     def recognise(self, file: WeightsFile) -> bool:
-        """Whether a file holds motion modules so spelled, and is none of the relatives that need something
-        else."""
+        """True if a file holds motion modules so spelled.
+
+        Relatives that need something else are not among them.
+        """
         return bool(self.keys_of(file)) and relative(file.tensors) is None
 
     def layout(self, file: WeightsFile) -> Layout:
-        """What tells the families of this spelling apart."""
+        """The facts that tell the families of this spelling apart."""
         own = self.keys_of(file)
         tables = (file.tensors[key] for key in own if key.endswith(self.tables))
         lengths = {table.shape[1] for table in tables if table.ndim == 3}
@@ -122,12 +126,14 @@ class MotionSpelling:
         return self._written(file) or told
 
     def called(self, file: WeightsFile) -> str:
-        """What a file holds temporal layers of, as an artist would say it."""
+        """Describe the temporal layers of a file as an artist would."""
         return self.family_of(file) or "the AnimateDiff kind"
 
     def note(self, file: WeightsFile) -> str:
-        """What to do if a file is of another family with the same layout; empty where there is none, or
-        the file says."""
+        """Advice for a file that may be of another family with the same layout.
+
+        Empty where there is none, or the file says which it is.
+        """
         other = self.others.get(self.layout(file))
         if other is None or self._written(file) is not None or image_part(file.tensors) is not None:
             return ""
@@ -143,8 +149,10 @@ class MotionSpelling:
         return {*self.families.values(), *self.others.values()}
 
     def possible(self, base: str | None, middle: bool, part: ImagePart | None) -> list[str]:
-        """The families that modules for a base may be of, whatever their tables; `part`: what the file
-        holds beside them."""
+        """The families that modules for a base may be of, whatever their tables.
+
+        `part`: what the file holds beside them.
+        """
         layouts = [self.families, self.others] if part is None else [part.families]
         listed = (item for families in layouts for item in families.items())
         return list(dict.fromkeys(family for (*where, _), family in listed if where == [base, middle]))
@@ -268,7 +276,7 @@ def check_tables(name: str, tensors: Mapping[str, Tensor], tables: set[str]) -> 
 
 
 def _tolerance(table: Tensor) -> float:
-    """How far a table of its kind of numbers may be off."""
+    """Largest error of a position table in its kind of numbers."""
     return max(TABLE_TOLERANCE, ROUNDING * torch.finfo(table.dtype).eps)
 
 

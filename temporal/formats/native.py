@@ -20,12 +20,12 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def recognise(file: WeightsFile) -> bool:
-    """Whether a file says it holds our temporal layers."""
+    """True if a file says it holds our temporal layers."""
     return file.metadata.get("format") == FORMAT
 
 
 def called(_file: WeightsFile) -> str:
-    """What a file holds temporal layers of, as an artist would say it."""
+    """Describe the temporal layers of a file as an artist would."""
     return "Video LDM"
 
 
@@ -50,8 +50,10 @@ def load(
 def save_stack(
     path: str | Path, stack: TemporalStack, extra_metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a stack; `extra_metadata` (strings) is kept beside the description and means nothing to the
-    loader."""
+    """Write a stack to a file.
+
+    `extra_metadata` (strings) is kept beside the description and means nothing to the loader.
+    """
     save_described(path, stack, FORMAT, stack.config.to_json(), extra_metadata)
 
 

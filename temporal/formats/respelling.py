@@ -1,5 +1,4 @@
-"""Motion LoRA and SparseCtrl in the other of the two spellings that both have: AnimateDiff's or
-diffusers'."""
+"""Motion LoRA and SparseCtrl in the other of the two spellings that both have: AnimateDiff's or diffusers'."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,12 +23,12 @@ MAX_FRAMES = 32  # of modules that a LoRA is read against, where it does not mat
 
 
 def is_temporal_lora(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a file holds changes of temporal layers."""
+    """True if a file holds changes of temporal layers."""
     return is_list(tensors) or any("lora" in key and any(part in key for part in TEMPORAL) for key in tensors)
 
 
 def changes_of(file: WeightsFile) -> tuple[MotionLora, str]:
-    """What a motion LoRA changes, and the model that it is for.
+    """Changes that a motion LoRA makes, and the model that it is for.
 
     Raises:
         CheckpointFormatError: it fits no network that motion LoRAs are made for.
@@ -79,7 +78,7 @@ def _renamed(key: str, given: MotionSpelling, other: MotionSpelling, flat: Mappi
 
 
 def sparse_control_spelling(file: WeightsFile) -> MotionSpelling:
-    """How SparseCtrl names its motion modules; the ControlNet around them has the same names everywhere."""
+    """Spelling of SparseCtrl's motion modules; the ControlNet around them has the same names everywhere."""
     return next(spelling for spelling in sparse_control.SPELLINGS if spelling.keys_of(file))
 
 

@@ -1,5 +1,7 @@
-"""SEINE: LaVie's base model with given frames as further input channels, for the start of a clip and for
-transitions."""
+"""SEINE: LaVie's base model with given frames as further input channels.
+
+For the start of a clip and for transitions.
+"""
 
 from dataclasses import replace
 

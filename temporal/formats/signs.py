@@ -8,8 +8,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sign:
-    """Recognises a file by its keys (all of `parts`, any of `either`, none of `without`) and by one tensor's
-    size.
+    """Rule that recognises a file by its keys and by one tensor's size.
+
+    All of `parts`, any of `either` and none of `without` are among the keys.
 
     `sentence` says what the file is.
     """

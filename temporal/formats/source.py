@@ -1,4 +1,4 @@
-"""Where a stack came from, for the report: the spelling of its file and what became of every key."""
+"""Origin of a stack, for the report: the spelling of its file and the use of every key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ OWN = "video_ldm"
 
 @dataclass(frozen=True)
 class Source:
-    """How a file spells its weights, how many keys were used, and what the others are."""
+    """Spelling of a file's weights, the number of keys that were used, and what the others are."""
 
     spelling: str
     used: int
@@ -37,7 +37,7 @@ def trained_frames(stack: TemporalStack) -> int:
 
 
 def report(stack: TemporalStack, source: Source) -> str:
-    """What a file of temporal layers holds and how to use it, one fact per line."""
+    """Report on a file of temporal layers: what it holds and how to use it, one fact per line."""
     config = stack.config
     purpose = f", for {config.base}"
     return report_text(
@@ -67,7 +67,7 @@ def report_text(
 
 
 def keys_line(used: int, unused: Mapping[str, int]) -> str:
-    """What became of every key of a file; `unused` by what they are."""
+    """Say how many keys of a file were used; `unused` names the others by kind."""
     others = "".join(f", {count} {what}" for what, count in unused.items() if count)
     return f"Keys: {used} used{others}"
 

@@ -1,5 +1,4 @@
-"""SparseCtrl: a ControlNet with motion modules, which is given a few frames of a clip (SparseCtrl, section
-3).
+"""SparseCtrl: a ControlNet with motion modules that sees a few frames of a clip (SparseCtrl, section 3).
 
 The motion modules become a stack; the weights of the ControlNet itself stay under diffusers' names, which the
 files have.
@@ -38,7 +37,7 @@ EMBEDDING = "controlnet_cond_embedding"
 
 @dataclass(frozen=True)
 class SparseControlFile:
-    """What a file of SparseCtrl holds.
+    """Contents of a file of SparseCtrl.
 
     `kind`: it sees latents of frames ("rgb"), or pixels of drawings ("scribble").
     """
@@ -73,7 +72,7 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
 
 
 def control_kind(file: WeightsFile) -> Literal["rgb", "scribble"] | None:
-    """Which SparseCtrl a file holds, if it does."""
+    """Kind of SparseCtrl in a file; None for other files."""
     if any(spelling.keys_of(file) for spelling in SPELLINGS):
         for kind, key in (("rgb", f"{EMBEDDING}.weight"), ("scribble", f"{EMBEDDING}.conv_in.weight")):
             if key in file.tensors:

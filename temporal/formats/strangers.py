@@ -1,5 +1,6 @@
-"""Files that hold neither temporal layers nor a video model that can be read: what they are, and where they
-belong.
+"""Files that hold neither temporal layers nor a video model that can be read.
+
+What they are, and where they belong.
 
 The first sign that fits counts: relatives of motion modules, then video models, then everything else an
 artist may have.
@@ -116,7 +117,7 @@ def relative(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def is_motion_lora(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether tensors are low-rank changes of motion modules, as far as the names tell."""
+    """True if tensors are low-rank changes of motion modules, as far as the names tell."""
     return MOTION_LORA.fits(tensors)
 
 
@@ -133,7 +134,7 @@ def _first(signs: tuple[Sign, ...], tensors: Mapping[str, Tensor]) -> str | None
 
 
 def is_list(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether tensors are a list of matrices, as MotionDirector saves them: numbers for names."""
+    """True if tensors are a list of matrices, as MotionDirector saves them: numbers for names."""
     numbered = tensors.keys() == {str(number) for number in range(len(tensors))}
     return bool(tensors) and numbered and all(tensor.ndim == 2 for tensor in tensors.values())
 

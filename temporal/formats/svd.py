@@ -38,7 +38,7 @@ class SvdFamily:
     sign: Sign
 
     def recognise(self, file: WeightsFile) -> bool:
-        """Whether a file is Stable Video Diffusion so spelled."""
+        """True if a file is Stable Video Diffusion so spelled."""
         return self.sign.fits(file.tensors)
 
     def load(

@@ -1,5 +1,6 @@
-"""Names of the weights of a Stable Diffusion UNet: those of the host (the layout of LDM) and those of
-diffusers.
+"""Names of the weights of a Stable Diffusion UNet.
+
+Those of the host (the layout of LDM) and those of diffusers.
 
 Both are listed from the shape of the UNet alone, so a file can be checked for completeness and written in the
 other layout.
@@ -45,8 +46,10 @@ def transformer_block(layers: tuple[str, ...] = LAYERS) -> tuple[str, ...]:
 
 
 def unet_modules(shape: UNetShape) -> Iterator[tuple[UNetPart, str, str]]:
-    """Every ResBlock, spatial transformer and sampling layer: its kind, its name in the host and in
-    diffusers."""
+    """Every ResBlock, spatial transformer and sampling layer.
+
+    Its kind, its name in the host and in diffusers.
+    """
     levels = len(shape.channel_mult)
     sites = [site for site in plan(shape) if site.kind == "conv"]
     transformers = {site.path.partition(".transformer_blocks")[0] for site in plan(shape)}
@@ -102,7 +105,7 @@ def _depth(shape: UNetShape, transformer: str) -> int:
 
 
 def _widens(shape: UNetShape, path: str) -> bool:
-    """Whether a ResBlock changes the number of channels, for which it has a shortcut of its own."""
+    """True if a ResBlock changes the number of channels, for which it has a shortcut of its own."""
     section, number = path.split(".")[:2]
     if section != "input_blocks":
         return section == "output_blocks"  # takes in the skip connection

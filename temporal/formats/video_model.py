@@ -1,5 +1,4 @@
-"""A file that brings a whole video model: an image model and the temporal layers that were trained with
-it."""
+"""A file that brings a whole video model: an image model and the temporal layers that were trained with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ UNSCALED = " They learnt from clean latents scaled to {scale:g}, which only Load
 
 @dataclass(frozen=True, eq=False)
 class VideoModel:
-    """What a host needs to build it.
+    """Everything that a host needs to build a video model.
 
     `image` holds the UNet in the layout of the host. Without a stack the host's own UNet has the temporal
     layers, and knows its prediction and noise levels; with one they are those of `stack.config.prediction`
@@ -46,7 +45,7 @@ class VideoModel:
 
 
 def report_model(model: VideoModel) -> str:
-    """What a whole video model is and how to use it, one fact per line."""
+    """Report on a whole video model: what it is and how to use it, one fact per line."""
     count = sum(tensor.numel() for tensor in model.image.values())
     frames = 0
     if model.stack is not None:

@@ -1,5 +1,7 @@
-"""VideoCrafter 1 and 2: ModelScope's network with another first transformer, frame rate, scale of x0, a
-picture as prompt."""
+"""VideoCrafter 1 and 2.
+
+ModelScope's network with another first transformer, frame rate, scale of x0, a picture as prompt.
+"""
 
 from ..layers.lvdm import LvdmConfig
 from ..layers.picture import PictureConfig

@@ -19,7 +19,7 @@ MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that
 
 
 class FrameAttention(nn.Module):
-    """Self-attention over the frames at each place of the image; bidirectional, as in the paper."""
+    """Self-attention over the frames at each place of the image, in both directions (Video LDM, section 3.1)."""
 
     def __init__(
         self, channels: int, heads: int, positions: nn.Module | None, ops: Any, **kwargs: Any
@@ -38,7 +38,7 @@ class FrameAttention(nn.Module):
         return rearrange(self.over_frames(frames, clip), "(b n) f c -> (b f) n c", n=tokens.shape[1])
 
     def over_frames(self, frames: Tensor, clip: Clip) -> Tensor:
-        """The same with frames side by side: ((b n) f c) to the same shape."""
+        """Attend with frames side by side: ((b n) f c) to the same shape."""
         key_scale = over_frames(clip.key_scale, frames)
         if clip.window is not None and clip.num_frames > clip.window:
             return self.out(self._in_windows(frames, clip, clip.window, key_scale))
@@ -84,8 +84,10 @@ class TextAttention(nn.Module):
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 
     def forward(self, tokens: Tensor, text: Tensor, clip: Clip) -> Tensor:
-        """Tokens ((b f) n c) to the same shape; text (b m e) of each clip, (1 m e) of all, or ((b f) m e) of
-        each frame."""
+        """Tokens ((b f) n c) to the same shape.
+
+        Text (b m e) of each clip, (1 m e) of all, or ((b f) m e) of each frame.
+        """
         sharing = 1 if len(text) == len(tokens) else clip.num_frames
         q = rearrange(self.q(tokens), "(b f) n c -> b (f n) c", f=sharing)
         k, v = self.kv(text).expand(q.shape[0], -1, -1).chunk(2, dim=-1)
@@ -94,8 +96,9 @@ class TextAttention(nn.Module):
 
 
 def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Runs of frames (w length), half of each new, and for each frame (f,) the run that has it nearest its
-    centre, and its place there.
+    """Runs of frames (w length), half of each new, that cover a clip.
+
+    And for each frame (f,) the run that has it nearest its centre, and its place there.
     """
     step = max(1, length // 2)
     starts = torch.tensor([*range(0, num_frames - length, step), num_frames - length])

@@ -1,4 +1,4 @@
-"""The temporal convolution block (paper, section 3.1), one after each of the image model's ResBlocks.
+"""The temporal convolution block (Video LDM, section 3.1), one after each of the image model's ResBlocks.
 
 Shapes: b clips, f frames, c channels, h w size, e channels of the UNet's time embedding, k channels of known
 frames.
@@ -15,8 +15,9 @@ from .mixing import new_mix_factor, zero_init
 
 
 class TemporalConv(nn.Module):
-    """Residual block of two convolutions along the frames; time, frame rate and known frames enter between
-    them.
+    """Residual block of two convolutions along the frames.
+
+    Time, frame rate and known frames enter between them.
 
     A (3, 1, 1) convolution of a video is a (3, 1) convolution of an image whose rows are frames and whose
     columns are the places of a frame. Seen so, the host's layout needs no copy in channels-last, and CPUs
@@ -39,8 +40,10 @@ class TemporalConv(nn.Module):
         self.mix_factor = new_mix_factor(**kwargs)
 
     def forward(self, hidden: Tensor, emb: Tensor, clip: Clip, known: Tensor | None = None) -> Tensor:
-        """The temporal path: hidden ((b f) c h w), time embedding ((b f) e), features of known frames ((b f)
-        k h w)."""
+        """Compute the temporal path.
+
+        Hidden ((b f) c h w), time embedding ((b f) e), features of known frames ((b f) k h w).
+        """
         x = rearrange(hidden, "(b f) c h w -> b c f (h w)", f=clip.num_frames)
         x = self.conv_in(functional.silu(self.norm_in(x)))
         x = x + self._embedding(emb, clip)

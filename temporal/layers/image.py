@@ -1,5 +1,6 @@
-"""A given image for motion modules that animate it: what PIA and AnimateLCM-I2V add to the image model's own
-path.
+"""A given image for motion modules that animate it.
+
+What PIA and AnimateLCM-I2V add to the image model's own path.
 
 Shapes: b clips, f frames, c channels of the latent, h w its size, e channels of the UNet.
 """
@@ -20,8 +21,7 @@ ImageKind = Literal["affinity", "encoder"]
 
 
 class AffinityConv(nn.Module):
-    """The input convolution of PIA, which sees a clip's latent, then an affinity, then the image (PIA,
-    section 3.2).
+    """Input convolution of PIA, which sees latent, affinity and image (PIA, section 3.2).
 
     A convolution is linear in its input channels, so those of the latent stay with the image model's own
     convolution, and the others are added to what it gives. `latent` is what PIA was trained with: it is kept
@@ -39,8 +39,10 @@ class AffinityConv(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """The image encoder of AnimateLCM-I2V: two residual blocks for every resolution, told which frame they
-    are for."""
+    """The image encoder of AnimateLCM-I2V.
+
+    Two residual blocks for every resolution, told which frame they are for.
+    """
 
     def __init__(self, latent_channels: int, channels: Sequence[int], ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -54,8 +56,10 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, image: Tensor, clip: Clip) -> dict[int, Tensor]:
-        """Latents and affinity ((b f) c+1 h w), of which the latents are used, to features ((b f) e h w) by
-        level."""
+        """Encode latents and affinity ((b f) c+1 h w) to features ((b f) e h w) by level.
+
+        The affinity is not used.
+        """
         positions = FrameTable(self.channels[0])(clip.centred_positions(image.device), image.dtype)
         x = self.conv_in(image[:, :-1])
         x = x + clip.frame_weight * repeat(positions, "f e -> (b f) e 1 1", b=len(x) // clip.num_frames)

@@ -1,5 +1,4 @@
-"""Attention over frames inside the image model's transformer blocks, whose projections and feed-forward it
-shares.
+"""Attention over frames inside the image model's transformer blocks, which shares their projections.
 
 Shapes: b clips, f frames, n tokens of a frame, c channels, d channels per head.
 """
@@ -25,8 +24,10 @@ BUCKETS, EXACT, FARTHEST = (
 
 @dataclass(frozen=True)
 class InsideConfig:
-    """How temporal layers sit inside the transformers of an image model whose ResBlocks take norms over the
-    clip."""
+    """Settings of temporal layers inside the transformers of an image model with norms over the clip.
+
+    The norms are those of its ResBlocks.
+    """
 
     positions: bool  # rotary positions and a relative bias; else only `causal` tells the order of the frames
     last: bool  # attention over frames after a block's feed-forward, else before it
@@ -35,8 +36,7 @@ class InsideConfig:
 
 
 class TurningAttention(FrameAttention):
-    """Attention over frames with rotary positions and a bias for every head and distance (LaVie, section
-    3.1)."""
+    """Attention over frames with rotary positions and a bias by head and distance (LaVie, section 3.1)."""
 
     def __init__(self, channels: int, heads: int, ops: Any, **kwargs: Any) -> None:
         super().__init__(channels, heads, None, ops, **kwargs)
@@ -45,7 +45,7 @@ class TurningAttention(FrameAttention):
     def attend(
         self, attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
     ) -> Tensor:
-        """As in `FrameAttention`, with turned queries and keys and the bias."""
+        """Attend as `FrameAttention` does, with turned queries and keys and the bias."""
         bias = rearrange(self.bias(buckets(positions)), "q k heads -> heads q k").to(q)
         q, k = rotated(q, positions, self.heads), rotated(k, positions, self.heads)
         return in_slices(attention, q, k, v, self.heads, bias)
@@ -70,8 +70,9 @@ class InsideAttention(nn.Module):
 
 
 def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
-    """Queries or keys (b f (heads d)) with pairs of neighbouring channels turned by the positions (f,) of
-    their frames.
+    """Turn pairs of neighbouring channels of queries or keys by the positions (f,) of their frames.
+
+    Queries or keys (b f (heads d)).
 
     The first 32 channels of each head turn, with periods of 2 pi to 2 pi 10000 frames (Su et al., RoFormer).
     """
@@ -85,13 +86,15 @@ def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
 
 
 def turns(channels: int) -> Tensor:
-    """How far each pair of channels turns from frame to frame, in radians, (channels / 2,)."""
+    """Angle by which each pair of channels turns from frame to frame, in radians, (channels / 2,)."""
     return torch.exp(-math.log(10000) * torch.arange(0, channels, 2) / channels)
 
 
 def buckets(positions: Tensor) -> Tensor:
-    """Rows (f f) of the relative bias for queries and keys at positions (f,): exact distances, then
-    logarithmic (T5)."""
+    """Rows (f f) of the relative bias for queries and keys at positions (f,).
+
+    Exact distances, then logarithmic (T5).
+    """
     offset = (positions[None, :] - positions[:, None]).round()
     distance = offset.abs()
     half = BUCKETS // 2
@@ -101,8 +104,10 @@ def buckets(positions: Tensor) -> Tensor:
 
 
 def first_and_previous(tokens: Tensor, num_frames: int) -> Tensor:
-    """Tokens ((b f) n c) to those each frame attends to ((b f) 2n c): of the first frame and of the one
-    before it."""
+    """Tokens ((b f) n c) to those each frame attends to ((b f) 2n c).
+
+    Of the first frame and of the one before it.
+    """
     frames = rearrange(tokens, "(b f) n c -> b f n c", f=num_frames)
     first = frames[:, :1]
     previous = torch.cat([first, frames[:, :-1]], dim=1)

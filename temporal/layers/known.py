@@ -1,5 +1,6 @@
-"""Known frames for the temporal layers: c_S = (mask * latent, mask) through a learned downsampling (paper,
-3.2).
+"""Known frames for temporal layers: (mask * latent, mask), downsampled by learned convolutions.
+
+This is c_S of Video LDM, section 3.2.
 
 Shapes: b clips, f frames, c channels of the latent, h w its size.
 """

@@ -25,7 +25,7 @@ MAX_PERIOD = 10000  # of the sinusoids of a frame rate
 
 @dataclass(frozen=True)
 class LvdmConfig:
-    """Which of these layers a file has."""
+    """Choice of the layers that a file of the LVDM line has."""
 
     convs: bool  # four convolutions along the frames after every ResBlock
     frame_rate: bool  # a frame rate in the time embedding
@@ -36,8 +36,7 @@ class LvdmConfig:
 
 
 class TemporalConvs(nn.Module):
-    """Four times a norm over the clip, SiLU and a convolution along the frames, with one residual around
-    them.
+    """Four norms over the clip, each with SiLU and a convolution along the frames; one residual around all.
 
     A (3, 1, 1) convolution of a video is a (3, 1) convolution of an image whose rows are frames (as in
     `TemporalConv`).
@@ -76,7 +75,7 @@ class RelativeAttention(FrameAttention):
     def attend(
         self, attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
     ) -> Tensor:
-        """As in `FrameAttention`, with the vectors of distances; no kernel of the host knows them."""
+        """Attend as `FrameAttention` does, with the vectors of distances; no kernel of the host knows them."""
         distance = (positions[None, :] - positions[:, None]).round().long()
         index = distance.clamp(-self.reach, self.reach) + self.reach
         q, k, v = (rearrange(x, "s f (heads d) -> s heads f d", heads=self.heads) for x in (q, k, v))
@@ -91,8 +90,10 @@ class RelativeAttention(FrameAttention):
 def frame_transformer(
     channels: int, heads: int, width: int, reach: int | None, ops: Any, **kwargs: Any
 ) -> MotionModule:
-    """The transformer over frames: the network of a motion module, its norm over the clip, without counted
-    frames."""
+    """The transformer over frames.
+
+    The network of a motion module, its norm over the clip, without counted frames.
+    """
 
     def attention(width: int, ops: Any, **kwargs: Any) -> FrameAttention:
         if reach is None:

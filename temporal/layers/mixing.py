@@ -18,8 +18,9 @@ def new_mix_factor(
 def effective_alpha(
     mix_factor: Tensor | None, override: float | None, strength: float | Tensor
 ) -> Tensor | float:
-    """alpha = sigmoid(mix_factor), or the override; a strength below 1 moves it towards 1 (the image model),
-    one above 1 away.
+    """alpha = sigmoid(mix_factor), or the override.
+
+    A strength below 1 moves it towards 1 (the image model), one above 1 away.
 
     Without a mix factor alpha is 0: the layer was trained to have its full say.
     """

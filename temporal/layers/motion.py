@@ -21,7 +21,7 @@ HEADS, ATTENTIONS = 8, 2  # in every published file, except that SparseCtrl has 
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """What the weights do not tell of motion modules.
+    """Facts on motion modules that their weights do not tell.
 
     A norm takes statistics over each frame, or over the clip.
     """
@@ -33,7 +33,7 @@ class MotionConfig:
 
     @property
     def attentions(self) -> int:
-        """How many attentions over frames a module has, one after the other."""
+        """Number of attentions over frames in a module, one after the other."""
         return 1 if self.control else ATTENTIONS
 
 
@@ -43,8 +43,9 @@ def counted_attention(channels: int, ops: Any, **kwargs: Any) -> FrameAttention:
 
 
 class MotionModule(nn.Module):
-    """Norm, projection, self-attentions over frames, feed-forward, projection; all residual (AnimateDiff,
-    section 4.2).
+    """Norm, projection, self-attentions over frames, feed-forward, projection.
+
+    All residual (AnimateDiff, section 4.2).
 
     One layout inside: the frames of a place side by side. `width` is that of the tokens, the channels without
     it.

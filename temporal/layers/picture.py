@@ -1,5 +1,6 @@
-"""A picture as a prompt: tokens made from what an image encoder says of it, and attention to them beside that
-to the text.
+"""A picture as a prompt.
+
+Tokens made from what an image encoder says of it, and attention to them beside that to the text.
 
 Shapes: b clips, f frames, n tokens of a frame, c channels, e channels of the text, m tokens of the picture, p
 patches and g features of the image encoder.
@@ -30,8 +31,10 @@ class PictureConfig:
 
 
 class PictureProjector(nn.Module):
-    """What an image encoder says of every patch of a picture to a few tokens (the resampler of Flamingo, as
-    in IP-Adapter)."""
+    """Turn an image encoder's features of every patch into a few tokens.
+
+    The resampler of Flamingo, as in IP-Adapter.
+    """
 
     def __init__(self, config: PictureConfig, context_dim: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -88,8 +91,10 @@ class PictureAttention(nn.Module):
         self.kv = ops.Linear(context_dim, 2 * channels, bias=False, **kwargs)
 
     def forward(self, attended: Tensor, queries: Tensor, clip: Clip) -> Tensor:
-        """What attention to the text gave, and its queries, both ((b f) n c), to the same with the picture
-        added."""
+        """Add the picture to the result of attention to the text.
+
+        The result and its queries, both ((b f) n c), to the same shape.
+        """
         k, v = self.kv(clip.picture_tokens).chunk(2, dim=-1)
         k, v = (repeat(x, "b m c -> (b f) m c", f=clip.num_frames) for x in (k, v))
         return attended + clip.attention(queries, k, v, self.heads)

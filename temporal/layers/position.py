@@ -1,4 +1,4 @@
-"""Where a frame stands in time, and how fast time runs.
+"""Position of a frame in time, and the frame rate, as embeddings.
 
 Shapes: f frames, n numbers, c channels of a layer, e channels of the UNet's time embedding.
 """
@@ -12,8 +12,7 @@ from torch.nn import functional
 
 
 def sinusoid(values: Tensor, channels: int, max_period: float) -> Tensor:
-    """Sinusoidal embedding (n channels) of values (n,): cosines, then sines, periods 2 pi to 2 pi
-    max_period."""
+    """Sinusoidal embedding (n channels) of values (n,): cosines, then sines, periods 2 pi to 2 pi max_period."""
     half = channels // 2
     exponents = torch.arange(half, device=values.device, dtype=torch.float32) / half
     angles = values.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
@@ -21,8 +20,7 @@ def sinusoid(values: Tensor, channels: int, max_period: float) -> Tensor:
 
 
 class FramePositions(nn.Module):
-    """Sinusoidal frame positions refined by a small MLP (paper, appendix D: relative sinusoidal
-    encodings)."""
+    """Sinusoidal frame positions refined by a small MLP (Video LDM, appendix D)."""
 
     def __init__(self, channels: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -57,8 +55,10 @@ class FrameTable(nn.Module):
 
 
 class FrameRateEmbedding(nn.Module):
-    """Embedding of log2(fps), added to the UNet's time embedding: the general form of the paper's two
-    regimes."""
+    """Embedding of log2(fps), added to the UNet's time embedding.
+
+    The general form of Video LDM's label for two frame rates (section 3.3).
+    """
 
     def __init__(self, model_channels: int, channels: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()

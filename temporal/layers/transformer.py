@@ -1,4 +1,4 @@
-"""The temporal transformer (paper, section 3.1), one after each of the image model's transformer blocks.
+"""The temporal transformer (Video LDM, section 3.1), one after each of the image model's transformer blocks.
 
 Shapes: b clips, f frames, n tokens of a frame, c channels, m text tokens, e channels of the text, l frames of
 a run.
@@ -45,10 +45,11 @@ class FeedForward(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """Feed-forward, attention over frames, attention to text, feed-forward; each normalised per token and
-    residual.
+    """Feed-forward, attention over frames, attention to text, feed-forward.
 
-    With `positions_on_tokens` all four see which frame a token is of, as in the paper's released successor:
+    Each normalised per token and residual.
+
+    With `positions_on_tokens` all four see which frame a token is of, as in Stable Video Diffusion:
     what a word such as "left" means depends on the frame. Positions are added behind the norms, so a new
     layer is the identity. Without, the attention over frames alone sees them. With one frame a layer attends
     to that frame alone.

@@ -1,5 +1,6 @@
-"""Convolutions over a clip as a volume: before the image model's transformers and after its resolution
-levels.
+"""Convolutions over a clip as a volume.
+
+Before the image model's transformers and after its resolution levels.
 
 Norms take their statistics over a group of channels and (f h w). Shapes: b clips, f frames, c channels, h w
 size, e channels of the UNet's time embedding.
@@ -17,8 +18,9 @@ from .motion import over_clip
 
 
 class FramesBlock(nn.Module):
-    """Residual block of two convolutions along the frames, of `taps` frames each; the time embedding enters
-    between.
+    """Residual block of two convolutions along the frames, of `taps` frames each.
+
+    The time embedding enters between.
 
     Rows of an image stand for frames and columns for places, as in `TemporalConv`.
     """
@@ -68,8 +70,10 @@ class EachFrameBlock(nn.Module):
 
 
 class LevelModule(nn.Module):
-    """After a resolution level: convolutions along the frames, then in each frame, added through a 1x1
-    convolution."""
+    """After a resolution level.
+
+    Convolutions along the frames, then in each frame, added through a 1x1 convolution.
+    """
 
     mix_factor = None
 

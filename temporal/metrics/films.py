@@ -40,8 +40,10 @@ class FilmNumbers:
 
 @dataclass(frozen=True)
 class Look:
-    """How films are looked at: pixels of the shorter side, at most so many seconds of each, and whether
-    text is looked for."""
+    """Size and length at which films are measured.
+
+    Pixels of the shorter side, at most so many seconds of each, and whether text is looked for.
+    """
 
     side: int = 256
     seconds: float = 10.0

@@ -23,7 +23,7 @@ LEAST_LOST = (
 
 @dataclass(frozen=True)
 class Motion:
-    """How much a film moves, averaged over places and frames.
+    """Amount of motion in a film, averaged over places and frames.
 
     `speed`: lengths of flow in diagonals of the picture a second. `paper`: pixels between frames at a shorter
     side of 16, the score of Stable Video Diffusion when frames come at two a second.
@@ -72,8 +72,10 @@ def warped(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """Places (h w) of bool that are seen in both frames: there forward and backward flow cancel (Sundaram
-    et al. 2010)."""
+    """Places (h w) of bool that are seen in both frames.
+
+    There forward and backward flow cancel (Sundaram et al. 2010).
+    """
     height, width = forward.shape[:2]
     there = warped(np.dstack([backward, np.zeros((height, width), np.float32)]), forward)[..., :2]
     gap = ((forward + there) ** 2).sum(axis=-1)
@@ -85,8 +87,9 @@ def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
 
 
 def warping_error(frames: np.ndarray) -> float:
-    """Mean absolute change, of 255, along the motion between neighbouring frames, where nothing is hidden
-    (Lai et al. 2018).
+    """Mean absolute change, of 255, along the motion between neighbouring frames (Lai et al. 2018).
+
+    Places that are hidden in one of them do not count.
 
     A film that only moves has 0, up to the error of flow and resampling; flicker and boiling textures add to
     it.
@@ -102,7 +105,7 @@ def warping_error(frames: np.ndarray) -> float:
 
 
 def _at_paper_size(flow: np.ndarray) -> float:
-    """Mean length of a flow whose map was shrunk to the paper's size, in pixels of that size."""
+    """Mean length of a flow whose map was shrunk to 16 pixels at the shorter side, in pixels of that size."""
     import cv2
 
     height, width = flow.shape[:2]

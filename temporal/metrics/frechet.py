@@ -1,5 +1,6 @@
-"""Distances between two sets of features: the Frechet distance of FID and FVD, with an interval by bootstrap,
-and KID.
+"""Distances between two sets of features.
+
+The Frechet distance of FID and FVD, with an interval by bootstrap, and KID.
 
 Shapes: features (n d) of n samples.
 """
@@ -65,8 +66,10 @@ def with_interval(
 
 
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Kernel distance (KID, arXiv 1801.01401): squared maximum mean discrepancy with a cubic kernel,
-    without bias."""
+    """Kernel distance (KID, arXiv 1801.01401).
+
+    Squared maximum mean discrepancy with a cubic kernel, without bias.
+    """
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
 
     def kernel(one: np.ndarray, other: np.ndarray) -> np.ndarray:

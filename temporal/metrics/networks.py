@@ -1,5 +1,6 @@
-"""Networks whose features distances are made of, as TorchScript files that the user has: I3D for FVD,
-Inception for FID.
+"""Networks whose features distances are made of, as TorchScript files that the user has.
+
+I3D for FVD, Inception for FID.
 
 The files are those that the field shares; nothing is downloaded. The hash of the file stands beside every
 number, as another export of the same network gives other distances.

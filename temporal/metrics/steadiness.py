@@ -1,5 +1,6 @@
-"""How steady a film is: flicker of still places, evenness of motion, drift of brightness and colour, and the
-seam of a loop.
+"""Steadiness of a film: flicker of still places, evenness of motion, drift, seam of a loop.
+
+Drift is that of brightness and colour.
 
 Shapes: frames (f h w 3) uint8, RGB.
 """
@@ -18,8 +19,10 @@ STILL = 0.3  # pixels of flow below which a place is still
 
 @dataclass(frozen=True)
 class Drift:
-    """Change from the first to the last tenth of a film, of 255: of mean brightness, and of the mean
-    colour's distance."""
+    """Change from the first to the last tenth of a film, of 255.
+
+    Of mean brightness, and of the mean colour's distance.
+    """
 
     brightness: float
     colour: float
@@ -37,8 +40,9 @@ def flicker(frames: np.ndarray) -> float:
 
 
 def smoothness(frames: np.ndarray) -> float:
-    """How well every frame follows from its neighbours, 0..1: 1 - (mean error of their mean along the flow) /
-    255.
+    """Agreement of every frame with its neighbours, 0..1.
+
+    1 - (mean error of their mean along the flow) / 255.
 
     The measure of VBench's "motion smoothness", with flow in place of a network that interpolates. 1 for
     fewer than three frames.
@@ -52,7 +56,7 @@ def smoothness(frames: np.ndarray) -> float:
 
 
 def drift(frames: np.ndarray) -> Drift:
-    """How far brightness and colour have gone by the end of the film."""
+    """Change of brightness and colour from the start to the end of a film."""
     tenth = max(1, len(frames) // 10)
     start, end = (part.reshape(-1, 3).mean(axis=0) for part in (frames[:tenth], frames[-tenth:]))
     return Drift(float(end.mean() - start.mean()), float(np.linalg.norm(end - start)))

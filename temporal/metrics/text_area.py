@@ -1,4 +1,4 @@
-"""How much of a picture is covered by text: RapidOCR's detector, as the union of its boxes.
+"""Share of a picture that text covers: RapidOCR's detector, as the union of its boxes.
 
 Shapes: a frame (h w 3) uint8, RGB.
 """

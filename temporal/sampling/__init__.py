@@ -1,2 +1,4 @@
-"""State of a clip and the steps around a sampler: known frames, noise, guidance, prompts, windows of a long
-film."""
+"""State of a clip and the steps around a sampler.
+
+Known frames, noise, guidance, prompts, windows of a long film.
+"""

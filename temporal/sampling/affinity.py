@@ -1,4 +1,4 @@
-"""How alike the frames of a clip are to the image it is made from: what PIA reads as the amount of motion.
+"""Likeness of each frame to the image that is animated: what PIA reads as the amount of motion.
 
 Shapes: f frames.
 """
@@ -28,8 +28,9 @@ PRESETS: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class Motion:
-    """How far an animated image moves: affinities by distance in frames, for PIA; `frame_weight` for
-    AnimateLCM-I2V.
+    """Amount of motion of an animated image.
+
+    Affinities by distance in frames, for PIA; `frame_weight` for AnimateLCM-I2V.
 
     `loop`: the list is one round, stretched to the length of the clip.
     """
@@ -40,8 +41,10 @@ class Motion:
 
     @property
     def keeps_image(self) -> bool:
-        """Whether the given frame itself comes out as it was: with an affinity below 1 it is drawn anew, in
-        another style."""
+        """True if the given frame itself comes out as it was.
+
+        With an affinity below 1 it is drawn anew, in another style.
+        """
         return self.affinities[0] == 1
 
     def of_frames(self, distances: Tensor) -> Tensor:
@@ -56,7 +59,7 @@ class Motion:
 
 
 def chosen(preset: str, custom: str, frame_weight: float) -> Motion:
-    """What an artist chose: a name in `PRESETS`, or "custom" and a text such as "1, 0.9, 0.85".
+    """Read an artist's choice: a name in `PRESETS`, or "custom" and a text such as "1, 0.9, 0.85".
 
     Raises:
         InvalidInputError: an unknown name, no list, or something in it that is no number from 0 to 1.

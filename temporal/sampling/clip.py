@@ -19,8 +19,7 @@ SECTIONS = ("input", "middle", "output")
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)); mask (n m) is added to the
-    logits."""
+    """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)); mask (n m) is added to the logits."""
     q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
     if q.is_cpu and q.dtype in (torch.bfloat16, torch.float16):  # where PyTorch's kernel takes twice as long
         logits = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
@@ -32,8 +31,9 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """What varies from call to call. `TemporalStack.prepare` fills `features`, `embedding` and
-    `picture_tokens`.
+    """State of the clip in one call of the layers.
+
+    `TemporalStack.prepare` fills `features`, `embedding` and `picture_tokens`.
 
     Raises:
         InvalidInputError: no frames, a frame rate of 0, known frames without mask, alpha of an unknown
@@ -78,7 +78,7 @@ class Clip:
 
     @property
     def off(self) -> bool:
-        """Whether the temporal layers do nothing anywhere."""
+        """True if the temporal layers do nothing anywhere."""
         return not isinstance(self.strength, Tensor) and self.strength == 0
 
     def alpha(self, section: str, level: int) -> float | None:

@@ -1,5 +1,4 @@
-"""Guidance towards the text and towards the known frames (paper, equation 4, nested with classifier-free
-guidance).
+"""Guidance towards the text and, inside it, towards the known frames (Video LDM, equation 4).
 
 Shapes: f frames, c h w a latent.
 """

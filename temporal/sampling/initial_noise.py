@@ -1,5 +1,6 @@
-"""Initial noise of a clip: kinds of it, a seed for every frame, and rounds that keep its low frequencies
-(FreeInit).
+"""Initial noise of a clip.
+
+Kinds of it, a seed for every frame, and rounds that keep its low frequencies (FreeInit).
 
 Shapes: f frames, c h w a latent.
 """
@@ -26,8 +27,10 @@ FILTERS = GAUSSIAN, BUTTERWORTH, IDEAL, BOX = ("gaussian", "butterworth", "ideal
 
 @dataclass(frozen=True)
 class NoiseSettings:
-    """One kind of noise: a seed for the clip or for each frame; offsets to the seed and to the frames
-    drawn before."""
+    """One kind of noise: a seed for the clip or for each frame.
+
+    Offsets to the seed and to the frames drawn before.
+    """
 
     kind: str = DEFAULT
     seed_per_frame: bool = False
@@ -37,8 +40,9 @@ class NoiseSettings:
 
 @dataclass(frozen=True)
 class LowPass:
-    """Which frequencies of the result a round keeps: shares of the highest in space and time, and a kind of
-    filter.
+    """Low-pass filter that decides which frequencies of the result a round keeps.
+
+    Shares of the highest in space and time, and a kind of filter.
 
     `sharpness`: of butterworth alone, the order.
     """
@@ -49,8 +53,7 @@ class LowPass:
     sharpness: int = 4
 
     def mask(self, frames: int, height: int, width: int) -> Tensor:
-        """Share of each frequency that is kept (f 1 h w), the lowest in the middle (FreeInit, section
-        4.2)."""
+        """Share of each frequency that is kept (f 1 h w), the lowest in the middle (FreeInit, section 4.2)."""
         if self.space == 0 or self.time == 0:
             return torch.zeros(frames, 1, height, width)
         if self.kind == BOX:
@@ -108,8 +111,10 @@ def _drawn(frames: int, frame: list[int], seed: int) -> Tensor:
 
 
 def _shuffled(noise: Tensor, length: int, step: int, seed: int) -> Tensor:
-    """Noise whose first window comes again, each run of `step` frames in another order, which the seed
-    decides (FreeNoise)."""
+    """Noise whose first window comes again, each run of `step` frames in another order (FreeNoise).
+
+    The seed decides the order.
+    """
     generator = torch.Generator().manual_seed(seed % SEEDS)
     noise = noise.clone()
     for place in range(length, len(noise), step):
@@ -120,8 +125,9 @@ def _shuffled(noise: Tensor, length: int, step: int, seed: int) -> Tensor:
 
 
 def next_round(made: Tensor, noise: Tensor, fresh: Tensor, sigma: float, low_pass: LowPass) -> Tensor:
-    """Noise of the next round (f c h w): low frequencies of the result with the last round's noise, high ones
-    fresh (FreeInit).
+    """Noise of the next round (f c h w).
+
+    Low frequencies of the result with the last round's noise, high ones fresh (FreeInit).
 
     `sigma`: the noise level in units of the result.
     """

@@ -25,8 +25,9 @@ Fill = Callable[[int, Tensor, Tensor], Tensor]
 
 
 def refine(keyframes: Tensor, fill: Fill, loop: bool = False, cut_threshold: float = torch.inf) -> Tensor:
-    """Clip ((f-1)*4+1 c h w) of keyframes (f c h w), which stay as they are; (f*4 c h w) with `loop`, back to
-    the first.
+    """Fill in between keyframes (f c h w), which stay as they are: clip ((f-1)*4+1 c h w).
+
+    With `loop` (f*4 c h w), back to the first.
 
     `fill(number, start, end)` makes the frames (3 c h w) between keyframes `number` and `number + 1`. Across
     a cut nothing is blended: each side holds its own keyframe.
@@ -54,8 +55,9 @@ def hold(start: Tensor, end: Tensor) -> Tensor:
 
 
 def difference(start: Tensor, end: Tensor) -> float:
-    """How unlike two frames (c h w) are, wherever things lie in them: 0 for the same, 1 where motion ends and
-    another scene begins, always below 2.
+    """Difference of two frames (c h w), wherever things lie in them.
+
+    0 for the same, 1 where motion ends and another scene begins, always below 2.
 
     Each of 12 x 12 cells is compared with the cell of the other frame that is most like it, so that motion
     counts little.

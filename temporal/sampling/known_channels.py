@@ -15,8 +15,7 @@ GREY = (0.8223, -0.6876, 0.6364, 0.1380)
 
 
 def known_channels(condition: Condition, known: Tensor) -> Tensor:
-    """Channels beside the noisy latent, from known frames as `mask * latent` and mask, 1 = given: ((b f) c+1
-    h w).
+    """Channels beside the noisy latent, `mask * latent` and mask, 1 = given: ((b f) c+1 h w).
 
     `masked`: the mask, 1 = to make, and the given latents, with grey for the others ((b f) 1+c h w).
     `nearest`: the latents ((b f) c h w), of known frames that were spread with `KnownFrames.spread`.
@@ -29,7 +28,7 @@ def known_channels(condition: Condition, known: Tensor) -> Tensor:
 
 
 def nothing_known(condition: Condition, like: Tensor) -> Tensor:
-    """The same channels for latents ((b f) c h w) of which no frame is given."""
+    """Known-frame channels for latents ((b f) c h w) of which no frame is given."""
     return known_channels(condition, like.new_zeros(len(like), like.shape[1] + 1, *like.shape[2:]))
 
 

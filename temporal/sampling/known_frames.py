@@ -1,4 +1,4 @@
-"""Which frames of a clip are given: patterns that an artist can name, and lists of frames.
+"""Patterns of known frames that an artist can name, and lists of frames.
 
 Shapes: f frames.
 """
@@ -19,8 +19,7 @@ PATTERNS: tuple[str, ...] = get_args(Pattern)
 def place(
     pattern: str, given: int, num_frames: int, every: int = 4, indices: str = ""
 ) -> tuple[tuple[int, int], ...]:
-    """Where `given` frames go in a clip of `num_frames`: pairs (frame of the clip, number of the given
-    frame).
+    """Assign `given` frames to a clip of `num_frames`: pairs (frame of the clip, number of the given frame).
 
     `first`: the start of the clip, to continue from. `last`: its end. `both`: one half at the start, the
     other at the end. `every N`: frames 0, N, 2N ... to fill in between. `loop`: one frame, at the start and
@@ -115,8 +114,10 @@ def _every(given: int, num_frames: int, every: int) -> tuple[tuple[int, int], ..
 
 
 def nearest_given(given: Tensor) -> tuple[Tensor, Tensor]:
-    """Number (f,) of the given frame nearest to each frame, of two the earlier, and its distance (f,);
-    `given` (f,) of bool."""
+    """Number (f,) of the given frame nearest to each frame, of two the earlier, and its distance (f,).
+
+    `given` (f,) of bool.
+    """
     frames = torch.arange(len(given), device=given.device)
     offset = frames[given][None, :] - frames[:, None]
     which = (2 * offset.abs() + (offset > 0)).argmin(dim=-1)  # a tie goes to the one before

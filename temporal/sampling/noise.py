@@ -20,8 +20,9 @@ SEEDS = 2**64
 def correlated_noise(
     shape: tuple[int, int, int, int], seed: int, mode: NoiseMode = "independent", strength: float = 0.0
 ) -> Tensor:
-    """Gaussian noise (f c h w), each element of unit variance, float32 on the CPU ("Preserve Your Own
-    Correlation").
+    """Gaussian noise (f c h w) that is correlated between frames ("Preserve Your Own Correlation").
+
+    Each element has unit variance; float32 on the CPU.
 
     `strength` 0..1 is the correlation of neighbouring frames: 0 is independent noise, 1 the same noise in
     each frame. "mixed" relates any two frames alike, "progressive" makes each frame from the one before. A
@@ -51,8 +52,7 @@ def correlated_noise(
 
 
 def repeat_noise(noise: Tensor, length: int, overlap: int) -> Tensor:
-    """Noise (f c h w) whose first `length` frames come again in another order for as long as the clip is
-    (FreeNoise).
+    """Noise (f c h w) whose first `length` frames come again in another order (FreeNoise).
 
     Each run of `length - overlap` frames after the first window is the run `length` frames before it,
     shuffled, so that windows share their noise and distant frames stay related. The order is the same on

@@ -13,8 +13,10 @@ from torch.nn import functional
 
 
 def at_layer(values: float | Tensor, hidden: Tensor) -> float | Tensor:
-    """Numbers ((b f) h w) as factors of hidden ((b f) c h w), ((b f) n c) or ((b f) c); a single number
-    stays one."""
+    """Numbers ((b f) h w) as factors of hidden ((b f) c h w), ((b f) n c) or ((b f) c).
+
+    A single number stays one.
+    """
     if not isinstance(values, Tensor):
         return values
     if hidden.ndim == 4:
@@ -35,8 +37,10 @@ def over_frames(values: float | Tensor, frames: Tensor) -> float | Tensor:
 
 
 def at_places(values: Tensor, places: int) -> Tensor:
-    """Numbers ((b f) h w) at the places of a layer ((b f) n), whose sides are those of the latent, halved
-    some times."""
+    """Numbers ((b f) h w) at the places of a layer ((b f) n).
+
+    Its sides are those of the latent, halved some times.
+    """
     height, width = values.shape[1:]
     if height == width == 1:
         return values.reshape(-1, 1).expand(-1, places)
@@ -57,8 +61,10 @@ def resized(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def product(values: list[float | Tensor], height: int, width: int) -> float | Tensor:
-    """Single numbers and numbers (f h w), multiplied: in the given size if any has places, else (f 1 1) or
-    one number."""
+    """Single numbers and numbers (f h w), multiplied.
+
+    In the given size if any has places, else (f 1 1) or one number.
+    """
     number, fields = 1.0, [value for value in values if isinstance(value, Tensor)]
     for value in values:
         number *= 1.0 if isinstance(value, Tensor) else value

@@ -40,7 +40,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is written for one keyframe, and the number of its line."""
+    """Text that is written for one keyframe, and the number of its line."""
 
     line: int
     frame: str

@@ -44,12 +44,13 @@ def digest(*parts: str | bytes | Tensor) -> str:
 
 
 class Damage(ValueError):
-    """What is wrong with the file of a segment; says it in words that follow the file's name."""
+    """Fault of the file of a segment, in words that follow the file's name."""
 
 
 class Rollout:
-    """The finished segments of one clip in a folder; each file's name holds the fingerprint of how it was
-    made.
+    """The finished segments of one clip in a folder.
+
+    Each file's name holds the fingerprint of how it was made.
 
     What a file holds is checked before it is used; `tell` gets one sentence for each that is damaged.
     Raises:
@@ -71,8 +72,9 @@ class Rollout:
     def load(
         self, number: int, fingerprint: str, shape: Sequence[int], former: str | None = None
     ) -> Tensor | None:
-        """A finished segment of a shape (f c h w), None when it is not there, cannot be read, or is not what
-        was written.
+        """A finished segment of a shape (f c h w), None where it cannot be used.
+
+        That is when it is not there, cannot be read, or is not what was written.
 
         One that is there under a `former` fingerprint is taken over: it gets the new one.
         """
@@ -110,8 +112,9 @@ class Rollout:
             write_weights(self.path(number, fingerprint), {LATENTS: latents}, notes)
 
     def join(self, start: Tensor, segments: Sequence[tuple[int, str, int]]) -> Tensor:
-        """The whole clip (f c h w): frames `start`, then the segments, by number, fingerprint and how many
-        frames they have.
+        """The whole clip (f c h w).
+
+        Frames `start`, then the segments, by number, fingerprint and how many frames they have.
 
         Its memory is a file, not the process: one without a name, which nobody can shorten, and which is gone
         with the clip.
@@ -146,8 +149,9 @@ class Rollout:
 
 
 def _read(path: Path, fingerprint: str, shape: tuple[int, ...]) -> Tensor:
-    """Latents of a file, read as a whole and never mapped: whoever shortens it meanwhile does no harm. Raises
-    Damage.
+    """Latents of a file, read as a whole and never mapped: whoever shortens it meanwhile does no harm.
+
+    Raises Damage.
 
     Files from before there were checksums have only their shape and numbers checked.
     """

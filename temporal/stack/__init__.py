@@ -1,2 +1,1 @@
-"""All temporal layers of one file: configuration, the plan of their places, and the module that holds
-them."""
+"""All temporal layers of one file: configuration, the plan of their places, and the module that holds them."""

@@ -10,8 +10,9 @@ EXAMPLE = "output.0: 1, input.2: 0.5"
 
 
 def parse_alphas(text: str, levels: int) -> dict[str, float]:
-    """Alphas for `Clip.alphas` from a text such as "output.0: 1, 2: 0.5", entries on lines or with commas
-    between.
+    """Alphas for `Clip.alphas` from a text such as "output.0: 1, 2: 0.5".
+
+    Entries stand on lines or have commas between them.
 
     A place is a section, a section and a resolution level (0 is the finest), or a level alone for all
     sections.

@@ -1,4 +1,4 @@
-"""What a stack of temporal layers is, and thereby where its layers go.
+"""Description of a stack of temporal layers, and thereby of their places.
 
 The names of the fields are part of a file's description: they do not change.
 """
@@ -20,8 +20,10 @@ MOST_FRAMES = 10**5  # that a description may name
 
 @dataclass(frozen=True)
 class StackConfig:
-    """What a stack of temporal layers is: everything that is needed to build it and to check it against a
-    model."""
+    """Description of a stack of temporal layers.
+
+    Everything that is needed to build it and to check it against a model.
+    """
 
     unet: UNetShape
     base: str  # "SD 1.x", "SD 2.x", "SDXL" or another image model's name
@@ -42,7 +44,7 @@ class StackConfig:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Where in the UNet the stack acts."""
+        """Places in the UNet at which the stack acts."""
         if self.inside is not None:
             volume = volume_plan(self.unet) if self.inside.volume else ()
             return (
@@ -64,17 +66,19 @@ class StackConfig:
 
     @property
     def shows_picture(self) -> bool:
-        """Whether the layers are prompted with a picture beside the text."""
+        """True if the layers are prompted with a picture beside the text."""
         return self.lvdm is not None and self.lvdm.picture is not None
 
     def to_json(self) -> str:
-        """As one line of JSON, the description in a file."""
+        """Write as one line of JSON, the description in a file."""
         return description.to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "StackConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing, or cannot
-        be right."""
+        """The reverse of `to_json`.
+
+        `CheckpointFormatError` where a field is unknown, missing, or cannot be right.
+        """
         config = description.from_json(cls, text)
         config.unet.check()
         reach = config.lvdm.reach if config.lvdm is not None else None

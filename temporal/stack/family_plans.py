@@ -1,5 +1,4 @@
-"""Where the layers of published families go in a UNet, each in its own way; places are found from those of
-our own layers."""
+"""Places of the layers of published families in a UNet, found from those of our own layers."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,8 +25,10 @@ def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
 
 
 def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
-    """Where a given image enters: at the first convolution, or before the last motion module of every level
-    on the way down."""
+    """Places at which a given image enters a UNet.
+
+    At the first convolution, or before the last motion module of every level on the way down.
+    """
     if on_input:
         return (Site("input_blocks.0.0", "image", "input", 0, shape.model_channels, 0),)
     last = {site.level: site for site in motion_plan(shape, middle=False) if site.section == "input"}
@@ -35,8 +36,10 @@ def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
 
 
 def norm_plan(shape: UNetShape) -> tuple[Site, ...]:
-    """The norms of all ResBlocks and the last one of the UNet: where the image model treats a clip as one
-    sample."""
+    """The norms of all ResBlocks and the last one of the UNet.
+
+    Where the image model treats a clip as one sample.
+    """
     blocks = [site for site in plan(shape) if site.kind == "conv"]
     inside = [
         replace(site, path=f"{site.path}.{layers}.0", kind="norm")
@@ -47,8 +50,10 @@ def norm_plan(shape: UNetShape) -> tuple[Site, ...]:
 
 
 def inside_plan(shape: UNetShape, last: bool, causal: bool) -> tuple[Site, ...]:
-    """Attention over frames inside every transformer block, and with `causal` the keys and values of its
-    self-attention."""
+    """Attention over frames inside every transformer block.
+
+    With `causal` also the keys and values of its self-attention.
+    """
     found = []
     for site in plan(shape):
         if site.kind == "transformer":
@@ -60,8 +65,10 @@ def inside_plan(shape: UNetShape, last: bool, causal: bool) -> tuple[Site, ...]:
 
 
 def volume_plan(shape: UNetShape) -> tuple[Site, ...]:
-    """One site before every spatial transformer, after its ResBlock; one after every resolution level and the
-    middle."""
+    """One site before every spatial transformer, after its ResBlock.
+
+    One after every resolution level and the middle.
+    """
     sites = plan(shape)
     transformers = {site.path.partition(".1.transformer_blocks")[0] for site in sites}
     before = [
@@ -93,8 +100,7 @@ def _levels_out(shape: UNetShape) -> Iterator[Site]:
 
 
 def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool, picture: bool = False) -> tuple[Site, ...]:
-    """The LVDM line: a transformer over frames after the first convolution and after every spatial
-    transformer.
+    """Places of the LVDM line: transformers over frames after the first convolution and every spatial one.
 
     `convs`: also convolutions after every ResBlock. `frame_rate`: also on the time embedding. `picture`: also
     beside every attention to the text.

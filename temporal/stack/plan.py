@@ -1,9 +1,9 @@
-"""Where temporal layers go in a UNet of the Stable Diffusion shape: data only, nothing is changed.
+"""Places of temporal layers in a UNet of the Stable Diffusion shape: data only, nothing is changed.
 
 A `TemporalConv` follows every ResBlock, a `TemporalTransformer` follows every BasicTransformerBlock (on its
 tokens, so it needs no projections of its own). In SD 1.x and 2.x each spatial transformer holds one such
-block, as the paper counts them; in SDXL they hold two or ten, and `transformers="last"` keeps only the one
-after the last.
+block, as Video LDM counts them (appendix D); in SDXL they hold two or ten, and `transformers="last"` keeps
+only the one after the last.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,8 +35,10 @@ SiteKind = Literal[
 
 @dataclass(frozen=True)
 class UNetShape:
-    """The sizes of a UNet that decide where layers go and how wide they are; names as in the host's
-    `unet_config`."""
+    """The sizes of a UNet that decide where layers go and how wide they are.
+
+    Names as in the host's `unet_config`.
+    """
 
     model_channels: int
     channel_mult: tuple[int, ...]

@@ -73,8 +73,10 @@ class TemporalStack(nn.Module):
 
     @property
     def shapes(self) -> Mapping[str, torch.Size]:
-        """Names and shapes of all weights, from the description: a host's layers may have none before they
-        are loaded."""
+        """Names and shapes of all weights, from the description.
+
+        A host's layers may have none before they are loaded.
+        """
         return weight_shapes(TemporalStack, self.config)
 
     @property
@@ -87,8 +89,9 @@ class TemporalStack(nn.Module):
         return [name.removeprefix(prefix) for name in self.shapes if name.startswith(prefix)]
 
     def prepare(self, clip: Clip, like: Tensor | None = None) -> Clip:
-        """Encode what is the same for all layers, once per call: known frames, a given image or picture, and
-        frame rate.
+        """Encode what is the same for all layers, once per call.
+
+        Known frames, a given image or picture, and frame rate.
 
         `like` has the device and dtype to compute in; without it, those of the known latents or of the
         weights.
@@ -151,8 +154,10 @@ class TemporalStack(nn.Module):
         )
 
     def picture_prompt(self, site: Site, attended: Tensor, queries: Tensor, clip: Clip) -> Tensor:
-        """At an attention to the text: what it gave and its queries, both ((b f) n c), to the same with
-        the picture added."""
+        """At an attention to the text.
+
+        What it gave and its queries, both ((b f) n c), to the same with the picture added.
+        """
         override = clip.alpha(site.section, site.level)
         if clip.off or override == 1:
             return attended
@@ -162,8 +167,10 @@ class TemporalStack(nn.Module):
     def norm(
         self, site: Site, norm: Callable[[Tensor], Tensor], hidden: Tensor, normed: Tensor, clip: Clip
     ) -> Tensor:
-        """At the site of a norm of the image model: hidden to normed, both ((b f) c h w), with the clip as
-        one sample."""
+        """At the site of a norm of the image model.
+
+        Hidden to normed, both ((b f) c h w), with the clip as one sample.
+        """
         override = clip.alpha(site.section, site.level)
         if clip.off or override == 1:
             return normed

@@ -68,8 +68,10 @@ def go_on(trainer: Resumable, path: str | os.PathLike) -> None:
 
 
 def take_over(trainer: Resumable, state: dict[str, Any], path: str | os.PathLike) -> None:
-    """Take over a run that was read from a file; raises CheckpointFormatError where parts of it are
-    missing or wrong."""
+    """Take over a run that was read from a file.
+
+    Raises CheckpointFormatError where parts of it are missing or wrong.
+    """
     try:
         trainer.load_state_dict(state)
     except VideoLDMError:

@@ -1,4 +1,4 @@
-"""Training of temporal layers on a frozen image model (paper section 3.1).
+"""Training of temporal layers on a frozen image model (Video LDM, section 3.1).
 
 Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e).
 """
@@ -38,8 +38,11 @@ class Denoise(Protocol):
 
 
 class LayersTrainer(Trainer):
-    """Holds the stack, its optimiser and its average. The image model is only ever called through `denoise`,
-    and the optimiser is built from the stack's parameters alone, so nothing else can change."""
+    """Holds the stack, its optimiser and its average.
+
+    The image model is only ever called through `denoise`, and the optimiser is built from the stack's
+    parameters alone, so nothing else can change.
+    """
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class LayersTrainer(Trainer):
         return denoising_loss(*self.prediction_and_target(batch), weight)
 
     def prediction_and_target(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the model says of the noisy clips of a batch, and what it should say."""
+        """Prediction of the model for the noisy clips of a batch, and the right answer."""
         noise_levels, batch = self.batches.noise_levels, batch.to(self.device)
         x, t, known = batch.latents, batch.t, self.stack.config.known_frames
         clip = Clip(

@@ -1,4 +1,4 @@
-"""Denoising loss of the temporal layers (paper equations 2 and 3).
+"""Denoising loss of the temporal layers (Video LDM, equations 2 and 3).
 
 Shapes: prediction, target ((b f) c h w); weight ((b f),).
 """
@@ -10,7 +10,6 @@ from torch import Tensor
 
 
 def denoising_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean squared error over all frames, given ones included, in float32 (scalar); frames can be
-    weighted."""
+    """Mean squared error over all frames, given ones included, in float32 (scalar); frames can be weighted."""
     error = reduce((prediction.float() - target.float()).square(), "n c h w -> n", "mean")
     return (error if weight is None else weight * error).mean()

@@ -17,7 +17,7 @@ Prediction = Literal["eps", "v"]
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """Variance-preserving forward process in discrete time (paper section 2).
+    """Variance-preserving forward process in discrete time (Video LDM, section 2).
 
     `alphas_cumprod[t]` is the share of signal variance left at step t.
     """
@@ -35,8 +35,10 @@ class NoiseLevels:
         return signal.sqrt().to(like), (1 - signal).sqrt().to(like)
 
     def add_noise(self, x: Tensor, noise: Tensor, t: Tensor, signal: Tensor | None = None) -> Tensor:
-        """Noisy latents `alpha x + sigma noise`; with a `signal` in 0..1, ((b f),), that share of alpha and
-        more noise."""
+        """Noisy latents `alpha x + sigma noise`.
+
+        With a `signal` in 0..1, ((b f),), that share of alpha and more noise.
+        """
         alpha, sigma = self.signal_and_noise(t, x)
         if signal is not None:
             alpha = alpha * signal.to(alpha).view_as(alpha)
@@ -44,19 +46,18 @@ class NoiseLevels:
         return alpha * x + sigma * noise
 
     def training_target(self, x: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-        """What the network has to predict of noisy latents so that x is read from it: the noise, or v."""
+        """Target that the network predicts of noisy latents so that x is read from it: the noise, or v."""
         alpha, sigma = self.signal_and_noise(t, x)
         if self.target == "eps":
             return (noisy - alpha * x) / sigma
         return (alpha * noisy - x) / sigma
 
     def weight(self, t: Tensor, limit: float) -> Tensor:
-        """Loss weight ((b f),) that makes every noise level count alike: 1 / alpha^2 up to `limit`, mean 1
-        over all steps.
+        """Loss weight ((b f),) that makes every noise level count alike; 1 / alpha^2 up to `limit`, mean 1.
 
         On the error of the noise this is the error of v (Salimans and Ho 2022): with plain noise prediction,
         the high noise at which motion is decided has next to no share in the loss. A limit of 1 is the
-        paper's plain loss.
+        plain loss of Video LDM (equation 2).
         """
         all_steps = (1 / self.alphas_cumprod).clamp(max=limit)
         return (all_steps / all_steps.mean()).to(t.device)[t]

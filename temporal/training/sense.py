@@ -1,4 +1,4 @@
-"""Whether the layers know which way time runs, asked in seconds instead of by sampling clips.
+"""A check that layers know which way time runs, in seconds instead of by sampling clips.
 
 A held-out clip with fixed noise is denoised twice: with its caption, and with the caption of the same clip
 played backwards. The layers know what the words mean where the right one leaves the smaller error; a coin
@@ -24,8 +24,10 @@ LEVELS = ((1.0, 0.0), (0.95, 1.0), (0.9, 1.0), (0.85, 1.0), (0.75, 1.0))
 
 @dataclass(frozen=True)
 class SenseCheck:
-    """By noise level: the share of clips that the right word fits better, and by how much less the error
-    is, of the error."""
+    """Results of the check by noise level.
+
+    The share of clips that the right word fits better, and by how much less the error is, of the error.
+    """
 
     step: int
     clips: int

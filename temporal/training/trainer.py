@@ -1,5 +1,7 @@
-"""One owner of the optimiser step: learning rate, loss, clipped gradients, step, average, with a line now
-and then."""
+"""One owner of the optimiser step.
+
+Learning rate, loss, clipped gradients, step, average, with a line now and then.
+"""
 
 from __future__ import annotations
 

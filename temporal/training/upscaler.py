@@ -1,5 +1,6 @@
-"""Training of a pixel-space video upscaler on patches (paper section 3.4): first its spatial weights, then
-its layers in time.
+"""Training of a pixel-space video upscaler on patches (Video LDM, section 3.4).
+
+First its spatial weights, then its layers in time.
 
 Shapes: b clips, f frames, given ((b f) 3 h w) and large ((b f) 3 H W) in 0..1, levels ((b f),).
 """
@@ -63,7 +64,7 @@ class UpscalerTrainingConfig(Settings):
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
 
     def stage(self, step: int) -> Stage:
-        """What trains at a step."""
+        """The part that trains at a step."""
         return "spatial" if step < self.spatial_steps else "temporal"
 
     def rate(self, step: int) -> float:
@@ -115,8 +116,10 @@ class UpscalerTrainer(Trainer):
         return loss.item()
 
     def loss(self, given: Tensor, large: Tensor) -> Tensor:
-        """Mean squared error of v (scalar); the two noise levels are drawn apart from each other (paper
-        equation 5)."""
+        """Mean squared error of v (scalar).
+
+        The two noise levels are drawn apart from each other (Video LDM, equation 5).
+        """
         given, large = given.to(self.device), large.to(self.device)
         config, f = self.upscaler.config, self.config.num_frames
         residual = (large - enlarge(given, config.scale)) / config.residual_std
@@ -150,8 +153,10 @@ class UpscalerTrainer(Trainer):
                 own[name].copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a resumed run needs to continue bit for bit (patches and noise follow from seed and
-        step)."""
+        """Everything that a resumed run needs to continue bit for bit.
+
+        Patches and noise follow from seed and step.
+        """
         return {
             "format": "video_ldm.upscaler_training_state",
             "config": self.config.to_json(),

@@ -1,5 +1,6 @@
-"""Tiles that are blended, for image models that look across the whole picture and so cannot be cut without a
-trace.
+"""Tiles that are blended, for image models that look across the whole picture.
+
+Such a model cannot be cut into tiles without a trace.
 
 Shapes: n frames, c channels, h w size.
 """
@@ -16,8 +17,9 @@ Box = tuple[slice, slice]
 
 
 def blended(evaluate: Callable[[Box], Tensor], x: Tensor, tile: int, overlap: int) -> Tensor:
-    """The weighted mean (n c h w) of `evaluate` over tiles of x (n c h w); it is given the box of a tile to
-    cut out.
+    """The weighted mean (n c h w) of `evaluate` over tiles of x (n c h w).
+
+    It is given the box of a tile to cut out.
 
     Tiles have `tile` places a side (0: the whole picture) and share `overlap`; weights fall linearly towards
     the edges.

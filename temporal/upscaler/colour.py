@@ -30,8 +30,9 @@ def hold_colours(residual: Tensor, scale: int) -> Tensor:
 
 
 def keep_colours(pieces: Iterable[Tensor], given: Tensor) -> Iterator[Tensor]:
-    """Pieces (n H W 3) in 0..1 of an enlarged clip, with the colours of the given frames (f h w 3); their
-    detail stays.
+    """Pieces (n H W 3) in 0..1 of an enlarged clip, with the colours of the given frames (f h w 3).
+
+    Their detail stays.
 
     A frame needs nothing of the others, so how the clip is cut into pieces makes no difference.
     """

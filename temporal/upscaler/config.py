@@ -1,4 +1,4 @@
-"""What a pixel-space video upscaler is: sizes of its UNet and what it was trained for."""
+"""Description of a pixel-space video upscaler: sizes of its UNet and what it was trained for."""
 
 from dataclasses import dataclass
 
@@ -82,13 +82,15 @@ class UpscalerConfig:
         return -(-(2 + blocks + changes) * self.patch // self.scale) + bicubic
 
     def to_json(self) -> str:
-        """As one line of JSON, the description in a file."""
+        """Write as one line of JSON, the description in a file."""
         return description.to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "UpscalerConfig":
-        """The reverse of `to_json`; `CheckpointFormatError` where a field is unknown, missing or of another
-        type."""
+        """The reverse of `to_json`.
+
+        `CheckpointFormatError` where a field is unknown, missing or of another type.
+        """
         return description.from_json(cls, text)
 
 

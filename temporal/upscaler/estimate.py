@@ -1,4 +1,4 @@
-"""What enlarging a clip will need, before it begins."""
+"""Memory that enlarging a clip will need, before it begins."""
 
 from dataclasses import dataclass
 

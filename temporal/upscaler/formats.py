@@ -18,7 +18,7 @@ FORMAT = "video_ldm.upscaler"
 
 
 def recognise(file: WeightsFile) -> bool:
-    """Whether a file says it holds a video upscaler."""
+    """True if a file says it holds a video upscaler."""
     return file.metadata.get("format") == FORMAT
 
 

@@ -39,8 +39,7 @@ class LevelEmbedding(nn.Module):
 
 
 class SpatialBlock(nn.Module):
-    """Residual block of two 3 x 3 convolutions in each frame; the noise levels scale and shift between
-    them."""
+    """Residual block of two 3 x 3 convolutions in each frame; the noise levels scale and shift between them."""
 
     def __init__(self, inputs: int, channels: int, embedding: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -58,8 +57,9 @@ class SpatialBlock(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Two convolutions along the frames and, where there are heads, attention over them; a new one is the
-    identity.
+    """Two convolutions along the frames and, where there are heads, attention over them.
+
+    A new one is the identity.
 
     At the ends of a window a frame is its own neighbour; so is a single frame.
     """
@@ -87,8 +87,10 @@ class TemporalBlock(nn.Module):
 
 
 def _along_frames(conv: nn.Module, x: Tensor, num_frames: int) -> Tensor:
-    """Convolve ((b f) c h w) over frames, seen as an image whose rows are frames and whose columns are
-    places."""
+    """Convolve ((b f) c h w) over frames.
+
+    Seen as an image whose rows are frames and whose columns are places.
+    """
     rows = rearrange(x, "(b f) c h w -> b c f (h w)", f=num_frames)
     rows = conv(torch.cat([rows[:, :, :1], rows, rows[:, :, -1:]], dim=2))
     return rearrange(rows, "b c f (h w) -> (b f) c h w", h=x.shape[2])

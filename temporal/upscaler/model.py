@@ -1,4 +1,4 @@
-"""The pixel-space video upscaler (paper section 3.4, driving): a UNet that denoises what bicubic frames lack.
+"""The pixel-space video upscaler (Video LDM, section 3.4): a UNet that denoises what bicubic frames lack.
 
 Shapes: b clips, f frames, c channels, h w size of the given frames, H W size of the enlarged ones, e an
 embedding.
@@ -33,8 +33,9 @@ class Block(nn.Module):
 
 
 class VideoUpscaler(nn.Module):
-    """Predicts v of the residual between enlarged frames and bicubic ones; new temporal layers change
-    nothing.
+    """Predicts v of the residual between enlarged frames and bicubic ones.
+
+    New temporal layers change nothing.
 
     `ops` has Linear and Conv2d; a host passes its own to cast and offload weights. Nothing but the attention
     over frames and the convolutions looks beyond a place, so a crop gives the same as the whole frame,
@@ -104,11 +105,11 @@ class VideoUpscaler(nn.Module):
         return functional.pixel_shuffle(self.conv_out(x), config.patch)
 
     def spatial_parameters(self) -> Iterator[nn.Parameter]:
-        """What makes it an upscaler of single pictures."""
+        """Weights of the upscaler of single pictures."""
         return (p for name, p in self.named_parameters() if ".temporal." not in name)
 
     def temporal_parameters(self) -> Iterator[nn.Parameter]:
-        """What makes frames belong together."""
+        """Weights that make frames belong together."""
         return (p for name, p in self.named_parameters() if ".temporal." in name)
 
 

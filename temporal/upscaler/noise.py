@@ -1,5 +1,6 @@
-"""Noise of the upscaler: a cosine schedule in continuous time, and noise that belongs to a frame and not to a
-chunk.
+"""Noise of the upscaler.
+
+A cosine schedule in continuous time, and noise that belongs to a frame and not to a chunk.
 
 Shapes: n frames, c h w.
 """
@@ -26,7 +27,7 @@ def add_noise(x: Tensor, noise: Tensor, time: Tensor) -> Tensor:
 
 
 def velocity(x: Tensor, noise: Tensor, time: Tensor) -> Tensor:
-    """What the network has to predict: alpha noise - sigma x."""
+    """The network's target: alpha noise - sigma x."""
     alpha, sigma = signal_and_noise(time, x)
     return alpha * noise - sigma * x
 
@@ -38,8 +39,9 @@ def split(noisy: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mixed_noise(own: Tensor, shared: Tensor, share: float) -> Tensor:
-    """Gaussian noise of which `share` of the variance is the same in all frames ("Preserve Your Own
-    Correlation", section 4).
+    """Gaussian noise of which `share` of the variance is the same in all frames.
+
+    "Preserve Your Own Correlation", section 4.
 
     What an upscaler makes of noise it makes alike where the noise is: frames that start from unrelated noise
     flicker.

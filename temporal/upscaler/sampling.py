@@ -31,7 +31,7 @@ Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Clip], Tensor]
 
 @dataclass(frozen=True)
 class UpscaleSettings:
-    """How a clip is enlarged.
+    """Settings with which a clip is enlarged.
 
     `noise_level`: noise on the given frames, 0..1; more lets the upscaler depart from them. `window` and
     `overlap` in frames (window 0: what the upscaler was trained on), `tile` in given pixels (0: whole
@@ -49,7 +49,7 @@ class UpscaleSettings:
     shared_noise: float | None = None
 
     def checked(self, config: UpscalerConfig) -> "UpscaleSettings":
-        """The same with window and shared noise filled in.
+        """Settings with window and shared noise filled in.
 
         Raises InvalidInputError for values that an upscaler cannot use.
         """
@@ -72,8 +72,7 @@ class UpscaleSettings:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame on its way: as given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H'
-    W')."""
+    """One frame on its way: as given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H' W')."""
 
     given: Tensor
     seen: Tensor

@@ -15,8 +15,10 @@ from .config import UpscalerConfig
 
 @dataclass(frozen=True)
 class Tile:
-    """Given pixels from `start` to `stop` that are kept, computed with those from `low` to `high`; along one
-    side."""
+    """Given pixels from `start` to `stop` that are kept, computed with those from `low` to `high`.
+
+    Along one side.
+    """
 
     low: int
     start: int
@@ -25,8 +27,10 @@ class Tile:
 
 
 def tiles_along(length: int, tile: int, config: UpscalerConfig) -> list[Tile]:
-    """Tiles that cover a side, `tile` given pixels long each (0: one for the whole side), with `config.reach`
-    around."""
+    """Tiles that cover a side, with `config.reach` around each.
+
+    `tile` given pixels long; 0: one for the whole side.
+    """
     step = config.multiple
     if tile == 0 or tile >= length:
         return [Tile(0, 0, length, length)]
@@ -45,8 +49,10 @@ def in_tiles(
     tile: int,
     config: UpscalerConfig,
 ) -> Tensor:
-    """`predict` of noisy (n c H W) and given (n c h w), evaluated tile by tile: (n c H W), as if evaluated at
-    once."""
+    """Evaluate `predict` of noisy (n c H W) and given (n c h w) tile by tile.
+
+    (n c H W), as if evaluated at once.
+    """
     s, (h, w) = config.scale, given.shape[2:]
     rows, columns = tiles_along(h, tile, config), tiles_along(w, tile, config)
     if len(rows) == len(columns) == 1:

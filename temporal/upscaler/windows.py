@@ -1,5 +1,7 @@
-"""Windows in time over a stream whose length is not known: where they lie depends on the clip, not on how it
-arrives."""
+"""Windows in time over a stream whose length is not known.
+
+Where they lie depends on the clip, not on how it arrives.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -13,8 +15,10 @@ T = TypeVar("T")
 
 
 def window_weights(length: int) -> list[float]:
-    """Weights of the frames of a window: 1 at its ends, rising to the middle, so that windows blend without a
-    cut."""
+    """Weights of the frames of a window with which windows blend without a cut.
+
+    1 at its ends, rising to the middle.
+    """
     return [float(min(place + 1, length - place)) for place in range(length)]
 
 

@@ -1,4 +1,4 @@
-"""What films can be written as: one row per format, and what each of them cannot hold."""
+"""Formats of films, one row each, and what each of them cannot hold."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Format:
 
     @property
     def is_sequence(self) -> bool:
-        """Whether the film is a folder of pictures."""
+        """True if the film is a folder of pictures."""
         return not self.encoder
 
     @property
     def holds_transparency(self) -> bool:
-        """Whether frames may be more or less transparent."""
+        """True if frames may be more or less transparent."""
         return self.is_sequence or bool(self.clear_pixels)
 
 
@@ -61,8 +61,10 @@ def rate(worst: int, best: int, *options: str) -> Callable[[int], list[str]]:
 
 
 def measured(*sizes: float) -> Callable[[int], float]:
-    """Bits per pixel and frame of a lossy codec at the qualities of `QUALITIES`, and in even steps of their
-    logarithm between."""
+    """Bits per pixel and frame of a lossy codec at the qualities of `QUALITIES`.
+
+    And in even steps of their logarithm between.
+    """
 
     def bits(quality: int) -> float:
         after = next(index for index, known in enumerate(QUALITIES) if quality <= known) or 1

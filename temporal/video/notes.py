@@ -1,4 +1,4 @@
-"""What a film says about its making, prompt and workflow, in the places where ComfyUI looks for it."""
+"""Notes in a film on its making, prompt and workflow, in the places where ComfyUI looks for them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ def embed_notes(path: Path, suffix: str, notes: Mapping[str, str]) -> None:
 
 
 def exif(notes: Mapping[str, str]) -> bytes:
-    """Notes as the host stores them in EXIF: `name:json` under Model (prompt) and from Make downwards (the
-    others)."""
+    """Notes as the host stores them in EXIF.
+
+    `name:json` under Model (prompt) and from Make downwards (the others).
+    """
     from PIL import Image
 
     tags, free = Image.Exif(), EXIF_FIRST
@@ -66,8 +68,7 @@ def _escaped(text: str) -> str:
 
 
 def _append_exif(path: Path, data: bytes) -> None:
-    """Append an EXIF chunk to an animated WebP and announce it in the file's header (WebP container
-    specification)."""
+    """Append an EXIF chunk to an animated WebP and announce it in the header (WebP container specification)."""
     chunk = b"EXIF" + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
     with path.open("r+b") as file:
         head = file.read(21)

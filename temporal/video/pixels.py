@@ -24,8 +24,10 @@ def whole_numbers(frames: Tensor, depth: int) -> np.ndarray:
 
 
 def padded(frames: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Frames whose width and height are multiples of `grid`: the last column and row are repeated, nothing is
-    cut."""
+    """Frames whose width and height are multiples of `grid`.
+
+    The last column and row are repeated, nothing is cut.
+    """
     (columns, rows), (height, width) = grid, frames.shape[1:3]
     if missing := -height % rows:
         edge = repeat(frames[:, -1], "n w c -> n r w c", r=missing)

@@ -1,5 +1,6 @@
-"""Films as streams of frames: what a file says of itself, and its pictures one by one, in memory that does
-not grow.
+"""Films as streams of frames.
+
+What a file says of itself, and its pictures one by one, in memory that does not grow.
 
 Shapes: a frame (h w 3) uint8, RGB.
 """
@@ -25,8 +26,10 @@ PROBE_SECONDS = 60  # longest that ffmpeg may take to look at a file
 
 @dataclass(frozen=True)
 class FilmInfo:
-    """Facts of a film: seconds, frames per second, size in pixels as it is shown, and what is special
-    about it."""
+    """Facts of a film.
+
+    Seconds, frames per second, size in pixels as it is shown, and what is special about it.
+    """
 
     path: Path
     seconds: float

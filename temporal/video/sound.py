@@ -41,7 +41,7 @@ class Sound:
 
     @property
     def channels(self) -> int:
-        """How many waves there are side by side."""
+        """Number of waves side by side."""
         return self.waveform.shape[0]
 
     def arguments(self, path: Path) -> list[str]:

@@ -29,7 +29,7 @@ FINEST = 1001  # denominator of a frame rate, as in 24000/1001
 
 @dataclass(frozen=True)
 class Film:
-    """How a film is written. `notes` are kept in the file as JSON, by name."""
+    """Settings of a film that is written. `notes` are kept in the file as JSON, by name."""
 
     format: str
     fps: float
@@ -64,7 +64,7 @@ class FilmWriter:
 
     @property
     def path(self) -> Path:
-        """Where the film is, or will be."""
+        """Path of the film, or of the film to come."""
         return self.claim.path
 
     def __enter__(self) -> FilmWriter:

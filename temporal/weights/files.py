@@ -73,8 +73,9 @@ def assign_weights(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> None:
-    """Give a module made on the meta device its weights, without a second copy; `shapes` by name are what it
-    must get.
+    """Give a module made on the meta device its weights, without a second copy.
+
+    `shapes` by name are what it must get.
 
     Raises:
         CheckpointFormatError: a key is missing or too many, a shape differs, or a weight is not a finite
@@ -99,8 +100,9 @@ def assign_weights(
 
 
 def check_numbers(name: str, key: str, tensor: Tensor) -> None:
-    """Refuse a tensor that cannot be a weight; looks at a few numbers at a time, so that no copy of it is
-    made.
+    """Refuse a tensor that cannot be a weight.
+
+    Looks at a few numbers at a time, so that no copy of it is made.
 
     Raises:
         CheckpointFormatError: whole numbers, truth values or complex numbers, or one that is not finite.
@@ -149,8 +151,10 @@ def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
 
 
 def _readable(file: WeightsFile) -> WeightsFile:
-    """The file, where PyTorch can compute with all of its numbers; several of them packed into a byte are
-    none."""
+    """The file, where PyTorch can compute with all of its numbers.
+
+    Several of them packed into a byte are none.
+    """
     for key, tensor in file.tensors.items():
         if tensor.dtype in PACKED:
             raise CheckpointFormatError(

@@ -1,5 +1,7 @@
-"""PyTorch files: opened only when they hold nothing but plain weights, and never larger in memory than on
-disk."""
+"""PyTorch files, opened only when they hold plain weights alone.
+
+They are never larger in memory than on disk.
+"""
 
 import pickle
 import pickletools
@@ -62,8 +64,9 @@ PARSER_ERRORS = (
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file by name, looked for inside what trainers wrap around them; mapped where
-    possible.
+    """The tensors of a PyTorch file by name, looked for inside what trainers wrap around them.
+
+    Mapped where possible.
 
     Raises:
         CheckpointFormatError: it would run code, is damaged, or its tensors are not plain ones of the file's
@@ -96,7 +99,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def _called(path: Path, is_zip: bool) -> Iterator[tuple[str, str]]:
-    """What the pickles of a file name to be called, as (module, name), without calling any of it."""
+    """Names (module, name) that the pickles of a file ask to be called, without calling any of them."""
     if not is_zip:
         with path.open("rb") as file:
             for _ in range(LEGACY_PICKLES):
@@ -162,7 +165,7 @@ def _collection(path: Path, content: Any) -> dict[str, Tensor]:
 
 
 def _wrapped(path: Path, content: dict[Any, Any]) -> dict[Any, Any] | None:
-    """What is inside the outermost wrapper; None where there is none.
+    """Content of the outermost wrapper; None where there is none.
 
     A wrapper of a name that nobody knows is opened where it alone holds weights.
     """

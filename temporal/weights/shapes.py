@@ -48,8 +48,10 @@ class Plain:
 
 @functools.lru_cache(maxsize=16)
 def weight_shapes(kind: Callable[..., nn.Module], config: Any) -> Mapping[str, torch.Size]:
-    """Names and shapes of the weights of `kind(config, ops)`, whatever `ops` is; takes no memory for the
-    weights."""
+    """Names and shapes of the weights of `kind(config, ops)`, whatever `ops` is.
+
+    Takes no memory for the weights.
+    """
     return MappingProxyType(shapes_of(lambda ops: kind(config, ops)))
 
 

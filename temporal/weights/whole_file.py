@@ -1,5 +1,4 @@
-"""Files that are there whole or not at all: made beside their place, flushed to the disk, then moved
-there."""
+"""Files that are there whole or not at all: made beside their place, flushed to the disk, then moved there."""
 
 from __future__ import annotations
 
@@ -18,8 +17,9 @@ LONGEST_REASON = 120  # of what a library or the system says
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Where to write a file; without an error it takes its place at the end, and with one nothing is left of
-    it.
+    """Give a place to write a file that is put in its own place when no error came.
+
+    After an error nothing is left of it.
 
     Raises OutputError when the disk does not take it: it is full, read-only or gone, or the name is none.
     """

@@ -1,2 +1,4 @@
-"""What is written for some frames of a clip and holds, or changes, in between: prompts of other packs,
-numbers, sums."""
+"""Values written for some frames of a clip that hold, or change, in between.
+
+Prompts of other packs, numbers, sums.
+"""

@@ -1,5 +1,4 @@
-"""How much temporal layers do, and how strongly frames attend to each other, by frame, place and part of the
-sampling.
+"""Strength of temporal layers and of attention between frames, by frame, place and part of the sampling.
 
 Shapes: f frames, h w size of a mask.
 """

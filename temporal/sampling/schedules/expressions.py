@@ -1,5 +1,7 @@
-"""Sums that an artist writes where a number is wanted, such as 0.5 + 0.2 * sin(t / 8): only arithmetic,
-nothing else runs."""
+"""Sums that an artist writes where a number is wanted, such as 0.5 + 0.2 * sin(t / 8).
+
+Only arithmetic, nothing else runs.
+"""
 
 from __future__ import annotations
 

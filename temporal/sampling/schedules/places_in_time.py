@@ -1,5 +1,7 @@
-"""Frames and runs of frames as schedules of other packs name them: 8, -1, 0.5, 0:12, 16: and sums such as
-max_f / 2."""
+"""Frames and runs of frames as schedules of other packs name them: 8, -1, 0.5, 0:12, 16.
+
+And sums such as max_f / 2.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ SHARE = re.compile(r"-?\d{0,9}\.\d{1,9}")
 
 @dataclass(frozen=True)
 class Keyed:
-    """What holds at a frame; `hold`: until the next one, without a mixture."""
+    """Value at a frame; `hold`: until the next one, without a mixture."""
 
     frame: int
     value: str
@@ -24,7 +26,7 @@ class Keyed:
 
 
 def keyed(spec: str, value: str, num_frames: int) -> list[Keyed]:
-    """What is written for a frame, or for both ends of a run of frames, of which the end is not part.
+    """Read an entry for a frame, or for both ends of a run of frames, of which the end is not part.
 
     Raises:
         InvalidInputError: a name of a frame that is none.

@@ -1,5 +1,4 @@
-"""Prompt schedules as FizzNodes and AnimateDiff-Evolved write them: "0": "a cat", "8": "a dog", or 0 = "a
-cat".
+"""Prompt schedules of FizzNodes and AnimateDiff-Evolved: "0": "a cat", "8": "a dog", or 0 = "a cat".
 
 Texts before and after every prompt, numbers in backticks (`pw_a`, `sin(t)`), and what stands behind --neg is
 the negative prompt.
@@ -24,7 +23,7 @@ NEGATIVE = "--neg"
 
 
 def is_quoted(text: str) -> bool:
-    """Whether a schedule begins in one of these spellings."""
+    """True if a schedule begins in one of these spellings."""
     bare = _bare(text)
     return bool(JSON_LIKE.match(bare) or EQUALS.match(bare))
 
@@ -55,8 +54,10 @@ def _bare(text: str) -> str:
 
 
 def with_texts(prompt: str, before: str, after: str) -> tuple[str, str]:
-    """The positive and the negative prompt, with the texts around them; commas between the parts are not
-    doubled."""
+    """The positive and the negative prompt, with the texts around them.
+
+    Commas between the parts are not doubled.
+    """
     parts = [text.partition(NEGATIVE)[::2] for text in (before, prompt, after)]
     positive, negative = (
         ", ".join(filter(None, (part.strip().strip(",").strip() for part in side)))
@@ -70,8 +71,9 @@ def with_texts(prompt: str, before: str, after: str) -> tuple[str, str]:
 def at_frames(
     texts: Sequence[str], weights: Sequence[Weight], values: Mapping[str, Sequence[float]]
 ) -> tuple[list[str], list[Weight]]:
-    """Every different text that some frame reads, numbers in backticks put in, and the weights of frames
-    among them.
+    """Texts that the frames read, and the weights of each frame among them.
+
+    Numbers in backticks are put in.
 
     `values`: by name a number, or one for each frame of which the last goes on. Raises InvalidInputError for
     sums that are none.

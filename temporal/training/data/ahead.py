@@ -22,7 +22,7 @@ class DrawnAhead(Generic[Drawn]):
         self._next, self._results = -1, iter(())
 
     def __call__(self, step: int) -> Drawn:
-        """What `draw` gives for a step."""
+        """Result of `draw` for a step."""
         if self.workers == 0 or not 0 <= step < self.steps:
             return self.draw(step)
         if step != self._next:

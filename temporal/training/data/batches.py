@@ -52,8 +52,10 @@ class Batch:
 
 
 class BatchSource:
-    """Draws the batch of a given step; the same seed and step always give the same batch, which is what makes
-    a resumed run continue bit for bit."""
+    """Draws the batch of a given step.
+
+    The same seed and step always give the same batch, which is what makes a resumed run continue bit for bit.
+    """
 
     def __init__(self, cache: ClipCache, config: TrainingConfig, noise_levels: NoiseLevels) -> None:
         self.cache, self.config, self.noise_levels = cache, config, noise_levels
@@ -97,8 +99,10 @@ class BatchSource:
         return self._conditioned(batch, generator)
 
     def checks(self, t: int, signal: float) -> Iterator[tuple[Batch, Tensor]]:
-        """Held-out clips, each with the same noise in every call, at step t; and the text that tells their
-        opposites."""
+        """Held-out clips, each with the same noise in every call, at step t.
+
+        And the text that tells their opposites.
+        """
         num_frames, stride = self.config.num_frames, min(self.config.strides)
         for start in range(0, len(self.held_out), self.config.batch):
             chosen = self.held_out[start : start + self.config.batch]
@@ -140,7 +144,7 @@ class BatchSource:
         return list(self.cache.captions[1 : 1 + count])
 
     def sample_conditions(self, numbers: Sequence[int]) -> Conditions:
-        """What sample clips of these numbers are made from, beside their text."""
+        """Conditions of sample clips with these numbers, beside their text."""
         return NOTHING
 
     def _conditioned(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -185,8 +189,10 @@ class BatchSource:
         return clip
 
     def _augmented(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        """Given latents with noise of a random small step, the same for all frames of the clip (paper section
-        3.3)."""
+        """Given latents with noise of a random small step, the same for all frames of the clip.
+
+        Video LDM, section 3.3.
+        """
         noise = torch.randn(clip.shape, generator=generator)
         level = torch.randint(self.config.known_noise + 1, (1,), generator=generator)
         if self.config.known_noise == 0:
@@ -201,8 +207,7 @@ class BatchSource:
         return (u * self.noise_levels.num_steps).long().clamp(max=self.noise_levels.num_steps - 1)
 
     def _signal(self, t: Tensor, generator: torch.Generator) -> Tensor:
-        """How much of the clip is in its noisy latents (b,): all of what the step says, or at the noisiest
-        steps less."""
+        """Share of the clip in its noisy latents (b,): all that the step says, or at the noisiest steps less."""
         if self.config.signal_dropout == 0:
             return torch.ones(len(t))
         share = (2 * torch.rand(len(t), generator=generator) - 1).clamp(min=0)  # half of them: nothing

@@ -72,7 +72,7 @@ class ClipCache:
 
 
 def is_current(folder: str | os.PathLike, source: str) -> bool:
-    """Whether the folder holds a whole cache that the same source made."""
+    """True if the folder holds a whole cache that the same source made."""
     try:
         index = read_index(folder)
         return index.get("source") == source and _latents(Path(folder), index) is not None
@@ -81,8 +81,10 @@ def is_current(folder: str | os.PathLike, source: str) -> bool:
 
 
 def read_index(folder: str | os.PathLike) -> dict[str, Any]:
-    """The description of a cache; raises CheckpointFormatError when there is none, or it is damaged or of
-    another version."""
+    """The description of a cache.
+
+    Raises CheckpointFormatError when there is none, or it is damaged or of another version.
+    """
     try:
         index = json.loads((Path(folder) / INDEX).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -95,8 +97,10 @@ def read_index(folder: str | os.PathLike) -> dict[str, Any]:
 
 
 def open_cache(folder: str | os.PathLike, encoder: str) -> ClipCache:
-    """Map a prepared cache into memory; raises CheckpointFormatError when a part is missing or damaged, or
-    does not fit."""
+    """Map a prepared cache into memory.
+
+    Raises CheckpointFormatError when a part is missing or damaged, or does not fit.
+    """
     folder = Path(folder)
     index = read_index(folder)
     latents, text = _latents(folder, index), mapped(folder / f"text-{encoder}.npy")
@@ -124,8 +128,10 @@ def mapped(path: Path) -> np.ndarray | None:
 
 
 def _latents(folder: Path, index: dict[str, Any]) -> np.ndarray | None:
-    """Latents of all clips (frames c h w); None where they are missing or damaged, or fewer than the index
-    says."""
+    """Latents of all clips (frames c h w).
+
+    None where they are missing or damaged, or fewer than the index says.
+    """
     latents = mapped(folder / LATENTS)
     if latents is None or latents.ndim < 4 or 0 in latents.shape:
         return None
@@ -134,7 +140,7 @@ def _latents(folder: Path, index: dict[str, Any]) -> np.ndarray | None:
 
 
 def _is_index(index: dict[str, Any]) -> bool:
-    """Whether a description has what a cache needs, and numbers that can be right."""
+    """True if a description has what a cache needs, and numbers that can be right."""
     captions, offsets, ids, fps = (index.get(key) for key in ("captions", "offsets", "caption_ids", "fps"))
     if not all(isinstance(part, list) for part in (captions, offsets, ids, fps)):
         return False

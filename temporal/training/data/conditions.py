@@ -1,4 +1,4 @@
-"""What image models are given beside noisy latents, their time and the tokens of their text.
+"""Inputs of image models beside noisy latents, their time and the tokens of their text.
 
 Shapes: pooled (b p); low_res ((b f) 3 h w); level ((b f),) integers.
 """
@@ -23,7 +23,7 @@ class Conditions:
     level: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Conditions:
-        """The same on a device."""
+        """Move to a device."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return Conditions(
             **{name: None if value is None else value.to(device) for name, value in given.items()}

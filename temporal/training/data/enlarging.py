@@ -1,9 +1,10 @@
-"""Batches for temporal layers of an upscaler that works in latents (SD x4): patches of clips, and their small
-frames with noise.
+"""Batches for temporal layers of an upscaler that works in latents (SD x4).
+
+Patches of clips, and their small frames with noise.
 
 A frame in the cache holds its latent and, in further channels of the same grid, the small frame in -1..1.
 Latents and small frames get the batch's noise alike; that of the small ones has a level of its own, which the
-model is told (paper equation 5).
+model is told (Video LDM, equation 5).
 
 Shapes: latents ((b f) c h w); low_res ((b f) 3 h w); level (b,).
 """
@@ -31,8 +32,10 @@ USUAL_LEVEL = 20  # of the noise on the small frames that sample clips are made 
 
 @dataclass(frozen=True)
 class Enlarging:
-    """How an upscaler is given small frames: `side` of a patch in given pixels, noise levels and strongest
-    level of their noise."""
+    """Settings for the small frames that an upscaler is given.
+
+    `side` of a patch in given pixels, noise levels and strongest level of their noise.
+    """
 
     side: int
     noise_levels: NoiseLevels

@@ -24,8 +24,10 @@ LEAST_RESIDUAL = 0.002
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Random patches of `side` given pixels: frames of the store, and their means over squares of `scale`
-    pixels."""
+    """Random patches of `side` given pixels.
+
+    Frames of the store, and their means over squares of `scale` pixels.
+    """
 
     store: FrameStore
     batch: int
@@ -39,15 +41,14 @@ class Patches:
         return self.some(step, self.batch)
 
     def some(self, step: int, count: int) -> tuple[Tensor, Tensor]:
-        """As many patches as asked for."""
+        """Draw as many patches as asked for."""
         rng = np.random.default_rng((self.seed, step))
         side = self.side * self.scale
         large = torch.cat([self.store.draw(rng, self.num_frames, side) for _ in range(count)])
         return functional.avg_pool2d(large, self.scale), large
 
     def check(self, config: UpscalerConfig) -> None:
-        """Raise InvalidInputError where an upscaler cannot take the patches, or no clip or frame holds
-        one."""
+        """Raise InvalidInputError where an upscaler cannot take the patches, or no clip or frame holds one."""
         if self.batch < 1:
             raise InvalidInputError(f"A step sees {self.batch} patches; give 1 or more.")
         if self.side < 1 or self.side % config.multiple:

@@ -1,4 +1,4 @@
-"""Which frames of a training clip are given: known-frame patterns and their mixture.
+"""Known-frame patterns of training clips and their mixture.
 
 Shapes: mask (f,) float, 1 = given.
 """
@@ -16,12 +16,12 @@ NAMES = ("none", "first", "first_two", "ends", "every_fourth", "loop", "random")
 
 
 def known_mask(name: str, num_frames: int, generator: torch.Generator | None = None) -> Tensor:
-    """Mask of one pattern (paper sections 3.2 and 3.3).
+    """Mask of one pattern (Video LDM, sections 3.2 and 3.3).
 
     `none`: text to video. `first`, `first_two`: image to video and prediction. `ends`: first and last frame,
-    which is the paper's interpolation (3 masked between 2 given) when clips have 5 frames. `every_fourth`:
-    interpolation of a whole clip, from frame 0. `loop`: first and last, for clips that come back. `random`:
-    each frame with probability 1/2.
+    which is interpolation as in Video LDM (3 masked between 2 given) when clips have 5 frames.
+    `every_fourth`: interpolation of a whole clip, from frame 0. `loop`: first and last, for clips that come
+    back. `random`: each frame with probability 1/2.
     """
     mask = torch.zeros(num_frames)
     if name == "first":
@@ -81,7 +81,6 @@ def draw(weights: Mapping[str, float], generator: torch.Generator) -> str:
 
 
 def there_and_back(num_frames: int) -> Tensor:
-    """Frame order (f,) of a clip that runs forward, then backward to where it began: what `loop` trains
-    on."""
+    """Frame order (f,) of a clip that runs forward, then backward to where it began: what `loop` trains on."""
     order = torch.arange(num_frames)
     return torch.minimum(order, num_frames - 1 - order)

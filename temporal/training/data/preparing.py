@@ -1,5 +1,6 @@
-"""Clips become a cache: latents are written as they come, in one pass, and no part is there before it is
-whole.
+"""Clips become a cache.
+
+Latents are written as they come, in one pass, and no part is there before it is whole.
 
 Shapes: latents (f c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled (captions
 p) float16.
@@ -67,8 +68,10 @@ def write_index(
     fps: Sequence[float],
     source: str = "",
 ) -> None:
-    """Describe latents that are already in the folder: one caption and frame rate per clip, offsets (clips
-    + 1)."""
+    """Describe latents that are already in the folder.
+
+    One caption and frame rate per clip, offsets (clips + 1).
+    """
     rows: dict[str, int] = {"": 0}
     ids = [rows.setdefault(caption, len(rows)) for caption in captions]
     index = {"format": FORMAT, "version": VERSION, "source": source, "captions": list(rows)}
@@ -93,8 +96,7 @@ def _replace_index(folder: str | os.PathLike, index: dict[str, Any]) -> None:
 def write_captions(
     folder: str | os.PathLike, encoder: str, encode: Callable[[list[str]], Embedded], chunk: int = 64
 ) -> None:
-    """Store what `encode` makes of each unique caption under the encoder's name, unless it is there
-    already and whole."""
+    """Store the embedding of each caption under the encoder's name, unless it is there already and whole."""
     folder = Path(folder)
     sweep(folder)
     captions = read_index(folder)["captions"]

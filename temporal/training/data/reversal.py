@@ -18,8 +18,7 @@ EXAMPLE = "moving left=moving right, zooming in=zooming out"
 
 
 def parse_reversed(text: str) -> dict[str, str]:
-    """Phrases and what they become backwards, from a text such as "moving left=moving right, zooming
-    in=zooming out".
+    """Phrases and their reverses, from a text such as "moving left=moving right, zooming in=zooming out".
 
     Raises InvalidInputError for an entry that is no pair, or a phrase named twice.
     """

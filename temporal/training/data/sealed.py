@@ -1,5 +1,4 @@
-"""Seals: what a large file was like when it was complete, kept beside it, so that a damaged one is known
-and made again."""
+"""Seals beside large files, by which a damaged file is known and made again."""
 
 from __future__ import annotations
 
@@ -18,7 +17,10 @@ CHUNK = 2**22  # bytes read at once
 
 @contextlib.contextmanager
 def sealed_file(path: Path) -> Iterator[Path]:
-    """As `whole_file`, with a seal, which is there before the file: one without the other is made again."""
+    """Write a file as `whole_file` does, with a seal that is there before the file.
+
+    One without the other is made again.
+    """
     with whole_file(path) as made:
         yield made
         with whole_file(_seal_of(path)) as partial:
@@ -26,8 +28,9 @@ def sealed_file(path: Path) -> Iterator[Path]:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a file is there and is what was sealed; one without a seal, as older versions left it, only has
-    to be there.
+    """True if a file is there and is what was sealed.
+
+    One without a seal, as older versions left it, only has to be there.
 
     Its bytes are only read where size and time do not tell.
     """

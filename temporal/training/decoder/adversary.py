@@ -1,6 +1,6 @@
-"""The adversary of a temporal decoder: a patch discriminator of 3D convolutions (paper section 3.1.1).
+"""The adversary of a temporal decoder: a patch discriminator of 3D convolutions (Video LDM, section 3.1.1).
 
-It sees clips only, no single images: with an image discriminator beside it the paper's decoder was worse
+It sees clips only, no single images: with an image discriminator beside it the decoder was worse
 (appendix I.3).
 
 Shapes: frames (f 3 h w) in 0..1; scores (1 1 f h/8 w/8).
@@ -50,13 +50,14 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(fake: Tensor) -> Tensor:
-    """What the decoder wants of the scores of its own clips (scalar)."""
+    """Loss of the decoder on the scores of its own clips (scalar)."""
     return -fake.mean()
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor) -> Tensor:
-    """How much the adversary counts, so that both losses pull alike (scalar): the ratio of their gradients'
-    lengths.
+    """Weight of the adversary with which both losses pull alike (scalar).
+
+    The ratio of their gradients' lengths.
 
     The gradients are those of the decoded frames. The image decoder's own training takes those of its last
     layer (arXiv 2012.09841, equation 7); at the frames no second pass through the decoder is needed.

@@ -1,5 +1,4 @@
-"""How different two pictures look: the distance of their features in a fixed network (LPIPS, arXiv
-1801.03924).
+"""Distance of two pictures to the eye: of their features in a fixed network (LPIPS, arXiv 1801.03924).
 
 Shapes: pictures (f 3 h w) in 0..1; features (f c h w).
 """

@@ -1,5 +1,6 @@
-"""Training of a temporal decoder on clips (paper section 3.1.1): the encoder stays, and with it the space of
-latents.
+"""Training of a temporal decoder on clips (Video LDM, section 3.1.1).
+
+The encoder stays, and with it the space of latents.
 
 Shapes: latents (f c h w); frames, decoded (f 3 8h 8w) in 0..1; hidden (f c h w) at a place of the decoder.
 """
@@ -174,8 +175,10 @@ def reconstruction_loss(decoded: Tensor, frames: Tensor, steadiness: float) -> T
 
 
 def flicker(decoded: Tensor, frames: Tensor) -> Tensor:
-    """Mean absolute change of the error from frame to frame: what flickers although the clip does not
-    (scalar)."""
+    """Mean absolute change of the error from frame to frame.
+
+    What flickers although the clip does not (scalar).
+    """
     return (decoded - frames).diff(dim=0).abs().mean()
 
 
@@ -201,8 +204,9 @@ def _drop(parameter: Tensor) -> None:
 
 @torch.no_grad()
 def keep_still(decoder: TemporalDecoder) -> None:
-    """Take out of every layer what it would do to a clip in which nothing changes: the sum of its last taps,
-    the bias.
+    """Take out of every layer what it would do to a clip in which nothing changes.
+
+    The sum of its last taps, the bias.
 
     Without this the noise of the first steps moves every colour a little, which no frame-to-frame loss sees:
     flicker falls while the error rises.
