@@ -1,5 +1,7 @@
-"""Find the clips of a folder of films, score them, choose the good ones, and write a table and a report;
-`--help` says how."""
+"""Find the clips of a folder of films, score them, choose the good ones, and write a table and a report.
+
+`--help` says how.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,7 @@ def find_films(folder: Path, out: Path) -> list[Path]:
 
 
 def chosen_filters(drops: Sequence[str], limits: Sequence[str]) -> tuple[Filter, ...]:
-    """The paper's filters with the shares and limits of the command line.
+    """Filters of Stable Video Diffusion (appendix E) with the command line's shares and limits.
 
     Raises InvalidInputError for what is no COLUMN=NUMBER.
     """

@@ -1,5 +1,7 @@
-"""Distances between two folders of films, with what a reader needs to compare them: how many, how long,
-how large, which file."""
+"""Distances between two folders of films, with what a reader needs to compare them.
+
+How many, how long, how large, which file.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,9 @@ FEWEST_PICTURES = 256
 
 
 def clips_of(paths: Sequence[Path], side: int = FVD_SIDE, frames: int = FVD_FRAMES) -> np.ndarray:
-    """The first frames of every film (n f side side 3), squeezed into a square; films that are shorter are
-    left out.
+    """The first frames of every film (n f side side 3), squeezed into a square.
+
+    Films that are shorter are left out.
 
     Raises InvalidInputError when no film is long enough.
     """

@@ -1,4 +1,4 @@
-"""What any file of weights that the pack reads is, and how to write it in another spelling."""
+"""Inspection of any file of weights that the pack reads, and its conversion to another spelling."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -48,8 +48,10 @@ TOONCRAFTER_LICENCE = "Apache-2.0"
 
 @dataclass(frozen=True)
 class Inspected:
-    """A file that was read: what it holds, its report, its spelling, and all that `write` takes, with a path
-    before it."""
+    """A file that was read.
+
+    What it holds, its report, its spelling, and all that `write` takes, with a path before it.
+    """
 
     what: str
     report: str
@@ -77,7 +79,9 @@ class Inspected:
 
 
 def inspected(path: str | Path, family: str | None = None) -> Inspected:
-    """What a file is; `family`: what to take its temporal layers for, where their keys leave it open.
+    """Inspect a file.
+
+    `family`: what to take its temporal layers for, where their keys leave it open.
 
     Raises:
         CheckpointFormatError: no file that the pack reads (the message says what it is), or a damaged one.

@@ -90,7 +90,7 @@ class ExtendVideo(Node):
 
 
 def _segment_inputs() -> list[io.Input]:
-    """How long, in which steps, how many futures."""
+    """Inputs for the length of segments, their steps and the number of futures."""
     return [
         io.Int.Input(
             "segments",
@@ -125,7 +125,7 @@ def _segment_inputs() -> list[io.Input]:
 
 
 def _prompt_inputs() -> list[io.Input]:
-    """Where segments are kept, and what may change from one to the next."""
+    """Inputs for the folder of segments and for changes from one segment to the next."""
     return [
         io.String.Input(
             "folder",

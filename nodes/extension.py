@@ -1,4 +1,4 @@
-"""What an artist sees: every node of the pack.
+"""List of every node of the pack.
 
 Ids and input names are frozen, saved graphs depend on them.
 """

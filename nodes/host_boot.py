@@ -19,8 +19,9 @@ class HostNotFoundError(VideoLDMError):
 
 
 def start_host(given: str | None, custom_nodes: list[str], cpu: bool) -> None:
-    """Put ComfyUI on the import path, with memory-saving attention, and import the custom nodes named by
-    path.
+    """Put ComfyUI on the import path and import the custom nodes named by path.
+
+    With memory-saving attention.
 
     Raises HostNotFoundError with what to do about it.
     """
@@ -39,8 +40,10 @@ def start_host(given: str | None, custom_nodes: list[str], cpu: bool) -> None:
 
 
 def find_host(given: str | None) -> Path:
-    """The ComfyUI folder: the one given, COMFYUI_PATH, the one this pack is installed in, or `.host` in
-    the pack."""
+    """The ComfyUI folder.
+
+    The one given, COMFYUI_PATH, the one this pack is installed in, or `.host` in the pack.
+    """
     candidates = [given, os.environ.get("COMFYUI_PATH"), REPOSITORY.parents[1], REPOSITORY / ".host"]
     for candidate in candidates:
         if candidate and (Path(candidate) / "comfy" / "options.py").is_file():
@@ -53,8 +56,10 @@ def find_host(given: str | None) -> Path:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory: on a CPU, handing every activation back to the kernel costs up to half
-    of the time."""
+    """Let glibc keep freed memory.
+
+    On a CPU, handing every activation back to the kernel costs up to half of the time.
+    """
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     if hasattr(libc, "mallopt"):
         libc.mallopt(-4, 0)  # M_MMAP_MAX: never mmap

@@ -67,7 +67,7 @@ class LatentInterpolate(Node):
 
 
 def _interpolation_inputs() -> list[io.Input]:
-    """How the frames between keyframes are made."""
+    """Inputs for the frames between keyframes."""
     return [
         io.Combo.Input(
             "method",
@@ -103,7 +103,7 @@ def _interpolation_inputs() -> list[io.Input]:
 
 
 def _model_inputs() -> list[io.Input]:
-    """What samples the frames in between."""
+    """Inputs for the model that samples the frames in between."""
     return [
         io.Float.Input(
             "pinned_denoise",

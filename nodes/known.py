@@ -98,7 +98,7 @@ def _images_input(name: str) -> io.Input:
 
 
 def _given_before_input() -> io.Input:
-    """What becomes of the known frames that the clip has already."""
+    """Input for the fate of the known frames that the clip has already."""
     return io.Combo.Input(
         "given_before",
         options=list(GIVEN_BEFORE),

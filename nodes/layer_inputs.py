@@ -15,7 +15,7 @@ MOST = 2.0  # times what was trained
 
 @dataclass(frozen=True)
 class LayerInputs:
-    """What an artist set; the defaults are the layers as trained."""
+    """An artist's settings; the defaults are the layers as trained."""
 
     strength: float = 1.0
     alpha_input: float = AS_TRAINED
@@ -26,7 +26,7 @@ class LayerInputs:
     alpha_by_level: str = ""
 
     def settings(self, unet: UNetShape, longer_clips: str = REFUSE) -> LayerSettings:
-        """What layers in a UNet do with it."""
+        """Settings of layers in a UNet."""
         given = {"input": self.alpha_input, "middle": self.alpha_middle, "output": self.alpha_output}
         alphas = {section: alpha for section, alpha in given.items() if alpha >= 0}
         alphas |= parse_alphas(self.alpha_by_level, len(unet.channel_mult))
@@ -38,7 +38,7 @@ class LayerInputs:
 
 
 def strength_input(optional: bool, tooltip: str) -> io.Input:
-    """How much the layers do, everywhere."""
+    """Input for the strength of the layers, everywhere."""
     return io.Float.Input(
         "strength", default=1.0, min=0.0, max=MOST, step=0.01, optional=optional, tooltip=tooltip
     )

@@ -178,7 +178,7 @@ def fps_of_film_input() -> io.Input:
 
 
 def decode_inputs() -> list[io.Input]:
-    """How the clip is decoded, as in Temporal VAE Decode."""
+    """Inputs for decoding the clip, as in Temporal VAE Decode."""
     return [
         io.Int.Input(
             "chunk_length",

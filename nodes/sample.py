@@ -152,7 +152,7 @@ def fps_input() -> io.Input:
 
 
 def sampler_inputs(seed: bool = True) -> list[io.Input]:
-    """What the host's samplers ask for, the same wherever a clip is sampled."""
+    """Inputs of the host's samplers, the same wherever a clip is sampled."""
     return [
         *([_seed_input()] if seed else []),
         io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps; 20 to 30 are usual."),

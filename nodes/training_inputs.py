@@ -25,7 +25,7 @@ def clips_inputs() -> list[io.Input]:
 
 
 def run_inputs() -> list[io.Input]:
-    """How a run begins, and whether it goes on where another stopped."""
+    """Inputs for the start of a run, and for going on where another stopped."""
     return [
         number_input("seed", 0, (0, 2**63 - 1, 1), "Of weights, clips and noise."),
         io.Boolean.Input(

@@ -68,5 +68,5 @@ def length_input() -> io.Input:
 
 
 def frames_of(latent: io.Latent.Type | None, num_frames: int) -> int:
-    """How many frames a clip has, or the number that was set."""
+    """Number of frames of a clip, or the number that was set."""
     return num_frames if latent is None else len(latent["samples"])

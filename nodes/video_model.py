@@ -94,7 +94,7 @@ class LoadVideoModel(Node):
 
 
 def _settings(video: VideoModel, given: LayerInputs) -> LayerSettings:
-    """What the layers of a video model do with the artist's inputs.
+    """Settings of the layers of a video model.
 
     Raises InvalidInputError where they cannot do it.
     """

@@ -94,7 +94,7 @@ class VideoWindows(Node):
 
 
 def _further_inputs() -> list[io.Input]:
-    """What most leave as it is."""
+    """Inputs that most leave as they are."""
     return [
         io.Int.Input(
             "context_stride",

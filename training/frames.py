@@ -21,8 +21,9 @@ FOLDER, INDEX, FRAMES = "video_ldm_frames", "index.json", "frames.raw"
 
 
 def open_frames(folder: Path, fps: float, size: tuple[int, int]) -> FrameStore:
-    """The frames of all videos in a folder; read once, and again when videos, rate or size change, or when
-    what was kept is damaged.
+    """The frames of all videos in a folder.
+
+    Read once, and again when videos, rate or size change, or when what was kept is damaged.
 
     Raises InvalidInputError when there are no videos, OutputError when the disk does not take their frames.
     """
@@ -40,8 +41,10 @@ def open_frames(folder: Path, fps: float, size: tuple[int, int]) -> FrameStore:
 
 
 def _kept(target: Path, source: str, size: tuple[int, int]) -> list[int] | None:
-    """Where each clip begins among the frames that are kept; None where they are of another source, or
-    damaged."""
+    """Start of each clip among the frames that are kept.
+
+    None where they are of another source, or damaged.
+    """
     try:
         index = json.loads((target / INDEX).read_text("utf-8"))
         if index["source"] != source:

@@ -1,5 +1,6 @@
-"""What temporal layers are trained for, as `python -m video_ldm.training` sees it: what it keeps of a clip
-and what it draws.
+"""Kinds of models that temporal layers are trained for, as the command line sees them.
+
+What each keeps of a clip and what it draws.
 
 Shapes: frames (f h w 3) in 0..1, kept as (f c h w).
 """
@@ -41,15 +42,15 @@ class TrainedModel:
         """Refuse clips of a size that training cannot use, before anything is prepared."""
 
     def encode(self, frames: Tensor) -> Tensor:
-        """What the cache keeps of frames."""
+        """Content of the cache for frames."""
         return host.encode_frames(self.models.model, self.models.vae, frames)
 
     def batches(self, clips: ClipCache) -> BatchSource:
-        """What every step draws."""
+        """Batches that every step draws from."""
         return BatchSource(clips, self.config, self.noise_levels)
 
     def new_layers(self) -> StackConfig:
-        """What new temporal layers are."""
+        """New temporal layers."""
         shape = unet_shape(self.models.model)
         return StackConfig(
             unet=shape,
@@ -85,7 +86,10 @@ class TrainedUpscaler(TrainedModel):
 
 
 def trained_model(models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace) -> TrainedModel:
-    """What the checkpoint is for. Raises InvalidInputError for options that mean nothing to it."""
+    """Kind of model that a checkpoint is trained for.
+
+    Raises InvalidInputError for options that mean nothing to it.
+    """
     if not host.enlarges(models.model):
         return TrainedModel(models, config)
     if args.patterns and set(config.patterns) != {"none"}:

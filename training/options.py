@@ -12,7 +12,7 @@ def number_option(group: argparse._ArgumentGroup, name: str, default: float, tex
 
 
 def host_options(group: argparse._ArgumentGroup, custom_nodes: bool = True) -> None:
-    """Where ComfyUI is, and what it needs to open a model."""
+    """Options that say where ComfyUI is, and what it needs to open a model."""
     group.add_argument(
         "--comfyui", help="ComfyUI's folder (default: COMFYUI_PATH, or where the pack is installed)"
     )

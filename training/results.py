@@ -1,5 +1,4 @@
-"""What a training run leaves behind, whichever part it trains: its state, the file, the curve of its
-losses, pictures."""
+"""Files that a training run leaves, whichever part it trains: state, weights, curve of losses, pictures."""
 
 from __future__ import annotations
 
@@ -40,8 +39,9 @@ def train(
     show_every: int,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Go on from the state where asked, train to the end, and leave the file behind: also where all steps
-    were done before.
+    """Go on from the state where asked, train to the end, and leave the file behind.
+
+    Also where all steps were done before.
 
     `write` makes the file of the averaged weights, `show` pictures of what they can do, after every
     `show_every` steps (0: never). `check` looks on after every step and may end the run (`trainer.finished`).

@@ -1,5 +1,7 @@
-"""Train a temporal decoder on a folder of videos: what `python -m video_ldm.training decoder` does in the
-host."""
+"""Train a temporal decoder on a folder of videos.
+
+What `python -m video_ldm.training decoder` does in the host.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace, config: DecoderTrainingConfig) -> None:
-    """Read the clips, train, and write the averaged decoder; raises VideoLDMError for what the user can
-    change."""
+    """Read the clips, train, and write the averaged decoder.
+
+    Raises VideoLDMError for what the user can change.
+    """
     check_out(args)
     size = parse_size(args.size)
     if args.threads:

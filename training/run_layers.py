@@ -1,5 +1,7 @@
-"""Train temporal layers on a folder of clips: what `python -m video_ldm.training` does once the host has
-been started."""
+"""Train temporal layers on a folder of clips.
+
+What `python -m video_ldm.training` does once the host has been started.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,10 @@ SAMPLES = 4
 
 
 def run(args: argparse.Namespace, config: TrainingConfig) -> None:
-    """Prepare the clips, train, and write the averaged layers; raises VideoLDMError for what the user can
-    change."""
+    """Prepare the clips, train, and write the averaged layers.
+
+    Raises VideoLDMError for what the user can change.
+    """
     out = check_out(args)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -126,8 +130,10 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def new_or_given_stack(kind: TrainedModel, stack: TemporalStack | None, init: str | None) -> TemporalStack:
-    """New layers for the image model, or the given ones of a file; raises InvalidInputError where these do
-    not fit."""
+    """New layers for the image model, or the given ones of a file.
+
+    Raises InvalidInputError where these do not fit.
+    """
     new = kind.new_layers()
     if stack is None:
         return TemporalStack(new)
@@ -160,8 +166,10 @@ def embed_captions(models: host.Checkpoint, captions: list[str]) -> preparing.Em
 def sample_clips(
     trainer: LayersTrainer, models: host.Checkpoint, prompts: preparing.Embedded, guidance: float
 ) -> tuple[list[Tensor], float]:
-    """One clip per prompt after the first, which is empty, from the averaged layers: frames (f h w 3),
-    their frame rate."""
+    """One clip per prompt after the first, which is empty, from the averaged layers.
+
+    Frames (f h w 3), their frame rate.
+    """
     stack, config = trainer.stack, trainer.config
     model = (trainer.denoise, stack, trainer.batches.noise_levels)
     fps = float(trainer.batches.cache.fps[0]) / config.strides[0]

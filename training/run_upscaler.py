@@ -29,8 +29,10 @@ SHOWN = 3  # frames in a picture
 
 
 def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
-    """Read the clips, train, and write the averaged upscaler; raises VideoLDMError for what the user can
-    change."""
+    """Read the clips, train, and write the averaged upscaler.
+
+    Raises VideoLDMError for what the user can change.
+    """
     out = check_out(args)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -70,8 +72,10 @@ def new_config(args: argparse.Namespace, config: UpscalerTrainingConfig) -> Upsc
 
 @torch.no_grad()
 def show(path: Path, trainer: UpscalerTrainer, given: Tensor, large: Tensor) -> None:
-    """A picture of a patch: given, bicubic, enlarged by the averaged upscaler, true; its first frames
-    below each other."""
+    """A picture of a patch: given, bicubic, enlarged by the averaged upscaler, true.
+
+    Its first frames below each other.
+    """
     upscaler, config = trainer.upscaler, trainer.upscaler.config
 
     def predict(noisy: Tensor, seen: Tensor, time: Tensor, level: Tensor, clip: object) -> Tensor:

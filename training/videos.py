@@ -82,8 +82,9 @@ def _clips_of_table(folder: Path, needs_captions: bool) -> list[Video]:
 def read_frames(
     path: Path, fps: float, size: tuple[int, int], start: float = 0.0, seconds: float | None = None
 ) -> Tensor:
-    """Frames at a frame rate, from `start` on for `seconds`, scaled to cover `size` (width, height) and
-    cropped to its middle.
+    """Frames at a frame rate, scaled to cover `size` (width, height) and cropped to its middle.
+
+    From `start` on for `seconds`.
 
     Raises InvalidInputError when the file cannot be decoded.
     """

@@ -10,7 +10,7 @@ from .targets import TARGETS
 
 
 def is_api(data: Any) -> bool:
-    """Whether something is a graph in the API format."""
+    """True if something is a graph in the API format."""
     return (
         isinstance(data, Mapping)
         and bool(data)
@@ -42,8 +42,9 @@ def _value(value: Any, data: Mapping[str, Any]) -> Any:
 
 
 def write_api(graph: Graph, data: Mapping[str, Any], ids: Mapping[Any, Any]) -> dict[str, Any]:
-    """The prompt again: old nodes as they were but for links to what was replaced, new nodes in the place
-    of old ones."""
+    """The prompt again: old nodes as they were but for links to what was replaced, new nodes in the place of
+    old ones.
+    """
     followers: dict[Any, list[Node]] = {}
     for node in graph.nodes.values():
         if node.at is not None:

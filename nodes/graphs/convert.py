@@ -109,7 +109,7 @@ def _convert_level(level: Mapping[str, Any], report: Report, installed: Installe
 
 
 def is_old(name: str, installed: Installed) -> bool:
-    """Whether a node is one that is converted, and its pack is missing."""
+    """True if a node is one that is converted, and its pack is missing."""
     return (name in OLD_NODES or name in NEIGHBOURS) and not installed(name)
 
 

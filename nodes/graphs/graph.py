@@ -1,5 +1,4 @@
-"""A graph as the rules see it, whatever format it was saved in: nodes with named inputs, links between
-them."""
+"""A graph as the rules see it, whatever format it was saved in: nodes with named inputs, links between them."""
 
 from __future__ import annotations
 
@@ -39,15 +38,17 @@ class Node:
         return {name: value for name, value in self.inputs.items() if isinstance(value, Link)}
 
     def title(self) -> str:
-        """What an artist knows it by."""
+        """Name by which an artist knows it."""
         title = self.raw.get("title") or self.raw.get("_meta", {}).get("title") or self.type
         return f"{title} ({self.id})"
 
 
 @dataclass
 class Graph:
-    """The nodes of one level of a graph; `moved` says where the outputs of replaced nodes are now, None
-    for nowhere."""
+    """The nodes of one level of a graph.
+
+    `moved` says where the outputs of replaced nodes are now, None for nowhere.
+    """
 
     nodes: dict[Any, Node]
     moved: dict[Link, Link | None] = field(default_factory=dict)
@@ -59,7 +60,7 @@ class Graph:
         return str(self.last_id) if text else self.last_id
 
     def now(self, link: Link | None) -> Link | None:
-        """Where an output is after all that was replaced."""
+        """Current place of an output, after all that was replaced."""
         passed: dict[Link, None] = {}
         while link in self.moved and link not in passed:
             passed[link] = None

@@ -127,8 +127,10 @@ FIZZ_TEXTS, FIZZ_NUMBERS = ("pre_text", "app_text"), ("pw_a", "pw_b", "pw_c", "p
 
 
 def _further_of_fizz(values: list[Any]) -> dict[str, Any]:
-    """Texts and numbers of FizzNodes' prompts, which were widgets once: two texts, and four numbers at the
-    end."""
+    """Texts and numbers of FizzNodes' prompts, which were widgets once.
+
+    Two texts, and four numbers at the end.
+    """
     texts = [value for value in values if isinstance(value, str)]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     found: dict[str, Any] = (

@@ -1,4 +1,4 @@
-"""What a conversion did, in plain words."""
+"""Report of a conversion, in plain words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Report:
 
     @property
     def changed(self) -> bool:
-        """Whether anything was converted."""
+        """True if anything was converted."""
         return bool(self.lines[CHANGED])
 
     def text(self) -> str:

@@ -1,5 +1,7 @@
-"""Every node of AnimateDiff-Evolved, and those of other packs that its graphs need: what becomes of it,
-and how well."""
+"""Every node of AnimateDiff-Evolved, and those of other packs that its graphs need.
+
+What becomes of it, and how well.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ EXACT, CLOSE, REFUSED = "exactly", "approximately", "not carried over"
 
 @dataclass(frozen=True)
 class Row:
-    """What a node becomes: how well, what it is now, and what differs or what to use instead."""
+    """Outcome for an old node.
+
+    How well it is converted, what it is now, and what differs or what to use instead.
+    """
 
     how: str
     becomes: str

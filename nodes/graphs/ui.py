@@ -26,7 +26,7 @@ class Wire:
 
 
 def is_ui(data: Any) -> bool:
-    """Whether something is a graph as the page saves it."""
+    """True if something is a graph as the page saves it."""
     return (
         isinstance(data, Mapping)
         and isinstance(data.get("nodes"), list)

@@ -144,7 +144,7 @@ def sockets(node: Node) -> list[Input]:
 
 
 def _place(node: Node) -> list[float]:
-    """Where the old node was; each further node a step lower and to the right."""
+    """Place of the old node; each further node a step lower and to the right."""
     x, y = _pair(node.at.raw.get("pos"))
     return [x + STEP[0] * node.step, y + STEP[1] * node.step]
 

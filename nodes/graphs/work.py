@@ -47,8 +47,10 @@ class Work:
         return OLD_WIDGETS.get(node.type, {}).get(name) if value is None else value
 
     def fixed(self, node: Node, name: str) -> Any:
-        """A value that must be known now; of one that another node gives, the default, and a line in the
-        report."""
+        """A value that must be known now.
+
+        Of one that another node gives, the default, and a line in the report.
+        """
         value = self.given(node, name)
         if not isinstance(value, Link):
             return value
@@ -62,8 +64,7 @@ class Work:
         return default
 
     def source(self, link: Link | None) -> tuple[Node | None, int]:
-        """The node behind a link and its output: through reroutes, get and set nodes, and what is
-        bypassed."""
+        """The node behind a link and its output: through reroutes, get and set nodes, and what is bypassed."""
         seen: set[Link] = set()
         while link is not None and link not in seen:
             seen.add(link)
@@ -135,8 +136,10 @@ class Work:
     # the end
 
     def forget(self, ids: set[Any]) -> None:
-        """Take out old nodes that nothing reads any more, with reroutes and values that were there for
-        them alone."""
+        """Take out old nodes that nothing reads any more.
+
+        Reroutes and values that were there for them alone go, too.
+        """
         passive = {n.id: n for n in self.graph.nodes.values() if n.type in (REROUTE, PRIMITIVE)}
         readers = Counter(
             link.node
@@ -188,7 +191,7 @@ def first_value(node: Node) -> Any:
 
 
 def passed(node: Node, slot: int) -> Link | None:
-    """What a bypassed node hands on as an output: its first input of the same type."""
+    """Value that a bypassed node hands on as an output: its first input of the same type."""
     outputs, inputs = slots_of(node.raw, "outputs"), slots_of(node.raw, "inputs")
     if slot >= len(outputs):
         return None

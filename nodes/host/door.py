@@ -46,8 +46,10 @@ class Node(io.ComfyNode):
 
 
 def _leave_file(cls: type[io.ComfyNode], file: str) -> bool:
-    """Keep newer hosts from refusing a file that is gone as a value that is not in a list: opening it says
-    more."""
+    """Keep newer hosts from refusing a file that is gone as a value that is not in a list.
+
+    Opening it says more.
+    """
     return True
 
 
@@ -167,8 +169,7 @@ def _check_text_batch(part: Any, value: Any) -> None:
 
 
 def _is_batch(value: Any) -> bool:
-    """Whether a value is a batch (f ...) of things with two sides and one more axis, all of which have a
-    length."""
+    """True if a value is a batch (f ...) of things with two sides and one more axis, none of them empty."""
     return isinstance(value, Tensor) and value.ndim == 4 and bool(value.numel()) and value.is_floating_point()
 
 

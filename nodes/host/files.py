@@ -54,8 +54,10 @@ def register_folders() -> None:
 
 
 def _of_animatediff(name: str) -> list[str]:
-    """Where files for AnimateDiff-Evolved lie, in its folders of `models`, wherever an artist put these,
-    and in its own."""
+    """Folders in which files for AnimateDiff-Evolved lie.
+
+    Its folders of `models`, wherever an artist put these, and its own.
+    """
     if name not in OLD_FOLDERS:
         return []
     shared, own = OLD_FOLDERS[name]
@@ -90,8 +92,10 @@ def full_path(folder: str, name: str) -> str:
 
 
 def meant_name(folder: str, name: str) -> str | None:
-    """The one file of a folder that a graph from elsewhere can mean: other slashes, another subfolder,
-    another ending."""
+    """The one file of a folder that a graph from elsewhere can mean.
+
+    Other slashes, another subfolder, another ending.
+    """
     meant = PureWindowsPath(name)
     listed = {known: PureWindowsPath(known) for known in folder_paths.get_filename_list(folder)}
     for fits in (
@@ -106,7 +110,7 @@ def meant_name(folder: str, name: str) -> str | None:
 
 
 def new_path(folder: str, name: str) -> Path:
-    """Where a new file of a name goes in one of the pack's folders.
+    """Path of a new file in one of the pack's folders.
 
     Raises InvalidInputError for a name that is none on some system, is too long, or leads out of the folder.
     """
@@ -132,8 +136,9 @@ def new_path(folder: str, name: str) -> Path:
 
 
 def write_new(path: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` make a file, under its name or, where that is taken, the next free number: nothing is
-    overwritten.
+    """Let `write` make a file, under its name or, where that is taken, the next free number.
+
+    Nothing is overwritten.
 
     Raises OutputError when the disk does not take it.
     """
@@ -152,15 +157,17 @@ def write_new(path: Path, write: Callable[[Path], None]) -> Path:
 
 
 def written_line(path: Path, wanted: Path) -> str:
-    """What a node says of the file it wrote."""
+    """Line on the node about the file that it wrote."""
     line = f"Wrote models/{path.parent.name}/{path.name}"
     return line if path == wanted else f"{line}; {wanted.name} was already there and stays as it is"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A file of temporal layers: ModelPatcher around its stack, the betas it was trained with, and its
-    report."""
+    """A file of temporal layers.
+
+    ModelPatcher around its stack, the betas it was trained with, and its report.
+    """
 
     patcher: Any
     betas: Betas | None

@@ -26,8 +26,9 @@ GLANCES, GLANCE = 64, 2**12  # places of a file that are looked at, and bytes of
 
 
 def ancestors(graph: DynamicPrompt | None, node: str | None, inputs: Sequence[str]) -> dict[str, Any]:
-    """What leads to some inputs of a node: types, values and links of all nodes above, whatever their numbers
-    are.
+    """Everything that leads to some inputs of a node.
+
+    Types, values and links of all nodes above, whatever their numbers are.
 
     Nodes that others made while the graph runs are among them. Empty outside a graph. Equal for equal graphs,
     so it tells whether a model was made the same way before.
@@ -38,8 +39,10 @@ def ancestors(graph: DynamicPrompt | None, node: str | None, inputs: Sequence[st
 
 
 def leading_to(hidden: Any, *inputs: str) -> dict[str, Any]:
-    """`ancestors` of inputs of the node that runs, by what the host tells it aside; empty where it runs
-    without a graph."""
+    """`ancestors` of inputs of the node that runs, by what the host tells it aside.
+
+    Empty where it runs without a graph.
+    """
     return {} if hidden is None else ancestors(hidden.dynprompt, hidden.unique_id, inputs)
 
 
@@ -60,8 +63,9 @@ def written(origin: Any) -> str:
 
 
 def contents(origin: Any) -> dict[str, str]:
-    """Fingerprint of every file that a graph from `ancestors` chooses. A file of the same name with other
-    contents has another one, the same file on another disk has the same.
+    """Fingerprint of every file that a graph from `ancestors` chooses.
+
+    A file of the same name with other contents has another one, the same file on another disk has the same.
     """
     found = {}
     for name in set(_choices(origin)):
@@ -96,7 +100,7 @@ def _lists(kind: str) -> set[str]:
 
 
 def _files(name: str) -> Iterator[tuple[str, Path]]:
-    """Where a choice is a file, by folder of models; "input" is the host's.
+    """Chosen files by folder of models; "input" is the host's.
 
     Never outside of those folders.
     """
@@ -112,8 +116,10 @@ def _files(name: str) -> Iterator[tuple[str, Path]]:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """Numbers that change when a file does: also where size and time of change are those of another one
-    before."""
+    """Numbers that change when a file does.
+
+    Also where size and time of change are those of another one before.
+    """
     stat = path.stat()
     glance = hashlib.sha256()
     with path.open("rb") as file:

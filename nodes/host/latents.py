@@ -57,8 +57,9 @@ def film_rate(latent: Mapping[str, Any], fps: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What a LATENT says of its given frames: `numbers` (r 2) as they were given, and for each frame its row
-    there, if any.
+    """Record of the given frames in a LATENT.
+
+    `numbers` (r 2) as they were given, and for each frame its row there, if any.
 
     `scaled`: its latents have another size since, so those of given frames are no longer what was given.
     """
@@ -76,8 +77,9 @@ class Record:
 
 
 def record_of(latent: Mapping[str, Any]) -> Record | None:
-    """What a LATENT says of its given frames, followed through what other nodes did with it; None when none
-    was ever given.
+    """Record of given frames in a LATENT, followed through what other nodes did with it.
+
+    None when none was ever given.
 
     Raises InvalidInputError when its frames are others now and nothing says which.
     """
@@ -113,7 +115,7 @@ def _rows(latent: Mapping[str, Any], count: int) -> tuple[int | None, ...]:
 
 
 def is_distinct(index: list[int]) -> bool:
-    """Whether no two frames have the same number."""
+    """True if no two frames have the same number."""
     return len(set(index)) == len(index)
 
 
@@ -124,8 +126,10 @@ def index_of(latent: Mapping[str, Any]) -> list[int]:
 
 
 def there_and_back(clip: Any) -> Any:
-    """Frames (f ...), or a LATENT without its record of given frames, to the end and back to the start;
-    None stays None."""
+    """Frames (f ...), or a LATENT without its record of given frames, to the end and back to the start.
+
+    None stays None.
+    """
     if isinstance(clip, Tensor):
         return torch.cat([clip, clip[1:-1].flip(0)])
     if isinstance(clip, Mapping):

@@ -22,8 +22,10 @@ def new_patcher(
     again: Again | None = None,
     dynamic: bool = True,
 ) -> Any:
-    """ModelPatcher that lets the host load, count and offload the weights of `module`, with its own
-    dynamic loading."""
+    """ModelPatcher through which the host loads, counts and offloads the weights of `module`.
+
+    With its own dynamic loading.
+    """
     plain = comfy.model_patcher.ModelPatcher
     # asked for each time: newer hosts choose it while they start
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", plain) if dynamic else plain

@@ -37,14 +37,13 @@ class AnimatedStrip(Image.Image):
 
 
 class Pace:
-    """How often previews are made: so seldom that together they take SHARE of the time, however slow one
-    is."""
+    """Pace of previews: together they take SHARE of the time, however slow one is."""
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause, self.due = pause, 0.0
 
     def is_due(self) -> bool:
-        """Whether it is time for the next one."""
+        """True if it is time for the next one."""
         return time.monotonic() >= self.due
 
     def made(self, started: float) -> None:
@@ -58,16 +57,17 @@ class Pace:
 
 
 class ClipPreview:
-    """Strips of a clip's latents as colours; honours the host's preview method (none, latent2rgb, taesd,
-    auto)."""
+    """Strips of a clip's latents as colours.
+
+    Honours the host's preview method (none, latent2rgb, taesd, auto).
+    """
 
     def __init__(self, model: Any, fps: float, pace: Pace) -> None:
         self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
         self.fps, self.pace = fps, pace
 
     def __call__(self, x0: Tensor, at_once: bool = False) -> tuple[str, Image.Image, None] | None:
-        """What the host's progress bar takes as a preview of latents (f c h w); None when it is not time for
-        one."""
+        """Preview of latents (f c h w) for the host's progress bar; None when it is not time for one."""
         if self.previewer is None or not (at_once or self.pace.is_due()):
             return None
         stride = -(-x0.shape[0] // MAX_FRAMES)

@@ -1,4 +1,4 @@
-"""How far a clip is: the host's progress bar, a moving preview, and the time left in words.
+"""Progress of a clip: the host's progress bar, a moving preview, and the time left in words.
 
 Shapes: latents (f c h w), chunks of frames (n h w 3) float 0..1.
 """
@@ -58,7 +58,7 @@ class SamplingProgress:
         self.time_left = TimeLeft(self.remarks)
 
     def remark(self, *sentences: str) -> None:
-        """What the artist should know of this run, each sentence once; it stays on the node."""
+        """Tell the artist something of this run, each sentence once; it stays on the node."""
         new = [sentence for sentence in sentences if sentence not in self.remarks]
         self.remarks += new
         if new:
@@ -78,8 +78,10 @@ class SamplingProgress:
         return after_step
 
     def beside(self, callback: Callback, model: Any, fps: float) -> Callback:
-        """Ours in place of the host's, which shows the first frame alone; the host's runs last, as it
-        keeps the clip."""
+        """Ours in place of the host's, which shows the first frame alone.
+
+        The host's runs last, as it keeps the clip.
+        """
         ours = self.callback(model, fps)
 
         def after_step(step: int, x0: Tensor, x: Tensor, steps: int) -> None:
@@ -115,8 +117,7 @@ class FrameProgress:
 
 
 def say(text: str) -> None:
-    """Show a line of text in the node that is running; outside of a running graph nobody is there to read
-    it."""
+    """Show a line of text in the node that is running; outside of a running graph nobody is there to read it."""
     context, module = get_executing_context(), sys.modules.get("server")  # training runs without a server
     server = getattr(module.PromptServer, "instance", None) if module is not None else None
     if context is not None and server is not None:

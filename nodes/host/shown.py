@@ -1,5 +1,6 @@
-"""What a node shows when it is done: a clip that moves, its contact sheet, curves. Files in the host's
-temporary folder.
+"""Pictures that a node shows when it is done: a clip that moves, its contact sheet, curves.
+
+Files in the host's temporary folder.
 
 Shapes: frames (f h w 3) float 0..1.
 """
@@ -27,8 +28,7 @@ BACK, GRID, WORDS = "#1e1e1e", "#4a4a4a", "#d0d0d0"
 
 
 def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
-    """A node's `ui` for a clip: small and moving, and every so many frames side by side with their
-    numbers."""
+    """A node's `ui` for a clip: small and moving, and every so many frames side by side with their numbers."""
     path, sheet_path = _new_file("clip", ".webp"), _new_file("sheet", ".webp")
     stride = -(-len(frames) // MAX_FRAMES)
     first, *rest = pictures(thinned_out(frames[::stride]))
@@ -62,8 +62,10 @@ def clip_sheet(frames: Tensor) -> Image.Image:
 
 
 def shown_curves(curves: Mapping[str, Sequence[float]], across: str) -> dict[str, Any]:
-    """A node's `ui` for numbers that change along a clip, by their names; `across` says what goes from left
-    to right."""
+    """A node's `ui` for numbers that change along a clip, by their names.
+
+    `across` says what goes from left to right.
+    """
     path = _new_file("curves", ".png")
     draw_curves(curves, across).save(path, compress_level=1)
     return _shown([path], animated=False)
@@ -82,8 +84,10 @@ def cfg_curve(first: float, last: float, latent: Mapping[str, Any] | None) -> di
 
 
 def affinity_curve(motion: Motion) -> dict[str, Any]:
-    """A node's `ui` for how alike frames are to their image: by distance in frames, or over hundredths of a
-    clip that loops."""
+    """A node's `ui` for how alike frames are to their image.
+
+    By distance in frames, or over hundredths of a clip that loops.
+    """
     across, count = ("%", 101) if motion.loop else ("frames away", len(motion.affinities) + 1)
     return shown_curves({"affinity to the image": motion.of_frames(torch.arange(count)).tolist()}, across)
 
@@ -129,7 +133,7 @@ def _points(
 
 
 def _plain(name: str) -> str:
-    """What the built-in font can write, on one line."""
+    """Text as far as the built-in font can write it, on one line."""
     line = " ".join(name.split()).encode("latin-1", "replace").decode("latin-1")
     return line if len(line) <= 70 else f"{line[:67]}..."
 

@@ -1,4 +1,4 @@
-"""How fast a clip plays: as the artist says, as it played before, or as the film that it was loaded from."""
+"""Speed of a clip: as the artist says, as it played before, or as the film that it was loaded from."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How each old node is replaced, by what it is for."""
+"""Rules that replace old nodes, sorted by purpose."""

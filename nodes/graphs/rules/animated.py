@@ -21,8 +21,7 @@ SAMPLER_INPUTS = ("positive", "negative", "seed", "steps", "cfg", "sampler_name"
 
 @dataclass(frozen=True)
 class Animated:
-    """The image that a motion model animates: `known` are inputs of Known Frames, `motion` of Image
-    Motion."""
+    """The image that a motion model animates: `known` are inputs of Known Frames, `motion` of Image Motion."""
 
     apply: Node
     known: dict[str, Any]
@@ -76,8 +75,10 @@ def _pia(work: Work, apply: Node) -> dict[str, Any]:
 
 
 def with_image(work: Work, model: Link, image: Animated) -> None:
-    """Put the image into the latents of every KSampler that the model reaches, which becomes a Video
-    KSampler."""
+    """Put the image into the latents of every KSampler that the model reaches.
+
+    It becomes a Video KSampler.
+    """
     seen, ahead, samplers = set(), [model], 0
     while ahead and len(seen) < FOLLOWED:
         link = ahead.pop()

@@ -36,7 +36,7 @@ def context_of(work: Work, node: Node) -> Node | None:
 
 
 def longer_clips(context: Node | None) -> str:
-    """What layers do with clips longer than they were trained for."""
+    """Choose the treatment of clips longer than the layers were trained for."""
     return "convolve" if context is not None and context.type == VIEWS else "refuse"
 
 

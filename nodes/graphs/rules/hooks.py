@@ -1,5 +1,7 @@
-"""LoRA hooks and conditioning with masks, which the host has taken over: one node for one, by other names
-of inputs."""
+"""LoRA hooks and conditioning with masks, which the host has taken over.
+
+One node for one, by other names of inputs.
+"""
 
 from __future__ import annotations
 

@@ -44,8 +44,10 @@ CAMERA = (
 
 @dataclass(frozen=True)
 class Loading:
-    """One motion model: the old node that loads it, the one that applies it, its file, schedule and part
-    of the sampling."""
+    """One motion model of an old graph.
+
+    The old node that loads it, the one that applies it, its file, betas and part of the sampling.
+    """
 
     loader: Node
     apply: Node
@@ -108,7 +110,7 @@ def _or(value: Any, default: Any) -> Any:
 
 
 def _with_settings_of_model(work: Work, model: Link, part: Loading) -> Link:
-    """What that pack's motion model settings say, of both generations."""
+    """Take over that pack's motion model settings, of both generations."""
     settings = work.option(part.loader, "ad_settings")
     if settings is None:
         return model
@@ -230,8 +232,10 @@ def unload(work: Work, node: Node) -> None:
 
 
 def checkpoint(work: Work, node: Node) -> None:
-    """Load Checkpoint with Noise Select: the host's loader; the schedule is that of the temporal layers
-    behind it."""
+    """Load Checkpoint with Noise Select: the host's loader.
+
+    The schedule is that of the temporal layers behind it.
+    """
     if work.fixed(node, "beta_schedule") != "use existing" and not work.loads_motion:
         work.differs(
             node,

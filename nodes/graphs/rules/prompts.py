@@ -60,7 +60,7 @@ def _texts(work: Work, node: Node, before: str, after: str) -> dict[str, Any]:
 
 
 def _length(work: Work, node: Node, name: str, text: Any) -> dict[str, Any]:
-    """How many frames: a number, a link, or the clip itself."""
+    """Number of frames: a number, a link, or the clip itself."""
     for latent in ("latent", "num_latents"):
         if isinstance(node.inputs.get(latent), Link):
             return {"latent": node.inputs[latent]}

@@ -1,5 +1,7 @@
-"""Multivals: a number, a list with one number a frame, and a mask, of the strength and the motion of
-temporal layers."""
+"""Multivals: a number, a list with one number a frame, and a mask.
+
+For the strength and the motion of temporal layers.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,18 @@ class Value:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one number everywhere."""
+        """True if it is one number everywhere."""
         return self.mask is None and not isinstance(self.number, Link)
 
 
 def multival(work: Work, node: Node, name: str) -> Value | None:
-    """What a node's multival input holds; None: nothing."""
+    """Value of a node's multival input; None: nothing."""
     found = work.option(node, name)
     return None if found is None else read_multival(work, found, node)
 
 
 def read_multival(work: Work, found: Node, reader: Node) -> Value | None:
-    """What a multival node holds."""
+    """Value of a multival node."""
     if found.type == "ADE_MultivalScaledMask":
         if work.fixed(found, "scaling") == "relative":
             work.differs(

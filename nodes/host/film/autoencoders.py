@@ -1,5 +1,6 @@
-"""What the autoencoder of a VAE is: its sizes, the image models whose latents it makes, and a second one like
-it.
+"""Facts on the autoencoder of a VAE.
+
+Its sizes, the image models whose latents it makes, and a second one like it.
 
 A second one is built anew from the sizes. What the host has loaded is never copied as it is: its modules
 carry memory that belongs to one patcher alone.
@@ -38,8 +39,9 @@ OTHER_KIND = (
 def second_autoencoder(
     vae: Any, dtype: torch.dtype, changed: Mapping[str, Tensor] | None = None
 ) -> nn.Module:
-    """An autoencoder like that of a VAE, with its weights or the `changed` ones, on the CPU and in memory of
-    its own.
+    """An autoencoder like that of a VAE, on the CPU and in memory of its own.
+
+    With its weights or the `changed` ones.
 
     Raises IncompatibleModelError for an autoencoder that is neither KL nor TAESD.
     """
@@ -57,8 +59,10 @@ def second_autoencoder(
 
 
 def shapes_in(module: nn.Module) -> dict[str, torch.Size]:
-    """Names and shapes of the weights of a new autoencoder of the host: of convolutions and norms, which
-    always have theirs."""
+    """Names and shapes of the weights of a new autoencoder of the host.
+
+    Of convolutions and norms, which always have theirs.
+    """
     return {name: weight.shape for name, weight in module.state_dict().items()}
 
 
@@ -130,7 +134,7 @@ def _empty(given: nn.Module) -> nn.Module:
 
 
 def _is_flat(given: AutoencodingEngine) -> bool:
-    """Whether an autoencoder sees one frame at a time, as those of image models do."""
+    """True if an autoencoder sees one frame at a time, as those of image models do."""
     return type(given.encoder) is Encoder and isinstance(given.encoder.conv_in, nn.Conv2d)
 
 

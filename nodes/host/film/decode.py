@@ -73,8 +73,7 @@ def check_latents(vae: Any, latents: Tensor) -> None:
 
 
 def ends_for(vae: Any, latent: Tensor, given: Mapping[int, Tensor]) -> Tensor | None:
-    """The given frames (2 h w 3) that a VAE looks at as it decodes latents (f c h w), None where it looks at
-    none.
+    """References (2 h w 3) for a VAE that decodes latents (f c h w), None where it looks at none.
 
     Raises InvalidInputError for given frames of another size, or without the two ends that it looks at.
     """
@@ -83,20 +82,22 @@ def ends_for(vae: Any, latent: Tensor, given: Mapping[int, Tensor]) -> Tensor | 
 
 
 def takes_pieces(autoencoder: nn.Module) -> bool:
-    """Whether an autoencoder gives the same frames however few of them are decoded together."""
+    """True if an autoencoder gives the same frames however few of them are decoded together."""
     return isinstance(autoencoder, TemporalAutoencoder) or is_image_decoder(autoencoder)
 
 
 def piece_length(vae: Any, size: Sequence[int], longest: int) -> int:
-    """Latents of a size (c h w) that are decoded together where pieces change nothing: at most `longest`, as
-    many as make PIECE bytes of frames, at least one."""
+    """Latents of a size (c h w) that are decoded together where pieces change nothing.
+
+    At most `longest`, as many as make PIECE bytes of frames, at least one.
+    """
     scale = vae.spacial_compression_decode()
     frame = 3 * 4 * size[-2] * size[-1] * scale**2
     return max(1, min(longest, int(PIECE // frame)))
 
 
 def is_image_decoder(autoencoder: nn.Module) -> bool:
-    """Whether an autoencoder of the host decodes every frame for itself; unknown ones may look along time."""
+    """True if an autoencoder of the host decodes every frame for itself; unknown ones may look along time."""
     known = isinstance(autoencoder, IMAGE_AUTOENCODERS)
     return known and not any(isinstance(module, nn.Conv3d) for module in autoencoder.modules())
 

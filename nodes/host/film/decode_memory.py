@@ -1,4 +1,4 @@
-"""What decoding a clip takes, before it begins.
+"""Memory that decoding a clip takes, before it begins.
 
 Shapes: latents (f c h w).
 """
@@ -36,7 +36,10 @@ class DecodeNeeds:
 
 
 def decode_needs(vae: Any, latents: Tensor, chunk_length: int, overlap: int, at_once: bool) -> DecodeNeeds:
-    """What `stream_frames` takes on the VAE's device; `at_once`: the decoder gets the clip as a whole."""
+    """Memory that `stream_frames` takes on the VAE's device.
+
+    `at_once`: the decoder gets the clip as a whole.
+    """
     num_frames, _, height, width = latents.shape
     shrinks = takes_pieces(vae.first_stage_model)
     if at_once:

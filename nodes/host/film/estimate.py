@@ -1,4 +1,4 @@
-"""How much memory and disk a film will take, said before it begins, and refused where it cannot fit."""
+"""Memory and disk that a film will take, said before it begins, and refused where it cannot fit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FilmNeeds:
 
 
 def film_needs(clip: FrameStream, format: Format, quality: int, folder: Path) -> FilmNeeds:
-    """What a clip needs as a film of a format in a folder, which may not exist yet."""
+    """Needs of a clip as a film of a format in a folder, which may not exist yet."""
     pixels = clip.num_frames * clip.width * clip.height
     share = 4 / 3 if clip.transparency == "has" and format.holds_transparency else 1.0
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -27,15 +27,17 @@ PREVIEW_FPS = 8.0  # where nothing says how fast a clip is
 
 
 class Needs(Protocol):
-    """Bytes that enlarging takes while frames pass through: main memory, and that of the device that
-    computes."""
+    """Bytes that enlarging takes while frames pass through.
+
+    Main memory, and that of the device that computes.
+    """
 
     work: int
     device: int
 
 
 class Upscaler(Protocol):
-    """What makes frames larger, `scale` times a side, on a device."""
+    """Anything that makes frames larger, `scale` times a side, on a device."""
 
     scale: int
     load_device: Any
@@ -69,7 +71,7 @@ class FrameStream:
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """How latents become frames.
+    """Settings with which latents become frames.
 
     `chunk_length` frames are decoded together, `overlap` neighbours beside them. `known_images` (k h w 3)
     come out exactly; `colours` (f h w 3) is the clip before it was enlarged, whose colours and brightness the
@@ -139,8 +141,10 @@ def latent_stream(samples: Mapping[str, Any], vae: Any, fps: float, decode: Deco
 
 
 def part_of(clip: FrameStream, first: int, stop: int) -> FrameStream:
-    """Frames `first` to before `stop` of a clip, as they are in the whole: those before are made and left
-    out, those after not made."""
+    """Frames `first` to before `stop` of a clip, as they are in the whole.
+
+    Those before are made and left out, those after not made.
+    """
     return replace(clip, stream=lambda: _between(clip.stream(), first, stop), num_frames=stop - first)
 
 

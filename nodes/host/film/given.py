@@ -1,5 +1,6 @@
-"""Pictures beside a clip: known frames, which a decode gives back exactly and some decoders look at, and
-colours to keep.
+"""Pictures beside a clip.
+
+Known frames, which a decode gives back exactly and some decoders look at, and colours to keep.
 
 Shapes: f frames of the clip, k pictures, c h w a latent.
 """
@@ -46,7 +47,7 @@ def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, 
 
 
 def _choices(latent: Mapping[str, Any], record: Record | None) -> list[dict[int, int]]:
-    """What the images may be: numbers of given frames by frame of the clip that they were given for."""
+    """Meanings that the images can have: numbers of given frames by frame of the clip."""
     if record is None:
         return [{0: 0}, {0: 0, len(latent["samples"]) - 1: 1}]
     given = [(frame, *numbers) for frame, numbers in enumerate(record.numbers.tolist()) if numbers[0] >= 0]
@@ -81,8 +82,7 @@ def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None
 
 
 def check_colours(images: Tensor, latent: Tensor, ratio: int) -> None:
-    """Refuse images (f h w 3) that are not the clip of latents (f c h w) before it was enlarged, or in its
-    own size."""
+    """Refuse images (f h w 3) that are not the clip of latents (f c h w), enlarged or in its own size."""
     height, width = (ratio * size for size in latent.shape[-2:])
     count, h, w = images.shape[:3]
     if count != len(latent) or (height % h, width % w) != (0, 0) or height // h != width // w:

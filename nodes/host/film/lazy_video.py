@@ -46,8 +46,9 @@ class LazyVideo(Input.Video):
         bit_depth: int | None = None,
         **wishes: Any,
     ) -> None:
-        """Write an mp4, frame by frame, to a path or an open file: H.264, or H.265 where 10 bits are asked
-        for.
+        """Write an mp4, frame by frame, to a path or an open file.
+
+        H.264, or H.265 where 10 bits are asked for.
 
         Raises InvalidInputError for another format, and for wishes of newer hosts that cannot be met.
         """
@@ -131,7 +132,7 @@ class LazyVideo(Input.Video):
         return Film("", self.clip.fps).frame_rate
 
     def get_container_format(self) -> str:
-        """What it is saved as."""
+        """Container in which it is saved."""
         return "mp4"
 
     def _write(self, path: Path, format: str, metadata: Mapping[str, Any] | None) -> None:

@@ -34,7 +34,7 @@ STAND_IN = Film("mp4 (H.264)", fps=0, quality=60)
 
 @dataclass(frozen=True)
 class FilmSettings:
-    """How a film is written, and where."""
+    """Format, name and place of a film that is written."""
 
     format: str
     quality: int
@@ -91,8 +91,10 @@ def render(
 
 @dataclass(frozen=True)
 class Series:
-    """Numbered names in a folder, as the host's savers give them; `subfolder` is the folder inside the
-    host's."""
+    """Numbered names in a folder, as the host's savers give them.
+
+    `subfolder` is the folder inside the host's.
+    """
 
     folder: Path
     name: str
@@ -144,7 +146,7 @@ def _stand_in_film(clip: FrameStream, sound: Sound | None) -> Film:
 
 
 def _said_of_transparency(clip: FrameStream, format: Format) -> str:
-    """What the node says where transparency is lost."""
+    """Line on the node where transparency is lost."""
     if clip.transparency == "lost":
         return "Transparency is left out: enlarging does not know it"
     if clip.transparency == "has" and not format.holds_transparency:
@@ -160,7 +162,7 @@ def as_video(film: Rendered, clip: FrameStream, audio: Mapping[str, Any] | None)
 
 
 def saved_notes(prompt: Any, extra_pnginfo: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the host's savers keep in their files, empty when the user switched it off."""
+    """Notes that the host's savers keep in their files, empty when the user switched it off."""
     if args.disable_metadata:
         return {}
     return {**(extra_pnginfo or {}), **({} if prompt is None else {"prompt": prompt})}

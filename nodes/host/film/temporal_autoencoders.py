@@ -1,5 +1,7 @@
-"""Autoencoders whose decoder looks along time: ours, that of Stable Video Diffusion, and ToonCrafter's, which
-also looks at the first and the last frame of the clip.
+"""Autoencoders whose decoder looks along time.
+
+Ours, that of Stable Video Diffusion, and ToonCrafter's, which also looks at the first and the last frame of
+the clip.
 
 Shapes: frames (f 3 h w) as the autoencoder takes and gives them; latents (f c h w); pictures (2 3 h w).
 """
@@ -34,7 +36,7 @@ class TemporalAutoencoder(nn.Module):
         self.decoder = decoder
 
     def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
+        """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
         return self.autoencoder.encode(pixels, **options)
 
     def decode(self, latent: Tensor, **options: Any) -> Tensor:
@@ -42,8 +44,10 @@ class TemporalAutoencoder(nn.Module):
         return self.run(latent, self.decoder, **options)
 
     def run(self, latent: Tensor, at_site: AtSite, **options: Any) -> Tensor:
-        """Decode with the image decoder, what comes out of its residual blocks replaced by `at_site(site,
-        hidden)`."""
+        """Decode with the image decoder and layers between.
+
+        What comes out of its residual blocks is replaced by `at_site(site, hidden)`.
+        """
         with ExitStack() as hooks:
             for site in self.decoder.sites:
                 removed_at_exit(
@@ -61,7 +65,7 @@ class VideoAutoencoder(nn.Module):
         self.decoder = decoder
 
     def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
+        """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
         return self.autoencoder.encode(pixels, **options)
 
     def decode(self, latent: Tensor, **_options: Any) -> Tensor:
@@ -70,8 +74,10 @@ class VideoAutoencoder(nn.Module):
 
 
 class ReferenceAutoencoder(nn.Module):
-    """ToonCrafter's autoencoder: a KL encoder, the decoder of Stable Video Diffusion, and layers for two
-    pictures."""
+    """ToonCrafter's autoencoder.
+
+    A KL encoder, the decoder of Stable Video Diffusion, and layers for two pictures.
+    """
 
     def __init__(self, file: VideoDecoderFile, sizes: dict[str, Any], dtype: Any) -> None:
         super().__init__()
@@ -96,7 +102,7 @@ class ReferenceAutoencoder(nn.Module):
             assign_weights(module, weights, file.name, shapes, dtype)
 
     def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """As the image autoencoder: (f 3 h w) to (f c h/8 w/8)."""
+        """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
         return self.autoencoder.encode(pixels, **options)
 
     def decode(self, latent: Tensor, pictures: Tensor | None = None, **_options: Any) -> Tensor:
@@ -121,7 +127,7 @@ class ReferenceAutoencoder(nn.Module):
             return self.decoder(latent)
 
     def _features(self, pictures: Tensor) -> list[Tensor]:
-        """What the encoder sees in the pictures at every level (2 c h w), and after its first convolution."""
+        """Features of the references at every level (2 c h w), and after the first convolution."""
         encoder, seen = self.autoencoder.encoder, []
         last = encoder.num_res_blocks - 1
         places = [encoder.down[level].block[last] for level in range(encoder.num_resolutions)]

@@ -30,19 +30,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class HostUpscaler:
-    """What goes through a VLDM_UPSCALER socket: an upscaler, and how it is to be used."""
+    """Value of a VLDM_UPSCALER socket: an upscaler and the settings for its use."""
 
     patcher: Any
     settings: UpscaleSettings
 
     @property
     def config(self) -> UpscalerConfig:
-        """What the upscaler is."""
+        """Description of the upscaler."""
         return self.patcher.model.config
 
     @property
     def load_device(self) -> Any:
-        """What computes."""
+        """Device that computes."""
         return self.patcher.load_device
 
     @property
@@ -57,8 +57,9 @@ class HostUpscaler:
     def stream(
         self, frames: Iterable[Tensor], after_call: Callable[[], None] = lambda: None
     ) -> Iterator[Tensor]:
-        """Enlarged frames (1 4h 4w 3) of chunks (n h w 3), in order, each once; memory does not grow with the
-        clip.
+        """Enlarged frames (1 4h 4w 3) of chunks (n h w 3), in order, each once.
+
+        Memory does not grow with the clip.
 
         `after_call` is called after each call of the network. Raises InvalidInputError for frames it cannot
         take, and the host's interrupt.
@@ -72,8 +73,7 @@ class HostUpscaler:
             yield frame
 
     def _loading(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The chunks; with the first one, whose size tells how much memory is needed, the weights are
-        loaded."""
+        """The chunks; with the first one, whose size tells how much memory is needed, the weights are loaded."""
         loaded = False
         for chunk in frames:
             if not loaded and chunk.ndim == 4:
@@ -116,7 +116,7 @@ def upscaler_again(path: str, disable_dynamic: bool = False) -> Any:
 
 
 def compute_dtype(device: Any) -> torch.dtype:
-    """What the network computes in; its norms square what they see, which float16 cannot hold."""
+    """Precision of the network; its norms square what they see, which float16 cannot hold."""
     return torch.bfloat16 if mm.should_use_bf16(device) else torch.float32
 
 

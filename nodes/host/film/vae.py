@@ -83,8 +83,7 @@ def with_temporal_decoder(vae: Any, file: WeightsFile, dynamic: bool = True) -> 
 
 
 def _with_video_decoder(vae: Any, file: VideoDecoderFile) -> nn.Module:
-    """An autoencoder whose decoder is that of Stable Video Diffusion, for the latents of any SD 1.x and
-    2.x model."""
+    """An autoencoder with the decoder of Stable Video Diffusion, for latents of any SD 1.x and 2.x model."""
     ratio = 2 ** (len(file.shape.channel_mult) - 1)
     if (file.latent_channels, ratio) != (vae.latent_channels, vae.upscale_ratio):
         raise IncompatibleModelError(
@@ -123,8 +122,10 @@ def _sizes(file: VideoDecoderFile) -> dict[str, Any]:
 
 
 def _vae_of(vae: Any, autoencoder: nn.Module, dynamic: bool) -> Any:
-    """A VAE like the given one, with another autoencoder, whose weights are its own: two patchers must not
-    move the same ones."""
+    """A VAE like the given one, with another autoencoder, whose weights are its own.
+
+    Two patchers must not move the same ones.
+    """
     offload = mm.vae_offload_device()
     temporal = TemporalVAE(vae)
     temporal.first_stage_model = autoencoder.to(offload).eval()

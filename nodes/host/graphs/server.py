@@ -1,5 +1,6 @@
-"""Old graphs at the server: prompts are converted before they are checked, and the page asks for a graph to
-be converted.
+"""Old graphs at the server.
+
+Prompts are converted before they are checked, and the page asks for a graph to be converted.
 
 One setting, `VideoLDM.OldGraphs` in the host's settings, switches both off.
 """
@@ -44,12 +45,12 @@ ONE_FOR_ONE = {
 
 
 def installed(name: str) -> bool:
-    """Whether this ComfyUI has a node of a type."""
+    """True if this ComfyUI has a node of a type."""
     return name in nodes.NODE_CLASS_MAPPINGS
 
 
 def switched_on() -> bool:
-    """Whether old graphs are converted; the page keeps the setting in the host's file of settings."""
+    """True if old graphs are converted; the page keeps the setting in the host's file of settings."""
     path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
     try:
         settings = json.loads(path.read_text("utf-8"))
@@ -59,8 +60,10 @@ def switched_on() -> bool:
 
 
 def with_our_nodes(data: dict[str, Any]) -> dict[str, Any]:
-    """A request to the host's queue, its prompt converted if it has nodes of AnimateDiff-Evolved and that
-    pack is missing."""
+    """Convert the prompt of a request to the host's queue.
+
+    Only if it has nodes of AnimateDiff-Evolved and that pack is missing.
+    """
     prompt = data.get("prompt")
     if not is_api(prompt) or not any(
         node["class_type"] in OLD_NODES and is_old(node["class_type"], installed) for node in prompt.values()
@@ -85,7 +88,7 @@ def _found_in_prompt(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found_in_graph(node: Any) -> Any:
-    """The same, as the page saves it."""
+    """Find old nodes in a graph as the page saves it."""
     values = node.get("widgets_values") if isinstance(node, dict) and node.get("type") in NAMED else None
     if not isinstance(values, list) or not values:
         return node
@@ -98,8 +101,10 @@ def _found(folder: str, name: Any) -> str | None:
 
 
 def opened(graph: Any) -> dict[str, Any]:
-    """What the page gets for a graph: whether anything is to convert, the graph with the report as a note,
-    and the report."""
+    """Answer to the page for a graph.
+
+    Whether anything is to convert, the graph with the report as a note, and the report.
+    """
     if not switched_on() or any(installed(name) for name in OLD_NODES):
         return {"changed": False}
     try:

@@ -21,8 +21,10 @@ class FrameControls:
         self._made: dict[int, Any] = {}
 
     def of(self, control: Any) -> Any:
-        """A ControlNet with the hints of the frames, as those chained before it; the given ones stay as they
-        were."""
+        """A ControlNet with the hints of the frames, as those chained before it.
+
+        The given ones stay as they were.
+        """
         if id(control) not in self._made:
             own = self._cut(control)
             if own.previous_controlnet is not None:
@@ -31,7 +33,7 @@ class FrameControls:
         return self._made[id(control)]
 
     def seen(self, conditioning: list) -> list[Any]:
-        """Which hints the frames see, of each ControlNet of a CONDITIONING that has several."""
+        """Hints that the frames see, of each ControlNet of a CONDITIONING that has several."""
         chains = [options.get("control") for _, options in conditioning]
         found = []
         while chains := [control for control in chains if control is not None]:
@@ -59,5 +61,5 @@ class FrameControls:
 
 
 def _knows_frames(control: Any) -> bool:
-    """Whether it is SparseCtrl, which places its images in a clip itself."""
+    """True if it is SparseCtrl, which places its images in a clip itself."""
     return hasattr(control, "for_window")

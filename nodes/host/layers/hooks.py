@@ -50,7 +50,7 @@ def removed_at_exit(
 
 
 def _before(hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., tuple | None]) -> None:
-    """The same for a hook that sees, and may change, what goes into the submodule."""
+    """Make a hook that sees, and may change, what goes into the submodule."""
     hooks.callback(module.get_submodule(path).register_forward_pre_hook(hook).remove)
 
 
@@ -130,8 +130,9 @@ def _insert_after_level(
 def _insert_in_attention(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """Adds attention to the picture's tokens, with the queries of the text attention, before its output
-    projection.
+    """Adds attention to the picture's tokens to that to the text, with its queries.
+
+    Before its output projection.
     """
     queries: list[Tensor] = []
 

@@ -1,5 +1,6 @@
-"""Temporal layers in a MODEL: an additional model of its patcher plus wrappers, nothing in the host's module
-tree.
+"""Temporal layers in a MODEL.
+
+An additional model of its patcher plus wrappers, nothing in the host's module tree.
 
 The stack lives in a ModelPatcher of its own, so that the host loads, counts and offloads its weights; hooks
 put it into the UNet for the length of one APPLY_MODEL call and take it out again, whatever happens.
@@ -54,8 +55,9 @@ LONGER_CLIPS = REFUSE, SQUEEZE, CONVOLVE = ("refuse", "squeeze", "convolve")
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """How one file of temporal layers is used: strength (1 as trained), alpha overrides by section, part of
-    the sampling.
+    """Settings with which one file of temporal layers is used.
+
+    Strength (1 as trained), alpha overrides by section, part of the sampling.
 
     `longer_clips`: what becomes of clips with more frames than the layers were trained for, one of
     `LONGER_CLIPS`.
@@ -78,7 +80,7 @@ class LayerSettings:
         return product(strengths, *size), product([change.motion.of(frames) for change in now], *size)
 
     def norms_over_clip(self, config: StackConfig) -> bool:
-        """Whether every norm of the image model takes its statistics over the clip."""
+        """True if every norm of the image model takes its statistics over the clip."""
         return self.norms == ALL_NORMS or (self.norms == OLD_NORMS and config.family in OLD_NORM_FAMILIES)
 
     def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
@@ -88,25 +90,25 @@ class LayerSettings:
         return torch.linspace(0, max_frames - 1, num_frames)
 
     def acts_at(self, sigma: float, model_sampling: Any) -> bool:
-        """Whether the layers take part at a noise level."""
+        """True if the layers take part at a noise level."""
         return acts_at(self.start_percent, self.end_percent, sigma, model_sampling)
 
 
 def acts_at(start_percent: float, end_percent: float, sigma: float, model_sampling: Any) -> bool:
-    """Whether a noise level lies in a part of the sampling."""
+    """True if a noise level lies in a part of the sampling."""
     start = model_sampling.percent_to_sigma(start_percent)
     return model_sampling.percent_to_sigma(end_percent) <= sigma <= start
 
 
 def holds_at(part: Any, sigma: float, model_sampling: Any) -> bool:
-    """Whether a noise level lies in a part of the sampling that ends where the next one begins."""
+    """True if a noise level lies in a part of the sampling that ends where the next one begins."""
     over = part.end_percent < 1 and sigma <= model_sampling.percent_to_sigma(part.end_percent)
     return not over and acts_at(part.start_percent, part.end_percent, sigma, model_sampling)
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What a sampler says of the clip it makes: frames per second."""
+    """Facts on the clip that a sampler makes: frames per second."""
 
     fps: float = 8.0
 
@@ -147,21 +149,25 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
 
 
 def makes_video(model: Any) -> bool:
-    """Whether anything in a MODEL sees more than one frame: temporal layers, or the host's own video
-    model."""
+    """True if anything in a MODEL sees more than one frame.
+
+    That is temporal layers, or the host's own video model.
+    """
     config = model.model.model_config.unet_config
     own = config.get("use_temporal_resblock") or config.get("use_temporal_attention")
     return bool(own or model.get_additional_models_with_key(KEY))
 
 
 def trained_length(model: Any) -> int | None:
-    """Frames that the temporal layers of a MODEL were trained on together, of several stacks the fewest;
-    None: none says."""
+    """Frames that the temporal layers of a MODEL were trained on together, of several stacks the fewest.
+
+    None: none says.
+    """
     return min(filter(None, (trained_frames(stack) for stack, _ in stacks_of(model))), default=None)
 
 
 def condition_of(model: Any) -> Condition | None:
-    """How known frames enter an image model that takes in more than the noisy latent; None: they do not."""
+    """Way in which known frames enter an image model beside the noisy latent; None: they do not."""
     config = model.model.model_config.unet_config
     if config["in_channels"] == config["out_channels"]:  # layers of such a model that were put on another one
         return None
@@ -170,18 +176,20 @@ def condition_of(model: Any) -> Condition | None:
 
 
 def layers_know_frames(model: Any) -> bool:
-    """Whether a MODEL was trained on known frames: its temporal layers, or the image model along with
-    them."""
+    """True if a MODEL was trained on known frames.
+
+    Its temporal layers, or the image model along with them.
+    """
     return condition_of(model) is not None or any(stack.config.known_frames for stack, _ in stacks_of(model))
 
 
 def animates_image(model: Any) -> bool:
-    """Whether a MODEL has motion modules that animate a given image."""
+    """True if a MODEL has motion modules that animate a given image."""
     return any(stack.config.image for stack, _ in stacks_of(model))
 
 
 def reads_affinities(model: Any) -> bool:
-    """Whether a MODEL has motion modules that are told how alike each frame is to the image."""
+    """True if a MODEL has motion modules that are told how alike each frame is to the image."""
     return any(stack.config.image == "affinity" for stack, _ in stacks_of(model))
 
 
@@ -202,7 +210,7 @@ def set_image_motion(model: Any, motion: Motion) -> Any:
 
 
 def image_motion(model: Any) -> Motion:
-    """How far a MODEL moves the image that it animates."""
+    """Amount of motion that a MODEL gives to the image that it animates."""
     return model.get_attachment(MOTION_KEY) or Motion()
 
 
@@ -274,8 +282,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
 
 
 def _too_long(frames: int, window: int | None, longest: int) -> InvalidInputError:
-    """What is wrong with a clip, or with its windows where it has some, for layers that know `longest`
-    frames."""
+    """Complaint about a clip or its windows that is too long for layers of `longest` frames; empty: none."""
     if window is None:
         return InvalidInputError(
             f"The clip has {frames} frames; these temporal layers were made for at most {longest}. Make it "
@@ -290,8 +297,7 @@ def _too_long(frames: int, window: int | None, longest: int) -> InvalidInputErro
 
 
 def check_image(model: Any, conds: Mapping[str, Any]) -> None:
-    """Refuse layers that animate an image when none of the guider's conditions has it, or a picture when
-    one has not."""
+    """Refuse layers that animate an image, or see a picture, where the guider's conditions have none."""
     given = any(IMAGE_COND in cond.get("model_conds", {}) for group in conds.values() for cond in group or ())
     for stack, _ in stacks_of(model):
         if stack.config.image and not given:
@@ -319,8 +325,10 @@ def _check_picture(stack: TemporalStack, conds: list[Mapping[str, Any]]) -> None
 def count_activations(
     executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    """PREPARE_SAMPLING wrapper: let the host's first estimate, made before our factor is patched in, count
-    our part."""
+    """PREPARE_SAMPLING wrapper.
+
+    Let the host's first estimate, made before our factor is patched in, count our part.
+    """
     wanted = model.get_model_object("memory_usage_factor") / model.model.memory_usage_factor
     scaled = [round(noise_shape[0] * wanted), *noise_shape[1:]]
     return executor(model, scaled, conds, *args, **kwargs)
@@ -386,13 +394,13 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
 
 
 def frames_of_call(options: Mapping[str, Any], num_frames: int) -> Sequence[int]:
-    """Which frames of a clip a call of the UNet sees: those of the window, if there is one."""
+    """Frames of a clip that a call of the UNet sees: those of the window, if there is one."""
     window = getattr(options.get("context_window"), "index_list", None)
     return window if window is not None and len(window) == num_frames else range(num_frames)
 
 
 def _texts_differ(context: Tensor | None, num_frames: int) -> bool:
-    """Whether the text ((b f) m e) changes inside a clip: asked once per call, so that layers need not."""
+    """True if the text ((b f) m e) changes inside a clip: asked once per call, so that layers need not."""
     if context is None:
         return False
     clips = rearrange(context, "(b f) m e -> b f m e", f=num_frames)

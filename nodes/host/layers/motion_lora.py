@@ -1,5 +1,7 @@
-"""Motion LoRA on the temporal layers of a MODEL, through the host's own adapters: low-rank until the weights
-are loaded."""
+"""Motion LoRA on the temporal layers of a MODEL, through the host's own adapters.
+
+Low-rank until the weights are loaded.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 def add_motion_lora(model: Any, name: str, strength: float) -> tuple[Any, str]:
-    """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`, and a report,
-    also logged.
+    """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`.
+
+    And a report, which is also logged.
 
     Raises IncompatibleModelError when the MODEL has no layers that motion LoRAs are made for.
     """

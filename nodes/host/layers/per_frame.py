@@ -1,5 +1,6 @@
-"""Texts and ControlNet hints of which there are several: one for each frame of a clip, and where they are
-fewer the last goes on.
+"""Texts and ControlNet hints of which there are several.
+
+One for each frame of a clip, and where they are fewer the last goes on.
 
 The host alone begins again with the first.
 
@@ -35,16 +36,20 @@ def _for_frames(cond: Mapping[str, Any], frames: int, controls: FrameControls) -
 
 
 def rows(tensor: Tensor, frames: Sequence[int]) -> Tensor:
-    """Rows (f ...) of a tensor (n ...) for some frames of a clip: one row is for all, of several the last
-    one goes on."""
+    """Rows (f ...) of a tensor (n ...) for some frames of a clip.
+
+    One row is for all, of several the last one goes on.
+    """
     if len(tensor) == 1:
         return tensor
     return tensor[[min(frame, len(tensor) - 1) for frame in frames]]
 
 
 def hints(control: Any) -> Iterator[int]:
-    """How many hints a ControlNet and those chained before it have; one that places its images itself
-    counts for none."""
+    """Number of hints of a ControlNet and those chained before it.
+
+    One that places its images itself counts for none.
+    """
     while control is not None:
         given = getattr(control, "cond_hint_original", None)
         if given is not None and not hasattr(control, "for_window"):
@@ -55,7 +60,7 @@ def hints(control: Any) -> Iterator[int]:
 def odd_counts(
     texts: Iterable[int], hint_counts: Iterable[int], frames: int, what: str = "frames"
 ) -> list[str]:
-    """What an artist should know of texts and hints that are neither one for all nor one for each frame."""
+    """Remarks on texts and hints that are neither one for all nor one for each frame."""
     said = []
     for name, counts in (("texts", texts), ("ControlNet hints", hint_counts)):
         for count in sorted(set(counts) - {0, 1, frames}):
@@ -65,8 +70,10 @@ def odd_counts(
 
 
 def with_model_conds(conditioning: list, conds: Mapping[str, Any], **options: Any) -> list:
-    """CONDITIONING with `conds` (of `comfy.conds`, by name) and further options on every text; the input
-    stays as it was."""
+    """CONDITIONING with `conds` (of `comfy.conds`, by name) and further options on every text.
+
+    The input stays as it was.
+    """
     return [
         [text, {**own, **options, "model_conds": {**own.get("model_conds", {}), **conds}}]
         for text, own in conditioning

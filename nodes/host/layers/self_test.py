@@ -1,5 +1,6 @@
-"""Does what the pack rests on still hold on a host that is newer than all tested ones? Asked once, before
-layers are used.
+"""A check, on hosts newer than all tested ones, that what the pack rests on still holds.
+
+Asked once, before layers are used.
 
 A tiny image model of the host with tiny temporal layers, put in as any others; random weights, nothing is
 loaded on a device. Shapes: two chunks (cond, uncond) of two frames, ((b f) c h w).
@@ -78,7 +79,7 @@ def with_host(report: str, host: str) -> str:
 
 @functools.cache
 def verdict() -> str | None:
-    """What is wrong with temporal layers on this host; None: nothing."""
+    """Fault of temporal layers on this host; None: nothing is wrong."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         try:
             return next(_faults(), None)
@@ -133,8 +134,10 @@ class TinyRig:
         return cls(base, model, _patcher(stack), latents, torch.randn(2 * FRAMES, 3, TEXT, generator=numbers))
 
     def run(self, strength: float | None, changed: int | None = None) -> Tensor:
-        """One call as the sampler makes it, with other numbers in the `changed` frame; None: the image
-        model alone."""
+        """One call as the sampler makes it, with other numbers in the `changed` frame.
+
+        None: the image model alone.
+        """
         latents = self.latents.clone()
         if changed is not None:
             latents[changed] += 1

@@ -1,4 +1,4 @@
-"""What the host knows about an image model, in the pack's own words."""
+"""Facts of the host on an image model, in the pack's own words."""
 
 from __future__ import annotations
 

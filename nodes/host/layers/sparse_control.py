@@ -42,7 +42,7 @@ PIXELS = 8  # per latent, of the host's VAEs for SD 1.x and of the scribbles' em
 
 @dataclass(frozen=True)
 class Places:
-    """Where in a clip the given frames go, as in Known Frames."""
+    """Places of the given frames in a clip, as in Known Frames."""
 
     pattern: str
     every: int = 4
@@ -74,16 +74,17 @@ class SparseControlModel(comfy.cldm.cldm.ControlNet):
         self.stack = stack
 
     def forward(self, x: Tensor, hint: Tensor, *args: Any, num_frames: int, **kwargs: Any) -> dict:
-        """Residuals of the UNet's blocks for clips ((b f) c h w), from a hint of the same number of
-        frames."""
+        """Residuals of the UNet's blocks for clips ((b f) c h w), from a hint of the same number of frames."""
         clip = self.stack.prepare(Clip(num_frames), x)
         with inserted(self, self.stack, clip):
             return super().forward(torch.zeros_like(x), hint, *args, **kwargs)
 
 
 class SparseControl(comfy.controlnet.ControlNet):
-    """The host's handle on it: the images from Apply ControlNet are given at their places, all other
-    frames are empty."""
+    """The host's handle on it.
+
+    The images from Apply ControlNet are given at their places, all other frames are empty.
+    """
 
     def __init__(self, places: Places, needs_vae: bool, path: str, *args: Any, **kwargs: Any) -> None:
         latent_format = comfy.latent_formats.SD15() if needs_vae else None
@@ -99,7 +100,7 @@ class SparseControl(comfy.controlnet.ControlNet):
     def get_control(
         self, x_noisy: Tensor, t: Tensor, cond: Mapping, batched_number: int, transformer_options: Mapping
     ) -> Any:
-        """As the host's, with the hint of a whole clip."""
+        """Compute the host's control, with the hint of a whole clip."""
         _check_base(self.control_model.stack.config, cond["c_crossattn"].shape[-1])
         num_frames = len(x_noisy) // batched_number
         self.extra_args["num_frames"] = num_frames
@@ -107,7 +108,7 @@ class SparseControl(comfy.controlnet.ControlNet):
         return super().get_control(x_noisy, t, cond, batched_number, transformer_options)
 
     def for_window(self, frames: list[int], num_frames: int) -> SparseControl:
-        """The same for some frames of a clip of `num_frames`, or of those that it sees now."""
+        """Control for some frames of a clip of `num_frames`, or for those that it sees now."""
         if self.window is not None:
             seen, num_frames = self.window
             frames = [seen[frame] for frame in frames]
@@ -118,13 +119,13 @@ class SparseControl(comfy.controlnet.ControlNet):
         return own
 
     def given_at(self, frames: list[int], num_frames: int) -> list[tuple[int, int]]:
-        """Where in such a window the images are: pairs (frame of the window, number of the image)."""
+        """Places of the images in such a window: pairs (frame of the window, number of the image)."""
         places, given = self.places, len(self.cond_hint_original)
         images = dict(place(places.pattern, given, num_frames, places.every, places.indices))
         return [(number, images[frame]) for number, frame in enumerate(frames) if frame in images]
 
     def copy(self) -> SparseControl:
-        """As the host's: the same weights."""
+        """Copy as the host's ControlNet does: the same weights."""
         own = SparseControl(self.places, self.needs_vae, self.path, None, load_device=self.load_device)
         own.control_model, own.control_model_wrapped = self.control_model, self.control_model_wrapped
         own.manual_cast_dtype = self.manual_cast_dtype
@@ -132,7 +133,7 @@ class SparseControl(comfy.controlnet.ControlNet):
         return own
 
     def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> SparseControl:
-        """As newer hosts' for a second device: read once more, since a loaded network must not be copied."""
+        """Read once more for a second device of newer hosts, since a loaded network must not be copied."""
         own = self.copy()
         own.control_model = load_sparse_control(self.path, self.places)[0].control_model
         own.control_model_wrapped = new_patcher(own.control_model, mm.unet_offload_device(), load_device)
@@ -230,8 +231,10 @@ def _host_config(unet: UNetShape) -> dict[str, Any]:
 
 
 def _named_as_here(name: str, file: SparseControlFile, own: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """The weights of the ControlNet by the host's names, of which `own` are the shapes; CheckpointFormatError
-    where they do not fit."""
+    """The weights of the ControlNet by the host's names, of which `own` are the shapes.
+
+    CheckpointFormatError where they do not fit.
+    """
     names = {theirs: ours for theirs, ours in names_in_files(file).items() if ours in own}
     check_keys(name, FAMILY, names.keys() - file.weights.keys(), file.weights.keys() - names.keys())
     for theirs, ours in names.items():

@@ -1,4 +1,4 @@
-"""How much temporal layers of a MODEL do, changed after they were loaded."""
+"""Strength of a MODEL's temporal layers, changed after they were loaded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ LAYERS = ALL, LAST = ("all", "last loaded")
 
 
 def change_layers(model: Any, change: Change, layers: str) -> Any:
-    """Clone of a MODEL whose temporal layers, all or those loaded last, act otherwise in a part of the
-    sampling.
+    """Clone of a MODEL whose temporal layers act otherwise in a part of the sampling.
+
+    All layers, or those loaded last.
 
     Raises IncompatibleModelError when there are none.
     """

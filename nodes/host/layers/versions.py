@@ -18,7 +18,7 @@ def host_version() -> str:
 
 
 def is_newer_than_tested(version: str) -> bool:
-    """Whether a version came after the newest tested one; one that is no row of numbers did."""
+    """True if a version came after the newest tested one; one that is no row of numbers did."""
     return _numbers(version) > _numbers(TESTED[-1])
 
 

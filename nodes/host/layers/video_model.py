@@ -1,5 +1,7 @@
-"""Whole video models: the host's own image model for the file's spatial weights, its temporal layers
-attached as any others."""
+"""Whole video models.
+
+The host's own image model for the file's spatial weights, its temporal layers attached as any others.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ class RescaledSampling(ModelSamplingDiscrete, EPS):
         super().set_sigmas(sigmas / scales)
 
     def calculate_input(self, sigma: Tensor, noise: Tensor) -> Tensor:
-        """What the network sees of a latent at a noise level."""
+        """Input of the network for a latent at a noise level."""
         return noise * self._factor(sigma, noise.ndim)
 
     def noise_scaling(
@@ -70,7 +72,7 @@ def video_model_names() -> list[str]:
 
 
 def read_video_model(name: str) -> tuple[VideoModel, str]:
-    """What a file in one of `FOLDERS` holds, for `build_video_model`, and its report, which is also logged.
+    """Read a file in one of `FOLDERS` for `build_video_model`, with its report, which is also logged.
 
     Raises InvalidInputError when there is no such file, CheckpointFormatError when it is no video model.
     """
@@ -81,8 +83,10 @@ def read_video_model(name: str) -> tuple[VideoModel, str]:
 
 
 def build_video_model(name: str, video: VideoModel, settings: LayerSettings) -> Any:
-    """MODEL of a file that was read, its temporal layers used by `settings`; where the host has them
-    itself, as trained."""
+    """MODEL of a file that was read, its temporal layers used by `settings`.
+
+    Where the host has them itself, as trained.
+    """
     path, device = _path(name), mm.unet_offload_device()
     model = new_patcher(_image_model(name, video), device, again=(image_model_again, (name, path)))
     if video.stack is not None:
@@ -143,8 +147,10 @@ def _image_model(name: str, video: VideoModel) -> Any:
 
 
 def _built(name: str, config: Any, video: VideoModel) -> Any:
-    """The host's model of a kind it has recognised, with the weights of a file as they are: its own loader
-    copies them."""
+    """The host's model of a kind it has recognised, with the weights of a file as they are.
+
+    Its own loader copies them.
+    """
     image = video.image
     supported = list(config.supported_inference_dtypes)
     dtype = mm.unet_dtype(
@@ -170,8 +176,10 @@ def _built(name: str, config: Any, video: VideoModel) -> Any:
 
 
 def _set_sampling(base: Any, prediction: str, betas: Betas | None) -> None:
-    """Give a new image model the prediction and the noise levels of its family, which the host can only
-    guess."""
+    """Give a new image model the prediction and the noise levels of its family.
+
+    The host can only guess them.
+    """
     base.model_type = MODEL_TYPES[prediction]
     if betas is not None:
         settings = {

@@ -1,5 +1,6 @@
-"""A clip of any length by prediction: each segment continues the last frames of the one before (paper,
-section 3.2).
+"""Clips of any length by prediction.
+
+Each segment continues the last frames of the one before (Video LDM, section 3.2).
 
 Shapes: f frames, n frames of context, c h w a latent.
 """
@@ -33,7 +34,7 @@ DEFAULT_LENGTH = 8  # where no layers say
 
 @dataclass(frozen=True)
 class Extension:
-    """What an artist sets on Extend Video, beside the sampler."""
+    """An artist's settings on Extend Video, beside the sampler."""
 
     segments: int
     segment_length: int
@@ -44,8 +45,9 @@ class Extension:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment to make: number from 1, fingerprint of all it depends on, its prompt, its frames of a clip
-    of `num_frames`.
+    """One segment to make.
+
+    Number from 1, fingerprint of all it depends on, its prompt, its frames of a clip of `num_frames`.
 
     `new`: how many of them it adds. `former`: the fingerprint as it was before it held the contents of files
     of weights.
@@ -83,8 +85,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def segment_prompts(clip: Any, positive: list, text: str, segments: int) -> list[list]:
-    """CONDITIONING of each segment: lines of a text, each encoded once; an empty line or none keeps the one
-    before.
+    """CONDITIONING of each segment: lines of a text, each encoded once.
+
+    An empty line or none keeps the one before.
 
     Raises InvalidInputError for text without a text encoder, and more lines than segments.
     """
@@ -116,8 +119,9 @@ def extend(
     weights: str = "",
     said: str = "",
 ) -> list[dict[str, Any]]:
-    """LATENTs of the clip (f c h w) gone on by segments, one for each seed; finished segments are taken from
-    disk.
+    """LATENTs of the clip (f c h w) gone on by segments, one for each seed.
+
+    Finished segments are taken from disk.
 
     `origin` says where model and prompts came from, `weights` what is in their files: a segment made another
     way is made anew. `said`: what the node says beside what it makes.
@@ -173,8 +177,10 @@ def _frames(start: int, choice: Extension, segments: int) -> list[range]:
 def _segments(
     base: str, former: str, prompts: Sequence[list], negative: list, frames: Sequence[range], start: int
 ) -> list[Segment]:
-    """Each segment's fingerprint holds those before it, so that a changed prompt makes only what comes
-    after anew."""
+    """Segments whose fingerprints hold those before them.
+
+    A changed prompt so makes only what comes after anew.
+    """
     segments: list[Segment] = []
     num_frames, end = frames[-1].stop, start
     for number, (positive, own) in enumerate(zip(prompts, frames, strict=True), start=1):
@@ -215,8 +221,10 @@ def _continue(
     progress: SamplingProgress,
     done: int,
 ) -> Tensor:
-    """New frames (f-n c h w) after the context (n c h w), which is the first of the segment's f frames of
-    the clip."""
+    """New frames (f-n c h w) after the context (n c h w).
+
+    The context is the first of the segment's f frames of the clip.
+    """
     places = tuple((frame, frame) for frame in range(len(context)))
     window = with_frames(
         {"samples": context.new_zeros(len(segment.frames), *context.shape[1:])}, context, places
@@ -230,6 +238,6 @@ def _continue(
 
 
 def _part_name(seeds: Sequence[int], segments: int, part: int) -> str:
-    """What the node says it is making."""
+    """Name of the segment that the node is making."""
     name = f"segment {part % segments + 1} of {segments}"
     return name if len(seeds) == 1 else f"{name}, seed {seeds[part // segments]}"

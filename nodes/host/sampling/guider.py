@@ -1,5 +1,4 @@
-"""Guidance of a clip: the host's CFG guider with a scale per frame, known frames and guidance towards
-them."""
+"""Guidance of a clip: the host's CFG guider with a scale per frame, known frames and guidance towards them."""
 
 from __future__ import annotations
 
@@ -33,8 +32,9 @@ SCALED = (
 
 
 class VideoGuider(comfy.samplers.CFGGuider):
-    """Classifier-free guidance whose scale may differ between frames; with one scale it is the host's own
-    guider.
+    """Classifier-free guidance whose scale may differ between frames.
+
+    With one scale it is the host's own guider.
 
     Known frames go through the temporal layers where these were trained on them or animate an image; others
     get them pinned. Either way the finished clip holds the given latents exactly, unless the image is to be
@@ -53,8 +53,10 @@ class VideoGuider(comfy.samplers.CFGGuider):
         self.pasted = True
 
     def set_scales(self, cfg: float, last_cfg: float | None = None, context: float = 1.0) -> None:
-        """Scale of the prompt from the first to the last frame, linear in between, and of the known frames
-        (1 = off)."""
+        """Set the scale of the prompt from first to last frame, and of the known frames (1 = off).
+
+        In between it is linear.
+        """
         self.set_cfg(cfg)
         self.last_cfg = cfg if last_cfg is None else last_cfg
         self.context_scale = context
@@ -64,7 +66,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         self.known, self.scaled = known_of(latent), scaled_of(latent)
 
     def remarks(self, frames: int) -> list[str]:
-        """What an artist should know before a clip of so many frames is made."""
+        """Remarks that an artist should read before a clip of so many frames is made."""
         conds = [cond for group in self.original_conds.values() for cond in group]
         texts = [len(cond["cross_attn"]) for cond in conds if cond.get("cross_attn") is not None]
         said = odd_counts(texts, itertools.chain(*(hints(cond.get("control")) for cond in conds)), frames)
@@ -75,7 +77,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         return [*said, SCALED] if self.scaled is not None else said
 
     def set_conditions(self, positive: list, negative: list) -> None:
-        """What is seen, and what is not."""
+        """Set the prompt and the negative prompt."""
         known = self.known
         model, animates = self.model_patcher, animates_image(self.model_patcher)
         self.learned = known is not None and (animates or layers_know_frames(model))
@@ -122,7 +124,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         *args: Any,
         **kwargs: Any,
     ) -> Tensor:
-        """As the host's; the given frames are in what comes out, unless it is still noisy."""
+        """Sample as the host does; the given frames are in what comes out, unless it is still noisy."""
         _check_levels(sigmas)
         callback, remark = kwargs.get("callback"), self.remark
         if getattr(callback, "__module__", None) == latent_preview.__name__:

@@ -16,8 +16,9 @@ GREY = 0.5  # the picture that says nothing
 
 
 def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor) -> tuple[list, list]:
-    """Both CONDITIONINGs, the first with a picture (1 h w 3), the second with a grey one; the inputs stay as
-    they were.
+    """Both CONDITIONINGs, the first with a picture (1 h w 3), the second with a grey one.
+
+    The inputs stay as they were.
 
     Raises InvalidInputError for another number of pictures.
     """
@@ -35,7 +36,9 @@ def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor
 
 
 def _features(clip_vision: Any, image: Tensor) -> comfy.conds.CONDRegular:
-    """What the encoder's last layer says of every patch (1 p g) of the whole picture, squeezed into a
-    square."""
+    """Features of every patch (1 p g) of the whole picture, squeezed into a square.
+
+    From the encoder's last layer.
+    """
     features = clip_vision.encode_image(image, crop=False)["last_hidden_state"]
     return comfy.conds.CONDRegular(features)

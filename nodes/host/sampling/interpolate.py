@@ -29,7 +29,7 @@ METHODS = ("learned", "pinned", "slerp", "linear")
 
 @dataclass(frozen=True)
 class Interpolation:
-    """What an artist sets on Latent Interpolate, beside the sampler."""
+    """An artist's settings on Latent Interpolate, beside the sampler."""
 
     method: str
     passes: int
@@ -40,7 +40,7 @@ class Interpolation:
 
 @dataclass(frozen=True)
 class PromptedModel:
-    """What samples the frames in between."""
+    """Model and prompts that sample the frames in between."""
 
     model: Any
     positive: list
@@ -55,8 +55,9 @@ def interpolate(
     sampler: SamplerSettings,
     said: str = "",
 ) -> dict[str, Any]:
-    """LATENT of keyframes (f c h w) with the frames in between: ((f-1)*4+1 c h w) for each pass, at its frame
-    rate.
+    """LATENT of keyframes (f c h w) with frames in between: ((f-1)*4+1 c h w) for each pass.
+
+    At its frame rate.
 
     `said`: what the node says beside what it makes. Raises InvalidInputError or IncompatibleModelError for a
     method that needs what is not there.
@@ -103,7 +104,7 @@ def _pair_counts(frames: int, choice: Interpolation) -> list[int]:
 
 
 def _part_name(counts: Sequence[int], part: int) -> str:
-    """What the node says it is making."""
+    """Name of the part that the node is making."""
     number = 0
     while part >= counts[number]:
         part -= counts[number]

@@ -41,7 +41,7 @@ class KnownFrames:
         return pasted
 
     def spread(self) -> KnownFrames:
-        """The same clip with every frame given: those that are not, as the given one that is nearest."""
+        """Clip with every frame given: those that are not, as the given one that is nearest."""
         mask = self.mask.to(self.latents.device)
         return KnownFrames(self.latents[nearest_given(mask)[0]], torch.ones_like(mask))
 
@@ -50,8 +50,10 @@ class KnownFrames:
         return self._masked(denoise_mask, 0.0)
 
     def free(self, denoise_mask: Tensor | None) -> Tensor | None:
-        """The same mask where layers see the given frames and need no pins; None when nothing else is
-        masked."""
+        """Mask without pins for layers that see the given frames.
+
+        None when nothing else is masked.
+        """
         if denoise_mask is None:
             return None
         freed = self._masked(denoise_mask, 1.0)
@@ -71,8 +73,9 @@ class KnownFrames:
 
 
 def known_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
-    """The known frames of a LATENT, None when it has none, or has them in another size than they were given
-    in.
+    """The known frames of a LATENT.
+
+    None when it has none, or has them in another size than they were given in.
 
     Raises InvalidInputError when another node changed the number of frames since, and nothing says which ones
     it took.
@@ -108,8 +111,9 @@ def forgotten(latent: Mapping[str, Any]) -> dict[str, Any]:
 def with_frames(
     latent: Mapping[str, Any], frames: Tensor, places: tuple[tuple[int, int], ...], images: int = 0
 ) -> dict[str, Any]:
-    """LATENT in which `frames` (k c h w) are given at `places`: pairs (frame of the clip, number of the given
-    one).
+    """LATENT in which `frames` (k c h w) are given at `places`.
+
+    Pairs (frame of the clip, number of the given one).
 
     The first `images` of them were images, which a decode can give back. A frame that was given before is
     replaced; where the clip has another size since, all of them are forgotten. Raises InvalidInputError when
@@ -149,8 +153,9 @@ def _size(latents: Tensor) -> str:
 
 
 def with_known(conditioning: list, known: KnownFrames, latent_format: Any, motion: Motion) -> list:
-    """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents; the input
-    stays as it was.
+    """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents.
+
+    The input stays as it was.
 
     Layers that animate an image see, at every frame, the known frame that is nearest.
     """
@@ -167,7 +172,7 @@ def with_known(conditioning: list, known: KnownFrames, latent_format: Any, motio
 
 
 def without_known(conditioning: list, known: KnownFrames) -> list:
-    """The same CONDITIONING with no frame given, in a form that runs in one batch with the other."""
+    """CONDITIONING with no frame given, in a form that runs in one batch with the other."""
     frames, channels, *size = known.latents.shape
     nothing = known.latents.new_zeros(frames, channels + 1, *size)
     return _with_conds(conditioning, {KNOWN_COND: nothing, IMAGE_COND: nothing})

@@ -29,8 +29,9 @@ def give_frames(
     indices: str,
     given_before: str = KEEP,
 ) -> dict[str, Any]:
-    """LATENT (f c h w) with images (k h w 3) and latents (k c h w), in this order, at the frames of a
-    pattern.
+    """LATENT (f c h w) with images (k h w 3) and latents (k c h w) at the frames of a pattern.
+
+    In this order.
 
     `given_before`: what becomes of the frames that an earlier node gave, one of GIVEN_BEFORE.
 
@@ -62,8 +63,10 @@ def _say_what_was_replaced(latent: Mapping[str, Any], frames: Sequence[int]) -> 
 
 
 def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Latents (k c h w) of images (k h w 3), one by one: a frame's latent does not depend on those given
-    with it."""
+    """Latents (k c h w) of images (k h w 3), one by one.
+
+    A frame's latent does not depend on those given with it.
+    """
     if vae is None:
         raise InvalidInputError("Images were given without a VAE; connect the VAE of the checkpoint.")
     factor = vae.spacial_compression_encode()

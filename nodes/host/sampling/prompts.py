@@ -88,8 +88,9 @@ def _check_memory(texts: Sequence[Tensor], num_frames: int) -> None:
 
 
 def at_frames(conditioning: list, frames: Sequence[int], controls: FrameControls) -> list:
-    """CONDITIONING of some frames of a clip: prompts that differ between frames keep to theirs, the last one
-    goes on.
+    """CONDITIONING of some frames of a clip.
+
+    Prompts that differ between frames keep to theirs, the last one goes on.
 
     Its ControlNets become those of `controls`.
     """
@@ -115,8 +116,7 @@ def _cut_control(options: Mapping[str, Any], controls: FrameControls) -> dict[st
 def remarks_of(
     conditionings: Sequence[list], frames: int, texts_for: int | None = None, what: str = "frames"
 ) -> list[str]:
-    """What an artist should know of CONDITIONINGs for a clip that is sampled in parts, of so many frames as a
-    whole.
+    """Remarks on CONDITIONINGs for a clip of so many frames that is sampled in parts.
 
     `texts_for`: how many texts would be one for each of `what`, where these are not its frames.
     """

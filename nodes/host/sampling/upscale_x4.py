@@ -44,8 +44,10 @@ NO_LAYERS = (
 
 @dataclass(frozen=True)
 class X4Settings:
-    """What an artist sets beside the sampler: noise 0..1, window and overlap in frames, tiles in given
-    pixels."""
+    """An artist's settings beside the sampler.
+
+    Noise 0..1, window and overlap in frames, tiles in given pixels.
+    """
 
     noise_augmentation: float
     window: int
@@ -116,8 +118,10 @@ def noise_level(model: Any, amount: float) -> int:
 
 
 def augmented(model: Any, images: Tensor, amount: float, seed: int, shared: bool) -> Tensor:
-    """What the model sees (f 3 h w) of images (f h w 3), in -1..1 with noise; `shared`: the same for all
-    frames."""
+    """Images as the model sees them (f 3 h w), in -1..1 with noise; `shared`: the same for all frames.
+
+    `images`: (f h w 3).
+    """
     pixels = rearrange(images, "f h w c -> f c h w").float() * 2 - 1
     level = noise_level(model, amount)
     if level == 0:
@@ -129,16 +133,20 @@ def augmented(model: Any, images: Tensor, amount: float, seed: int, shared: bool
 
 
 def with_given(conditioning: list, seen: Tensor, level: int) -> list:
-    """CONDITIONING with the frames that the model sees and the level of their noise; the input stays as it
-    was."""
+    """CONDITIONING with the frames that the model sees and the level of their noise.
+
+    The input stays as it was.
+    """
     cond = comfy.conds.CONDRegular(torch.tensor([level]))
     # the noise is in the frames already
     return with_model_conds(conditioning, {LEVEL_COND: cond}, concat_image=seen, noise_augmentation=0.0)
 
 
 def with_tiles(model: Any, tile: int, overlap: int) -> Any:
-    """Clone of a MODEL that is told our noise level and computes large frames in tiles, blended at every
-    step."""
+    """Clone of a MODEL that computes large frames in tiles, blended at every step.
+
+    It is told our noise level.
+    """
 
     def apply_model(
         executor: Any, x: Tensor, t: Tensor, c_concat: Tensor, *args: Any, **kwargs: Any
@@ -181,7 +189,7 @@ def step_memory(model: Any, shape: Any) -> float:
 
 
 def checked_report(model: Any, images: Tensor, window: int, settings: X4Settings, temporal: bool) -> str:
-    """What a clip becomes and what a step needs.
+    """Report on a clip that is enlarged, and what a step needs.
 
     Raises InvalidInputError when the device could never hold it.
     """

@@ -1,5 +1,6 @@
-"""Clips longer than the temporal layers know: windows that overlap, or one clip whose frames look only so
-far.
+"""Clips longer than the temporal layers know.
+
+Windows that overlap, or one clip whose frames look only so far.
 
 The host's own windows are written for models whose frames lie inside a tensor. Here frames are the batch, so
 every condition with a row per frame is cut, and a window sees nothing of its neighbours.
@@ -81,7 +82,7 @@ class ClipWindows(IndexListContextHandler):
     def should_use_context(
         self, model: Any, conds: Any, x_in: Tensor, timestep: Any, model_options: dict
     ) -> bool:
-        """Whether the clip is long enough for windows: longer than one, or as long where that is wished."""
+        """True if the clip is long enough for windows: longer than one, or as long where that is wished."""
         return len(x_in) >= self.shortest
 
     def set_step(self, timestep: Tensor, model_options: dict) -> None:
@@ -129,8 +130,9 @@ class ClipWindows(IndexListContextHandler):
 
 
 def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) -> Any:
-    """A condition of the model for a window: its rows, where it has one per frame; of texts, the last one
-    goes on.
+    """A condition of the model for a window: its rows, where it has one per frame.
+
+    Of texts, the last one goes on.
 
     None for what is no tensor. Also the host's RESIZE_COND_ITEM callback: what it returns is not cut again.
     """
@@ -147,8 +149,10 @@ def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) ->
 
 @dataclass(frozen=True)
 class FurtherWindows:
-    """Windows of every 2nd, 4th ... frame, `stride` - 1 kinds of them, and whether a clip as long as a
-    window has any."""
+    """Windows of every 2nd, 4th .
+
+    Frame, `stride` - 1 kinds of them, and whether a clip as long as a window has any.
+    """
 
     stride: int = 1
     on_equal_length: bool = False

@@ -20,8 +20,9 @@ from .vae import open_for_training, trainer
 def train_decoder_on_images(
     vae: Any, images: Tensor, clip_length: int, name: str, config: DecoderTrainingConfig, resume: bool
 ) -> tuple[Any, str, str]:
-    """Train temporal layers for a VAE: the VAE with them, the name of their file in
-    `models/temporal_decoders`, and a line about it.
+    """Train temporal layers for a VAE.
+
+    The VAE with them, the name of their file in `models/temporal_decoders`, and a line about it.
 
     An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in
     the given VAE changes.

@@ -39,7 +39,7 @@ PIXELS = 8  # a side of what one place of a latent stands for
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the host's loader makes of a checkpoint file."""
+    """Model, text encoder and VAE that the host's loader makes of a checkpoint file."""
 
     model: Any
     clip: Any
@@ -76,8 +76,10 @@ def training_device() -> torch.device:
 
 
 def noise_levels(model: Any) -> NoiseLevels:
-    """The schedule and prediction target of a MODEL; refuses models whose conditioning training does not
-    make."""
+    """The schedule and prediction target of a MODEL.
+
+    Refuses models whose conditioning training does not make.
+    """
     kind = model.model.model_type.name
     known = not model.model.adm_channels or isinstance(model.model, comfy.model_base.SDXL)
     if kind not in ("EPS", "V_PREDICTION") or not known:
@@ -102,19 +104,20 @@ def channels(model: Any) -> int:
 
 
 def enlarges(model: Any) -> bool:
-    """Whether a MODEL is the SD x4 upscaler, which takes in small frames beside noisy latents."""
+    """True if a MODEL is the SD x4 upscaler, which takes in small frames beside noisy latents."""
     return isinstance(model.model, comfy.model_base.SD_X4Upscaler)
 
 
 def enlarging(model: Any, side: int) -> Enlarging:
-    """How the SD x4 upscaler is given patches of small frames: as its noise augmentation makes them."""
+    """Settings for the small frames of the SD x4 upscaler, as its noise augmentation makes them."""
     augmentor = model.model.noise_augmentor
     return Enlarging(side, NoiseLevels(augmentor.alphas_cumprod.float().cpu()), augmentor.max_noise_level)
 
 
 def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
-    """The MODEL's UNet on its device, frozen, with weights that autograd accepts, optionally in another
-    precision.
+    """The MODEL's UNet on its device, frozen, with weights that autograd accepts.
+
+    Optionally in another precision.
 
     The host loads under `torch.inference_mode`, whose tensors cannot take part in a backward pass: those are
     copied.
@@ -137,8 +140,7 @@ def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
 
 
 def vector_of(model: Any) -> Vector | None:
-    """What a MODEL is given beside the tokens, as a function of pooled text and size in pixels; None:
-    nothing."""
+    """Function of pooled text and size in pixels that gives a MODEL its vector; None: it takes none."""
     base = model.model
     if not base.adm_channels:
         return None
@@ -146,8 +148,10 @@ def vector_of(model: Any) -> Vector | None:
 
 
 def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
-    """The UNet with temporal layers as a function of noisy latents; the host may move its weights away
-    between calls."""
+    """The UNet with temporal layers as a function of noisy latents.
+
+    The host may move its weights away between calls.
+    """
 
     def denoise(
         noisy: Tensor,
@@ -181,14 +185,15 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
 def _plain_attention(
     _host: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **_kwargs: Any
 ) -> Tensor:
-    """The temporal layers' own attention for the UNet's too: on a CPU its backward pass takes half the
-    time."""
+    """The temporal layers' own attention for the UNet's too: on a CPU its backward pass takes half the time."""
     return sdpa(q, k, v, heads, mask)
 
 
 def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
-    """Compile every block of a private UNet and every temporal layer on its own; the hooks between them stay
-    live."""
+    """Compile every block of a private UNet and every temporal layer on its own.
+
+    The hooks between them stay live.
+    """
     blocks = [m for m in unet.modules() if isinstance(m, ResBlock | BasicTransformerBlock)]
     for block in (*blocks, *stack.layers.values()):
         block.forward = torch.compile(block.forward)
@@ -201,8 +206,10 @@ def encode_captions(clip: Any, captions: list[str]) -> Tensor:
 
 @torch.inference_mode()
 def encode_texts(clip: Any, captions: list[str]) -> tuple[Tensor, Tensor]:
-    """Embeddings of captions, (captions m e), and pooled ones, (captions p); of long captions the part that
-    fits in one."""
+    """Embeddings of captions, (captions m e), and pooled ones, (captions p).
+
+    Of long captions the part that fits in one.
+    """
     rows = [clip.encode_from_tokens(clip.tokenize(text), return_pooled=True) for text in ("", *captions)]
     tokens = [row.float().cpu()[:, : rows[0][0].shape[1]] for row, _ in rows[1:]]
     pooled = [row.float().cpu() for _, row in rows[1:]]
@@ -216,8 +223,10 @@ def encode_frames(model: Any, vae: Any, frames: Tensor) -> Tensor:
 
 
 def encode_both(model: Any, vae: Any, frames: Tensor) -> Tensor:
-    """Latents of large frames, and in three further channels the frames at the size of their latents, in
-    -1..1."""
+    """Latents of large frames, and in three further channels the small frames, in -1..1.
+
+    The small ones have the size of the latents.
+    """
     latents = encode_frames(model, vae, frames)
     pixels = rearrange(frames[..., :3], "f h w c -> f c h w")
     small = functional.interpolate(pixels, size=latents.shape[-2:], mode="bicubic", antialias=True)
@@ -239,7 +248,9 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
 
 
 def text_fingerprint(clip: Any) -> str:
-    """The same for text encoders, by what they make of a text: some of their weights are in no file and have
-    no say."""
+    """Fingerprint of a text encoder: the hash of its embedding of PROBE.
+
+    Hashing weights fails: some are created at load and unused.
+    """
     text, pooled = encode_texts(clip, [PROBE])
     return fingerprint({"text": text, "pooled": pooled})

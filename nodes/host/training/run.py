@@ -27,7 +27,7 @@ SETTINGS = "settings"  # under which a state keeps what it was made with
 
 
 class Trainer(Protocol):
-    """What trains, step by step, and can be stopped after each."""
+    """Trainer that goes step by step and can be stopped after each."""
 
     step: int
     config: Any
@@ -43,13 +43,15 @@ class Trainer(Protocol):
 
 
 def state_path(name: str) -> Path:
-    """Where an interrupted run of a name leaves its state."""
+    """Path of the state that an interrupted run of a name leaves."""
     return Path(folder_paths.get_output_directory()) / "video_ldm_training" / f"{name}.state.pt"
 
 
 def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
-    """Train to the end; when stopped, the state is left behind, and `resume` goes on from one of the same
-    settings."""
+    """Train to the end.
+
+    When stopped, the state is left behind, and `resume` goes on from one of the same settings.
+    """
     if resume and state.is_file():
         _go_on(training, state, settings)
     steps = training.config.steps

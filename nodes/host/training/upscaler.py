@@ -26,7 +26,7 @@ SCALE, PATCH, CHANNEL_MULT, RES_BLOCKS, HEADS = 4, 4, (1, 2, 3), 2, 8  # of a ne
 
 @dataclass(frozen=True)
 class PatchSettings:
-    """What a step sees: patches of `side` given pixels, and what a new upscaler is made of."""
+    """Settings of the patches of a step and of a new upscaler; `side` in given pixels."""
 
     side: int
     batch: int
@@ -43,8 +43,9 @@ def train_upscaler_on_images(
     config: UpscalerTrainingConfig,
     resume: bool,
 ) -> tuple[HostUpscaler, str, str]:
-    """Train an upscaler, a new one or a copy of `start`: ready for use, its file's name in
-    `models/video_upscalers`, and a line about it.
+    """Train an upscaler, a new one or a copy of `start`.
+
+    Ready for use, its file's name in `models/video_upscalers`, and a line about it.
 
     An interrupted run leaves its state behind; with the same settings, `resume` goes on from it.
     """
@@ -91,8 +92,10 @@ def new_config(seen: PatchSettings, config: UpscalerTrainingConfig) -> UpscalerC
 
 
 def new_upscaler(patches: Patches, shape: UpscalerConfig, seed: int) -> VideoUpscaler:
-    """An upscaler of a shape for what patches have beyond bicubic ones; its layers in time change nothing
-    yet."""
+    """An upscaler of a shape for what patches have beyond bicubic ones.
+
+    Its layers in time change nothing yet.
+    """
     torch.manual_seed(seed)
     return VideoUpscaler(patches.measured(shape))
 

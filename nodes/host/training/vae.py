@@ -34,8 +34,10 @@ PARTS = ("decoder", "taesd_decoder")  # where the host's autoencoders keep their
 
 @dataclass(frozen=True)
 class Trainable:
-    """New or given temporal layers on a private copy of a VAE's autoencoder, in float32, outside inference
-    mode."""
+    """New or given temporal layers on a private copy of a VAE's autoencoder.
+
+    In float32, outside inference mode.
+    """
 
     autoencoder: nn.Module
     decoder: TemporalDecoder
@@ -94,8 +96,9 @@ def load_vae(name: str) -> Any:
 def open_for_training(
     vae: Any, name: str, init: TemporalDecoder | None, config: DecoderTrainingConfig
 ) -> Trainable:
-    """Temporal layers for a VAE, new ones unless `init` gives them; `name` is what the VAE is called where
-    its latents are neither SD's nor SDXL's.
+    """Temporal layers for a VAE, new ones unless `init` gives them.
+
+    `name` is what the VAE is called where its latents are neither SD's nor SDXL's.
 
     Raises IncompatibleModelError for a VAE that is neither KL nor TAESD, or that `init` was not made for.
     """
@@ -121,8 +124,7 @@ def trainer(
     """A trainer on clips of frames. Call it and `run` it outside inference mode."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        """Latents and frames, always the same ones for a step; the noise on the latents is each frame's
-        own."""
+        """Latents and frames, always the same ones for a step; the noise on the latents is each frame's own."""
         rng = np.random.default_rng((config.seed, step))
         frames = store.draw(rng, config.num_frames, config.crop)
         latents = encode(vae, frames)

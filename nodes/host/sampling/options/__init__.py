@@ -1,1 +1,1 @@
-"""What a MODEL brings to whatever sampler it meets: its initial noise, its guidance."""
+"""Options that a MODEL brings to whatever sampler it meets: its initial noise, its guidance."""

@@ -1,5 +1,7 @@
-"""Guidance that a MODEL brings to any sampler: another scale in parts of the sampling, one for each frame
-if wished."""
+"""Guidance that a MODEL brings to any sampler.
+
+Another scale in parts of the sampling, one for each frame if wished.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ from ...layers.insertion import holds_at
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of the first and the last frames' prompts ... of every frame, from start to end of a part of
-    the sampling."""
+    """Scales of the first and the last frames' prompts .
+
+    Of every frame, from start to end of a part of the sampling.
+    """
 
     first: tuple[float, ...]
     last: tuple[float, ...]
@@ -38,15 +42,19 @@ def _per_frame(numbers: tuple[float, ...], num_frames: int) -> Tensor:
 
 
 class GuidanceEdit:
-    """A hook of the host that changes the prediction under the prompt so that the sampler's one scale has
-    the effect of ours."""
+    """A hook of the host with which the sampler's one scale has the effect of ours.
+
+    It changes the prediction under the prompt.
+    """
 
     def __init__(self, parts: tuple[Guidance, ...]) -> None:
         self.parts = parts
 
     def __call__(self, args: Mapping[str, Any]) -> list[Tensor]:
-        """The two predictions (f c h w); of several parts of the sampling that hold, the last one added
-        counts."""
+        """The two predictions (f c h w).
+
+        Of several parts of the sampling that hold, the last one added counts.
+        """
         positive, negative, *others = args["conds_out"]
         sampling, sigma = args["model"].model_sampling, float(args["sigma"].max())
         parts = [part for part in self.parts if holds_at(part, sigma, sampling)]

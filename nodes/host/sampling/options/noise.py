@@ -1,5 +1,4 @@
-"""Initial noise that a MODEL brings to any sampler, and rounds of sampling that start from the last one
-(FreeInit)."""
+"""Initial noise that a MODEL brings to any sampler, and rounds that start from the last one (FreeInit)."""
 
 from __future__ import annotations
 
@@ -15,8 +14,10 @@ KEY = "video_ldm.initial_noise"
 
 
 def with_noise(model: Any, settings: NoiseSettings, rounds: int, low_pass: LowPass) -> Any:
-    """Clone of a MODEL that is sampled from this noise, in so many rounds; a sampler that adds none stays
-    as it is."""
+    """Clone of a MODEL that is sampled from this noise, in so many rounds.
+
+    A sampler that adds none stays as it is.
+    """
 
     def wrapper(executor: Any, noise: Tensor, latent_image: Tensor, *args: Any, **kwargs: Any) -> Any:
         """OUTER_SAMPLE wrapper: the noise of the first round, and the rounds."""
