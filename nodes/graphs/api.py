@@ -42,8 +42,9 @@ def _value(value: Any, data: Mapping[str, Any]) -> Any:
 
 
 def write_api(graph: Graph, data: Mapping[str, Any], ids: Mapping[Any, Any]) -> dict[str, Any]:
-    """The prompt again: old nodes as they were but for links to what was replaced, new nodes in the place of
-    old ones.
+    """The prompt again, with new nodes in the place of old ones.
+
+    Other nodes are as they were but for links to what was replaced.
     """
     followers: dict[Any, list[Node]] = {}
     for node in graph.nodes.values():

@@ -1,4 +1,7 @@
-"""A graph as the rules see it, whatever format it was saved in: nodes with named inputs, links between them."""
+"""A graph as the rules see it, whatever format it was saved in.
+
+Nodes with named inputs, links between them.
+"""
 
 from __future__ import annotations
 

@@ -77,9 +77,7 @@ def _parsed(text: str) -> Any:
 
 
 def _films(path: Path) -> Iterator[tuple[str, Any]]:
-    """Tags of a film named as the host names them, or one comment that holds both, as VideoHelperSuite writes
-    it.
-    """
+    """Tags of a film named as the host names them, or one comment with both, as VideoHelperSuite has it."""
     for name, text in _tags(path).items():
         value = _parsed(text)
         if value is None:

@@ -64,7 +64,10 @@ class Work:
         return default
 
     def source(self, link: Link | None) -> tuple[Node | None, int]:
-        """The node behind a link and its output: through reroutes, get and set nodes, and what is bypassed."""
+        """The node behind a link and its output.
+
+        Through reroutes, get and set nodes, and what is bypassed.
+        """
         seen: set[Link] = set()
         while link is not None and link not in seen:
             seen.add(link)

@@ -117,7 +117,10 @@ class FrameProgress:
 
 
 def say(text: str) -> None:
-    """Show a line of text in the node that is running; outside of a running graph nobody is there to read it."""
+    """Show a line of text in the node that is running.
+
+    Outside of a running graph nobody is there to read it.
+    """
     context, module = get_executing_context(), sys.modules.get("server")  # training runs without a server
     server = getattr(module.PromptServer, "instance", None) if module is not None else None
     if context is not None and server is not None:

@@ -28,7 +28,10 @@ BACK, GRID, WORDS = "#1e1e1e", "#4a4a4a", "#d0d0d0"
 
 
 def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
-    """A node's `ui` for a clip: small and moving, and every so many frames side by side with their numbers."""
+    """A node's `ui` for a clip.
+
+    Small and moving, and every so many frames side by side with their numbers.
+    """
     path, sheet_path = _new_file("clip", ".webp"), _new_file("sheet", ".webp")
     stride = -(-len(frames) // MAX_FRAMES)
     first, *rest = pictures(thinned_out(frames[::stride]))

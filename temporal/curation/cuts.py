@@ -36,7 +36,10 @@ TINY = (32, 18)  # width and height of the pictures that mixtures are judged by
 
 @dataclass(frozen=True)
 class Transition:
-    """Frames `start` to `end` - 1 belong to neither shot; both are equal for a hard cut before frame `start`."""
+    """Frames `start` to `end` - 1 belong to neither shot.
+
+    Both are equal for a hard cut before frame `start`.
+    """
 
     start: int
     end: int

@@ -49,7 +49,7 @@ figure img { width: 120px; display: block; border-radius: 3px }
 
 @dataclass(frozen=True)
 class Curated:
-    """A whole run: the folder of films, a result for each, the clips with their verdicts, and the thresholds."""
+    """A whole run: the folder, a result for each film, the clips with their verdicts, and the thresholds."""
 
     root: Path
     films: Sequence[FilmResult]

@@ -1,4 +1,7 @@
-"""WebDataset shards of a data set: tar files of clips and their rows, and an index that says what lies where."""
+"""WebDataset shards of a data set.
+
+Tar files of clips and their rows, and an index that says what lies where.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class ReferenceAttention(nn.Module):
 
 
 def reference_layers(weights: Mapping[str, Tensor], ops: Any) -> nn.ModuleList:
-    """Layers without their weights, as a file's weights (`0.conv.weight`, `2.to_q.weight` ...) say they are."""
+    """Layers without their weights, of the shapes of a file's weights (`0.conv.weight` ...)."""
     layers = nn.ModuleList()
     for number in range(1 + max(int(key.partition(".")[0]) for key in weights)):
         attention = weights.get(f"{number}.{ATTENTION}")

@@ -153,7 +153,10 @@ def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.
 
 
 def what_it_is(file: WeightsFile) -> str:
-    """One sentence on what a file, as it was read, is and which loader opens it: for a loader that does not."""
+    """One sentence on what a file, as it was read, is and which loader opens it.
+
+    For a loader that does not.
+    """
     named = bare(file)
     layers = next((family for family in FAMILIES if family.recognise(named)), None)
     if layers is not None:

@@ -1,4 +1,7 @@
-"""Motion LoRA and SparseCtrl in the other of the two spellings that both have: AnimateDiff's or diffusers'."""
+"""Motion LoRA and SparseCtrl in the other of the two spellings that both have.
+
+AnimateDiff's or diffusers'.
+"""
 
 from collections.abc import Iterator, Mapping
 

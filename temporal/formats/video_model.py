@@ -1,4 +1,7 @@
-"""A file that brings a whole video model: an image model and the temporal layers that were trained with it."""
+"""A file that brings a whole video model.
+
+An image model and the temporal layers that were trained with it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -19,7 +19,7 @@ MAX_SEQUENCES = 32768  # per call: GPU kernels put the batch on a grid axis that
 
 
 class FrameAttention(nn.Module):
-    """Self-attention over the frames at each place of the image, in both directions (Video LDM, section 3.1)."""
+    """Self-attention over the frames at each place of the image, both ways (Video LDM, section 3.1)."""
 
     def __init__(
         self, channels: int, heads: int, positions: nn.Module | None, ops: Any, **kwargs: Any

@@ -75,7 +75,10 @@ class RelativeAttention(FrameAttention):
     def attend(
         self, attention: AttentionFunction, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
     ) -> Tensor:
-        """Attend as `FrameAttention` does, with the vectors of distances; no kernel of the host knows them."""
+        """Attend as `FrameAttention` does, with the vectors of distances.
+
+        No kernel of the host knows them.
+        """
         distance = (positions[None, :] - positions[:, None]).round().long()
         index = distance.clamp(-self.reach, self.reach) + self.reach
         q, k, v = (rearrange(x, "s f (heads d) -> s heads f d", heads=self.heads) for x in (q, k, v))

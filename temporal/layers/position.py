@@ -12,7 +12,10 @@ from torch.nn import functional
 
 
 def sinusoid(values: Tensor, channels: int, max_period: float) -> Tensor:
-    """Sinusoidal embedding (n channels) of values (n,): cosines, then sines, periods 2 pi to 2 pi max_period."""
+    """Sinusoidal embedding (n channels) of values (n,).
+
+    Cosines, then sines, periods 2 pi to 2 pi max_period.
+    """
     half = channels // 2
     exponents = torch.arange(half, device=values.device, dtype=torch.float32) / half
     angles = values.float()[:, None] * torch.exp(-math.log(max_period) * exponents)

@@ -19,7 +19,10 @@ SECTIONS = ("input", "middle", "output")
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)); mask (n m) is added to the logits."""
+    """PyTorch's attention on q (b n (heads d)), k and v (b m (heads d)).
+
+    Mask (n m) is added to the logits.
+    """
     q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
     if q.is_cpu and q.dtype in (torch.bfloat16, torch.float16):  # where PyTorch's kernel takes twice as long
         logits = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)

@@ -53,7 +53,7 @@ class LowPass:
     sharpness: int = 4
 
     def mask(self, frames: int, height: int, width: int) -> Tensor:
-        """Share of each frequency that is kept (f 1 h w), the lowest in the middle (FreeInit, section 4.2)."""
+        """Share of each frequency that is kept (f 1 h w), lowest in the middle (FreeInit, section 4.2)."""
         if self.space == 0 or self.time == 0:
             return torch.zeros(frames, 1, height, width)
         if self.kind == BOX:

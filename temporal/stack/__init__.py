@@ -1,1 +1,4 @@
-"""All temporal layers of one file: configuration, the plan of their places, and the module that holds them."""
+"""All temporal layers of one file.
+
+Configuration, the plan of their places, and the module that holds them.
+"""

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 
 class ExponentialMovingAverage:
-    """Averages the parameters that train; the decay ramps up as (1 + n) / (10 + n) over the first updates n."""
+    """Averages the parameters that train.
+
+    The decay ramps up as (1 + n) / (10 + n) over the first updates n.
+    """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay

@@ -10,6 +10,9 @@ from torch import Tensor
 
 
 def denoising_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean squared error over all frames, given ones included, in float32 (scalar); frames can be weighted."""
+    """Mean squared error over all frames, given ones included, in float32 (scalar).
+
+    Frames can be weighted.
+    """
     error = reduce((prediction.float() - target.float()).square(), "n c h w -> n", "mean")
     return (error if weight is None else weight * error).mean()

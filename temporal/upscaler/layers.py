@@ -39,7 +39,10 @@ class LevelEmbedding(nn.Module):
 
 
 class SpatialBlock(nn.Module):
-    """Residual block of two 3 x 3 convolutions in each frame; the noise levels scale and shift between them."""
+    """Residual block of two 3 x 3 convolutions in each frame.
+
+    The noise levels scale and shift between them.
+    """
 
     def __init__(self, inputs: int, channels: int, embedding: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -72,7 +72,10 @@ class UpscaleSettings:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame on its way: as given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H' W')."""
+    """One frame on its way.
+
+    As given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H' W').
+    """
 
     given: Tensor
     seen: Tensor

@@ -68,7 +68,7 @@ def _escaped(text: str) -> str:
 
 
 def _append_exif(path: Path, data: bytes) -> None:
-    """Append an EXIF chunk to an animated WebP and announce it in the header (WebP container specification)."""
+    """Append an EXIF chunk to an animated WebP and announce it in the header (WebP container format)."""
     chunk = b"EXIF" + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
     with path.open("r+b") as file:
         head = file.read(21)

@@ -1,4 +1,7 @@
-"""Files that are there whole or not at all: made beside their place, flushed to the disk, then moved there."""
+"""Files that are there whole or not at all.
+
+Made beside their place, flushed to the disk, then moved there.
+"""
 
 from __future__ import annotations
 

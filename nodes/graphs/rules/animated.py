@@ -21,7 +21,10 @@ SAMPLER_INPUTS = ("positive", "negative", "seed", "steps", "cfg", "sampler_name"
 
 @dataclass(frozen=True)
 class Animated:
-    """The image that a motion model animates: `known` are inputs of Known Frames, `motion` of Image Motion."""
+    """The image that a motion model animates.
+
+    `known` are inputs of Known Frames, `motion` of Image Motion.
+    """
 
     apply: Node
     known: dict[str, Any]

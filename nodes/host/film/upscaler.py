@@ -73,7 +73,7 @@ class HostUpscaler:
             yield frame
 
     def _loading(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The chunks; with the first one, whose size tells how much memory is needed, the weights are loaded."""
+        """The chunks; the first one, whose size tells the memory that is needed, loads the weights."""
         loaded = False
         for chunk in frames:
             if not loaded and chunk.ndim == 4:

@@ -23,7 +23,10 @@ SMALL = 512  # longest side of a film that only shows what is in another
 
 
 def write(clip: FrameStream, films: Mapping[Path | Claim, Film], small: Claim | None = None) -> None:
-    """Write every frame of a clip into one or several films as it comes; the one at `small` is scaled down."""
+    """Write every frame of a clip into one or several films as it comes.
+
+    The one at `small` is scaled down.
+    """
     progress = FrameProgress(clip.num_frames, clip.fps)
     with ExitStack() as stack:
         writers = [

@@ -74,7 +74,7 @@ class SparseControlModel(comfy.cldm.cldm.ControlNet):
         self.stack = stack
 
     def forward(self, x: Tensor, hint: Tensor, *args: Any, num_frames: int, **kwargs: Any) -> dict:
-        """Residuals of the UNet's blocks for clips ((b f) c h w), from a hint of the same number of frames."""
+        """Residuals of the UNet's blocks for clips ((b f) c h w), from a hint with as many frames."""
         clip = self.stack.prepare(Clip(num_frames), x)
         with inserted(self, self.stack, clip):
             return super().forward(torch.zeros_like(x), hint, *args, **kwargs)

@@ -114,7 +114,10 @@ def make_guider(
 
 
 def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: SamplerSettings) -> Tensor:
-    """Initial noise (f c h w); independent noise is the host's own, so that seeds mean what they mean there."""
+    """Initial noise (f c h w).
+
+    Independent noise is the host's own, so that seeds mean what they mean there.
+    """
     if settings.noise_type == "independent":
         batch_index = batch_index if batch_index is not None and len(batch_index) == len(samples) else None
         return comfy.sample.prepare_noise(samples, settings.seed, batch_index)

@@ -1,4 +1,7 @@
-"""Guidance of a clip: the host's CFG guider with a scale per frame, known frames and guidance towards them."""
+"""Guidance of a clip.
+
+The host's CFG guider with a scale per frame, known frames and guidance towards them.
+"""
 
 from __future__ import annotations
 

@@ -185,7 +185,10 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
 def _plain_attention(
     _host: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **_kwargs: Any
 ) -> Tensor:
-    """The temporal layers' own attention for the UNet's too: on a CPU its backward pass takes half the time."""
+    """The temporal layers' own attention for the UNet's too.
+
+    On a CPU its backward pass takes half the time.
+    """
     return sdpa(q, k, v, heads, mask)
 
 

@@ -124,7 +124,10 @@ def trainer(
     """A trainer on clips of frames. Call it and `run` it outside inference mode."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        """Latents and frames, always the same ones for a step; the noise on the latents is each frame's own."""
+        """Latents and frames, always the same ones for a step.
+
+        The noise on the latents is each frame's own.
+        """
         rng = np.random.default_rng((config.seed, step))
         frames = store.draw(rng, config.num_frames, config.crop)
         latents = encode(vae, frames)

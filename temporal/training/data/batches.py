@@ -207,7 +207,10 @@ class BatchSource:
         return (u * self.noise_levels.num_steps).long().clamp(max=self.noise_levels.num_steps - 1)
 
     def _signal(self, t: Tensor, generator: torch.Generator) -> Tensor:
-        """Share of the clip in its noisy latents (b,): all that the step says, or at the noisiest steps less."""
+        """Share of the clip in its noisy latents (b,).
+
+        All that the step says, or at the noisiest steps less.
+        """
         if self.config.signal_dropout == 0:
             return torch.ones(len(t))
         share = (2 * torch.rand(len(t), generator=generator) - 1).clamp(min=0)  # half of them: nothing

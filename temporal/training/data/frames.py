@@ -24,7 +24,7 @@ class FrameStore:
     offsets: np.ndarray
 
     def check(self, num_frames: int, crop: int) -> None:
-        """Raise InvalidInputError where no clip has so many frames, or the frames are smaller than the crop."""
+        """Raise InvalidInputError where no clip has so many frames, or frames are smaller than the crop."""
         longest, smallest = int(np.diff(self.offsets).max()), min(self.frames.shape[1:3])
         if longest < num_frames:
             raise InvalidInputError(

@@ -48,7 +48,7 @@ class Patches:
         return functional.avg_pool2d(large, self.scale), large
 
     def check(self, config: UpscalerConfig) -> None:
-        """Raise InvalidInputError where an upscaler cannot take the patches, or no clip or frame holds one."""
+        """Raise InvalidInputError where an upscaler cannot take the patches, or nothing holds one."""
         if self.batch < 1:
             raise InvalidInputError(f"A step sees {self.batch} patches; give 1 or more.")
         if self.side < 1 or self.side % config.multiple:

@@ -81,6 +81,9 @@ def draw(weights: Mapping[str, float], generator: torch.Generator) -> str:
 
 
 def there_and_back(num_frames: int) -> Tensor:
-    """Frame order (f,) of a clip that runs forward, then backward to where it began: what `loop` trains on."""
+    """Frame order (f,) of a clip that runs forward, then backward to where it began.
+
+    What `loop` trains on.
+    """
     order = torch.arange(num_frames)
     return torch.minimum(order, num_frames - 1 - order)
