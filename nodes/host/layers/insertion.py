@@ -149,20 +149,14 @@ def stacks_of(model: Any) -> list[tuple[TemporalStack, LayerSettings]]:
 
 
 def makes_video(model: Any) -> bool:
-    """True if anything in a MODEL sees more than one frame.
-
-    That is temporal layers, or the host's own video model.
-    """
+    """True if a MODEL sees more than one frame, by temporal layers or as the host's own video model."""
     config = model.model.model_config.unet_config
     own = config.get("use_temporal_resblock") or config.get("use_temporal_attention")
     return bool(own or model.get_additional_models_with_key(KEY))
 
 
 def trained_length(model: Any) -> int | None:
-    """Frames that the temporal layers of a MODEL were trained on together, of several stacks the fewest.
-
-    None: none says.
-    """
+    """Fewest frames that a stack of a MODEL was trained on together; None: no stack says."""
     return min(filter(None, (trained_frames(stack) for stack, _ in stacks_of(model))), default=None)
 
 
@@ -176,10 +170,7 @@ def condition_of(model: Any) -> Condition | None:
 
 
 def layers_know_frames(model: Any) -> bool:
-    """True if a MODEL was trained on known frames.
-
-    Its temporal layers, or the image model along with them.
-    """
+    """True if a MODEL, or its temporal layers alone, was trained on known frames."""
     return condition_of(model) is not None or any(stack.config.known_frames for stack, _ in stacks_of(model))
 
 
@@ -325,9 +316,9 @@ def _check_picture(stack: TemporalStack, conds: list[Mapping[str, Any]]) -> None
 def count_activations(
     executor: Any, model: Any, noise_shape: Any, conds: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    """PREPARE_SAMPLING wrapper.
+    """Count our part in the host's first estimate of memory, as a PREPARE_SAMPLING wrapper.
 
-    Let the host's first estimate, made before our factor is patched in, count our part.
+    The estimate is made before our factor is patched in.
     """
     wanted = model.get_model_object("memory_usage_factor") / model.model.memory_usage_factor
     scaled = [round(noise_shape[0] * wanted), *noise_shape[1:]]
