@@ -66,7 +66,7 @@ class LiveMemory(TorchDispatchMode):
 
 
 def flash_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """As much memory as flash attention takes: the result alone, as large as the queries."""
+    """Use as much memory as flash attention takes: the result alone, as large as the queries."""
     return torch.empty_like(q)
 
 
@@ -101,7 +101,8 @@ def stacks() -> Iterator[tuple[str, TemporalStack]]:
 
 def peak(unet: nn.Module, shape: UNetShape, stack: TemporalStack | None, size: int) -> int:
     """Bytes alive at the peak of one call for FRAMES frames, conditional and unconditional, of size x size
-    latents."""
+    latents.
+    """
     from ..nodes.host.layers.hooks import inserted
 
     new = {"dtype": HALF, "device": "meta"}

@@ -60,8 +60,9 @@ def main() -> None:
 def measure(
     find: Callable[[np.ndarray], list[Transition]], shots: Shots, pans: Shots, each: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Of every kind: the share of clips in which it was found (for clips without a cut: in which none
-    was), false ones a clip."""
+    """Of every kind: the share of clips in which it was found (for clips without a cut: in which none was),
+    false ones a clip.
+    """
     rng = np.random.default_rng(seed)
     results = {}
     for kind in (*KINDS, "pan"):

@@ -1,5 +1,4 @@
-"""What happens when a damaged file of weights is opened: thousands of them, each refused in a sentence or of
-use.
+"""Open damaged files of weights: thousands of them, each refused in a sentence or of use.
 
     python -m video_ldm.benchmarks.damage --count 10000 --out benchmarks/results/damage.json
 
@@ -62,7 +61,8 @@ def main() -> None:
 
 def run(folder: Path, count: int, part: int = 0, parts: int = 1) -> dict[str, object]:
     """Counts of `count` damaged files, of which this process opens those whose number gives `part` of
-    `parts`."""
+    `parts`.
+    """
     motion_modules.BASES = {**motion_modules.BASES, **damage.BASES}
     good = {**damage.Good.made(folder).files, "upscaler": upscaler(folder)}
     kinds = {**damage.KINDS, "upscaler": (*damage.OURS, *damage.HEADERS, damage.cut, damage.flipped)}
@@ -96,7 +96,7 @@ def run(folder: Path, count: int, part: int = 0, parts: int = 1) -> dict[str, ob
 
 
 def one(path: Path, opened: Opened) -> str:
-    """How a file ended: refused, used, or what is wrong with how it ended."""
+    """End of a file: refused, used, or what is wrong with how it ended."""
     try:
         weights = opened(path)
     except VideoLDMError as error:
@@ -114,7 +114,7 @@ def one(path: Path, opened: Opened) -> str:
 
 
 def loaders(folder: Path, good: Mapping[str, bytes]) -> dict[str, Opened]:
-    """How each good file is opened, by its name; its weights come back."""
+    """Loaders of the good files by name; each gives weights."""
     (folder / "stack").write_bytes(good["motion"])
     stack = load_stack(folder / "stack")
     opened: dict[str, Opened] = dict.fromkeys(good, lambda path: load_stack(path).state_dict())

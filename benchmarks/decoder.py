@@ -1,5 +1,6 @@
-"""Image decoder against temporal decoder on held-out toy clips: flicker, PSNR, a toy Frechet video distance,
-and speed.
+"""Image decoder against temporal decoder on held-out toy clips.
+
+Flicker, PSNR, a toy Frechet video distance, and speed.
 
     python -m video_ldm.benchmarks.decoder --decoder demo/models/toy_decoder.safetensors
     python -m video_ldm.benchmarks.decoder --speed-only --out benchmarks/results/decoder_speed.json
@@ -121,7 +122,8 @@ def speed(vae: Any, temporal: Any, length: int, runs: int) -> dict[str, dict[str
 
 def timed(run: Callable[[], Any], autoencoder: Any) -> tuple[float, int]:
     """Seconds of CPU time, which other programs do not take part in, and frames through the decoder's last
-    layer."""
+    layer.
+    """
     frames = []
     handle = autoencoder.taesd_decoder[-1].register_forward_hook(lambda _m, _a, out: frames.append(len(out)))
     begin = time.process_time()

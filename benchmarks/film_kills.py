@@ -39,7 +39,10 @@ OTHERS = "film_00001_"
 
 @dataclass(frozen=True)
 class Subject:
-    """Work that is killed: `fresh` prepares the folder, `work` fills it, `problem` says what is wrong afterwards."""
+    """Work that is killed.
+
+    `fresh` prepares the folder, `work` fills it, `problem` says what is wrong afterwards.
+    """
 
     name: str
     folder: Path
@@ -49,7 +52,7 @@ class Subject:
 
 
 def numbers(count: int, *shape: int, seed: int = SEED) -> Tensor:
-    """The same random numbers every time."""
+    """Random numbers, the same ones every time."""
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -159,7 +162,7 @@ def nodes(folder: Path) -> Iterator[Subject]:
 
 
 def killed(subject: Subject) -> dict[str, Any]:
-    """How often a subject was killed, before which kinds of operations, and what was wrong afterwards."""
+    """Count the kills of a subject by kind of operation, with what was wrong afterwards."""
     kinds: dict[str, int] = {}
     problems: list[str] = []
     for made in at_every_operation(subject.work, subject.folder, subject.fresh):
@@ -180,7 +183,10 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def segments_in(folder: Path) -> dict[str, str]:
-    """Digest of what every segment below a folder holds, by its path; headers list their notes in any order."""
+    """Digest of what every segment below a folder holds, by its path.
+
+    Headers list their notes in any order.
+    """
     paths = sorted(folder.rglob("segment_*.safetensors"))
     return {path.relative_to(folder).as_posix(): digest(load_file(path)["latents"]) for path in paths}
 

@@ -1,5 +1,6 @@
-"""Size on disk of films: bits per pixel and frame of every format, for drawn clips, the same with grain, and
-pure noise.
+"""Size on disk of films.
+
+Bits per pixel and frame of every format, for drawn clips, the same with grain, and pure noise.
 
     python -m video_ldm.benchmarks.films
 
@@ -43,7 +44,7 @@ def drawn(number: int, frames: int, side: int) -> Tensor:
 
 
 def contents(frames: int, side: int) -> dict[str, list[Tensor]]:
-    """What is encoded, by name."""
+    """Frames that are encoded, by name."""
     clips = [drawn(number, frames, side) for number in range(CLIPS)]
     generator = torch.Generator().manual_seed(0)
     grain = [(clip + GRAIN * torch.randn(clip.shape, generator=generator)).clamp(0, 1) for clip in clips]
@@ -62,8 +63,10 @@ def bits(clip: Tensor, name: str, quality: int) -> float:
 
 
 def measure(frames: int, side: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean bits per pixel and frame: by format, quality and content; formats without a quality are written
-    once."""
+    """Mean bits per pixel and frame: by format, quality and content.
+
+    Formats without a quality are written once.
+    """
     clips = contents(frames, side)
     found = {}
     for name, format in FORMATS.items():

@@ -1,8 +1,8 @@
 """Once at full size: SD 1.5 with AnimateDiff v2 layers through ComfyUI's server, against diffusers with the
 same weights.
 
-    OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.full_size                         16 frames at 128 x 128, 2 steps
-    python -m video_ldm.benchmarks.full_size --frames 2 --size 64 --steps 1            to try it
+OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.full_size 16 frames at 128 x 128, 2 steps python -m
+video_ldm.benchmarks.full_size --frames 2 --size 64 --steps 1 to try it
 
 Random weights, written as half-precision files (2.9 GB below the temporary folder; 12 GB of memory), opened
 by the host's loaders and ours. The reference is diffusers' UNetMotionModel with the norms of the original
@@ -91,7 +91,8 @@ def graph(frames: int, size: int, steps: int) -> Graph:
 
 def through_the_server(unet: Any, arguments: argparse.Namespace) -> tuple[Tensor, list[Tensor], float]:
     """Latents (f c h w) of a clip, the texts (1 m e) that the host's encoder makes of the prompts, seconds of
-    the run."""
+    the run.
+    """
     host = Host()
     with host as client:
         folder = host.base / "models"
@@ -104,8 +105,10 @@ def through_the_server(unet: Any, arguments: argparse.Namespace) -> tuple[Tensor
 
 
 def encoded(path: Path) -> list[Tensor]:
-    """The prompts through the host's text encoder in this process: the reference is of the network, not of
-    the text."""
+    """The prompts through the host's text encoder in this process.
+
+    The reference is of the network, not of the text.
+    """
     import comfy.sd
 
     clip = comfy.sd.load_clip([str(path)])
@@ -114,8 +117,10 @@ def encoded(path: Path) -> list[Tensor]:
 
 
 def reference(unet: Any, texts: list[Tensor], arguments: argparse.Namespace) -> Tensor:
-    """The same clip by diffusers' network and the Euler method on the noise levels of AnimateDiff's
-    schedule."""
+    """Clip of diffusers' network and the Euler method.
+
+    On the noise levels of AnimateDiff's betas.
+    """
     from ..tests.host.families.motion_rig import norms_of_the_original
 
     norms_of_the_original(unet, clip_norm=False, clip_norm_image=False)

@@ -1,5 +1,6 @@
-"""Random inputs for every node, in a booted host: each run ends in a result or in one sentence of ours, and
-leaves no trace.
+"""Random inputs for every node, in a booted host.
+
+Each run ends in a result or in one sentence of ours, and leaves no trace.
 
     python -m video_ldm.benchmarks.fuzz --runs 10000 --seed 0
     python -m video_ldm.benchmarks.fuzz --only 4711         # one run again, with its error
@@ -94,7 +95,7 @@ class Fuzz:
         return {part.id: self.values.draw(rng, node, part, wild) for part in given}
 
     def end(self, node: str, inputs: dict[str, Any]) -> tuple[str, list[str]]:
-        """How a run ended, and what was wrong with it."""
+        """End of a run, and what was wrong with it."""
         try:
             with torch.inference_mode():
                 results = self.host.call(node, **inputs)
@@ -116,7 +117,7 @@ class Fuzz:
         return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
 
     def image(self) -> Tensor:
-        """What the host's own KSampler makes with the image model alone."""
+        """Picture of the host's own KSampler with the image model alone."""
         model, text = self.values.plain
         settings = {
             "seed": 1,

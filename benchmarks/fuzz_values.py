@@ -1,5 +1,7 @@
-"""What the fuzz gives to nodes: for every kind of input good values, values at its edges, and values that
-cannot be right."""
+"""Values that the fuzz gives to nodes.
+
+For every kind of input good values, values at its edges, and values that cannot be right.
+"""
 
 from __future__ import annotations
 

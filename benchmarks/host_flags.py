@@ -1,5 +1,6 @@
-"""`COMFYUI_PATH=... python -m video_ldm.benchmarks.host_flags [--out FILE]`: what the flags of a ComfyUI
-change in a clip.
+"""`COMFYUI_PATH=... python -m video_ldm.benchmarks.host_flags [--out FILE]`.
+
+What the flags of a ComfyUI change in a clip.
 
 The graph text_to_video with the toy models, 4 frames of 64 x 64, 5 steps, seed 7, once in a ComfyUI process
 for each flag; differences are those of the frames (f h w 3), of 255, to the run without a flag. Two hosts are

@@ -1,5 +1,6 @@
-"""Measure Latent Interpolate on the toy world: in-between frames of held-out clips against the frames as they
-were drawn.
+"""Measure Latent Interpolate on the toy world.
+
+In-between frames of held-out clips against the frames as they were drawn.
 
     python -m video_ldm.benchmarks.interpolation
 
@@ -99,8 +100,10 @@ def shown(client: comfy.Client, nodes: comfy.Graph) -> np.ndarray:
 
 
 def flow_between(keyframes: np.ndarray) -> np.ndarray:
-    """All frames from keyframes by optical flow: both neighbours warped halfway to the moment, and mixed by
-    nearness."""
+    """All frames from keyframes by optical flow.
+
+    Both neighbours warped halfway to the moment, and mixed by nearness.
+    """
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     frames = [keyframes[0]]
     for start, end in pairwise(keyframes):
@@ -120,8 +123,11 @@ def _warped(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def regions(drawn: np.ndarray, scene: Scene) -> dict[str, np.ndarray]:
-    """Where the frames in between are hard, each a mask of them `(f h w)`: over motion, what differs from one
-    of the two keyframes around it by more than noise; in the object, the pixels of its colour."""
+    """Masks `(f h w)` of the places where frames in between are hard.
+
+    Over motion: what differs from one of the two keyframes around it by more than noise. In the object: the
+    pixels of its colour.
+    """
     numbers = np.array(BETWEEN)
     before = numbers // STRIDE * STRIDE
     around = drawn[np.stack([before, before + STRIDE])].astype(np.float32)
@@ -133,9 +139,11 @@ def regions(drawn: np.ndarray, scene: Scene) -> dict[str, np.ndarray]:
 
 
 def measure(made: np.ndarray, drawn: np.ndarray, coded: np.ndarray, scene: Scene) -> dict[str, float]:
-    """Errors of the in-between frames: the mean absolute one of all pixels, in 255ths, how far the object is
-    from its place, in pixels, and the squared errors in the regions beyond those of the drawn frames encoded
-    and decoded."""
+    """Errors of the in-between frames.
+
+    The mean absolute one of all pixels, in 255ths, how far the object is from its place, in pixels, and the
+    squared errors in the regions beyond those of the drawn frames encoded and decoded.
+    """
     error = np.abs(made.astype(np.float32) - drawn)[BETWEEN].mean()
     squared, floor = (((x.astype(np.float32) - drawn) ** 2)[BETWEEN].mean(-1) for x in (made, coded))
     found = {"error": float(error), "place": float("nan")}
@@ -177,8 +185,10 @@ def run(settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """The means as a Markdown table: errors by kind of motion, and the distance of the object from its
-    place."""
+    """The means as a Markdown table.
+
+    Errors by kind of motion, and the distance of the object from its place.
+    """
     methods = [key for key in found[0] if key not in ("kind", "prompt")]
     lines = [
         "| in-between frames | " + " | ".join(KINDS) + " | all | object off (px) |",
@@ -195,7 +205,8 @@ def table(found: list[dict[str, Any]]) -> str:
 
 def region_table(found: list[dict[str, Any]]) -> str:
     """Squared errors beyond encoding and decoding as shares of slerp's, over motion and in the object,
-    medians over clips with their 95 % intervals."""
+    medians over clips with their 95 % intervals.
+    """
     methods = [key for key in found[0] if key not in ("kind", "prompt", "encoded and decoded")]
     rows = []
     for method in methods:

@@ -1,5 +1,6 @@
-"""Peak memory and time of opening a file of temporal layers: AnimateDiff v2 in half precision, as both kinds
-of file.
+"""Peak memory and time of opening a file of temporal layers.
+
+AnimateDiff v2 in half precision, as both kinds of file.
 
     python -m video_ldm.benchmarks.loading             909 MB, as published
     python -m video_ldm.benchmarks.loading --parts 3   a third as many channels: a tenth of the size
@@ -40,7 +41,8 @@ def narrowed(parts: int) -> UNetShape:
 
 def write(path: Path, unet: UNetShape) -> None:
     """Random AnimateDiff v2 layers in half precision, as safetensors or as PyTorch saves them, by the name's
-    end."""
+    end.
+    """
     config = StackConfig(
         unet, "SD 1.x", 32, False, False, family="AnimateDiff v2", motion=MotionConfig(True, False, False)
     )

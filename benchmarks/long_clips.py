@@ -1,5 +1,6 @@
-"""Measure clips three times as long as trained on the toy world: convolution in time, squeezed positions,
-Video Windows.
+"""Measure clips three times as long as trained on the toy world.
+
+Convolution in time, squeezed positions, Video Windows.
 
     python -m video_ldm.benchmarks.long_clips
 
@@ -56,8 +57,7 @@ def graph(way: str, prompt: str, seed: int, settings: dict[str, Any]) -> comfy.G
 
 
 def clips_of(way: str, scenes: list[Scene], settings: dict[str, Any]) -> tuple[list[np.ndarray], float]:
-    """A clip per scene from a host of their own, and the median seconds a frame once the models are
-    loaded."""
+    """A clip per scene from a host of their own, and the median seconds a frame once the models are loaded."""
     clips, seconds = [], []
     with comfy.Host() as client:
         client.run(graph(way, "", len(scenes), {**settings, "steps": 1}))
@@ -72,7 +72,7 @@ def clips_of(way: str, scenes: list[Scene], settings: dict[str, Any]) -> tuple[l
 def summary(
     judge: classifier.Classifier, clips: list[np.ndarray], scenes: list[Scene], reference: np.ndarray
 ) -> dict[str, float]:
-    """What clips show against what was asked for."""
+    """Compare clips with what was asked for."""
     pairs = list(zip(clips, scenes, strict=True))
     paths = [tracker.track(clip, scene.color) for clip, scene in pairs]
     return {

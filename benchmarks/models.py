@@ -1,5 +1,6 @@
-"""SD 1.5 with AnimateDiff v2 layers of random weights, in the host and in diffusers; all of them share one
-set of tensors.
+"""SD 1.5 with AnimateDiff v2 layers of random weights, in the host and in diffusers.
+
+All of them share one set of tensors.
 
 Import it before anything of the host's: it starts the host's code in this process, without a server.
 

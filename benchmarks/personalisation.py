@@ -1,5 +1,6 @@
-"""Measure whether temporal layers move to a personalised image model on the toy world: held-out prompts, both
-models.
+"""Measure whether temporal layers move to a personalised image model on the toy world.
+
+Held-out prompts, both models.
 
     python -m video_ldm.benchmarks.personalisation --cache personal
 
@@ -43,7 +44,7 @@ log = logging.getLogger("benchmarks.personalisation")
 
 
 def in_new_look(scene: Scene, frames: np.ndarray) -> bool:
-    """Whether the clip's ground is nearer to its colour in the new look than to that in the old one."""
+    """True if the clip's ground is nearer to its colour in the new look than to that in the old one."""
     pixels = frames.reshape(-1, 3).astype(np.float32)
     chroma = np.linalg.norm(pixels - pixels.mean(1, keepdims=True), axis=1)
     ground = np.median(pixels[chroma < COLOURFUL], axis=0)
@@ -79,7 +80,7 @@ def make(run: str, scenes: list[Scene], personal: Path, settings: dict[str, Any]
 def summary(
     judge: classifier.Classifier, clips: list[np.ndarray], scenes: list[Scene], reference: np.ndarray
 ) -> dict[str, float]:
-    """What clips show against what was asked for, and how many grounds have the new look."""
+    """Compare clips with what was asked for, and count grounds in the new look."""
     measures = [toy_motion.measure(scene, clip, judge) for scene, clip in zip(scenes, clips, strict=True)]
     look = np.mean([in_new_look(scene, clip) for scene, clip in zip(scenes, clips, strict=True)])
     return {**toy_motion.summary(measures, features(judge, clips), reference), "look": 100 * float(look)}

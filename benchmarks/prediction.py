@@ -136,8 +136,10 @@ def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: l
 
 
 def motion(clips: list[np.ndarray], scenes: list[Scene]) -> dict[str, float]:
-    """What the object does: seen, the right way round, and its changes at seams against those inside
-    segments."""
+    """Motion of the object.
+
+    Seen, the right way round, and its changes at seams against those inside segments.
+    """
     paths = [tracker.track(clip, scene.color) for clip, scene in zip(clips, scenes, strict=True)]
     turns = [tracker.turn(path[CONTEXT:]) == scene.motion for path, scene in zip(paths, scenes, strict=True)]
     found = {
@@ -180,7 +182,8 @@ def drift(
     predictor: Predictor, judge: classifier.Classifier, settings: dict[str, Any]
 ) -> dict[str, dict[str, float]]:
     """Long rollouts: single frames about frame 16 and about the end, pooled over the rollouts, against drawn
-    frames."""
+    frames.
+    """
     scenes, length, width = held_out(settings["rollouts"], tuple(TURNS)), settings["long"], settings["window"]
     drawn = [world.render(scene, 8, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)]
     reference, made = features(judge, drawn), []
@@ -206,7 +209,8 @@ def drift_percent(
 ) -> tuple[float, float, float]:
     """By how many percent late frames are farther from the reference than early ones, and the ends of the 95
     % interval: whole rollouts drawn again (bootstrap). One rollout has no interval. Features of a rollout `(n
-    d)`."""
+    d)`.
+    """
 
     def percent(chosen: NDArray[np.int64]) -> float:
         ends = [np.concatenate([side[i] for i in chosen]) for side in (early, late)]
@@ -221,8 +225,10 @@ def drift_percent(
 
 
 def offset(ours: NDArray[np.float64], theirs: NDArray[np.float64], spread: NDArray[np.float64]) -> float:
-    """How far apart the means of two sets of features `(n d)` are, root mean square in units of the spread
-    `(d)`."""
+    """Distance of the means of two sets of features `(n d)`.
+
+    Root mean square in units of the spread `(d)`.
+    """
     used = spread > 1e-3
     gaps = (ours.mean(0) - theirs.mean(0))[used] / spread[used]
     return float(np.sqrt((gaps**2).mean()))
@@ -235,8 +241,7 @@ def _still(
     truth: list[np.ndarray],
     reference: NDArray[np.float64],
 ) -> dict[str, float]:
-    """What single frames look like: against the whole world, against their own scenes as drawn, and to the
-    judge."""
+    """Compare single frames with the world, with their scenes as drawn, and by the judge."""
     names = [classifier.name(judge, clip) for clip in clips]
     spread = reference.std(0)
     offsets = [

@@ -1,5 +1,6 @@
-"""The reference size of upscaling, 512 x 320 to 2048 x 1280, once through every part: time, and memory beside
-what is announced.
+"""The reference size of upscaling, 512 x 320 to 2048 x 1280, once through every part.
+
+Time, and memory beside what is announced.
 
     python -m video_ldm.benchmarks.reference_size
 

@@ -1,9 +1,9 @@
 """Time and memory of a sampling step with AnimateDiff v2 layers over the same step without, in the host and
 in diffusers.
 
-    OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.sampling             SD 1.5 as it is: about 8 GB, half an hour
-    python -m video_ldm.benchmarks.sampling --gpu --sizes 64              the same in float16 on the host's device
-    python -m video_ldm.benchmarks.sampling --parts 5 --sizes 8 --rounds 1   a fifth of the channels, to try it
+OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.sampling SD 1.5 as it is: about 8 GB, half an hour python -m
+video_ldm.benchmarks.sampling --gpu --sizes 64 the same in float16 on the host's device python -m
+video_ldm.benchmarks.sampling --parts 5 --sizes 8 --rounds 1 a fifth of the channels, to try it
 
 All four run in one process, in turn, on the same random weights: prompt and negative prompt of a clip in one
 batch. Medians over the rounds, after one that is not counted; memory is the highest resident size (of a GPU:

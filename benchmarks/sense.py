@@ -1,5 +1,6 @@
-"""Which temporal layers learn the sense of a motion, left or right? On the smallest world in which it can be
-asked.
+"""Find which temporal layers learn the sense of a motion, left or right.
+
+On the smallest world in which it can be asked.
 
     OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.sense --folder FOLDER --arms attention tokens
 
@@ -142,8 +143,9 @@ def train_step(
 
 @torch.no_grad()
 def check(arm: Arm, stack: TemporalStack, denoise: Denoise, count: int) -> Iterator[dict[str, Any]]:
-    """At every noise level, of how many clips the right word has the smaller error, and how much larger
-    the other one's is."""
+    """At every noise level, of how many clips the right word has the smaller error, and how much larger the
+    other one's is.
+    """
     batch = 64
     for number, (t, left) in enumerate(LEVELS):
         dice, pairs = torch.Generator().manual_seed(9000 + number), []

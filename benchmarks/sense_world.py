@@ -1,5 +1,6 @@
-"""The smallest world in which left and right can be learned, and an image model of it; see
-benchmarks/sense.py.
+"""The smallest world in which left and right can be learned, and an image model of it.
+
+See benchmarks/sense.py.
 
 Latents `(b f 4 2 8)`, text `(b m 48)`.
 """
@@ -72,8 +73,10 @@ def text(colour: Tensor, way: Tensor, dropped: Tensor | None = None) -> Tensor:
 
 
 def faint(said: Tensor) -> Tensor:
-    """The same text as the toy text encoder would say it: left and right differ by 0.43 of their length,
-    among 77 tokens."""
+    """Text as the toy text encoder would say it.
+
+    Left and right differ by 0.43 of their length, among 77 tokens.
+    """
     left, right = WORDS[4], WORDS[5]
     middle, apart = (left + right) / 2**0.5, 1.5 * (left - right) / (left - right).norm()
     said = said.clone()
@@ -102,8 +105,10 @@ def new_unet() -> nn.Module:
 
 
 def image_model(path: Path, steps: int = 320, batch: int = 64) -> nn.Module:
-    """The frozen image model, trained on single frames where there is no file of it yet; half of its texts
-    say no way."""
+    """The frozen image model, trained on single frames where there is no file of it yet.
+
+    Half of its texts say no way.
+    """
     torch.set_grad_enabled(True)
     torch.manual_seed(1)
     unet, dice = new_unet(), torch.Generator().manual_seed(2)

@@ -1,5 +1,6 @@
-"""Seconds ComfyUI spends on this pack when it starts: a plain copy of the folder, loaded again and again in a
-booted host.
+"""Seconds ComfyUI spends on this pack when it starts.
+
+A plain copy of the folder, loaded again and again in a booted host.
 
     python -m video_ldm.benchmarks.startup
 

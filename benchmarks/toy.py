@@ -1,5 +1,6 @@
-"""What the benchmarks of the toy world share: graphs of its models, frames and latents through a host,
-results on disk.
+"""Parts that the benchmarks of the toy world share.
+
+Graphs of its models, frames and latents through a host, results on disk.
 
 Frames `(f h w 3)` uint8, latents `(f 4 16 16)` as the host's nodes hold them.
 """
@@ -78,8 +79,10 @@ def features(judge: classifier.Classifier, clips: Sequence[np.ndarray]) -> np.nd
 
 
 def share_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float, float]:
-    """A share in 0..1 and the ends of its 95 % interval (Wilson 1927); all of it where there is nothing to
-    count."""
+    """A share in 0..1 and the ends of its 95 % interval (Wilson 1927).
+
+    All of it where there is nothing to count.
+    """
     if not count:
         return float("nan"), 0.0, 1.0
     share, width = hits / count, z * z / count

@@ -1,5 +1,6 @@
-"""Measure text to video on the toy world: held-out prompts through the real graph, temporal layers on and
-off.
+"""Measure text to video on the toy world.
+
+Held-out prompts through the real graph, temporal layers on and off.
 
     python -m video_ldm.benchmarks.toy_motion
 
@@ -91,8 +92,10 @@ def make_clip(
 
 
 def make_clips(name: str, scenes: list[Scene], settings: dict[str, Any]) -> list[np.ndarray]:
-    """A clip per scene from a host of their own, with the layers "on" or "off"; the scene's place is the
-    seed."""
+    """A clip per scene from a host of their own, with the layers "on" or "off".
+
+    The scene's place is the seed.
+    """
     clips = []
     with comfy.Host() as client:
         for index, scene in enumerate(scenes):
@@ -102,7 +105,7 @@ def make_clips(name: str, scenes: list[Scene], settings: dict[str, Any]) -> list
 
 
 def measure(scene: Scene, frames: np.ndarray, judge: classifier.Classifier) -> Measure:
-    """What one clip shows, against what was asked for."""
+    """Compare one clip with what was asked for."""
     names = classifier.name(judge, frames)
     path = tracker.track(frames, scene.color)
     return {
@@ -118,8 +121,10 @@ def measure(scene: Scene, frames: np.ndarray, judge: classifier.Classifier) -> M
 
 
 def motion(scene: Scene, velocity: np.ndarray) -> Measure:
-    """Axis, sense and speed of a velocity in pixels a frame; the sense is only asked where the axis is
-    right."""
+    """Axis, sense and speed of a velocity in pixels a frame.
+
+    The sense is only asked where the axis is right.
+    """
     if scene.motion not in DIRECTIONS:
         return {"axis": None, "sense": None, "speed": float("nan")}
     axis, sense, forward = tracker.along(velocity, scene.motion)
@@ -129,7 +134,8 @@ def motion(scene: Scene, velocity: np.ndarray) -> Measure:
 
 def motion_summary(measures: list[Measure]) -> dict[str, list[float]]:
     """Axis and sense in percent and the median speed as a share of the drawn one, each with its 95 %
-    interval."""
+    interval.
+    """
     found = {}
     for key in ("direction", "axis", "sense"):
         asked = [m[key] for m in measures if m[key] is not None]
@@ -162,8 +168,7 @@ def recount(path: Path) -> dict[str, dict[str, list[float]]]:
 
 
 def summary(measures: list[Measure], features: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Shares in percent, the median track's jitter in pixels, the distance of single frames to rendered
-    ones."""
+    """Shares in percent, the median track's jitter in pixels, the distance of single frames to rendered ones."""
     shares = {
         key: 100 * float(np.mean([m[key] for m in measures]))
         for key in ("color", "shape", "direction", "seen")

@@ -105,7 +105,7 @@ def enlarge_all(
 
 
 def measure(judge: Classifier, made: list[Tensor], true: list[Tensor], seconds: float) -> dict[str, float]:
-    """What one way of enlarging gives, against the clips as drawn."""
+    """Compare one way of enlarging with the clips as drawn."""
     pairs = list(zip(made, true, strict=True))
     return {
         "fvd": frechet_distance(video_features(judge, made), video_features(judge, true)),

@@ -119,8 +119,10 @@ class Editor:
         self.wait_for_nodes(len(json.loads(text)["nodes"]))
 
     def open_template(self, pack: str, name: str, nodes: int) -> None:
-        """Choose a graph in the template browser, as an artist does; a click that the page has lost is made
-        again."""
+        """Choose a graph in the template browser, as an artist does.
+
+        A click that the page has lost is made again.
+        """
         self.page.evaluate("() => app.graph.clear()")
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         self.page.get_by_text(pack, exact=True).first.click()
@@ -148,7 +150,7 @@ class Editor:
         return self.page.inner_text(".node-help-content")
 
     def has_nodes(self, count: int, patience: float) -> bool:
-        """Whether a graph of so many nodes is shown within some seconds."""
+        """True if a graph of so many nodes is shown within some seconds."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if self.page.evaluate("() => app.graph.nodes.length") == count:

@@ -1,5 +1,6 @@
-"""A ComfyUI of our own for the demo and the tests: started without a window, spoken to over HTTP, cleared
-away afterwards.
+"""A ComfyUI of our own for the demo and the tests.
+
+Started without a window, spoken to over HTTP, cleared away afterwards.
 
 `Host` is the server process, `Client` talks to any server. Graphs are in API format (see graphs.py).
 """
@@ -194,7 +195,7 @@ class Client:
         self.id = uuid.uuid4().hex
 
     def is_up(self) -> bool:
-        """Whether the server answers."""
+        """True if the server answers."""
         try:
             self.get("/system_stats")
         except HostError:
@@ -240,7 +241,7 @@ class Client:
         return self._shown(prompt_id)
 
     def _shown(self, prompt_id: str, patience: float = 10.0) -> dict[str, Any]:
-        """What a finished graph's nodes showed.
+        """Results that a finished graph's nodes showed.
 
         The server announces the end a moment before it writes its history.
         """
@@ -296,7 +297,7 @@ def is_over(message: dict[str, Any], prompt_id: str, listen: Listener = _ignore)
 
 
 def _refusal(answer: dict[str, Any]) -> str:
-    """Why a graph was not accepted, one line per reason."""
+    """Reasons for which a graph was not accepted, one a line."""
     reasons = [
         f"{node['class_type']} (node {key}): {error['message']}: {error['details']}"
         for key, node in answer["node_errors"].items()

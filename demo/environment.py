@@ -95,7 +95,7 @@ def host_path() -> Path:
 
 
 def is_ready() -> bool:
-    """Whether there is a ComfyUI to start, without making one."""
+    """True if there is a ComfyUI to start, without making one."""
     return (host_path() / "main.py").is_file()
 
 

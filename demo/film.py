@@ -114,7 +114,7 @@ def run(client: Client, graph: Graph) -> dict[str, str]:
 
 
 def film_path(out: Path, prompt: str, seed: int) -> Path:
-    """Where the clip goes: the named file, or a name made of prompt and seed in the named folder."""
+    """Path of the clip: the named file, or a name made of prompt and seed in the named folder."""
     if out.suffix == ".mp4":
         return out
     words = re.sub(r"\W+", "_", prompt.lower()).strip("_")[:60]
@@ -122,8 +122,10 @@ def film_path(out: Path, prompt: str, seed: int) -> Path:
 
 
 def contact_sheet(film: Path) -> Path:
-    """Frames of a clip side by side in one PNG beside it, all of them or SHEET_FRAMES evenly spread: its
-    path."""
+    """Frames of a clip side by side in one PNG beside it, all of them or SHEET_FRAMES evenly spread.
+
+    Its path.
+    """
     count, _ = imageio_ffmpeg.count_frames_and_secs(str(film))
     shown = min(count, SHEET_FRAMES)
     wanted = {index * (count - 1) // max(shown - 1, 1) for index in range(shown)}

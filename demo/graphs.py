@@ -66,8 +66,10 @@ def node_of_type(graph: dict[str, dict[str, Any]], class_type: str) -> dict[str,
 
 
 def without_node(graph: dict[str, dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
-    """The graph with a node bypassed: who took its first output takes its first link instead, if it has
-    one."""
+    """The graph with a node bypassed.
+
+    Who took its first output takes its first link instead, if it has one.
+    """
     links = [value for value in graph[key]["inputs"].values() if isinstance(value, list)]
     kept = {}
     for name, node in graph.items():
@@ -84,8 +86,10 @@ def without_node(graph: dict[str, dict[str, Any]], key: str) -> dict[str, dict[s
 
 
 def _sources(workflow: dict[str, Any]) -> dict[int, list[Any]]:
-    """Where each link begins, node and output; a link from a bypassed node where that node gets what it hands
-    on."""
+    """Start of each link, node and output.
+
+    A link from a bypassed node starts where that node gets what it hands on.
+    """
     begins = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     bypassed = {str(node["id"]): node for node in workflow["nodes"] if node.get("mode") == BYPASSED}
 
@@ -99,8 +103,10 @@ def _sources(workflow: dict[str, Any]) -> dict[int, list[Any]]:
 
 
 def _handed_on(node: dict[str, Any], slot: int) -> int | None:
-    """The link that a bypassed node's output hands on: that of the input beside it, or of the first one, of
-    its type."""
+    """The link that a bypassed node's output hands on.
+
+    That of the input beside it, or of the first one, of its type.
+    """
     candidates = [*node["inputs"][slot : slot + 1], *node["inputs"]]
     kind = node["outputs"][slot]["type"]
     return next((given["link"] for given in candidates if given["type"] == kind), None)
@@ -115,8 +121,7 @@ def _check(node: dict[str, Any], object_info: dict[str, Any]) -> None:
 
 
 def _widget_values(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Widget values by input name; saved by position, each seed followed by what happens to it after a
-    run.
+    """Widget values by input name; saved by position, each seed followed by what happens to it after a run.
 
     Raises GraphError for values that do not fit; those that a newer server has more at the end may be
     missing.

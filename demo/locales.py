@@ -1,5 +1,6 @@
-"""`python -m video_ldm.demo.locales`: writes `locales/*/nodeDefs.json` from `locales/phrases.json` and the
-nodes as they are.
+"""`python -m video_ldm.demo.locales`.
+
+Writes `locales/*/nodeDefs.json` from `locales/phrases.json` and the nodes as they are.
 
 phrases.json is what people edit: for each English text of a node, and each name of an input or output, the
 same in every language. What has no translation yet, or translates what no node says any more, is listed and

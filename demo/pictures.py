@@ -1,5 +1,6 @@
-"""`python -m video_ldm.demo.pictures [NODE ...]`: the clips of the help pages, sampled by the real nodes with
-the toy models.
+"""`python -m video_ldm.demo.pictures [NODE ...]`.
+
+The clips of the help pages, sampled by the real nodes with the toy models.
 
 Every picture is one of the graphs in `workflows/`, run with some inputs changed; its panels stand side by
 side. Frames are PIL pictures, 128 x 128 where nothing enlarges them. Run it again when the toy models change.
@@ -164,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def has_decoder() -> bool:
-    """Whether the toy temporal decoder is bundled."""
+    """True if the toy temporal decoder is bundled."""
     return (environment.REPO / "demo" / "models" / DECODER).is_file()
 
 

@@ -1,5 +1,6 @@
-"""`python -m video_ldm.demo.thumbnails [GRAPH ...]`: a picture of each graph in `workflows/`, as ComfyUI's
-page shows it.
+"""`python -m video_ldm.demo.thumbnails [GRAPH ...]`.
+
+A picture of each graph in `workflows/`, as ComfyUI's page shows it.
 
 The picture is the thumbnail of the template browser. It carries a fingerprint of what it shows in its
 comment, so that a test can tell when a graph, or a node in it, has changed since.
@@ -88,8 +89,10 @@ def stored_fingerprint(path: Path) -> str:
 
 
 def fingerprint(path: Path, object_info: dict[str, Any]) -> str:
-    """Hash of all that a thumbnail shows: the graph, and what the pack's nodes in it say; `object_info` is
-    the server's."""
+    """Hash of all that a thumbnail shows: the graph, and what the pack's nodes in it say.
+
+    `object_info` is the server's.
+    """
     workflow = json.loads(path.read_text("utf-8"))
     types = sorted({node["type"] for node in workflow["nodes"] if node["type"].startswith(OURS)})
     shown = [workflow, [words(object_info[name]) for name in types]]
@@ -97,8 +100,10 @@ def fingerprint(path: Path, object_info: dict[str, Any]) -> str:
 
 
 def words(node: dict[str, Any]) -> list[Any]:
-    """What a node's box says, by the server's description: its title, then names and types of what it takes
-    and gives."""
+    """Words on a node's box, by the server's description.
+
+    Its title, then names and types of what it takes and gives.
+    """
     taken = [
         [group, name, kind, options.get("display_name", name)]
         for group in ("required", "optional")

@@ -1,5 +1,6 @@
-"""Five hundred damaged files: the same ones on every run, small, each made from a good file by one kind of
-damage.
+"""Five hundred damaged files.
+
+The same ones on every run, small, each made from a good file by one kind of damage.
 
 A kind is a function of a good file's bytes and a random generator to damaged bytes; what it does is its name.
 """
@@ -49,8 +50,10 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 @dataclass(frozen=True)
 class Good:
-    """Bytes of the good files by name: layers of four families in three containers, a decoder, a motion
-    LoRA."""
+    """Bytes of the good files by name.
+
+    Layers of four families in three containers, a decoder, a motion LoRA.
+    """
 
     files: dict[str, bytes]
 
@@ -147,7 +150,7 @@ def _flip(content: bytes, dice: random.Random, within: int) -> bytes:
 
 
 class Trap:
-    """What a pickle can do: this one would end the process."""
+    """A pickle's call: this one would end the process."""
 
     def __reduce__(self) -> tuple:
         import os
@@ -192,7 +195,7 @@ def _bomb(name: str) -> bytes:
 
 
 def packed(content: bytes, dice: random.Random) -> bytes:
-    """The same file zipped again by a tool that compresses."""
+    """Zip a file again with a tool that compresses."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(buffer, "w") as target:
         for part in source.infolist():
@@ -210,8 +213,10 @@ def parts_lost(content: bytes, dice: random.Random) -> bytes:
 
 
 def strange_content(content: bytes, dice: random.Random) -> bytes:
-    """Collections that are none: cycles, towers of wrappers, tensors that are larger than the file, or not
-    plain."""
+    """Collections that are none.
+
+    Cycles, towers of wrappers, tensors that are larger than the file, or not plain.
+    """
     weights = torch.load(io.BytesIO(content), weights_only=True)
     weights = weights.get("state_dict", weights)
     key = dice.choice(sorted(weights))

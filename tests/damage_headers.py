@@ -1,5 +1,6 @@
-"""Damage to safetensors files: to the header, to what it says of a tensor, to tensors, to our own
-description.
+"""Damage to safetensors files.
+
+To the header, to what it says of a tensor, to tensors, to our own description.
 
 Each takes the bytes of a good file and a random generator and returns damaged bytes; what it does is its
 name.

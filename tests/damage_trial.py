@@ -23,8 +23,10 @@ Opened = Callable[[Path], Mapping[str, Tensor]]
 def trial(
     path: Path, good: bytes, opened: Opened, kinds: Sequence[damage.Damage] = damage.HEADERS
 ) -> Counter[str]:
-    """How many of the damaged files were refused and used; fails at the first that is neither, or takes too
-    much memory."""
+    """Count the damaged files that were refused and used.
+
+    Fails at the first that is neither, or takes too much memory.
+    """
     path.write_bytes(good)
     assert opened(path)
     ends, peak = Counter(refused=0, used=0), Peak()

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def room_for(size: int) -> Iterator[None]:
     """Every write beyond `size` bytes of a file is refused by the system, to libraries in C and Rust as to
-    Python."""
+    Python.
+    """
     import resource  # not on Windows
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -27,7 +27,7 @@ from video_ldm.demo import environment
 
 @dataclass
 class Run:
-    """What a finished graph left behind, by node id."""
+    """Results of a finished graph by node id."""
 
     outputs: dict[str, list[Any]]  # first (usually only) value of each output socket
     shown: dict[str, dict[str, Any]]  # what nodes reported to the interface: files, pictures
@@ -69,13 +69,15 @@ class InProcessHost:
         _wait(self.client)
 
     def pack(self, name: str) -> ModuleType:
-        """A module of this pack as the host loaded it ("temporal.errors"); its classes are not
-        `video_ldm`'s."""
+        """A module of this pack as the host loaded it ("temporal.errors").
+
+        Its classes are not `video_ldm`'s.
+        """
         root = str(self.base / "custom_nodes" / "comfyui-video-ldm").replace(".", "_x_")
         return importlib.import_module(f"{root}.{name}")
 
     def models(self) -> list[Any]:
-        """What the host holds loaded at the moment (its LoadedModel records)."""
+        """Models that the host holds loaded at the moment (its LoadedModel records)."""
         return list(sys.modules["comfy.model_management"].current_loaded_models)
 
     def call(self, node_id: str, **inputs: Any) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
-"""Kills a program at its n-th file operation, for all n: what is on the disk then is what a crash at that
-moment leaves.
+"""Kills a program at its n-th file operation, for all n.
+
+What is on the disk then is what a crash at that moment leaves.
 
 Linux counts them itself (ptrace): each system call of the program, its threads and the programs it starts
 that changes something below a folder. The program dies with all that it started, right before the call.
@@ -59,7 +60,7 @@ BY_THIRD = {"copy_file_range": (326, 285)}
 
 @dataclass(frozen=True)
 class Trial:
-    """How a program ended, and its operations ("rename /x/.part"), the one before which it died included."""
+    """End of a program, and its operations ("rename /x/.part"), the one before which it died included."""
 
     killed: bool
     operations: tuple[str, ...]
@@ -91,8 +92,9 @@ def trial(work: Callable[[], object], folder: Path, kill_at: int | None = None) 
 def at_every_operation(
     work: Callable[[], object], folder: Path, fresh: Callable[[], object]
 ) -> Iterator[Trial]:
-    """Kill `work` before its first operation, before its second, and so on until it lives; `fresh` prepares
-    each.
+    """Kill `work` before its first operation, before its second, and so on until it lives.
+
+    `fresh` prepares each.
 
     What the caller does with a trial, such as going on with the work, comes before the next one is prepared.
     """
@@ -118,7 +120,7 @@ class _Watcher:
         self.ptrace.restype = ctypes.c_long
 
     def run(self, work: Callable[[], object]) -> tuple[bool, list[str]]:
-        """Whether the program was killed, and its operations.
+        """True if the program was killed, and its operations.
 
         Raises RuntimeError when it ends with an error.
         """
@@ -177,7 +179,7 @@ class _Watcher:
         return False
 
     def _operation(self, pid: int) -> str | None:
-        """What a thread is about to change below the folder, None for anything else."""
+        """Change that a thread is about to make below the folder, None for anything else."""
         info = (ctypes.c_uint64 * 11)()
         if self.ptrace(CALL_INFO, pid, ctypes.sizeof(info), ctypes.addressof(info)) <= 0:
             return None
@@ -204,7 +206,8 @@ class _Watcher:
 
 def _numbers() -> dict[int, tuple[str, int, bool | None]]:
     """Name, place of the argument, and whether a folder precedes a path (None for open files), by number of
-    the call."""
+    the call.
+    """
     column = 0 if platform.machine() == "x86_64" else 1
     kinds = [
         (BY_NAME, 0, False),

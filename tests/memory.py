@@ -1,4 +1,4 @@
-"""How much memory this process has had at most since a moment."""
+"""Peak of this process's memory since a moment."""
 
 from __future__ import annotations
 

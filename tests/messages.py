@@ -1,5 +1,7 @@
-"""Sentences that users see: the errors of the source, their values left out, and the rows of pages that
-are about them."""
+"""Sentences that users see.
+
+The errors of the source, their values left out, and the rows of pages that are about them.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,15 @@ def errors() -> tuple[tuple[str, str], ...]:
 
 
 def in_the_code(row: str) -> bool:
-    """Whether the pack raises an error that a row of a page is about."""
+    """True if the pack raises an error that a row of a page is about."""
     return any(is_about(row, sentence) for _, sentence in errors())
 
 
 def is_about(row: str, sentence: str) -> bool:
-    """Whether a row, with `...` for values, has a part of a sentence; one of few words must have all of
-    it."""
+    """True if a row, with `...` for values, has a part of a sentence.
+
+    One of few words must have all of it.
+    """
     pattern = ".*".join(re.escape(piece) for piece in row.split("..."))
     find = re.search if len(WORD.findall(row)) >= FEWEST_WORDS else re.fullmatch
     return find(pattern, sentence, re.DOTALL) is not None
@@ -57,7 +61,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _sentence(node: ast.expr, named: dict[str, ast.expr]) -> str:
-    """What an expression says, without its values."""
+    """Sentence of an expression, without its values."""
     match node:
         case ast.Constant(value=str(text)):
             return text

@@ -1,4 +1,4 @@
-"""Slow, obvious versions of the temporal layers, written from the paper (section 3.1 and appendix D).
+"""Slow, obvious versions of the temporal layers, written from Video LDM (section 3.1 and appendix D).
 
 Loops over clips, frames and places instead of reshapes; weights by name from a layer's state dict.
 Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
@@ -40,8 +40,9 @@ def temporal_transformer(
     positions: list[float],
     on_tokens: bool = False,
 ) -> Tensor:
-    """Temporal path of a transformer: tokens (b f n c), text (b m e), positions relative to the window's
-    centre.
+    """Temporal path of a transformer.
+
+    Tokens (b f n c), text (b m e), positions relative to the window's centre.
 
     The attention over frames sees the positions; with `on_tokens` the text attention and both feed-forwards
     do too.

@@ -1,5 +1,6 @@
-"""Slow, obvious versions of LaVie's layers, written from a description of its networks; weights as its files
-name them.
+"""Slow, obvious versions of LaVie's layers, written from a description of its networks.
+
+Weights as its files name them.
 
 Loops over clips, frames and places. Shapes: b clips, f frames, c channels, h w size, n tokens, e features.
 """
@@ -17,15 +18,18 @@ Weights = Mapping[str, Tensor]
 
 def bucket(offset: int) -> int:
     """Row of the relative bias for a key `offset` frames after the query: 8 exact distances, then logarithmic
-    to 32."""
+    to 32.
+    """
     distance = abs(offset)
     row = distance if distance < 8 else min(15, 8 + int(8 * math.log(distance / 8) / math.log(4) + 1e-6))
     return row + (16 if offset > 0 else 0)
 
 
 def rotate(x: Tensor, position: float) -> Tensor:
-    """A frame's queries or keys (... d) per head: pairs of neighbouring channels turn, as points of the
-    complex plane."""
+    """A frame's queries or keys (... d) per head.
+
+    Pairs of neighbouring channels turn, as points of the complex plane.
+    """
     turning = torch.view_as_complex(x[..., :ROTATED].unflatten(-1, (-1, 2)).contiguous())
     pairs = turning.shape[-1]
     turns = torch.tensor([position / THETA ** (pair / pairs) for pair in range(pairs)])
@@ -34,8 +38,10 @@ def rotate(x: Tensor, position: float) -> Tensor:
 
 
 def over_frames(w: Weights, name: str, tokens: Tensor, heads: int) -> Tensor:
-    """Attention over the frames at each place, tokens (b f n c) already normed; positions where a bias is in
-    the weights."""
+    """Attention over the frames at each place, tokens (b f n c) already normed.
+
+    Positions where a bias is in the weights.
+    """
     q, k, v = (
         (tokens @ w[f"{name}.to_{x}.weight"].T).unflatten(-1, (heads, -1)).unbind(1) for x in "qkv"
     )  # by frame: (b n heads d)
@@ -53,8 +59,10 @@ def over_frames(w: Weights, name: str, tokens: Tensor, heads: int) -> Tensor:
 
 
 def seen_by(frames: Tensor, index: int) -> Tensor:
-    """Tokens (f n c) that frame `index` attends to in the interpolation model: of the first frame and of the
-    one before."""
+    """Tokens (f n c) that frame `index` attends to in the interpolation model.
+
+    Of the first frame and of the one before.
+    """
     return torch.cat([frames[0], frames[max(index - 1, 0)]])
 
 

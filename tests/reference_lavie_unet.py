@@ -1,5 +1,6 @@
-"""LaVie's UNets as plain functions of a file's weights: the base model, SEINE, the interpolation model, the
-upscaler.
+"""LaVie's UNets as plain functions of a file's weights.
+
+The base model, SEINE, the interpolation model, the upscaler.
 
 What a network has is read from its keys; what keys do not tell is said in `Network`. Everything works on (b c
 f h w), slowly. Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
@@ -30,7 +31,7 @@ LEVELS, DOWN, UP = 4, 2, 3  # resolutions, and ResBlocks of each in either half
 
 @dataclass(frozen=True)
 class Network:
-    """What the keys of a file do not tell."""
+    """Facts that the keys of a file do not tell."""
 
     heads: int
     causal: bool = (
@@ -40,8 +41,10 @@ class Network:
 
 
 def unet(w: Weights, net: Network, x: Tensor, t: Tensor, text: Tensor, label: Tensor | None = None) -> Tensor:
-    """Prediction for noisy clips (b c f h w) at time steps (b,) with texts (b m e); label (b,) of the
-    upscaler's noise level."""
+    """Prediction for noisy clips (b c f h w) at time steps (b,) with texts (b m e).
+
+    Label (b,) of the upscaler's noise level.
+    """
     width = w["conv_in.weight"].shape[0] // 2
     angles = t.float()[:, None] * torch.exp(-math.log(10000) * torch.arange(width) / width)
     emb = linear(w, "time_embedding.linear_1", torch.cat([angles.cos(), angles.sin()], -1).to(x))
@@ -101,7 +104,8 @@ def transformer(w: Weights, net: Network, name: str, x: Tensor, text: Tensor, cr
 
 def transformer_block(w: Weights, net: Network, name: str, x: Tensor, text: Tensor, cross: bool) -> Tensor:
     """Self-attention, text, attention over frames and feed-forward, in the order of the network, on (b f n
-    c)."""
+    c).
+    """
     temporal = "temporal" if f"{name}.norm_temporal.weight" in w else "temp"
 
     def frames_too(x: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
-"""The layer that kills at the n-th file operation: it sees what changes a folder, dies right before, and
-ends."""
+"""The layer that kills at the n-th file operation.
+
+It sees what changes a folder, dies right before, and ends.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_the_archive_holds_what_an_artist_needs_and_no_more():
 
 
 def test_no_code_is_refused_by_the_registry():
-    """What `comfy node validate` looks for: exec, eval, several statements on a line."""
+    """`comfy node validate` looks for exec, eval, several statements on a line."""
     ruff = [sys.executable, "-m", "ruff", "check", ".", "--select", "S102,S307,E702", "--ignore-noqa"]
     run = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout

@@ -1,10 +1,11 @@
-"""What may import what, and how large things may grow. Reads the source, imports nothing."""
+"""Rules on imports and on the growth of things. Reads the source, imports nothing."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import graphlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def imports(path: Path) -> set[str]:
 
 
 def imports_when_loaded(path: Path) -> set[str]:
-    """What a file imports as soon as it is imported itself."""
+    """Imports of a file as soon as it is imported itself."""
     return {name for node in tree(path).body for name in targets(node, path)}
 
 
@@ -114,8 +115,7 @@ def test_temporal_loads_with_torch_einops_safetensors_and_numpy():
 
 
 def test_the_pack_loads_with_what_the_host_has_loaded():
-    """What else a node needs is imported where it is used, so that ComfyUI starts quickly
-    (benchmarks/startup.py)."""
+    """Other libraries are imported where used, so that ComfyUI starts quickly (benchmarks/startup.py)."""
     assert not found(PACK, lambda path: packages(imports_when_loaded(path)) - CORE - HOST - {"PIL"})
 
 
@@ -213,6 +213,27 @@ def test_temporal_is_annotated_and_documented():
 
     assert not found(TEMPORAL, bare)
     assert not found(EVERYTHING, lambda path: tree(path).body and not ast.get_docstring(tree(path)))
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    """Docstrings of a file, of its classes and its functions."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = (node for node in ast.walk(tree(path)) if isinstance(node, kinds))
+    return (text for text in map(ast.get_docstring, nodes) if text)
+
+
+def test_docstrings_open_with_a_sentence_that_stands_alone():
+    """An editor shows nothing else: an imperative or a noun phrase, and not an answer without its question."""
+    riddle = re.compile(r"(What|How|Where|Whether|Which|Who|Why|The same|Same|As)\b")
+    assert not found(EVERYTHING, lambda path: [text for text in docstrings(path) if riddle.match(text)])
+
+
+def test_sources_are_named():
+    """`Video LDM, section 3.1` and never "the paper": the pack follows a dozen of them."""
+    nameless = re.compile(r"(?<!`)\bpaper\b(?!`)")
+    assert not found(PACK, lambda path: [text for text in docstrings(path) if nameless.search(text)])
+    comment = re.compile(r"#.*(\bthe paper\b|\(paper)")
+    assert not found(PACK, lambda path: comment.findall((ROOT / path).read_text("utf-8")))
 
 
 def test_every_package_is_installed():

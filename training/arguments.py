@@ -177,7 +177,7 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         group,
         "--weight-limit",
         defaults.weight_limit,
-        "let high noise count up to this much more in the loss; 1 is the paper's plain loss",
+        "let high noise count up to this much more in the loss; 1 is the plain loss of Video LDM",
     )
     computing_options(group, defaults, "of new weights, clips and noise")
     group.add_argument(

@@ -77,7 +77,7 @@ def _shape(group: argparse._ArgumentGroup) -> None:
         "--patch",
         type=int,
         default=4,
-        help="enlarged pixels a side that are one place of the UNet; divides --scale, 1 is the paper's "
+        help="enlarged pixels a side that are one place of the UNet; divides --scale, 1 is Video LDM's "
         "(%(default)s)",
     )
     group.add_argument("--channels", type=int, default=128, help="at the first level (%(default)s)")

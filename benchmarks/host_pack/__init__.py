@@ -1,5 +1,7 @@
-"""A custom node folder for the benchmarks only: a VAE that costs so little that thousands of frames can be
-measured."""
+"""A custom node folder for the benchmarks only.
+
+A VAE that costs so little that thousands of frames can be measured.
+"""
 
 import copy
 
@@ -11,8 +13,10 @@ STAGES = 3  # each doubles the sides
 
 
 def thin_decoder(latent_channels: int, stages: int = STAGES) -> torch.nn.Sequential:
-    """TAESD's decoder with few channels and fixed random weights: latents (f c h w) to frames, 8 times as
-    large by default."""
+    """TAESD's decoder with few channels and fixed random weights.
+
+    Latents (f c h w) to frames, 8 times as large by default.
+    """
     stage = [Block(WIDTH, WIDTH), torch.nn.Upsample(scale_factor=2), conv(WIDTH, WIDTH, bias=False)]
     body = [layer for _ in range(stages) for layer in copy.deepcopy(stage)]
     decoder = torch.nn.Sequential(

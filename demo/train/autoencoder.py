@@ -47,7 +47,7 @@ def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def colour(pictures: Tensor) -> Tensor:
-    """What is left of a picture without its brightness."""
+    """Colour of a picture without its brightness."""
     return pictures - pictures.mean(1, keepdim=True)
 
 
@@ -70,7 +70,7 @@ def reconstruction_loss(given: Tensor, target: Tensor) -> Tensor:
 
 
 def latent_loss(latents: Tensor) -> Tensor:
-    """How far each channel is from mean 0 and standard deviation 1 over the batch."""
+    """Distance of each channel from mean 0 and standard deviation 1 over the batch."""
     flat = rearrange(latents, "b c h w -> c (b h w)")
     return (
         flat.mean(1).square().mean()

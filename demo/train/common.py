@@ -1,5 +1,7 @@
-"""What the training scripts of the toy models share: the host on the path, averages of weights, schedules,
-files."""
+"""Parts that the training scripts of the toy models share.
+
+The host on the path, averages of weights, learning rates, files.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def use_host() -> None:
-    """Put ComfyUI (COMFYUI_PATH, else .host) on the import path, on the CPU; call before importing from
-    it."""
+    """Put ComfyUI (COMFYUI_PATH, else .host) on the import path, on the CPU.
+
+    Call before importing from it.
+    """
     path = os.environ.get("COMFYUI_PATH", str(ROOT / ".host"))
     if path not in sys.path:
         sys.path.insert(0, path)
@@ -33,8 +37,10 @@ def use_host() -> None:
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 where that is fast: with 256-bit vectors a CPU takes twenty times as long as in
-    full precision."""
+    """Compute in bfloat16 where that is fast.
+
+    With 256-bit vectors a CPU takes twenty times as long as in full precision.
+    """
     fast = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 

@@ -32,8 +32,10 @@ MOTION = re.compile(r"(moving|circling|panning|zooming|standing) (\w+)|(road)")
 
 @dataclass(frozen=True)
 class Captions:
-    """Every caption as token numbers: `(n 77)` each with and without motion, the empty one `(77,)`, and a
-    motion label `(n,)`."""
+    """Every caption as token numbers.
+
+    `(n 77)` each with and without motion, the empty one `(77,)`, and a motion label `(n,)`.
+    """
 
     moving: Tensor
     plain: Tensor
@@ -66,8 +68,10 @@ def read_captions(path: Path) -> Captions:
 
 
 class Model(nn.Module):
-    """What is trained together; reader names the motion from the last text token and is thrown away
-    afterwards."""
+    """All networks that are trained together.
+
+    The reader names the motion from the last text token and is thrown away afterwards.
+    """
 
     def __init__(self, tokens: list[int], motions: int) -> None:
         super().__init__()
@@ -77,8 +81,7 @@ class Model(nn.Module):
 
 
 def schedule() -> Tensor:
-    """The share of signal variance left after each of 1000 steps, SD 1.x's scaled-linear schedule,
-    `(1000,)`."""
+    """The share of signal variance left after each of 1000 steps, SD 1.x's scaled-linear schedule, `(1000,)`."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     return (1 - betas).cumprod(0).float()
 
@@ -86,8 +89,10 @@ def schedule() -> Tensor:
 def plain_attention(
     _: object, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: object, **kwargs: object
 ) -> Tensor:
-    """Attention by two matrix products, q, k, v `(b n (h d))`: for short sequences on a CPU several times
-    faster."""
+    """Attention by two matrix products, q, k, v `(b n (h d))`.
+
+    For short sequences on a CPU several times faster.
+    """
     q, k, v = (rearrange(x, "b n (h d) -> (b h) n d", h=heads) for x in (q, k, v))
     weights = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1).to(v.dtype)
     return rearrange(weights @ v, "(b h) n d -> b n (h d)", h=heads)
@@ -125,7 +130,8 @@ class Frames:
 
     def draw(self, rng: np.random.Generator, batch: int, ready: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Latents `(b 4 16 16)`, token rows `(b 77)`, whether the row says how it moves `(b,)`, the motion's
-        label `(b,)`."""
+        label `(b,)`.
+        """
         index = np.sort(rng.integers(ready, size=batch))
         frames = rng.integers(self.latents.shape[1], size=batch)
         latents = torch.from_numpy(self.latents[index, frames]).float()
@@ -191,7 +197,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """What `train` needs, from a command line."""
+    """Options of `train` from a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True, help="folder written by demo.train.clips")
     parser.add_argument("--autoencoder", type=Path, required=True)

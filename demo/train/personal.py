@@ -1,5 +1,6 @@
-"""Teach the toy image model a new look, as DreamBooth does for a person or a style: every ground in cold
-moonlight.
+"""Teach the toy image model a new look, as DreamBooth does for a person or a style.
+
+Every ground in cold moonlight.
 
     python -m video_ldm.demo.train.personal --checkpoint toy_sd.safetensors --folder cache
 

@@ -1,5 +1,6 @@
-"""Train the bundled video upscaler of the toy world, 128 x 128 to 512 x 512, on patches of rendered clips;
-and measure it.
+"""Train the bundled video upscaler of the toy world, 128 x 128 to 512 x 512, on patches of rendered clips.
+
+And measure it.
 
     OMP_NUM_THREADS=1 python -m video_ldm.demo.train.upscaler train --out toy_upscaler.safetensors
     python -m video_ldm.demo.train.upscaler measure --file toy_upscaler.safetensors
@@ -51,13 +52,12 @@ def clip(scene: Scene, fps: float, start: float, num_frames: int = FRAMES) -> Te
 
 
 def reduce(large: Tensor) -> Tensor:
-    """What is given of large frames (f 3 4h 4w): (f 3 h w)."""
+    """Given frames (f 3 h w) of large frames (f 3 4h 4w)."""
     return functional.avg_pool2d(large, SCALE)
 
 
 def draw(step: int, seed: int, scenes: int, patches: int, side: int) -> tuple[Tensor, Tensor]:
-    """Patches of `side` given pixels from scenes of the training split, half of them where the object
-    passes."""
+    """Patches of `side` given pixels from scenes of the training split, half of them where the object passes."""
     rng = np.random.default_rng((seed, step))
     cut = []
     for _ in range(scenes):

@@ -1,5 +1,6 @@
-"""A small picture classifier of the toy world: it names shape, colour and size, and its features measure
-distances.
+"""A small picture classifier of the toy world.
+
+It names shape, colour and size, and its features measure distances.
 
 Pictures `(b 3 128 128)` in 0..1, features `(b 128)`.
 """
@@ -61,7 +62,7 @@ def to_pictures(frames: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def name(model: Classifier, frames: np.ndarray) -> dict[str, str]:
-    """What a clip shows, by attribute, by the mean of the frames' log-probabilities."""
+    """Attributes of a clip by the mean of the frames' log-probabilities."""
     scores = model(to_pictures(frames))
     return {key: LABELS[key][int(value.log_softmax(1).mean(0).argmax())] for key, value in scores.items()}
 

@@ -26,8 +26,10 @@ Box = tuple[str, float, float, float, float]
 def render(
     scene: Scene, num_frames: int = 8, fps: float = 8.0, start: float = 0.0, scale: int = 1
 ) -> np.ndarray:
-    """Draw a clip of a scene, `(f, 128 scale, 128 scale, 3)` uint8 RGB; start is the time of its first frame
-    in seconds."""
+    """Draw a clip of a scene, `(f, 128 scale, 128 scale, 3)` uint8 RGB.
+
+    Start is the time of its first frame in seconds.
+    """
     canvas = _road(scene, scale) if scene.cars else _ground(scene, scale)
     frames = np.empty((num_frames, scale * SIDE, scale * SIDE, 3), np.uint8)
     for index in range(num_frames):
@@ -65,7 +67,7 @@ def boxes(scene: Scene, frame: int, fps: float = 8.0) -> list[Box]:
 
 
 def _look(canvas: np.ndarray, pan_x: float, pan_y: float, zoom: float, scale: int) -> np.ndarray:
-    """What the camera sees of a canvas whose middle is the middle of the picture at rest."""
+    """View of the camera on a canvas whose middle is the middle of the picture at rest."""
     shift_x, shift_y = CANVAS / 2 + pan_x - SIDE / 2 / zoom, CANVAS / 2 + pan_y - SIDE / 2 / zoom
     half = (scale - 1) * (0.5 - 0.5 / zoom)  # pixels are squares: their middles move when they get smaller
     matrix = np.array([[1 / zoom, 0, scale * shift_x + half], [0, 1 / zoom, scale * shift_y + half]])
@@ -83,7 +85,8 @@ def _ground(scene: Scene, scale: int) -> np.ndarray:
 
 def _grain(scene: Scene, scale: int) -> np.ndarray:
     """Grain `(256 scale, 256 scale, 1)` of two specks to a pixel of the small picture, whose mean over that
-    pixel is 0."""
+    pixel is 0.
+    """
     if scale == 1:
         return np.zeros((1, 1, 1), np.float32)
     rng = np.random.default_rng((scene.texture_seed, scale))

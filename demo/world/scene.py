@@ -43,8 +43,10 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Car:
-    """A car of a road scene: its lane says where it drives, x is its centre at time 0, speed is in pixels per
-    second."""
+    """A car of a road scene.
+
+    Its lane says where it drives, x is its centre at time 0, speed is in pixels per second.
+    """
 
     color: str
     direction: Literal["left", "right"]
@@ -55,7 +57,8 @@ class Car:
 @dataclass(frozen=True)
 class Scene:
     """One shape on a textured ground, or, where cars are given, a road; (x, y) is the shape's centre at time
-    0, or the centre of its orbit, on the screen of a camera that has not moved yet."""
+    0, or the centre of its orbit, on the screen of a camera that has not moved yet.
+    """
 
     shape: str = "circle"
     color: str = "red"
@@ -74,7 +77,7 @@ class Scene:
     cars: tuple[Car, ...] = ()
 
     def centre(self, time: float) -> tuple[float, float]:
-        """Where the shape's centre is in the world."""
+        """Centre of the shape in the world."""
         if self.motion in TURNS:
             angle = self.phase + TURNS[self.motion] * self.speed / self.orbit * time
             return self.x + self.orbit * math.cos(angle), self.y + self.orbit * math.sin(angle)
@@ -116,8 +119,10 @@ def caption(scene: Scene, with_motion: bool = True) -> str:
 
 
 def split_of(scene: Scene) -> Split:
-    """Which split a scene belongs to: one in eight combinations of shape, colour, motion and texture is never
-    trained on."""
+    """Split that a scene belongs to.
+
+    One in eight combinations of shape, colour, motion and texture is never trained on.
+    """
     cars = "".join(car.color + car.direction for car in scene.cars)
     combination = cars or f"{scene.shape} {scene.color} {scene.motion} {scene.camera} {scene.texture}"
     return "test" if zlib.crc32(combination.encode()) % 8 == 0 else "train"

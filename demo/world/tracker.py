@@ -44,8 +44,10 @@ def main_colour(frames: np.ndarray) -> str | None:
 
 
 def track(frames: np.ndarray, color: str) -> np.ndarray:
-    """The centre of a colour's pixels in every frame, `(f, 2)`; soft edges count in part, so it is finer than
-    a pixel."""
+    """The centre of a colour's pixels in every frame, `(f, 2)`.
+
+    Soft edges count in part, so it is finer than a pixel.
+    """
     index = _NAMES.index(color)
     strength = _chroma(frames) @ _palette()[index]
     weights = np.where(
@@ -60,8 +62,10 @@ def track(frames: np.ndarray, color: str) -> np.ndarray:
 
 
 def velocity(path: np.ndarray) -> np.ndarray:
-    """The straight line's slope through a track, pixels per frame (x, y); NaN with fewer than three
-    points."""
+    """The straight line's slope through a track, pixels per frame (x, y).
+
+    NaN with fewer than three points.
+    """
     seen = ~np.isnan(path[:, 0])
     if seen.sum() < 3:
         return np.full(2, np.nan)
@@ -70,7 +74,8 @@ def velocity(path: np.ndarray) -> np.ndarray:
 
 def direction(path: np.ndarray) -> str | None:
     """The nearest of left, right, up and down, "still" below 1.5 pixels a frame, None where the track is
-    lost."""
+    lost.
+    """
     slope = velocity(path)
     if np.isnan(slope).any():
         return None
@@ -80,8 +85,9 @@ def direction(path: np.ndarray) -> str | None:
 
 
 def along(slope: np.ndarray, way: str) -> tuple[bool, bool, float]:
-    """How a velocity (x, y) does what a way asks: on its axis, in its sense, and at what speed in its
-    direction.
+    """Parts of a velocity (x, y) that do what a way asks.
+
+    On its axis, in its sense, and at what speed in its direction.
 
     The three come apart: layers may know that something moves sideways, and not to which side.
     """
@@ -102,7 +108,8 @@ def turn(path: np.ndarray) -> str | None:
 
 def jitter(path: np.ndarray) -> float:
     """Root mean square of the track's second differences in pixels; 0 for even motion on a line, NaN where
-    unseen."""
+    unseen.
+    """
     bends = np.diff(path, n=2, axis=0)
     bends = bends[~np.isnan(bends).any(1)]
     return float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("nan")

@@ -38,8 +38,9 @@ SAMPLES_AN_AXIS = 10  # a covariance of fewer says more of the sample than of wh
 
 @dataclass(frozen=True)
 class Resolved:
-    """A distance with its 95 % interval over clips, and the floor: what two halves of the reference are
-    apart.
+    """A distance with its 95 % interval over clips, and the floor.
+
+    What two halves of the reference are apart.
 
     A distance whose interval reaches down to the floor is none.
     """

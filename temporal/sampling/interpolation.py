@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from ..errors import InvalidInputError
 
-STRIDE = 4  # frames from one keyframe to the next: three in between (paper, section 3.3)
+STRIDE = 4  # frames from one keyframe to the next: three in between (Video LDM, section 3.3)
 WEIGHTS = torch.arange(1, STRIDE) / STRIDE
 PARALLEL = 1e-3  # radians below which two directions are one
 CELLS = 12  # of a side of a frame when two are compared

@@ -15,7 +15,7 @@ class UpscalerConfig:
     """
 
     scale: int  # sides of the enlarged frames over those of the given ones
-    patch: int  # divides the scale; 1 is the paper's UNet on pixels, the scale itself the fastest
+    patch: int  # divides the scale; 1 is a UNet on pixels, as Video LDM's, the scale itself the fastest
     channels: int  # at the first level of the UNet
     channel_mult: tuple[int, ...]  # per level; each level after the first halves the sides
     num_res_blocks: int  # per level, downwards and upwards

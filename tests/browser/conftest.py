@@ -26,8 +26,7 @@ FOLDERS = {
 
 
 def named_files(models: Path) -> Iterator[Path]:
-    """Where the files are that the graphs name; that of the bypassed LoRA is no more there than at an
-    artist's."""
+    """Files that the graphs name; the bypassed LoRA is missing, as at an artist's."""
     for path in WORKFLOWS:
         for node in json.loads(path.read_text("utf-8"))["nodes"]:
             if node["type"] in FOLDERS:

@@ -1,5 +1,7 @@
-"""Every graph in workflows/ as an artist opens it: nothing red, and a finished video in the node at the
-end."""
+"""Every graph in workflows/ as an artist opens it.
+
+Nothing red, and a finished video in the node at the end.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def saved(path) -> dict:
 
 
 def is_toy(path) -> bool:
-    """Whether a graph names bundled toy models, so that it can run here."""
+    """True if a graph names bundled toy models, so that it can run here."""
     return "toy_sd.safetensors" in path.read_text("utf-8")
 
 
@@ -43,12 +45,12 @@ toy_graphs = pytest.mark.parametrize(
 
 
 def overlap(one: list, other: list) -> bool:
-    """Whether two boxes (name, left, top, right, bottom) share more than an edge."""
+    """True if two boxes (name, left, top, right, bottom) share more than an edge."""
     return all(max(one[i], other[i]) < min(one[i + 2], other[i + 2]) for i in (1, 2))
 
 
 def inside(box: list, group: list) -> bool:
-    """Whether a box lies in a group (left, top, width, height)."""
+    """True if a box lies in a group (left, top, width, height)."""
     left, top, width, height = group
     return left <= box[1] and top <= box[2] and box[3] <= left + width and box[4] <= top + height
 

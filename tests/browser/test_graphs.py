@@ -1,4 +1,4 @@
-"""What artists do with graphs in the page: mute, bypass, reroute, subgraphs.
+"""Graphs in the page as artists treat them: mute, bypass, reroute, subgraphs.
 
 The page's own converter, the host's answer.
 """

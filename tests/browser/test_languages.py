@@ -1,5 +1,7 @@
-"""ComfyUI's page in other languages: titles, inputs, outputs and tooltips of our nodes are in the artist's
-own."""
+"""ComfyUI's page in other languages.
+
+Titles, inputs, outputs and tooltips of our nodes are in the artist's own.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def foreign(request, editor, server):
 
 
 def words(language: str) -> dict:
-    """What the pack says in a language, by node."""
+    """Words of the pack in a language, by node."""
     return json.loads((locales.LOCALES / language / "nodeDefs.json").read_text("utf-8"))
 
 

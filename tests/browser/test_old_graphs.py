@@ -1,5 +1,7 @@
-"""An old graph dropped on the page: a question, then this pack's nodes and a note, or nothing at all after
-a no; it runs."""
+"""An old graph dropped on the page.
+
+A question, then this pack's nodes and a note, or nothing at all after a no; it runs.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def saved(name: str) -> dict:
 
 
 def difference(page: Editor, workflow: dict, name: str) -> float:
-    """How far the window is off that differs most between a graph in the page and the thumbnail of a name."""
+    """Largest difference of a window between a graph in the page and the thumbnail of a name."""
     path = thumbnails.WORKFLOWS / f"{name}.json"
     shown = thumbnails.encoded(thumbnails.photograph(page, workflow), thumbnails.stored_fingerprint(path))
     with Image.open(io.BytesIO(shown)) as new, Image.open(path.with_suffix(".jpg")) as old:

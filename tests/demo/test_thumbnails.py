@@ -1,5 +1,7 @@
-"""Each graph has a thumbnail of what ComfyUI shows today; `python -m video_ldm.demo.thumbnails` makes them
-anew."""
+"""Each graph has a thumbnail of what ComfyUI shows today.
+
+`python -m video_ldm.demo.thumbnails` makes them anew.
+"""
 
 from __future__ import annotations
 

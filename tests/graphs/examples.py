@@ -1,5 +1,6 @@
 """Small graphs of AnimateDiff-Evolved, written for these tests in the API format, and the same as the page
-saves them."""
+saves them.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +60,10 @@ USE = "ADE_UseEvolvedSampling"
 
 
 def gen2(apply: dict[str, Any], **others: Any) -> Api:
-    """A graph of the second generation around one apply node; `use`: further inputs of Use Evolved
-    Sampling."""
+    """A graph of the second generation around one apply node.
+
+    `use`: further inputs of Use Evolved Sampling.
+    """
     use = node(USE, model=["1", 0], m_models=["31", 0], beta_schedule="autoselect", **others.pop("use", {}))
     return sampled("32", **LOAD, **{"31": apply, "32": use}, **others)
 

@@ -1,5 +1,7 @@
-"""The help page for those who come from AnimateDiff-Evolved: its table is the converter's, its messages
-are in the code."""
+"""The help page for those who come from AnimateDiff-Evolved.
+
+Its table is the converter's, its messages are in the code.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What graphs of the page have beside nodes: reroutes, values, muted and bypassed nodes, subgraphs, notes."""
+"""Parts of the page's graphs beside nodes: reroutes, values, muted and bypassed nodes, subgraphs, notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def by_id(ui):
 
 
 def types(ui):
-    """How often each type of node is there."""
+    """Count of each type of node."""
     return sorted(raw["type"] for raw in ui["nodes"])
 
 

@@ -1,5 +1,6 @@
 """The toy checkpoint, and the pack's loaders on weights that a test makes, written as a file into the host's
-folder."""
+folder.
+"""
 
 from __future__ import annotations
 

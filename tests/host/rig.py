@@ -77,8 +77,10 @@ class Rig:
             )
 
     def stack(self, scale: float = 0.1, **changes: Any) -> Any:
-        """Patcher around temporal layers for the toy model; scale 0 is a fresh stack, else all weights differ
-        from 0."""
+        """Patcher around temporal layers for the toy model.
+
+        Scale 0 is a fresh stack, else all weights differ from 0.
+        """
         import comfy.model_management as mm
         import comfy.ops
         from video_ldm.nodes.host.layers.shapes import unet_shape

@@ -1,5 +1,7 @@
-"""Tiny files under the names that graphs have: the toy checkpoint for any checkpoint, motion modules of its
-size, and so on."""
+"""Tiny files under the names that graphs have.
+
+The toy checkpoint for any checkpoint, motion modules of its size, and so on.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,10 @@ def toy_shape() -> UNetShape:
 
 
 def bases(name: str, formats: Any) -> dict[int, tuple[str, Any]]:
-    """What motion modules of the toy checkpoint's size are taken to be for, by its levels; `formats` is the
-    host's copy."""
+    """Bases that motion modules of the toy checkpoint's size are for, by levels.
+
+    `formats` is the host's copy.
+    """
     shape = formats.load_stack(TOY / "toy_temporal.safetensors").config.unet
     return {len(shape.channel_mult): (FAMILIES[name][1], shape)}
 

@@ -1,5 +1,7 @@
-"""What an artist may get wrong, through the whole graph: one clear sentence, and the graph that ran before
-runs again."""
+"""Mistakes of an artist through the whole graph.
+
+One clear sentence, and the graph that ran before runs again.
+"""
 
 from __future__ import annotations
 

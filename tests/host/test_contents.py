@@ -1,5 +1,7 @@
-"""Fingerprints of the files that a graph chooses: only of those, never of a text, and right when a file is
-replaced."""
+"""Fingerprints of the files that a graph chooses.
+
+Only of those, never of a text, and right when a file is replaced.
+"""
 
 from __future__ import annotations
 

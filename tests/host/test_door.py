@@ -1,5 +1,7 @@
-"""The door of every node: values that its schema does not allow are refused before the node begins, whoever
-gives them."""
+"""The door of every node.
+
+Values that its schema does not allow are refused before the node begins, whoever gives them.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ def parts(host):
 
 @pytest.fixture
 def refused(host):
-    """What the door says to one value; a failure when it lets the value in."""
+    """Sentence of the door for one value; a failure when it lets the value in."""
     from video_ldm.nodes.host.door import check_inputs
     from video_ldm.temporal.errors import InvalidInputError
 

@@ -1,5 +1,7 @@
-"""Old graphs at a running host: scripts and the page are served, files are found by the names that graphs
-have for them."""
+"""Old graphs at a running host.
+
+Scripts and the page are served, files are found by the names that graphs have for them.
+"""
 
 from __future__ import annotations
 

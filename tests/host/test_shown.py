@@ -1,4 +1,4 @@
-"""What nodes show while they work and when they are done: strips, words, contact sheets, curves."""
+"""Pictures and words of nodes at work and at the end: strips, words, contact sheets, curves."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""How fast a clip plays: the speed of what it was made from goes along, and another one is said on the
-node."""
+"""Speed of a clip: that of its source goes along, and another one is said on the node."""
 
 from __future__ import annotations
 

@@ -124,8 +124,10 @@ def files(host):
 
 @pytest.fixture
 def read(host, files, monkeypatch):
-    """A graph of `workflows/`, small, with tiny files under the names in it; nodes of some types switched
-    on."""
+    """A graph of `workflows/`, small, with tiny files under the names in it.
+
+    Nodes of some types switched on.
+    """
 
     def read(path, *switched_on):
         workflow = json.loads(path.read_text("utf-8"))
@@ -145,7 +147,8 @@ def read(host, files, monkeypatch):
 @pytest.fixture(scope="module")
 def video_models(host):
     """Whole video models under the names in the graphs, tiny, beside a checkpoint with the toy text encoder
-    and VAE."""
+    and VAE.
+    """
     import comfy.supported_models as supported
 
     models = host.base / "models"
@@ -180,7 +183,7 @@ def video_models(host):
 
 @pytest.fixture(scope="module")
 def lavie_models(host, video_models):
-    """The same for LaVie and its relatives, which read text as SD 1.x does."""
+    """Files of LaVie and its relatives, which read text as SD 1.x does."""
     models = host.base / "models"
     toy = (models / "checkpoints" / "toy_sd.safetensors").resolve()
     (models / "checkpoints" / "v1-5-pruned-emaonly.safetensors").symlink_to(toy)

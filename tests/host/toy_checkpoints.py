@@ -1,5 +1,6 @@
-"""Whole checkpoints at a size for tests, which the host opens by itself: Stable Video Diffusion, the x4
-upscaler, CLIP vision.
+"""Whole checkpoints at a size for tests, which the host opens by itself.
+
+Stable Video Diffusion, the x4 upscaler, CLIP vision.
 
 Their autoencoder is that of the toy checkpoint.
 """
@@ -35,7 +36,8 @@ PICTURE = {
 
 def tell_host(patch: Any, models: Path, text: int) -> None:
     """Let the host build CLIP vision in the size of `PICTURE`, and the x4 upscaler with a text encoder of its
-    width."""
+    width.
+    """
     import comfy.clip_vision
     import comfy.supported_models as supported
 
@@ -61,8 +63,10 @@ def picture_weights(text: int) -> dict[str, Tensor]:
 
 
 def write_svd(path: Path, names: dict[str, str], text: int) -> None:
-    """Stable Video Diffusion with image encoder and VAE; `names` are the host's for the UNet's weights, by
-    diffusers'."""
+    """Stable Video Diffusion with image encoder and VAE.
+
+    `names` are the host's for the UNet's weights, by diffusers'.
+    """
     unet = {names[key]: weight for key, weight in video_rig.svd(text).state_dict().items()}
     vision = {
         f"conditioner.embedders.0.open_clip.model.visual.{k}": w for k, w in picture_weights(text).items()

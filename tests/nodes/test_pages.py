@@ -1,5 +1,6 @@
 """Help pages: one for every node, with every input and output, a picture that exists, and messages the code
-has."""
+has.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an artist's saved graph depends on: ids, names and order of everything a node takes and gives."""
+"""Parts of nodes on which saved graphs depend: ids, names and order of all that a node takes and gives."""
 
 from __future__ import annotations
 

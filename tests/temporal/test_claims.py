@@ -1,5 +1,7 @@
-"""Names of what is being made: one owner at a time, no other's work lost, what the dead left is swept
-away."""
+"""Names of what is being made.
+
+One owner at a time, no other's work lost, what the dead left is swept away.
+"""
 
 from __future__ import annotations
 

@@ -24,8 +24,10 @@ SIZES = ((5, 7), (3, 4))  # by level: odd and not square, so that swapped axes f
 
 
 def sine_init(module: nn.Module, scale: float = 0.2) -> nn.Module:
-    """Weights from one long sine: reproducible, none alike, none zero; ones or the identity would hide
-    errors."""
+    """Weights from one long sine: reproducible, none alike, none zero.
+
+    Ones or the identity would hide errors.
+    """
     start, parameters = 0, list(module.parameters())
     curve = _sine(1 << sum(parameter.numel() for parameter in parameters).bit_length())
     with torch.no_grad():
@@ -68,7 +70,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def inputs(site: Site, num_frames: int, clips: int = 2) -> dict[str, Tensor]:
-    """What the host has at a site: hidden, time embedding, text."""
+    """Values of the host at a site: hidden, time embedding, text."""
     frames, (h, w) = clips * num_frames, SIZES[site.level]
     size = (site.channels, h, w) if site.kind == "conv" else (h * w, site.channels)
     emb = normal(clips, SHAPE.embedding_channels, seed=1).repeat_interleave(num_frames, 0)

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 KEY = "video_ldm.upscale_x4"
 LEVEL_COND = "video_ldm_noise_level"
 AUGMENTATION = 2  # stream of noise
-DEFAULT_WINDOW = 8  # frames, as in the paper
+DEFAULT_WINDOW = 8  # frames, as in Video LDM
 LIVE_TENSORS = 20  # as wide as the UNet's first level, alive at its fullest moment; 16 were measured
 NO_LAYERS = (
     "This model has no temporal layers, so all frames share one noise, which keeps still things still but "

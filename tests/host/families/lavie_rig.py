@@ -40,7 +40,8 @@ class Call:
 
 def tiny_weights(listing: str, text: int = TEXT) -> dict[str, Tensor]:
     """Random weights under the keys of a published file, a tenth (upscalers: an eighth) as wide, with two
-    heads."""
+    heads.
+    """
     shapes = json.loads(lzma.decompress(LISTINGS.read_bytes()))[listing]
     upscaler = "class_embedding.weight" in shapes
     generator = torch.Generator().manual_seed(0)
@@ -63,7 +64,8 @@ def tiny_weights(listing: str, text: int = TEXT) -> dict[str, Tensor]:
 
 def tell_host(monkeypatch: Any, formats: Any, text: int = TEXT) -> None:
     """The families in a size for tests, in the pack's module of formats, and the host told of it as of any
-    other model."""
+    other model.
+    """
     import comfy.supported_models as supported
 
     def tiny(kind: type, name: str, width: int) -> type:
@@ -150,7 +152,7 @@ def sample(model: Any, latent: dict, **settings: Any) -> Tensor:
 
 @contextmanager
 def watched(model: Any) -> Iterator[list[Call]]:
-    """What the UNet sees and gives while something runs, cond and uncond together."""
+    """Inputs and outputs of the UNet while something runs, cond and uncond together."""
     calls = []
 
     def keep(_unet: nn.Module, args: tuple, kwargs: dict, out: Tensor) -> None:
@@ -176,7 +178,7 @@ def all_calls(model: Any, latent: dict, **settings: Any) -> list[Call]:
 
 
 def reference_out(weights: dict[str, Tensor], net: Network, call: Call, frames: int) -> Tensor:
-    """What the reference gives for the same call."""
+    """Output of the reference for a call."""
     x = rearrange(call.x, "(b f) c h w -> b c f h w", f=frames)
     label = None if call.y is None else call.y[::frames]
     with torch.no_grad():

@@ -127,7 +127,8 @@ def host_model(base: str, unet: Any) -> Any:
 
 def one_call(model: Any, frames: int = FRAMES) -> Call:
     """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond
-    together."""
+    together.
+    """
     import comfy.sample
 
     conds = conditions()
@@ -138,7 +139,7 @@ def one_call(model: Any, frames: int = FRAMES) -> Call:
 
 
 def one_video_call(model: Any, latent: dict) -> tuple[Call, dict]:
-    """The same through Video KSampler: the call, and the LATENT that came out."""
+    """A call through Video KSampler, and the LATENT that came out."""
     from video_ldm.nodes.host.sampling.clip import SamplerSettings, sample_clip
 
     settings = SamplerSettings(seed=1, steps=1, cfg=3.0, sampler_name="euler", scheduler="normal", fps=8.0)
@@ -155,7 +156,7 @@ def conditions() -> list:
 
 @contextmanager
 def calls_of(model: Any) -> Iterator[list[Call]]:
-    """What the UNet of a MODEL sees and gives in the meantime."""
+    """Inputs and outputs of a MODEL's UNet in the meantime."""
     calls = []
 
     def keep(_unet: nn.Module, args: tuple, kwargs: dict, out: Tensor) -> None:
@@ -169,7 +170,7 @@ def calls_of(model: Any) -> Iterator[list[Call]]:
 
 
 def reference_out(unet: Any, call: Call, frames: int = FRAMES, beside: Tensor | None = None) -> Tensor:
-    """What the reference gives for the same call; `beside` are more channels of its input ((b f) c h w)."""
+    """Output of the reference for a call; `beside` are more channels of its input ((b f) c h w)."""
     extra = {}
     if call.y is not None:  # the host embeds sizes itself: hand diffusers what it made
         unet.add_time_proj.forward = lambda values: values[:, None]
@@ -183,8 +184,10 @@ def reference_out(unet: Any, call: Call, frames: int = FRAMES, beside: Tensor | 
 
 
 def norms_of_the_original(unet: Any, clip_norm: bool, clip_norm_image: bool) -> None:
-    """Give diffusers' norms the statistics of the original code; diffusers takes (clip, frame) for every
-    family."""
+    """Give diffusers' norms the statistics of the original code.
+
+    Diffusers takes (clip, frame) for every family.
+    """
     for name, module in unet.named_modules():
         if not isinstance(module, nn.GroupNorm):
             continue
@@ -213,7 +216,7 @@ def motion_weights(unet: Any) -> dict[str, Tensor]:
 
 
 def as_original(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same in the spelling of AnimateDiff."""
+    """Weights in the spelling of AnimateDiff."""
     found = {}
     for key, value in weights.items():
         key = re.sub(r"(motion_modules\.\d+\.)", r"\1temporal_transformer.", key)
@@ -230,7 +233,7 @@ def as_original(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def as_hotshot(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same in the spelling of HotShot-XL."""
+    """Weights in the spelling of HotShot-XL."""
     return {
         key.replace("motion_modules", "temporal_attentions")
         .replace("temporal_transformer.", "")

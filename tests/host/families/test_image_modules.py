@@ -36,7 +36,8 @@ def pia(host):
 @pytest.fixture(scope="module")
 def i2v(host):
     """diffusers' AnimateDiff v2 with the norms of the original, the image model, and weights of an image
-    encoder."""
+    encoder.
+    """
     unet = rig.reference_unet("SD 1.x", True, 64)
     rig.norms_of_the_original(unet, False, False)
     return unet, rig.host_model("SD 1.x", unet), encoder_weights()
@@ -60,7 +61,8 @@ def encoder_weights():
 
 def pia_weights(unet, spell=rig.as_original):
     """PIA's file: its motion modules, and its convolution with other channels for the latent than the image
-    model's."""
+    model's.
+    """
     conv = unet.conv_in.weight.detach().clone()
     conv[:, :4] = torch.randn(conv[:, :4].shape, generator=torch.Generator().manual_seed(6))
     return {**spell(rig.motion_weights(unet)), "conv_in.weight": conv, "conv_in.bias": torch.ones(len(conv))}

@@ -48,7 +48,8 @@ def vae(host):
 
 def reference_control(kind):
     """diffusers' SparseControlNetModel with random weights in which every one counts, and the norms of the
-    original."""
+    original.
+    """
     from diffusers.models.controlnets.controlnet_sparsectrl import SparseControlNetModel
 
     torch.manual_seed(4)
@@ -138,7 +139,7 @@ def sampled(model, conds, frames=rig.FRAMES, size=rig.SIZE):
 
 
 def reference_out(unet, control, call, condition, strength=1.0, frames=rig.FRAMES):
-    """What diffusers' UNet gives under diffusers' control; condition (f c+1 h w), the mask last."""
+    """Output of diffusers' UNet under diffusers' control; condition (f c+1 h w), the mask last."""
     condition = torch.cat([condition] * 2)
     video = rearrange(condition, "(b f) c h w -> b c f h w", f=frames)
     x = rearrange(call.x, "(b f) c h w -> b c f h w", f=frames)
@@ -162,7 +163,7 @@ def reference_out(unet, control, call, condition, strength=1.0, frames=rig.FRAME
 
 
 def condition(kind, vae, images, places, frames=rig.FRAMES):
-    """What SparseCtrl is given (f c+1 h w), by hand."""
+    """Input of SparseCtrl (f c+1 h w), by hand."""
     pixels = images.movedim(-1, 1)
     if kind == "rgb":
         with torch.inference_mode():

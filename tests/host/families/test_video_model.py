@@ -1,5 +1,6 @@
 """Load Video Model: whole video models through the node into the host's UNet, against diffusers with the same
-weights."""
+weights.
+"""
 
 from __future__ import annotations
 
@@ -100,8 +101,10 @@ def test_videocrafter_is_told_its_usual_frame_rate_where_nobody_says_otherwise(l
 
 
 def test_scaled_latents_are_folded_into_the_noise_levels(load_model):
-    """Against the definition: x_t = sqrt(a) s x0 + sqrt(1 - a) noise, s falling from 1 to 0.7 in 400
-    steps."""
+    """Against the definition.
+
+    X_t = sqrt(a) s x0 + sqrt(1 - a) noise, s falling from 1 to 0.7 in 400 steps.
+    """
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     a = torch.cumprod(1 - betas, 0)
     s = torch.cat(

@@ -29,7 +29,7 @@ def tell_host(patch, channels):
 
 
 def give_back():
-    """What was freed goes to the system, or later allocations would fill it unseen."""
+    """Give freed memory to the system, or later allocations would fill it unseen."""
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -151,8 +151,10 @@ def frame_rate_weights() -> dict[str, Tensor]:
 
 
 def add_frame_rate(unet: Any, weights: dict[str, Tensor], fps: float) -> None:
-    """Let the reference add the frame rate to its time embedding: cosines and sines of periods up to 10000,
-    two layers."""
+    """Let the reference add the frame rate to its time embedding.
+
+    Cosines and sines of periods up to 10000, two layers.
+    """
     half = CHANNELS[0] // 2
     angles = torch.tensor([fps * 10000 ** (-i / half) for i in range(half)])
     x = torch.cat([angles.cos(), angles.sin()])
@@ -199,8 +201,10 @@ def add_relative_positions(unet: Any, reach: int) -> dict[str, Tensor]:
 
 
 class PictureProcessor:
-    """Attention to the text, and beside it to the tokens of the picture of each clip; these are set before a
-    call."""
+    """Attention to the text, and beside it to the tokens of the picture of each clip.
+
+    These are set before a call.
+    """
 
     def __init__(self, channels: int, text: int, seed: int) -> None:
         torch.manual_seed(seed)
@@ -286,8 +290,10 @@ def without_convs(unet: Any) -> None:
 
 
 def svd(text: int = TEXT) -> Any:
-    """diffusers' UNetSpatioTemporalConditionModel with the norms of the original: diffusers has 1e-6 in some
-    blocks."""
+    """diffusers' UNetSpatioTemporalConditionModel with the norms of the original.
+
+    Diffusers has 1e-6 in some blocks.
+    """
     from diffusers import UNetSpatioTemporalConditionModel
 
     torch.manual_seed(0)
@@ -303,8 +309,7 @@ def svd(text: int = TEXT) -> Any:
 
 
 def svd_out(unet: Any, call: Call, frames: int = FRAMES) -> Tensor:
-    """What the reference gives for the same call, told 6 frames per second, motion 127 and no noise on the
-    picture."""
+    """Output of the reference, told 6 frames per second, motion 127 and no noise on the picture."""
     x = rearrange(call.x, "(b f) c h w -> b f c h w", f=frames)
     ids = torch.tensor([[5.0, 127.0, 0.0]]).expand(len(x), 3)
     with torch.no_grad():
@@ -343,7 +348,7 @@ def one_call(
 
 
 def modelscope_out(unet: Any, call: Call, frames: int = FRAMES) -> Tensor:
-    """What the reference gives for the same call; it takes one text per clip."""
+    """Output of the reference for a call; it takes one text per clip."""
     with torch.no_grad():
         x = rearrange(call.x, "(b f) c h w -> b c f h w", f=frames)
         out = unet(x, call.timesteps[0], call.context[::frames]).sample

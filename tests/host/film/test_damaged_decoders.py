@@ -1,5 +1,7 @@
-"""Damaged files of other publishers' decoders in the host: each ends in one sentence, or in a VAE that can be
-used."""
+"""Damaged files of other publishers' decoders in the host.
+
+Each ends in one sentence, or in a VAE that can be used.
+"""
 
 from __future__ import annotations
 

@@ -234,8 +234,7 @@ def test_a_decoder_for_another_autoencoder_is_refused(rig):
 
 @pytest.fixture(scope="module")
 def small(latent):
-    """What the clip might have been enlarged from: a quarter of its size, each frame in a colour of its
-    own."""
+    """Clip before it was enlarged: a quarter of its size, each frame in a colour of its own."""
     frames = torch.rand(7, 1, 1, 3, generator=torch.Generator().manual_seed(3))
     return (0.4 + 0.2 * frames).expand(-1, 10, 6, -1)
 

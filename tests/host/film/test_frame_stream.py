@@ -1,5 +1,7 @@
-"""What is said before a clip is made is what it takes, on every device; known images come out of films as
-they are."""
+"""Estimates before a clip is made are what it takes, on every device.
+
+Known images come out of films as they are.
+"""
 
 from __future__ import annotations
 

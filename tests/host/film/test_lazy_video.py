@@ -1,5 +1,7 @@
-"""Video From Latents with the host's Save Video as a graph: what is kept in the file, and what goes wrong
-while it is written."""
+"""Video From Latents with the host's Save Video as a graph.
+
+What is kept in the file, and what goes wrong while it is written.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""ToonCrafter's decoder with the first and the last frame, against the published order of its steps; known
-images exact."""
+"""ToonCrafter's decoder with the first and the last frame, against the published order of its steps.
+
+Known images exact.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def opened(vae, name="svd.safetensors"):
 
 
 def original_spelling(reference):
-    """The same weights as the original keeps them inside its checkpoint."""
+    """Weights as the original keeps them inside its checkpoint."""
     from video_ldm.temporal.decoder.svd_names import as_original
 
     inside = {key: value for key, value in reference.state_dict().items() if key.startswith("decoder.")}
@@ -127,8 +127,10 @@ def test_equals_diffusers(vae, reference, folder, spelling, num_frames):
 
 
 def test_the_mix_factor_is_the_share_of_time(vae, reference, folder):
-    """Reversed against our own layers: far below zero, and with a last convolution that does nothing, time is
-    off."""
+    """Reversed against our own layers.
+
+    Far below zero, and with a last convolution that does nothing, time is off.
+    """
     weights = dict(reference.state_dict())
     for key in [key for key in weights if key.endswith("mix_factor")]:
         weights[key] = torch.full_like(weights[key], -30.0)

@@ -1,5 +1,6 @@
 """The noise schedule on the MODEL is the one of the family, against diffusers' schedulers of the same
-settings."""
+settings.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +68,7 @@ def test_the_checkpoints_own_stays_where_it_is_asked_for_or_nothing_is_known(mod
 
 @pytest.mark.parametrize("zsnr", [False, True])
 def test_a_terminal_signal_of_zero_stays_with_the_model(model, zsnr):
-    """What Rescale CFG users set on a v model (zsnr) is not lost when the layers bring their own betas."""
+    """The zsnr that Rescale CFG users set on a v model is not lost when layers bring betas."""
     from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
 
     v_model = ModelSamplingDiscrete().patch(model, "v_prediction", zsnr)[0]

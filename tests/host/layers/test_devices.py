@@ -1,5 +1,7 @@
-"""Every step of a film on a computer without CUDA: no code of the pack asks for it, directly or through
-torch."""
+"""Every step of a film on a computer without CUDA.
+
+No code of the pack asks for it, directly or through torch.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,10 @@ def caller() -> Path:
 
 @pytest.fixture
 def no_cuda(monkeypatch):
-    """Every function of torch.cuda, and Tensor.cuda and Module.cuda, refused to the pack; the host may ask
-    for what it has."""
+    """Every function of torch.cuda, and Tensor.cuda and Module.cuda, refused to the pack.
+
+    The host may ask for what it has.
+    """
 
     def refuse(name, function):
         def guarded(*arguments, **options):

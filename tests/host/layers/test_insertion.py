@@ -102,8 +102,10 @@ def test_an_exception_at_any_step_leaves_nothing(rig, video_model, call):
 
 @pytest.mark.parametrize("call", [0, 1, 2])
 def test_an_interrupt_at_any_step_leaves_nothing(rig, video_model, call):
-    """The user's Cancel sets the host's flag; the next host operation raises, here in the middle of the
-    UNet."""
+    """The user's Cancel sets the host's flag.
+
+    The next host operation raises, here in the middle of the UNet.
+    """
     import comfy.model_management as mm
     from comfy.patcher_extension import WrappersMP
 

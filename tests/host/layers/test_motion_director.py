@@ -1,5 +1,7 @@
-"""MotionDirector's list without names: on ModelScope through Load Video Model and Load Motion LoRA, as
-merging by hand."""
+"""MotionDirector's list without names.
+
+On ModelScope through Load Video Model and Load Motion LoRA, as merging by hand.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ tiny_sizes = test_video_model.tiny_sizes
 
 
 def layers_in_order(unet):
-    """What MotionDirector changes, in the order in which diffusers registers it: names of linear layers."""
+    """Linear layers that MotionDirector changes, in the order in which diffusers registers them."""
     from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 
     return [

@@ -73,7 +73,7 @@ def processors(name):
 
 
 def motion_director_style(name):
-    """As `processors`, with the place in the list of a layer before "lora"."""
+    """Names like those of `processors`, with the place in the list of a layer before "lora"."""
     return processors(name).replace(".processor.to_out_lora.", ".to_out.processor.0_lora.")
 
 
@@ -98,7 +98,7 @@ SPELLINGS = {
 
 
 def flat(name):
-    """As trainers of image LoRAs name layers."""
+    """Names that trainers of image LoRAs give to layers."""
     return f"lora_unet_{original(name).replace('.', '_')}"
 
 

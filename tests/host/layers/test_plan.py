@@ -1,5 +1,7 @@
-"""The insertion plan against the host's own UNets: every place exists, none is forgotten, widths and heads
-agree."""
+"""The insertion plan against the host's own UNets.
+
+Every place exists, none is forgotten, widths and heads agree.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What artists plug the pack into: attention patches, videos as sources, other files as sinks, latents on
-disk.
+"""Things that artists plug the pack into.
+
+Attention patches, videos as sources, other files as sinks, latents on disk.
 
 Shapes: f frames, c latent channels, h w latent size, n tokens, d channels.
 """
@@ -18,8 +19,10 @@ FRAMES, SIDE = 5, 64
 
 
 class ImagePrompt:
-    """A pack like IPAdapter: adds attention to the tokens of a picture to every text attention of the
-    UNet."""
+    """A pack like IPAdapter.
+
+    Adds attention to the tokens of a picture to every text attention of the UNet.
+    """
 
     def __init__(self, tokens: Tensor, weight: float) -> None:
         self.tokens, self.weight, self.seen = tokens, weight, []

@@ -1,5 +1,6 @@
-"""Our temporal layers beside the host's own modules of Stable Video Diffusion, which come from the paper's
-authors.
+"""Temporal layers beside the host's own modules of Stable Video Diffusion.
+
+These come from the authors of Video LDM.
 
 Our weights are copied into the host's `VideoResBlock` and `SpatialVideoTransformer`, whose spatial halves are
 switched off, and both get the same frames. Two things differ on purpose and are put into the host's modules:
@@ -28,7 +29,8 @@ CLIPS, FRAMES, HEIGHT, WIDTH = 2, 5, 3, 4
 
 class PositionsBehind(nn.Module):
     """A norm of the host's temporal block, with our positions of the frames ((b n) f c) added to what it
-    gives."""
+    gives.
+    """
 
     def __init__(self, norm: nn.Module, positions: nn.Module) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
-"""Strength and motion by frame, place and step; norms over the clip: equal to what one number would do,
-and put back."""
+"""Strength and motion by frame, place and step.
+
+Norms over the clip: equal to what one number would do, and put back.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What newer hosts do with weights on Windows and NVIDIA, put in front of the pack on any host.
+"""Weights of newer hosts on Windows and NVIDIA, put in front of the pack on any host.
 
 On Windows a Linear has no weight, and an Embedding none of its own, until one is loaded. On NVIDIA a patcher
 leaves behind in every module it loaded what is its own: memory that two may not free, and the weights that

@@ -22,7 +22,7 @@ OTHER = torch.device("cpu:0")  # another name of the same device
 
 @pytest.fixture(autouse=True)
 def clones_know_their_file(host, monkeypatch):
-    """As on newer hosts."""
+    """Let clones know their file, like those of newer hosts."""
     from comfy.model_patcher import ModelPatcher
 
     if not hasattr(ModelPatcher, "deepclone_multigpu"):

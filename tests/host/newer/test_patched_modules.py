@@ -1,5 +1,7 @@
-"""What a patcher of a newer host left in a module is never copied (0.26 on NVIDIA): not its memory, not
-what it computes with."""
+"""Modules that a patcher of a newer host changed are never copied (0.26 on NVIDIA).
+
+Neither their memory nor what they compute with.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ def vae(host):
 
 @pytest.fixture
 def folder(host):
-    """Where the decoder of a test lies."""
+    """Folder with the decoder of a test."""
     path = host.base / "models" / "temporal_decoders" / "brings_image_weights.safetensors"
     path.parent.mkdir(exist_ok=True)
     yield path
@@ -82,7 +84,7 @@ def test_a_video_decoder_takes_the_encoder_alone(host, tmp_path):
 
 
 def left_behind(module: torch.nn.Module) -> set[str]:
-    """What a patcher left in a module or below it."""
+    """Things that a patcher left in a module or below it."""
     return {name for part in module.modules() for name in vars(part) if name in ("_v_weight", "dynamic_pins")}
 
 

@@ -1,5 +1,7 @@
-"""What the pack does on a host that is newer than all tested ones: it looks once, says so, and refuses
-where layers go wrong."""
+"""The pack on a host that is newer than all tested ones.
+
+It looks once, says so, and refuses where layers go wrong.
+"""
 
 from __future__ import annotations
 

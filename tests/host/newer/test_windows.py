@@ -31,8 +31,10 @@ def sampled(rig, model, texts) -> torch.Tensor:
     [(9, "standard_static", "overlap-linear"), (6, "looped_uniform", "pyramid")],
 )
 def test_frames_that_do_not_see_each_other_are_what_they_were(rig, newer, texts, schedule, fuse):
-    """A text for each of the first frames, each different: what is cut twice, or not at all, is another
-    picture."""
+    """A text for each of the first frames, each different.
+
+    What is cut twice, or not at all, is another picture.
+    """
     from video_ldm.nodes.host.sampling.windows import add_windows
 
     one, two = rig.positive[0][0], rig.encode("a blue square")[0][0]

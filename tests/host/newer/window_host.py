@@ -1,4 +1,4 @@
-"""What newer hosts do with context windows, put in front of our code on a host that does not do it yet.
+"""Context windows of newer hosts, put in front of our code on a host that has none of them yet.
 
 Seen on ComfyUI 0.26: a window must know the number of frames, it is asked for rows with more arguments, a
 window is shown one frame before it, and conditions with a row per frame are cut by the host, which asks its

@@ -89,12 +89,12 @@ class Elsewhere(torch.Tensor):
     """Stands for a tensor on an accelerator: so are its parts and what is computed of it, until `cpu`."""
 
     def cpu(self):
-        """Where files and other tensors are."""
+        """Move to where files and other tensors are."""
         return self.as_subclass(torch.Tensor)
 
 
 def test_a_clip_on_the_device_goes_on_where_finished_segments_are(run, calls):
-    """As with the host's option --gpu-only."""
+    """The host's option --gpu-only keeps clips there."""
     given = start(2)
     (clip,) = run({**given, "samples": given["samples"].as_subclass(Elsewhere)})
     assert not any(isinstance(window["samples"], Elsewhere) for window in calls)

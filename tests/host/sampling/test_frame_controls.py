@@ -12,7 +12,7 @@ SIZE = (4, 5, 7)
 
 
 class Control:
-    """What a ControlNet of the host holds, as far as frames go."""
+    """Fields of a ControlNet of the host, as far as frames go."""
 
     cond_hint = "made for other frames"
 
@@ -21,7 +21,7 @@ class Control:
         self.previous_controlnet = previous
 
     def numbers(self) -> list[int]:
-        """Which hints it shows."""
+        """Numbers of the hints that it shows."""
         return self.cond_hint_original.flatten().int().tolist()
 
 
@@ -34,11 +34,11 @@ class Placing:
     window: Any = None
 
     def for_window(self, frames: list[int], num_frames: int) -> Placing:
-        """The same for some frames."""
+        """Control for some frames."""
         return Placing(self.place, self.previous_controlnet, (frames, num_frames))
 
     def given_at(self, frames: list[int], num_frames: int) -> list[tuple[int, int]]:
-        """Where its image is."""
+        """Place of its image."""
         return [(number, 0) for number, frame in enumerate(frames) if frame == self.place % num_frames]
 
 

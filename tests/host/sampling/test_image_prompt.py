@@ -42,8 +42,7 @@ def sizes(host, monkeypatch):
 
 @pytest.fixture
 def published(sizes):
-    """The reference, the processors of its attention, its projector, and all weights as they are
-    published."""
+    """The reference, the processors of its attention, its projector, and all weights as they are published."""
     unet = rig.modelscope()
     rate = rig.frame_rate_weights()
     rig.add_frame_rate(unet, rate, FPS)
@@ -55,7 +54,7 @@ def published(sizes):
 
 
 def prompted(image=None, encoder=None):
-    """What Image Prompt puts beside the positive and the negative text."""
+    """Fields that Image Prompt puts beside the positive and the negative text."""
     from video_ldm.nodes.image_prompt import ImagePrompt
 
     torch.manual_seed(5)

@@ -44,8 +44,7 @@ def test_odd_numbers_of_frames(rig, video_model, num_frames):
 
 
 def test_layers_see_the_given_frames(rig, video_model, latent):
-    """What is given at frame 0 changes frame 2 through the layers: its noisy latent there is not touched
-    by pins."""
+    """Layers carry what is given at frame 0 to frame 2, whose noisy latent pins do not touch."""
     other = clip_with(torch.randn(2, 4, 10, 6), ((0, 0), (4, 1)))
     one, two = (rig.sample_video(video_model, latent=clip)["samples"] for clip in (latent, other))
     assert not torch.allclose(one[2], two[2], atol=1e-3)

@@ -1,5 +1,7 @@
-"""A user with only an AnimateDiff file: windows, convolution and pinned interpolation on motion modules in
-the published layout."""
+"""A user with only an AnimateDiff file.
+
+Windows, convolution and pinned interpolation on motion modules in the published layout.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ SIZE = (4, 8, 16)
 
 @pytest.fixture(scope="module")
 def loaded(host):
-    """Load Temporal Layers with AnimateDiff v2 in the spelling of its authors, on a tiny SD 1.x: MODEL by
-    longer_clips."""
+    """Load Temporal Layers with AnimateDiff v2 in the spelling of its authors, on a tiny SD 1.x.
+
+    MODEL by longer_clips.
+    """
     from video_ldm.nodes.load import LoadTemporalLayers
     from video_ldm.temporal.formats import motion_modules
 

@@ -1,5 +1,7 @@
-"""Initial noise and guidance that a MODEL brings along: equal to what the sampler would be given, and
-rounds of FreeInit."""
+"""Initial noise and guidance that a MODEL brings along.
+
+Equal to what the sampler would be given, and rounds of FreeInit.
+"""
 
 from __future__ import annotations
 

@@ -53,8 +53,10 @@ def test_temporal_layers_with_one_prompt_in_all_frames_do_as_with_that_prompt(ri
 
 
 def test_temporal_layers_read_the_text_of_each_frame(rig, monkeypatch):
-    """Chunks for cond and uncond: a text for each of five frames where they differ, else one for each
-    clip."""
+    """Chunks for cond and uncond.
+
+    A text for each of five frames where they differ, else one for each clip.
+    """
     from video_ldm.temporal.layers.attention import TextAttention
 
     texts, forward = set(), TextAttention.forward

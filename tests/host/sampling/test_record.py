@@ -1,5 +1,4 @@
-"""What a LATENT says of its given frames, after the host's own nodes cut, joined, repeated and enlarged
-it."""
+"""Record of given frames in a LATENT after the host's own nodes cut, joined, repeated and enlarged it."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ def node(host):
 
 
 def known(latent) -> list[int]:
-    """Which frames are known, by the number that each holds."""
+    """Numbers of the known frames, by what each holds."""
     from video_ldm.nodes.host.sampling.known import known_of
 
     found = known_of(latent)

@@ -1,5 +1,7 @@
-"""Texts and hints that are neither one nor one for each frame, and a MODEL without temporal layers: what
-is done, what is said."""
+"""Texts and hints that are neither one nor one for each frame, and a MODEL without temporal layers.
+
+What is done, what is said.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Video Windows in the host: equal to no windows where frames are independent, every condition cut,
-refusals."""
+"""Video Windows in the host.
+
+Equal to no windows where frames are independent, every condition cut, refusals.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,8 @@ FAMILIES = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_windows_side_by_side_are_clips_of_their_own(rig, family):
     """Without overlap: 8 frames in windows of 4 are what two clips of 4 with the same noise are, for all
-    kinds of layers."""
+    kinds of layers.
+    """
     changes = {"known_frames": False, "frame_rate": False, "max_frames": 4} if family != "native" else {}
     model = rig.with_layers(patcher=rig.stack(0.05, **changes, **FAMILIES[family]))
 
@@ -167,8 +170,10 @@ def test_samplers_that_look_between_steps(rig):
 
 
 def test_repeated_noise_makes_equal_frames_of_equal_noise(rig):
-    """The image model makes the same frame of the same noise: later frames repeat those of the first
-    window."""
+    """The image model makes the same frame of the same noise.
+
+    Later frames repeat those of the first window.
+    """
     made = rig.sample(windowed(rig.model, length=4, overlap=3, noise=True), latent=empty())
     torch.testing.assert_close(made[4], made[0], rtol=1e-2, atol=1e-2 * float(made.abs().max()))
 

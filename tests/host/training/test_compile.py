@@ -23,8 +23,7 @@ UNET = {
 
 
 def gradients(compiled: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """A prediction of a tiny UNet and the gradients of its temporal layers, with or without compiled
-    blocks."""
+    """A prediction of a tiny UNet and the gradients of its temporal layers, with or without compiled blocks."""
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
     from comfy.ops import manual_cast
     from video_ldm.nodes.host.training import models as training
@@ -49,8 +48,10 @@ def gradients(compiled: bool) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def test_compiled_blocks_are_the_plain_ones(host, monkeypatch):
-    """Traced and differentiated as the compiler does it, and run by PyTorch: its code generator is not what
-    is tested."""
+    """Traced and differentiated as the compiler does it, and run by PyTorch.
+
+    Its code generator is not what is tested.
+    """
     traced, compile_for_pytorch = [], functools.partial(torch.compile, backend="aot_eager")
 
     def compile_and_note(function):

@@ -1,5 +1,7 @@
-"""Training a temporal decoder from the command line, on the toy VAE: a few steps, resumed, loaded again; and
-its errors."""
+"""Training a temporal decoder from the command line, on the toy VAE: a few steps, resumed, loaded again.
+
+And its errors.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Training on an SDXL-shaped checkpoint: both text encoders, pooled text and sizes, as the host's sampler
-gives them."""
+"""Training on an SDXL-shaped checkpoint.
+
+Both text encoders, pooled text and sizes, as the host's sampler gives them.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def fresh_stack(models) -> TemporalStack:
 
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
     """Fresh layers: a prediction of ours is the one that the host's own guider makes for the same prompt and
-    size."""
+    size.
+    """
     import comfy.samplers
     from video_ldm.nodes.host.training import models as training
     from video_ldm.temporal.sampling.clip import Clip

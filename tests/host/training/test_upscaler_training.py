@@ -1,5 +1,7 @@
-"""The training command for video upscalers on a tiny video: two stages, resumed, with pictures; and its
-errors."""
+"""The training command for video upscalers on a tiny video: two stages, resumed, with pictures.
+
+And its errors.
+"""
 
 from __future__ import annotations
 

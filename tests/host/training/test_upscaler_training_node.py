@@ -1,5 +1,7 @@
-"""Train Video Upscaler on drawn stripes: its result enlarges, an interrupted run goes on, mistakes are
-told."""
+"""Train Video Upscaler on drawn stripes.
+
+Its result enlarges, an interrupted run goes on, mistakes are told.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Training of temporal layers for the SD x4 upscaler, on a small one: the command, what learns, what it is
-told, its errors."""
+"""Training of temporal layers for the SD x4 upscaler, on a small one.
+
+The command, what learns, what it is told, its errors.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,7 @@ def run(clips, out, *options):
 
 
 def trainer_of(models, folder, **changes) -> LayersTrainer:
-    """What the command builds, on clips of random colours."""
+    """Trainer that the command builds, on clips of random colours."""
     from video_ldm.nodes.host.training import models as training
     from video_ldm.training.kinds import TrainedUpscaler
 
@@ -86,8 +88,9 @@ def test_small_frames_are_a_quarter_of_the_large_ones(models):
 
 
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
-    """Fresh layers: a prediction of ours is the one of the host's own guider for the same prompt, frames
-    and level."""
+    """Fresh layers: a prediction of ours is the one of the host's own guider for the same prompt, frames and
+    level.
+    """
     import comfy.samplers
     from video_ldm.nodes.host.training import models as training
 

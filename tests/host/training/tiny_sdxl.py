@@ -1,5 +1,7 @@
-"""A checkpoint of SDXL in every respect but size: two text encoders, pooled text and sizes, transformers of
-two blocks."""
+"""A checkpoint of SDXL in every respect but size.
+
+Two text encoders, pooled text and sizes, transformers of two blocks.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""A folder of films to a table, a report and shards: bad films do not stop the rest, and every engine
-gives the same."""
+"""A folder of films to a table, a report and shards.
+
+Bad films do not stop the rest, and every engine gives the same.
+"""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_equals_the_reference(num_frames, memory_format):
 
 
 def test_a_frame_depends_on_two_neighbours_on_either_side_only():
-    """What makes decoding in chunks exact: nothing else of the clip reaches a frame, no norm either."""
+    """Chunks decode exactly because no norm reaches further."""
     layer = sine_init(TemporalResBlock(6, torch.nn))
     hidden = normal(9, 6, 5, 7)
     whole, part = layer(hidden), layer(hidden[1:8])

@@ -1,5 +1,7 @@
-"""Decoding piece by piece: the frames of a whole decode, whatever the pieces, each once and in bounded
-memory."""
+"""Decoding piece by piece.
+
+The frames of a whole decode, whatever the pieces, each once and in bounded memory.
+"""
 
 from itertools import pairwise
 

@@ -1,5 +1,7 @@
-"""Files of Stable Video Diffusion's decoder: both spellings give the original's keys; damaged ones are
-told."""
+"""Files of Stable Video Diffusion's decoder: both spellings give the original's keys.
+
+Damaged ones are told.
+"""
 
 import json
 import lzma

@@ -1,5 +1,7 @@
-"""Five hundred damaged files: each ends in one clear sentence or in weights that can be used, in little
-memory."""
+"""Five hundred damaged files.
+
+Each ends in one clear sentence or in weights that can be used, in little memory.
+"""
 
 from collections import Counter
 

@@ -1,5 +1,7 @@
-"""Damaged motion modules in every spelling, and SparseCtrl's: each ends in one sentence or in weights that
-can be used."""
+"""Damaged motion modules in every spelling, and SparseCtrl's.
+
+Each ends in one sentence or in weights that can be used.
+"""
 
 from dataclasses import replace
 

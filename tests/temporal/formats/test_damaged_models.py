@@ -1,5 +1,7 @@
-"""Damaged files of whole video models: each ends in one sentence, or in weights that can be used, in little
-memory."""
+"""Damaged files of whole video models.
+
+Each ends in one sentence, or in weights that can be used, in little memory.
+"""
 
 import pytest
 from safetensors.torch import save

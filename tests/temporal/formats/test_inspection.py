@@ -1,5 +1,6 @@
 """Every kind of file is told and written in every spelling that is read, with the same bits after a round
-trip."""
+trip.
+"""
 
 from __future__ import annotations
 
@@ -122,8 +123,10 @@ def stack_of(base: str, middle: bool = False, control: bool = False) -> Temporal
 
 
 def lora_weights(base: str, spelling: motion_modules.MotionSpelling, name: str) -> Weights:
-    """Random factors, each another, for every linear layer; `name` as trainers write it, {0} the layer, {1}
-    down or up."""
+    """Random factors, each another, for every linear layer.
+
+    `name` as trainers write it, {0} the layer, {1} down or up.
+    """
     torch.manual_seed(0)
     stack, found = stack_of(base, middle=base == "SD 1.x"), {}
     for own, parts in motion_modules.file_keys(stack, spelling).items():

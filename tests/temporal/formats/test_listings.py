@@ -1,5 +1,6 @@
-"""Every published layout is recognised by its keys and shapes: loaded with no key unexplained, or named in
-one sentence.
+"""Every published layout is recognised by its keys and shapes.
+
+Loaded with no key unexplained, or named in one sentence.
 
 `listings.json.xz` holds name and shape of every tensor of 43 published files. The tensors made from it take
 no memory; only position tables have the right values.
@@ -218,8 +219,10 @@ def test_prefixes_of_trainers_are_looked_through(prefix):
 
 
 def changed(**changes: object) -> WeightsFile:
-    """AnimateDiff v3 in fewer bytes than it has: only its key names and shapes, with changes (None: left
-    out)."""
+    """AnimateDiff v3 in fewer bytes than it has.
+
+    Only its key names and shapes, with changes (None: left out).
+    """
     file = published("animatediff_v3")
     tensors = {key: value for key, value in {**file.tensors, **changes}.items() if value is not None}
     return WeightsFile(file.path, {}, tensors)

@@ -1,5 +1,6 @@
 """Opening a file of layers does not keep two copies of it (benchmarks/loading.py measures the published
-size)."""
+size).
+"""
 
 from dataclasses import replace
 

@@ -112,7 +112,8 @@ def test_config_round_trip(config):
 
 def test_files_of_our_own_layers_do_not_speak_of_motion_modules():
     """So that files written before motion modules were known stay what they are, and older packs read new
-    ones."""
+    ones.
+    """
     assert "motion" not in json.loads(CONFIG.to_json())
 
 
@@ -199,7 +200,7 @@ def test_file_that_holds_no_weights_is_refused(tmp_path, content):
 
 
 class Malicious:
-    """What a pickle can do: this one makes a file when it is opened."""
+    """A pickle's call: this one makes a file when it is opened."""
 
     def __init__(self, path):
         self.path = path

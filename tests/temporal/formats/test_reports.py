@@ -1,5 +1,4 @@
-"""What reports say where keys alone do not tell the family, where a model is taken apart, and of motion
-LoRAs."""
+"""Reports where keys do not tell the family, on models that are taken apart, and on motion LoRAs."""
 
 import pytest
 from video_ldm.temporal import formats

@@ -1,4 +1,4 @@
-"""How motion modules see the image that they animate, against slow versions of the same."""
+"""Image layers of motion modules against slow versions."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ CHANNELS = (4, 6, 6)
 
 
 def image(num_frames, clips=2):
-    """The same image at every frame of a clip, with other affinities."""
+    """One image at every frame of a clip, with other affinities."""
     latents = normal(clips, 4, 7, 5).repeat_interleave(num_frames, 0)
     affinity = torch.linspace(1, 0.5, clips * num_frames)[:, None, None, None].expand(-1, 1, 7, 5)
     return torch.cat([latents, affinity], dim=1)

@@ -1,5 +1,7 @@
-"""Layers of the LVDM line against the same computed slowly: a video convolution, attention one pair of frames
-at a time."""
+"""Layers of the LVDM line against the same computed slowly.
+
+A video convolution, attention one pair of frames at a time.
+"""
 
 import math
 

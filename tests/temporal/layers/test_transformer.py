@@ -62,8 +62,10 @@ def test_order_of_the_frames_matters():
 
 
 def test_positions_on_tokens_make_a_word_mean_another_thing_in_every_frame():
-    """Frames that look alike differ by their number alone: without it in the text attention a word adds
-    the same to all."""
+    """Frames that look alike differ by their number alone.
+
+    Without it in the text attention a word adds the same to all.
+    """
     tokens = normal(1, 2, CHANNELS).double().expand(3, -1, -1)
     for on_tokens in (False, True):
         layer = new_transformer(on_tokens)

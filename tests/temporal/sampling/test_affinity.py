@@ -1,5 +1,4 @@
-"""How alike frames are to their image: the lists of PIA, by distance, stretched for loops, and what is
-refused."""
+"""Likeness of frames to their image: lists of PIA, by distance, stretched for loops, and refusals."""
 
 import ast
 import importlib.util

@@ -7,8 +7,10 @@ from ..tiny import normal
 
 
 def known(given: list[int], num_frames: int, clips: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents ((b f) 4 h w), and the same in the form of known frames: masked, with the mask as fifth
-    channel."""
+    """Latents ((b f) 4 h w), and the same in the form of known frames.
+
+    Masked, with the mask as fifth channel.
+    """
     latents = normal(clips * num_frames, 4, 3, 5)
     mask = torch.zeros(clips * num_frames)
     for clip in range(clips):

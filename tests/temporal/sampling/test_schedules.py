@@ -123,7 +123,7 @@ def test_places_of_a_layer_are_those_of_the_latent_made_smaller():
 
 @pytest.mark.parametrize("kind", FILTERS)
 def test_filters_are_what_their_formula_says(kind):
-    """One frequency after the other, as the paper writes them."""
+    """One frequency after the other, as FreeInit writes them (section 4.2)."""
     low = LowPass(kind, 0.3, 0.6, 2)
     mask = low.mask(4, 6, 8)[:, 0]
     for t in range(4):

@@ -1,5 +1,6 @@
-"""Nothing in the science stays behind on the CPU: computed on GPU tensors without content, which needs no
-GPU.
+"""Nothing in the science stays behind on the CPU.
+
+Computed on GPU tensors without content, which needs no GPU.
 
 PyTorch refuses an operation whose tensors lie on different devices; fake tensors keep that rule and compute
 nothing.
@@ -70,7 +71,7 @@ def gpu(*shape: int) -> Tensor:
 
 
 def clip_of(config: StackConfig, **changes) -> Clip:
-    """What a clip of a family may have, all at once."""
+    """A clip of a family with everything that it may have."""
     n = FRAMES * CHUNKS
     clip = Clip(num_frames=FRAMES, text=gpu(CHUNKS, 3, 6), positions=torch.linspace(0, 7, FRAMES))
     if config.known_frames:

@@ -1,4 +1,4 @@
-"""Where layers go. The expected paths were read off the host's own UNetModel, built on the meta device."""
+"""Places of layers. The expected paths were read off the host's own UNetModel, built on the meta device."""
 
 from collections import Counter
 from dataclasses import replace
@@ -78,7 +78,7 @@ def test_shape_is_read_from_the_hosts_config():
 
 
 def test_motion_modules_follow_whole_blocks():
-    """As AnimateDiff has them: after the spatial transformer or, where there is none, after the ResBlock."""
+    """AnimateDiff's modules stand after the spatial transformer or else the ResBlock."""
     sites = {site.section: [] for site in motion_plan(SD1, middle=True)}
     for site in motion_plan(SD1, middle=True):
         sites[site.section].append(site.path)
@@ -100,8 +100,10 @@ def test_norms_of_the_image_model_are_two_per_res_block_and_the_last():
 
 
 def test_layers_inside_transformers_are_one_per_block():
-    """LaVie: between text attention and feed-forward; its interpolation model: after it, with keys of other
-    frames."""
+    """LaVie: between text attention and feed-forward.
+
+    Its interpolation model: after it, with keys of other frames.
+    """
     blocks = [site.path for site in plan(SD1) if site.kind == "transformer"]
     assert [(site.path, site.kind) for site in inside_plan(SD1, last=False, causal=False)] == [
         (path, "inside") for path in blocks

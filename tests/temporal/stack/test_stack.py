@@ -1,5 +1,7 @@
-"""The stack as a whole: it changes nothing until it is trained, keeps clips apart and respects alpha and
-strength."""
+"""The stack as a whole.
+
+It changes nothing until it is trained, keeps clips apart and respects alpha and strength.
+"""
 
 import re
 
@@ -145,8 +147,7 @@ def test_runs_under_autocast_and_inference_mode(site):
 
 
 def test_a_new_stack_trains_from_the_first_step():
-    """Zero outputs learn at once, what is behind them one step later, what is behind two of them after
-    two."""
+    """Zero outputs learn at once, what is behind them one step later, what is behind two of them after two."""
     stack = new_stack()
     prepared_from = clip_with_known_frames(3)
     names = {name for name, _ in stack.named_parameters()}

@@ -11,7 +11,7 @@ from video_ldm.tests.temporal.training import world
 
 
 def draw(step: int) -> tuple[int, torch.Tensor]:
-    """Who draws, and what follows from the step."""
+    """Drawing process, and what follows from the step."""
     return os.getpid(), torch.randn(2, generator=torch.Generator().manual_seed(step))
 
 

@@ -1,5 +1,7 @@
-"""Training of a temporal decoder: losses are what they say, flicker falls and nothing else moves, runs resume
-exactly."""
+"""Training of a temporal decoder.
+
+Losses are what they say, flicker falls and nothing else moves, runs resume exactly.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ CONFIG = DecoderTrainingConfig(steps=40, warmup=2, learning_rate=2e-2, ema=0.8, 
 
 class Problem:
     """Still clips whose latents flicker, a small image decoder, and a trainer of new layers, always the same
-    ones."""
+    ones.
+    """
 
     def __init__(self, **changes):
         torch.manual_seed(0)

@@ -1,5 +1,7 @@
-"""Training on a bad disk: full, read-only or damaged; each ends in one sentence, and what can be made
-again is made again."""
+"""Training on a bad disk: full, read-only or damaged.
+
+Each ends in one sentence, and what can be made again is made again.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +86,10 @@ def test_a_full_disk_while_clips_are_prepared_is_a_sentence_and_frees_its_space(
 
 @pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
 def test_preparing_clips_needs_their_space_once_and_writes_through_no_map(tmp_path):
-    """A full disk behind a memory map ends the process without a word; a second copy needs twice the
-    space."""
+    """A full disk behind a memory map ends the process without a word.
+
+    A second copy needs twice the space.
+    """
     folder = tmp_path / "cache"
     folder.mkdir()
     clips = world.clips(count=2)

@@ -1,5 +1,7 @@
-"""Batches for an upscaler in latents: patches that fit each other, and small frames as noisy as they are
-said to be."""
+"""Batches for an upscaler in latents.
+
+Patches that fit each other, and small frames as noisy as they are said to be.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ SCHEDULE = stable_diffusion_levels("v", start=0.0001, end=0.02)
 
 
 def mapped(clip: int, num_frames: int = 9) -> Tensor:
-    """A clip that says of every place where it is: latents (clip, frame, y, x), small frames (y, x,
-    frame), (f 7 h w)."""
+    """A clip that says of every place where it is.
+
+    Latents (clip, frame, y, x), small frames (y, x, frame), (f 7 h w).
+    """
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     frames = []
     for frame in range(num_frames):
@@ -66,8 +70,10 @@ def test_every_clip_has_a_level_of_its_own(tmp_path):
 
 
 def test_small_frames_are_as_noisy_as_their_level_says(tmp_path):
-    """Of black small frames there is only noise: of the level's size, another in every frame, and not that
-    of the latents."""
+    """Of black small frames there is only noise.
+
+    Of the level's size, another in every frame, and not that of the latents.
+    """
     batch = source(tmp_path, [torch.zeros(9, 7, 32, 32)] * 2, side=32).draw(0)
     sigma = (1 - SCHEDULE.alphas_cumprod[batch.conditions.level]).sqrt()
     noise = batch.conditions.low_res / sigma.view(-1, 1, 1, 1)

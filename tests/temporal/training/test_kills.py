@@ -1,5 +1,6 @@
-"""Training killed at every one of its file operations: gone on with, it ends as if nothing had happened, and
-nothing is left.
+"""Training killed at every one of its file operations.
+
+Gone on with, it ends as if nothing had happened, and nothing is left.
 
 Tiny problems of one step; `python -m video_ldm.benchmarks.kills` kills all three at every operation of two
 steps, with a state in between, and counts.
@@ -87,7 +88,7 @@ PROBLEMS: tuple[Callable[[Path, int], Problem], ...] = (layers, decoder, upscale
 
 
 def train(make: Callable[[Path, int], Problem], folder: Path, steps: int) -> None:
-    """What the command line does; a run that was killed goes on where it left a state."""
+    """Train as the command line does; a run that was killed goes on where it left a state."""
     torch.manual_seed(1)
     out = folder / "out.safetensors"
     resume = out.with_suffix(".state.pt").exists()
@@ -98,7 +99,7 @@ def train(make: Callable[[Path, int], Problem], folder: Path, steps: int) -> Non
 
 
 def left(folder: Path) -> dict[str, object]:
-    """What a run left: numbers, the steps and losses of its state, and the names of all files."""
+    """State of a run's folder: numbers, steps and losses of its state, and the names of all files."""
     state = load_state(folder / "out.state.pt")
     weights = load_file(folder / "out.safetensors")
     numbers = {name: value.double().sum().item() for name, value in sorted(weights.items())}
@@ -191,8 +192,10 @@ def curve(path: Path, losses: list[float]) -> None:
 
 @pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
 def test_resumed_behind_the_last_step_the_file_is_written(tmp_path, make):
-    """What a kill between the last state and the file left, and a file of an earlier step, which was told
-    as the result."""
+    """Resume what a kill between the last state and the file left.
+
+    And a file of an earlier step, which was told as the result.
+    """
     train(make, tmp_path, 1)
     expected = left(tmp_path)
     out = tmp_path / "out.safetensors"

@@ -1,5 +1,7 @@
-"""Training of a video upscaler: it learns, one stage after the other, resumes bit for bit, and writes what
-the loader reads."""
+"""Training of a video upscaler.
+
+It learns, one stage after the other, resumes bit for bit, and writes what the loader reads.
+"""
 
 from __future__ import annotations
 

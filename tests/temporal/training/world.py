@@ -1,5 +1,6 @@
-"""A training problem of seconds: random latents, a small frozen image model made of plain layers, tiny
-temporal layers.
+"""A training problem of seconds.
+
+Random latents, a small frozen image model made of plain layers, tiny temporal layers.
 
 Shapes: latents ((b f) c h w); text (b m e).
 """
@@ -26,8 +27,10 @@ LATENT = (4, 3, 5)
 
 
 class ImageModel(nn.Module):
-    """A frozen stand-in for a UNet: one layer in, one out, and between them the places where temporal
-    layers go."""
+    """A frozen stand-in for a UNet.
+
+    One layer in, one out, and between them the places where temporal layers go.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,14 +69,16 @@ def clips(count: int = 6, num_frames: int = 9) -> list[tuple[Tensor, str, float]
 
 
 def encode(captions: list[str]) -> Tensor:
-    """Text embeddings (captions 2 6) that differ by caption and by token: alike tokens leave attention
-    nothing to learn."""
+    """Text embeddings (captions 2 6) that differ by caption and by token.
+
+    Alike tokens leave attention nothing to learn.
+    """
     tokens = torch.tensor([1.0, -0.5]).repeat_interleave(6).reshape(2, 6)
     return torch.stack([tokens * float(sum(caption.encode()) % 17) / 17 for caption in captions])
 
 
 def embed(captions: list[str]) -> Embedded:
-    """The same for a cache, without pooled text."""
+    """Text embeddings for a cache, without pooled text."""
     return encode(captions), None
 
 

@@ -1,5 +1,6 @@
 """Frames that a decoder has tinted get the colours of the frames they were enlarged from, and keep their
-detail."""
+detail.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +21,10 @@ def given():
 
 
 def enlarged(scale):
-    """The clip (f H W 3) `scale` times as large, with a pattern of single pixels: what a faithful upscaler
-    makes."""
+    """The clip (f H W 3) `scale` times as large, with a pattern of single pixels.
+
+    What a faithful upscaler makes.
+    """
     base = rearrange(enlarge(rearrange(given(), "f h w c -> f c h w"), scale), "f c h w -> f h w c")
     rows, columns = (torch.arange(size) % 2 for size in base.shape[1:3])
     return base + 0.05 * (2 * (rows[:, None] ^ columns) - 1)[..., None]
@@ -58,7 +61,7 @@ def test_mean_colours_of_every_frame_are_those_of_the_given_frames(scale):
 
 
 def test_detail_stays():
-    """What changes is smooth: a small part of what one pixel differs from the next."""
+    """Changes are smooth: a small part of what one pixel differs from the next."""
     frames = enlarged(4) + tint() + slope(enlarged(4))
     change = kept(frames) - frames
     assert change.abs().max() > 0.1

@@ -1,4 +1,4 @@
-"""What is said before enlarging is what it takes."""
+"""Estimates before enlarging are what it takes."""
 
 from __future__ import annotations
 

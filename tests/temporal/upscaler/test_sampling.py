@@ -114,8 +114,10 @@ def test_frames_start_from_noise_that_they_share_as_the_file_or_the_settings_say
 
 
 def test_an_untrained_upscaler_is_bicubic_to_a_faint_grain():
-    """A new upscaler predicts v = 0, and the clean part of pure noise is then 0: one step is exactly
-    bicubic."""
+    """A new upscaler predicts v = 0, and the clean part of pure noise is then 0.
+
+    One step is exactly bicubic.
+    """
     frames = moving_clip(3, 7, 9)
     bicubic = functional.interpolate(
         frames.permute(0, 3, 1, 2), scale_factor=4, mode="bicubic", align_corners=False
@@ -129,7 +131,8 @@ def test_an_untrained_upscaler_is_bicubic_to_a_faint_grain():
 
 def test_colour_and_brightness_stay_those_of_the_input():
     """Means over areas of 16 x 16 given pixels move by less than half a step of 8 bits, whatever the weights
-    are."""
+    are.
+    """
     frames = moving_clip(3, 48, 64) * 0.6 + 0.2  # away from the ends, where clipping would move means
     config = replace(TINY, residual_std=0.03)
     made = enlarge(frames, upscaler=random_upscaler(config, std=0.08))

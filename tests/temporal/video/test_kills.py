@@ -1,5 +1,7 @@
-"""Segments and films, killed at every file operation: whole or not there, and done again as if nothing had
-been."""
+"""Segments and films, killed at every file operation.
+
+Whole or not there, and done again as if nothing had been.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ def test_segments_killed_at_every_operation(tmp_path):
 
 
 def test_a_film_killed_at_every_operation(tmp_path):
-    """A sequence, which needs no encoder; `python -m video_ldm.benchmarks.film_kills` kills the others, too."""
+    """A sequence, which needs no encoder.
+
+    `python -m video_ldm.benchmarks.film_kills` kills the others, too.
+    """
     found = kills.killed(kills.film(tmp_path / "folder", "png sequence (8 bit)"))
     assert found["kills"] > 10 and not found["problems"]
     assert {"mkdir", "write", "unlink"} <= {kind.removesuffix("at") for kind in found["before"]}

@@ -23,7 +23,7 @@ ONE_OF_EACH = ["mp4 (H.264)", "gif", "webp (animated)", "png sequence (16 bit)"]
 
 
 class Stopped(Exception):
-    """What a user's interrupt raises."""
+    """Raised by a user's interrupt."""
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -91,7 +91,7 @@ def obey_permissions() -> None:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """What each format says in a program of its own: in a folder that is locked, then on a disk that is full.
+    """Sentences of each format in a program of its own: in a locked folder, then on a full disk.
 
     A limit on the size of files stands for the end of the disk: the same calls fail, with another reason. Its
     signal, which Python would switch on again in every program it starts, stays off in ffmpeg, too.
@@ -147,7 +147,7 @@ def test_a_disk_that_takes_nothing_is_told_and_left_empty(told, trouble, reason)
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_disk_that_keeps_what_was_written_does_not_hide_the_reason(tmp_path, monkeypatch, name):
-    """As one that became read-only: nothing can be written there, and nothing removed."""
+    """A disk became read-only: nothing can be written or removed."""
 
     def read_only(*args, **options):
         raise OSError(errno.EROFS, "Read-only file system")

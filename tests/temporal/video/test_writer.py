@@ -231,8 +231,9 @@ def test_out_of_range_values_are_clipped_and_rounded(tmp_path):
 
 
 def glass(height: int = 32, width: int = 48, num_frames: int = 5) -> torch.Tensor:
-    """A clip (f h w 4) of one colour that is clear in other places from frame to frame, all of it and none
-    of it among them."""
+    """A clip (f h w 4) of one colour that is clear in other places from frame to frame, all of it and none of
+    it among them.
+    """
     ramp = (torch.arange(width) - 8).clamp(0, 32) / 32
     clear = torch.stack([ramp.roll(8 * n) for n in range(num_frames)])
     colours = repeat(torch.tensor([0.8, 0.4, 0.2]), "c -> f h w c", f=num_frames, h=height, w=width)
