@@ -165,7 +165,7 @@ def check(arm: Arm, stack: TemporalStack, denoise: Denoise, count: int) -> Itera
 def run(args: argparse.Namespace) -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     unet = image_model(args.folder / "image.pt")
-    from ..nodes.host.training.models import denoiser
+    from ..nodes.host.training.unet import denoiser
 
     denoise, arms = denoiser(unet), {name: new_layers(ARMS[name], args.seed) for name in args.arms}
     state, first, found = args.folder / f"seed-{args.seed}.pt", 0, []

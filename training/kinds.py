@@ -14,9 +14,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..nodes.host.layers.betas import AUTO, with_betas
-from ..nodes.host.layers.shapes import base_name, unet_shape
-from ..nodes.host.training import models as host
+from ..nodes.host.layers.shapes import base_name
+from ..nodes.host.training.models import Checkpoint
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import trained_betas
 from ..temporal.stack.stack import StackConfig, TemporalStack
@@ -34,16 +33,16 @@ class TrainedModel:
     cache_name = ""  # in front of what a cache was made from
     needs_captions = True
 
-    def __init__(self, models: host.Checkpoint, config: TrainingConfig) -> None:
+    def __init__(self, models: Checkpoint, config: TrainingConfig) -> None:
         self.models, self.config = models, config
-        self.noise_levels = host.noise_levels(models.model)
+        self.noise_levels = models.noise_levels()
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse clips of a size that training cannot use, before anything is prepared."""
 
     def encode(self, frames: Tensor) -> Tensor:
         """Content of the cache for frames."""
-        return host.encode_frames(self.models.model, self.models.vae, frames)
+        return self.models.encode(frames)
 
     def batches(self, clips: ClipCache) -> BatchSource:
         """Batches that every step draws from."""
@@ -51,7 +50,7 @@ class TrainedModel:
 
     def new_layers(self) -> StackConfig:
         """New temporal layers."""
-        shape = unet_shape(self.models.model)
+        shape = self.models.shape
         return StackConfig(
             unet=shape,
             base=base_name(shape),
@@ -68,15 +67,15 @@ class TrainedUpscaler(TrainedModel):
     cache_name = "x4 "
     needs_captions = False
 
-    def __init__(self, models: host.Checkpoint, config: TrainingConfig, side: int) -> None:
+    def __init__(self, models: Checkpoint, config: TrainingConfig, side: int) -> None:
         super().__init__(models, replace(config, patterns={"none": 1.0}))
-        self.enlarging = host.enlarging(models.model, side)
+        self.enlarging = models.enlarging(side)
 
     def check_size(self, width: int, height: int) -> None:
         self.enlarging.check(height // self.enlarging.scale, width // self.enlarging.scale)
 
     def encode(self, frames: Tensor) -> Tensor:
-        return host.encode_both(self.models.model, self.models.vae, frames)
+        return self.models.encode_both(frames)
 
     def batches(self, clips: ClipCache) -> BatchSource:
         return PatchSource(clips, self.config, self.noise_levels, self.enlarging)
@@ -85,12 +84,12 @@ class TrainedUpscaler(TrainedModel):
         return replace(super().new_layers(), prediction=self.noise_levels.target)
 
 
-def trained_model(models: host.Checkpoint, config: TrainingConfig, args: argparse.Namespace) -> TrainedModel:
+def trained_model(models: Checkpoint, config: TrainingConfig, args: argparse.Namespace) -> TrainedModel:
     """Kind of model that a checkpoint is trained for.
 
     Raises InvalidInputError for options that mean nothing to it.
     """
-    if not host.enlarges(models.model):
+    if not models.enlarges:
         return TrainedModel(models, config)
     if args.patterns and set(config.patterns) != {"none"}:
         raise InvalidInputError(
@@ -121,7 +120,7 @@ def config_for_layers(
     return replace(config, patterns={"none": 1.0})
 
 
-def on_own_betas(models: host.Checkpoint, stack: TemporalStack, init: str) -> host.Checkpoint:
+def on_own_betas(models: Checkpoint, stack: TemporalStack, init: str) -> Checkpoint:
     """The image model on the betas that layers of a file were trained with, which are often not its own."""
     betas = trained_betas(stack)
     if betas is None:
@@ -131,4 +130,4 @@ def on_own_betas(models: host.Checkpoint, stack: TemporalStack, init: str) -> ho
         *(Path(init).name, betas.curve, betas.start, betas.end),
     )
     # a distilled schedule leaves out most steps, and training needs them all
-    return replace(models, model=with_betas(models.model, AUTO, replace(betas, lcm_steps=None)))
+    return models.on_betas(replace(betas, lcm_steps=None))

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..nodes.host.patcher import original_weights
 from ..nodes.host.training import models as host
+from ..nodes.host.training.unet import compile_blocks
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import load_stack, save_stack
 from ..temporal.sampling.clip import Clip
@@ -53,15 +53,14 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
     batches = kind.batches(clips)
     precision = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    unet = host.frozen_unet(models.model, precision)
+    unet = models.frozen_unet(precision)
     device = next(unet.parameters()).device
     torch.manual_seed(config.seed)
     stack = new_or_given_stack(kind, init, args.init).to(device)
     if args.compile:
-        host.compile_blocks(unet, stack)
-    denoise = host.denoiser(unet, host.vector_of(models.model))
-    trainer = LayersTrainer(stack, denoise, batches, device.type, args.workers)
-    prompts = embed_captions(models, ["", *(args.prompt or batches.sample_captions(SAMPLES))])
+        compile_blocks(unet, stack)
+    trainer = LayersTrainer(stack, models.denoiser(unet), batches, device.type, args.workers)
+    prompts = models.embed(["", *(args.prompt or batches.sample_captions(SAMPLES))])
 
     def show() -> None:
         made, fps = sample_clips(trainer, models, prompts, args.guidance)
@@ -80,13 +79,13 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
 
 def prepare_clips(folder: Path, kind: TrainedModel, args: argparse.Namespace) -> cache.ClipCache:
     """The clips as latents and text embeddings, from a cache where it is still good."""
-    encoder = host.text_fingerprint(kind.models.clip)
+    encoder = kind.models.text_fingerprint()
     if not (folder / cache.INDEX).exists():
         folder = _cache_of_videos(folder, kind, args)
     captions = cache.read_index(folder)["captions"]
     preparing.add_captions(folder, reversed_captions(captions, kind.config.reversed))
-    preparing.write_captions(folder, encoder, lambda captions: embed_captions(kind.models, captions))
-    clips, channels = cache.open_cache(folder, encoder), host.channels(kind.models.model)
+    preparing.write_captions(folder, encoder, kind.models.embed)
+    clips, channels = cache.open_cache(folder, encoder), kind.models.channels
     if clips.latents.shape[1] != channels:
         raise InvalidInputError(
             f"The clips in {folder} were prepared for a model of {clips.latents.shape[1]} channels, but "
@@ -101,7 +100,7 @@ def _cache_of_videos(folder: Path, kind: TrainedModel, args: argparse.Namespace)
     videos = find_videos(folder, kind.needs_captions)
     needed = (config.num_frames - 1) * min(config.strides) + 1
     stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption, v.start, v.seconds) for v in videos]
-    encoder = host.fingerprint(original_weights(kind.models.vae.patcher))
+    encoder = kind.models.vae_fingerprint()
     source = f"{kind.cache_name}{encoder} {size} {args.fps:g} {needed} {stamps}"
     target = folder / "video_ldm_cache"
     if cache.is_current(target, source):
@@ -157,12 +156,6 @@ def write_layers(out: Path, trainer: LayersTrainer, args: argparse.Namespace) ->
     save_stack(out, half, notes)
 
 
-def embed_captions(models: host.Checkpoint, captions: list[str]) -> preparing.Embedded:
-    """Text (captions m e), and pooled text (captions p) for an image model that wants it."""
-    text, pooled = host.encode_texts(models.clip, captions)
-    return text, None if host.vector_of(models.model) is None else pooled
-
-
 def sample_clips(
     trainer: LayersTrainer, models: host.Checkpoint, prompts: preparing.Embedded, guidance: float
 ) -> tuple[list[Tensor], float]:
@@ -188,5 +181,5 @@ def sample_clips(
                 conditions = replace(conditions, pooled=pooled[[number, 0]])
             text, empty = texts[number : number + 1], texts[:1]
             latents = ddim(*model, noise, text, empty, clip, guidance=guidance, conditions=conditions)
-            clips.append(host.decode_frames(models.model, models.vae, latents))
+            clips.append(models.decode(latents))
     return clips, fps

@@ -110,10 +110,10 @@ def look(args: argparse.Namespace) -> None:
     rng, ways = np.random.default_rng(args.seed), tuple(DIRECTIONS)
     scenes = [world.sample(rng, "test", ways[index % len(ways)]) for index in range(args.prompts)]
     models = host.load_checkpoint(str(args.checkpoint))
-    noise_levels, unet = host.noise_levels(models.model), host.frozen_unet(models.model, torch.bfloat16)
+    noise_levels, unet = models.noise_levels(), models.frozen_unet(torch.bfloat16)
     device = host.training_device()
     stack = load_stack(args.layers, dtype=torch.float32).to(device)
-    text = host.encode_captions(models.clip, ["", *map(world.caption, scenes)]).to(device)
+    text = models.embed(["", *map(world.caption, scenes)])[0].to(device)
     clip = Clip(num_frames=FRAMES, fps=FPS, strength=args.strength)
     made = []
     for number, prompt in enumerate(text[1:]):
@@ -121,7 +121,7 @@ def look(args: argparse.Namespace) -> None:
         noise = noise.to(device)
         with torch.autocast(device.type, torch.bfloat16):
             latents = ddim(
-                host.denoiser(unet),
+                models.denoiser(unet),
                 stack,
                 noise_levels,
                 noise,
@@ -131,7 +131,7 @@ def look(args: argparse.Namespace) -> None:
                 args.steps,
                 args.guidance,
             )
-        made.append(host.decode_frames(models.model, models.vae, latents))
+        made.append(models.decode(latents))
     frames = torch.stack(made)
     pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     paths = [tracker.track(shown, scene.color) for shown, scene in zip(pictures, scenes, strict=True)]

@@ -162,7 +162,7 @@ class Needed:
 
 
 def test_training_has_all_weights_at_once(host):
-    from video_ldm.nodes.host.training.models import frozen_unet
+    from video_ldm.nodes.host.training.unet import frozen_unet
 
     first, second = (host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[0] for _ in range(2))
     assert frozen_unet(Needed(first, second)) is second.model.diffusion_model

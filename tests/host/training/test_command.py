@@ -106,10 +106,10 @@ def test_trains_caches_and_resumes(host, clips, tmp_path):
 @pytest.fixture(scope="module")
 def animatediff(host, tmp_path_factory):
     """A file of AnimateDiff v2's kind for the toy checkpoint."""
-    from video_ldm.nodes.host.layers.shapes import base_name, unet_shape
+    from video_ldm.nodes.host.layers.shapes import base_name
     from video_ldm.nodes.host.training import models as training
 
-    shape = unet_shape(training.load_checkpoint(str(CHECKPOINT)).model)
+    shape = training.load_checkpoint(str(CHECKPOINT)).shape
     config = StackConfig(
         shape, base_name(shape), 16, False, False, "AnimateDiff v2", motion=MotionConfig(True, False, False)
     )
@@ -124,10 +124,10 @@ def test_layers_of_a_file_train_on_their_own_betas(host, animatediff):
 
     models = training.load_checkpoint(str(CHECKPOINT))
     own = on_own_betas(models, load_stack(animatediff), str(animatediff))
-    plain, animated = (training.noise_levels(m.model).alphas_cumprod[500] for m in (models, own))
+    plain, animated = (m.noise_levels().alphas_cumprod[500] for m in (models, own))
     assert plain == pytest.approx(0.276, abs=2e-3) and animated == pytest.approx(0.161, abs=2e-3)
-    assert training.noise_levels(own.model).num_steps == 1000
-    assert training.noise_levels(models.model).alphas_cumprod[500] == plain
+    assert own.noise_levels().num_steps == 1000
+    assert models.noise_levels().alphas_cumprod[500] == plain
 
 
 def test_layers_of_a_file_are_trained_as_they_are(host, clips, tmp_path, animatediff, caplog):

@@ -26,7 +26,7 @@ def gradients(compiled: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """A prediction of a tiny UNet and the gradients of its temporal layers, with or without compiled blocks."""
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
     from comfy.ops import manual_cast
-    from video_ldm.nodes.host.training import models as training
+    from video_ldm.nodes.host.training import unet as training
     from video_ldm.temporal.sampling.clip import Clip
     from video_ldm.temporal.stack.plan import UNetShape
     from video_ldm.temporal.stack.stack import StackConfig, TemporalStack

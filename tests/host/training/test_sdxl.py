@@ -33,9 +33,7 @@ def models(checkpoint):
 
 def fresh_stack(models) -> TemporalStack:
     """Temporal layers for the checkpoint that change nothing."""
-    from video_ldm.nodes.host.layers.shapes import unet_shape
-
-    return TemporalStack(StackConfig(unet_shape(models.model), "SDXL", 4, False, frame_rate=True))
+    return TemporalStack(StackConfig(models.shape, "SDXL", 4, False, frame_rate=True))
 
 
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
@@ -43,7 +41,6 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
     size.
     """
     import comfy.samplers
-    from video_ldm.nodes.host.training import models as training
     from video_ldm.temporal.sampling.clip import Clip
 
     import nodes
@@ -58,16 +55,16 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
 
     guider.model_options["model_function_wrapper"] = look
     with torch.inference_mode():
-        guider.set_conds(nodes.CLIPTextEncode().encode(models.clip, "a red circle")[0], [])
+        guider.set_conds(nodes.CLIPTextEncode().encode(models.text_encoder, "a red circle")[0], [])
         guider.set_cfg(1.0)
         sampler = comfy.samplers.sampler_object("euler")
         guider.sample(latent, torch.zeros_like(latent), sampler, torch.tensor([sigma, 0.0]))
-    text, pooled = training.encode_texts(models.clip, ["a red circle"])
-    unet = training.frozen_unet(models.model)
+    text, pooled = models.embed(["a red circle"])
+    unet = models.frozen_unet()
     stack, clip = fresh_stack(models), Clip(3)
     t = models.model.get_model_object("model_sampling").timestep(seen["timestep"]).float()
     noisy = seen["input"] / (sigma**2 + 1) ** 0.5
-    denoise = training.denoiser(unet, training.vector_of(models.model))
+    denoise = models.denoiser(unet)
     with torch.no_grad():
         made = denoise(noisy, t, text, stack, stack.prepare(clip), Conditions(pooled))
     torch.testing.assert_close(seen["input"] - sigma * made, seen["x0"], rtol=1e-3, atol=1e-3)
@@ -77,9 +74,7 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
 
 
 def test_long_captions_keep_the_part_that_fits(models):
-    from video_ldm.nodes.host.training.models import encode_texts
-
-    text, pooled = encode_texts(models.clip, ["a cat", "a cat " * 100])
+    text, pooled = models.embed(["a cat", "a cat " * 100])
     assert text.shape == (2, 77, tiny_sdxl.TEXT_L + tiny_sdxl.TEXT_G)
     assert pooled.shape == (2, tiny_sdxl.TEXT_G)
 
@@ -107,13 +102,12 @@ def test_trains_samples_and_resumes(checkpoint, clips, tmp_path):  # noqa: F811
 @pytest.mark.parametrize("change", ["unclip", "inpaint"])
 def test_models_that_training_cannot_feed_are_refused(models, change, monkeypatch):
     import comfy.model_base
-    from video_ldm.nodes.host.training.models import noise_levels
 
     if change == "unclip":
         monkeypatch.setattr(models.model.model, "__class__", comfy.model_base.SD21UNCLIP)
         with pytest.raises(IncompatibleModelError, match=r"train on SD 1\.x, SD 2\.x and SDXL .* SD21UNCLIP"):
-            noise_levels(models.model)
+            models.noise_levels()
     else:
         monkeypatch.setitem(models.model.model.model_config.unet_config, "in_channels", 9)
         with pytest.raises(IncompatibleModelError, match="takes in 9 channels instead of 4"):
-            noise_levels(models.model)
+            models.noise_levels()

@@ -60,31 +60,26 @@ def run(clips, out, *options):
 
 def trainer_of(models, folder, **changes) -> LayersTrainer:
     """Trainer that the command builds, on clips of random colours."""
-    from video_ldm.nodes.host.training import models as training
     from video_ldm.training.kinds import TrainedUpscaler
 
     config = TrainingConfig(num_frames=FRAMES, batch=4, learning_rate=1e-2, warmup=1, ema=0.5, **changes)
     kind = TrainedUpscaler(models, config, SIDE)
     frames = torch.rand(2, FRAMES, 48, 64, 3, generator=torch.Generator().manual_seed(0))
     preparing.write_cache(folder, [(kind.encode(clip), "", 8.0) for clip in frames])
-    preparing.write_captions(
-        folder, "tiny", lambda texts: (training.encode_captions(models.clip, texts), None)
-    )
+    preparing.write_captions(folder, "tiny", models.embed)
     torch.manual_seed(1)
     stack = TemporalStack(kind.new_layers())
-    unet = training.frozen_unet(models.model)
-    return LayersTrainer(stack, training.denoiser(unet), kind.batches(cache.open_cache(folder, "tiny")))
+    unet = models.frozen_unet()
+    return LayersTrainer(stack, models.denoiser(unet), kind.batches(cache.open_cache(folder, "tiny")))
 
 
 def test_small_frames_are_a_quarter_of_the_large_ones(models):
     """A frame of one colour stays that colour, in -1..1 and on the grid of the latents."""
-    from video_ldm.nodes.host.training.models import encode_both
-
-    kept = encode_both(models.model, models.vae, torch.full((2, 16, 24, 3), 0.75))
+    kept = models.encode_both(torch.full((2, 16, 24, 3), 0.75))
     assert kept.shape == (2, 4 + 3, 4, 6)
     torch.testing.assert_close(kept[:, 4:], torch.full((2, 3, 4, 6), 0.5))
     finest = (torch.arange(24) % 2).float().expand(2, 16, 24)[..., None].expand(-1, -1, -1, 3)
-    assert encode_both(models.model, models.vae, finest)[:, 4:].abs().max() < 0.1  # no alias
+    assert models.encode_both(finest)[:, 4:].abs().max() < 0.1  # no alias
 
 
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
@@ -92,7 +87,6 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
     level.
     """
     import comfy.samplers
-    from video_ldm.nodes.host.training import models as training
 
     seen = {}
 
@@ -100,7 +94,7 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
         seen.update(args, x0=model(args["input"], args["timestep"], **args["c"]))
         return seen["x0"]
 
-    text, images = training.encode_captions(models.clip, ["a cat"]), torch.rand(3, 6, 8, 3)
+    text, images = models.embed(["a cat"])[0], torch.rand(3, 6, 8, 3)
     given = {"concat_image": images.movedim(-1, 1) * 2 - 1, "noise_augmentation": 0.2}
     guider = comfy.samplers.CFGGuider(models.model)
     guider.model_options["model_function_wrapper"] = look
@@ -116,7 +110,7 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
     from video_ldm.training.kinds import TrainedUpscaler
 
     kind = TrainedUpscaler(models, TrainingConfig(num_frames=3), SIDE)
-    stack, denoise = TemporalStack(kind.new_layers()), training.denoiser(training.frozen_unet(models.model))
+    stack, denoise = TemporalStack(kind.new_layers()), models.denoiser(models.frozen_unet())
     with torch.no_grad():
         made = denoise(noisy, t, text, stack, stack.prepare(Clip(3)), conditions)
         other = denoise(
@@ -128,15 +122,13 @@ def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
 
 
 def test_the_noise_of_small_frames_is_the_checkpoints_own(models):
-    from video_ldm.nodes.host.training.models import enlarging
-
     augmentor, small, level = (
         models.model.model.noise_augmentor,
         torch.rand(4, 3, 8, 8),
         torch.tensor([0, 350]),
     )
     noise = torch.randn(small.shape)
-    ours = enlarging(models.model, SIDE)
+    ours = models.enlarging(SIDE)
     torch.testing.assert_close(
         ours.conditions(small, noise, level).low_res,
         augmentor.q_sample(small, level.repeat_interleave(2), noise),
