@@ -34,7 +34,7 @@ WIDGET_AT = """([type, name]) => {
 NODE, WIDGET = "VLDM_VideoKSampler", "cfg_last_frame"
 
 
-@pytest.fixture(params=locales.LANGUAGES)
+@pytest.fixture(scope="module", params=locales.LANGUAGES)
 def foreign(request, editor, server):
     """The language of a page, and the page in it."""
     server.post("/settings", {"Comfy.Locale": request.param, "LiteGraph.Node.TooltipDelay": 10})
