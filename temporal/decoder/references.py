@@ -1,9 +1,9 @@
 """Layers that let a decoder look at the first and the last frame of the clip (ToonCrafter).
 
-One layer per level of the decoder, after its blocks, and one before the last convolution. The features of the
-pictures are those of the encoder at the same level.
+One layer per level of the decoder, after its blocks, and one before the last convolution. The features of
+these references are those of the encoder at the same level.
 
-Shapes: f frames of the clip, c channels, h w size; features of the two pictures (2 c h w); n places, d a
+Shapes: f frames of the clip, c channels, h w size; features of the two references (2 c h w); n places, d a
 head's channels.
 """
 
@@ -19,7 +19,7 @@ CONVOLUTION, ATTENTION = "conv.weight", "to_q.weight"
 
 
 class ReferenceConv(nn.Module):
-    """Adds the pictures, through a 1 x 1 convolution, to the two frames they show."""
+    """Adds the references, through a 1 x 1 convolution, to the two frames they show."""
 
     def __init__(self, channels: int, ops: Any) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class ReferenceConv(nn.Module):
 
 
 class ReferenceAttention(nn.Module):
-    """Every frame attends over all places of both pictures."""
+    """Every frame attends over all places of both references."""
 
     def __init__(self, channels: int, inner: int, ops: Any) -> None:
         super().__init__()

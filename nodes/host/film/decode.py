@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ....temporal.decoder.streaming import DecoderStream, LatentReader
 from ....temporal.decoder.windows import decode_windows
 from ....temporal.errors import InvalidInputError
-from .given import check_sizes, ends_of
+from .given import check_sizes, references_of
 from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder
 
 CHUNK_LENGTH, OVERLAP = 16, 4  # where nobody says
@@ -36,7 +36,7 @@ def stream_frames(
     samples: Tensor | Iterator[Tensor],
     chunk_length: int = CHUNK_LENGTH,
     overlap: int = OVERLAP,
-    ends: Tensor | None = None,
+    references: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Frames (n h w 3) in 0..1 of a clip's latents, in order, each once, as float32 on the CPU.
 
@@ -44,16 +44,16 @@ def stream_frames(
     goes on from piece to piece, so that `chunk_length` and PIECE decide only how much memory is used; an
     image decoder knows no pieces. Other decoders that look along time get windows of `chunk_length` frames
     with `overlap` neighbours on either side, cross-faded. Out of memory halves the pieces of the first two,
-    with the same frames. `ends`, the first and the last frame as images (2 h w 3), are for a decoder that
-    looks at them; it gets the clip as a whole. Raises InvalidInputError for latents the VAE cannot decode,
-    and when memory does not suffice.
+    with the same frames. `references`, the first and the last frame as images (2 h w 3), are for a decoder
+    that looks at them; it gets the clip as a whole. Raises InvalidInputError for latents the VAE cannot
+    decode, and when memory does not suffice.
     """
     latents = LatentReader(samples)
     check_latents(vae, samples if isinstance(samples, Tensor) else latents.peek(1))
     autoencoder = vae.first_stage_model
-    if isinstance(autoencoder, ReferenceAutoencoder) and ends is not None:
-        pictures = _on_device(vae, vae.process_input(rearrange(ends, "two h w c -> two c h w")))
-        return iter([_decode_window(vae, latents.take(LONGEST), pictures=pictures)])
+    if isinstance(autoencoder, ReferenceAutoencoder) and references is not None:
+        seen = _on_device(vae, vae.process_input(rearrange(references, "two h w c -> two c h w")))
+        return iter([_decode_window(vae, latents.take(LONGEST), references=seen)])
     if isinstance(autoencoder, TemporalAutoencoder):
         return _streamed(vae, DecoderStream(autoencoder.run, autoencoder.decoder), latents, chunk_length)
     if is_image_decoder(autoencoder):
@@ -72,13 +72,15 @@ def check_latents(vae: Any, latents: Tensor) -> None:
         )
 
 
-def ends_for(vae: Any, latent: Tensor, given: Mapping[int, Tensor]) -> Tensor | None:
+def references_for(vae: Any, latent: Tensor, given: Mapping[int, Tensor]) -> Tensor | None:
     """References (2 h w 3) for a VAE that decodes latents (f c h w), None where it looks at none.
 
     Raises InvalidInputError for given frames of another size, or without the two ends that it looks at.
     """
     check_sizes(given, latent, vae.upscale_ratio)
-    return ends_of(given, len(latent)) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
+    return (
+        references_of(given, len(latent)) if isinstance(vae.first_stage_model, ReferenceAutoencoder) else None
+    )
 
 
 def takes_pieces(autoencoder: nn.Module) -> bool:
@@ -119,14 +121,14 @@ def _streamed(vae: Any, stream: DecoderStream, latents: LatentReader, length: in
             yield frames
 
 
-def _decode_window(vae: Any, window: Tensor, pictures: Tensor | None = None) -> Tensor:
+def _decode_window(vae: Any, window: Tensor, references: Tensor | None = None) -> Tensor:
     """Images (n h w 3) of a window's latents; never fewer at once, which would change them."""
     decode = vae.first_stage_model.decode
-    options = {} if pictures is None else {"pictures": pictures}
+    options = {} if references is None else {"references": references}
     frames = _attempt(vae, tuple(window.shape), lambda: decode(_on_device(vae, window), **options))
     if frames is None:
         mm.soft_empty_cache()
-        raise _too_many(len(window)) if pictures is None else _too_long(len(window))
+        raise _too_many(len(window)) if references is None else _too_long(len(window))
     return frames
 
 

@@ -17,7 +17,7 @@ from ....temporal.upscaler.colour import keep_colours
 from ..latents import film_rate
 from ..memory import CPU
 from ..progress import FrameProgress
-from .decode import CHUNK_LENGTH, OVERLAP, check_latents, ends_for, stream_frames
+from .decode import CHUNK_LENGTH, OVERLAP, check_latents, references_for, stream_frames
 from .decode_memory import decode_needs
 from .given import check_colours, exact, given_frames
 
@@ -117,17 +117,17 @@ def latent_stream(samples: Mapping[str, Any], vae: Any, fps: float, decode: Deco
     scale = vae.spacial_compression_decode()
     num_frames, height, width = latents.shape[0], latents.shape[2] * scale, latents.shape[3] * scale
     given = given_frames(samples, decode.known_images)
-    ends = ends_for(vae, latents, given)
+    references = references_for(vae, latents, given)
     if decode.colours is not None:
         check_colours(decode.colours, latents, scale)
 
     def frames() -> Iterator[Tensor]:
-        decoded = stream_frames(vae, latents, decode.chunk_length, decode.overlap, ends)
+        decoded = stream_frames(vae, latents, decode.chunk_length, decode.overlap, references)
         if decode.colours is not None:
             decoded = keep_colours(decoded, decode.colours[..., :3])
         return exact(decoded, given)
 
-    needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap, at_once=ends is not None)
+    needs = decode_needs(vae, latents, decode.chunk_length, decode.overlap, at_once=references is not None)
     return FrameStream(
         stream=frames,
         num_frames=num_frames,

@@ -1,8 +1,8 @@
-"""Pictures beside a clip.
+"""Images beside a clip.
 
-Known frames, which a decode gives back exactly and some decoders look at, and colours to keep.
+Known images, which a decode gives back exactly, references, and colours to keep.
 
-Shapes: f frames of the clip, k pictures, c h w a latent.
+Shapes: f frames of the clip, k images, c h w a latent.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def exact(pieces: Iterable[Tensor], given: Mapping[int, Tensor]) -> Iterator[Ten
 
 
 def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None:
-    """Refuse pictures that are not of the size that latents (f c h w) are decoded to."""
+    """Refuse known images that are not of the size that latents (f c h w) are decoded to."""
     for image in given.values():
         height, width = (ratio * size for size in latent.shape[-2:])
         if image.shape[:2] != (height, width):
@@ -94,7 +94,7 @@ def check_colours(images: Tensor, latent: Tensor, ratio: int) -> None:
         )
 
 
-def ends_of(given: Mapping[int, Tensor], num_frames: int) -> Tensor | None:
+def references_of(given: Mapping[int, Tensor], num_frames: int) -> Tensor | None:
     """The first and the last frame of the clip as images (2 h w 3), None when nothing is given.
 
     Raises InvalidInputError when only one of them is given.

@@ -3,7 +3,7 @@
 Ours, that of Stable Video Diffusion, and ToonCrafter's, which also looks at the first and the last frame of
 the clip.
 
-Shapes: frames (f 3 h w) as the autoencoder takes and gives them; latents (f c h w); pictures (2 3 h w).
+Shapes: frames (f 3 h w) as the autoencoder takes and gives them; latents (f c h w); references (2 3 h w).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class VideoAutoencoder(nn.Module):
 class ReferenceAutoencoder(nn.Module):
     """ToonCrafter's autoencoder.
 
-    A KL encoder, the decoder of Stable Video Diffusion, and layers for two pictures.
+    A KL encoder, the decoder of Stable Video Diffusion, and layers for two references.
     """
 
     def __init__(self, file: VideoDecoderFile, sizes: dict[str, Any], dtype: Any) -> None:
@@ -105,15 +105,15 @@ class ReferenceAutoencoder(nn.Module):
         """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
         return self.autoencoder.encode(pixels, **options)
 
-    def decode(self, latent: Tensor, pictures: Tensor | None = None, **_options: Any) -> Tensor:
-        """Frames of one whole clip; `pictures` are its first and last frame.
+    def decode(self, latent: Tensor, references: Tensor | None = None, **_options: Any) -> Tensor:
+        """Frames of one whole clip; `references` are its first and last frame.
 
         Without them it is an ordinary decoder, and the convolution before the decoder, which training with
-        pictures left out, is used.
+        references left out, is used.
         """
-        if pictures is None:
+        if references is None:
             return self.decoder(self.autoencoder.post_quant_conv(latent))
-        features = self._features(pictures)
+        features = self._features(references)
         with ExitStack() as hooks:
             last = self.decoder.num_res_blocks
             for level, (layer, feature) in enumerate(zip(self.references[:-1], features[:-1], strict=True)):
@@ -126,7 +126,7 @@ class ReferenceAutoencoder(nn.Module):
             hooks.callback(handle.remove)
             return self.decoder(latent)
 
-    def _features(self, pictures: Tensor) -> list[Tensor]:
+    def _features(self, references: Tensor) -> list[Tensor]:
         """Features of the references at every level (2 c h w), and after the first convolution."""
         encoder, seen = self.autoencoder.encoder, []
         last = encoder.num_res_blocks - 1
@@ -136,5 +136,5 @@ class ReferenceAutoencoder(nn.Module):
                 # activations are changed in place further on
                 handle = place.register_forward_hook(lambda _m, _a, out: seen.append(out.clone()))
                 hooks.callback(handle.remove)
-            encoder(pictures)
+            encoder(references)
         return [*seen[1:], seen[0]]
