@@ -35,7 +35,7 @@ KEY = "video_ldm.upscale_x4"
 LEVEL_COND = "video_ldm_noise_level"
 AUGMENTATION = 2  # stream of noise
 DEFAULT_WINDOW = 8  # frames, as in Video LDM
-LIVE_TENSORS = 20  # as wide as the UNet's first level, alive at its fullest moment; 16 were measured
+LIVE_TENSORS = 20  # peak number of feature maps of the first level in memory (measured: 16, plus reserve)
 NO_LAYERS = (
     "This model has no temporal layers, so all frames share one noise, which keeps still things still but "
     "not moving ones. Put Load Temporal Layers with layers for the x4 upscaler before it."

@@ -26,7 +26,7 @@ SAVE_EVERY = 200
 SETTINGS = "settings"  # under which a state keeps what it was made with
 
 
-class Trainer(Protocol):
+class AnyTrainer(Protocol):
     """Trainer that goes step by step and can be stopped after each."""
 
     step: int
@@ -47,7 +47,7 @@ def state_path(name: str) -> Path:
     return Path(folder_paths.get_output_directory()) / "video_ldm_training" / f"{name}.state.pt"
 
 
-def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
+def run(training: AnyTrainer, state: Path, settings: str, resume: bool) -> None:
     """Train to the end.
 
     When stopped, the state is left behind, and `resume` goes on from one of the same settings.
@@ -61,7 +61,7 @@ def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
     def save() -> None:
         checkpoint.save_state(state, {**training.state_dict(), SETTINGS: settings})
 
-    def after_step(training: Trainer) -> None:
+    def after_step(training: AnyTrainer) -> None:
         if training.step % SAVE_EVERY == 0:
             save()
         progress.update_absolute(training.step, steps)
@@ -75,7 +75,7 @@ def run(training: Trainer, state: Path, settings: str, resume: bool) -> None:
             save()
 
 
-def _go_on(training: Trainer, path: Path, settings: str) -> None:
+def _go_on(training: AnyTrainer, path: Path, settings: str) -> None:
     """Take over a saved run of the same settings; others are left alone."""
     state = checkpoint.load_state(path)
     if state.get(SETTINGS) == settings:
