@@ -72,3 +72,9 @@ def no_interrupt_is_left() -> Iterator[None]:
 def server(host):
     """HTTP client of the booted host."""
     return host.client
+
+
+@pytest.fixture(scope="session")
+def node_info(server):
+    """The host's description of all its nodes, asked for once, as it takes a second."""
+    return server.object_info()

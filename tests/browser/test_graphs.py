@@ -52,12 +52,11 @@ def source(prompt: dict, class_type: str, name: str) -> str:
     return prompt[by_type(prompt, class_type)["inputs"][name][0]]["class_type"]
 
 
-def test_our_converter_and_the_page_make_the_same_graph(editor, server):
-    info = server.object_info()
+def test_our_converter_and_the_page_make_the_same_graph(editor, node_info):
     for path in sorted(WORKFLOWS.glob("*.json")):
         workflow = json.loads(path.read_text("utf-8"))
         editor.load(workflow)
-        page, ours = editor.prompt(), to_api(workflow, info)
+        page, ours = editor.prompt(), to_api(workflow, node_info)
         assert set(page) == set(ours), path.stem
         for key, node in page.items():
             kept = {name: value for name, value in node["inputs"].items() if name in ours[key]["inputs"]}

@@ -53,8 +53,8 @@ def test_a_long_clip_is_shown_by_evenly_spread_frames(tmp_path):
 
 
 @pytest.mark.parametrize("workflow", [film.WORKFLOW, film.CASCADE], ids=lambda path: path.stem)
-def test_options_reach_the_workflow(server, workflow):
-    graph = to_api(json.loads(workflow.read_text("utf-8")), server.object_info())
+def test_options_reach_the_workflow(node_info, workflow):
+    graph = to_api(json.loads(workflow.read_text("utf-8")), node_info)
     untouched = film.adapt(copy.deepcopy(graph), film.parse([]))
     assert untouched == graph
     words = ["--prompt", "a blue square", "--seed", "5", "--frames", "12", "--steps", "3"]
@@ -65,8 +65,8 @@ def test_options_reach_the_workflow(server, workflow):
     assert (sampler["seed"], sampler["steps"]) == (5, 3)
 
 
-def test_a_toy_model_that_is_not_there_is_done_without(server, tmp_path, monkeypatch, capsys):
-    graph = to_api(json.loads(film.CASCADE.read_text("utf-8")), server.object_info())
+def test_a_toy_model_that_is_not_there_is_done_without(node_info, tmp_path, monkeypatch, capsys):
+    graph = to_api(json.loads(film.CASCADE.read_text("utf-8")), node_info)
     monkeypatch.setattr(film, "DEMO", tmp_path)
     (tmp_path / "models").mkdir()
     poorer = film.with_bundled_models(graph)

@@ -18,8 +18,8 @@ NODE = "VLDM_TemporalVAEDecode"
 
 
 @pytest.fixture(scope="module")
-def info(server):
-    return server.object_info()
+def info(node_info):
+    return node_info
 
 
 def test_every_graph_has_one_and_none_is_left_over():

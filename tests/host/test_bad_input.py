@@ -22,8 +22,8 @@ LAYERS = "toy_temporal.safetensors"
 
 
 @pytest.fixture(scope="module")
-def graph(host):
-    graph = to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), host.client.object_info())
+def graph(node_info):
+    graph = to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), node_info)
     node_of_type(graph, "VLDM_VideoKSampler").update(steps=2)
     node_of_type(graph, "EmptyLatentImage").update(width=64, height=64, batch_size=3)
     return graph

@@ -25,14 +25,13 @@ def test_a_page_is_answered_with_a_graph_and_a_note(server):
     assert server.post("/video_ldm/graphs/convert", {"no": "graph"})["changed"] is False
 
 
-def test_nodes_that_graphs_are_written_with_are_as_the_host_has_them(server):
+def test_nodes_that_graphs_are_written_with_are_as_the_host_has_them(node_info):
     from video_ldm.nodes.graphs.targets import TARGETS
 
-    nodes = server.object_info()
     for name, target in TARGETS.items():
         if name == "MarkdownNote":  # the page's own
             continue
-        groups = nodes[name]["input"]
+        groups = node_info[name]["input"]
         known = {
             key: spec for group in ("required", "optional") for key, spec in groups.get(group, {}).items()
         }
@@ -41,7 +40,7 @@ def test_nodes_that_graphs_are_written_with_are_as_the_host_has_them(server):
         widgets = [part.name for part in target.inputs if part.widget]
         assert set(named) <= set(order) and set(groups.get("required", {})) <= set(named), name
         assert [key for key in order if key in widgets] == widgets, name
-        assert list(target.outputs) == nodes[name]["output"], name
+        assert list(target.outputs) == node_info[name]["output"], name
         for part in target.inputs:
             kind = known[part.name][0]
             assert part.type == ("COMBO" if isinstance(kind, list) else kind), (name, part.name)

@@ -123,7 +123,7 @@ def files(host):
 
 
 @pytest.fixture
-def read(host, files, monkeypatch):
+def read(host, node_info, files, monkeypatch):
     """A graph of `workflows/`, small, with tiny files under the names in it.
 
     Nodes of some types switched on.
@@ -134,7 +134,7 @@ def read(host, files, monkeypatch):
         for node in workflow["nodes"]:
             if node["type"] in switched_on:
                 node["mode"] = ALWAYS
-        graph = small(to_api(workflow, host.client.object_info()), path.stem)
+        graph = small(to_api(workflow, node_info), path.stem)
         stand_ins.put(host.base / "models", graph, path.stem)
         if path.stem in stand_ins.FAMILIES:
             bases = stand_ins.bases(path.stem, host.pack("temporal.formats"))

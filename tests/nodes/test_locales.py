@@ -9,8 +9,8 @@ from video_ldm.demo import locales
 
 
 @pytest.fixture(scope="module")
-def nodes(server):
-    return server.object_info()
+def nodes(node_info):
+    return node_info
 
 
 def test_nothing_is_missing_and_nothing_is_stale(nodes):
