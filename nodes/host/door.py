@@ -59,11 +59,21 @@ def _behind_the_door(execute: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(execute)
     def checked(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
+        schema = cls.define_schema()
+        if rest is not None:
+            kwargs = {**_defaults(schema, signature.parameters), **kwargs}
         given = dict(signature.bind(cls, *args, **kwargs).arguments)
-        check_inputs(cls.define_schema(), {**given, **given.pop(rest, {})})
+        check_inputs(schema, {**given, **given.pop(rest, {})})
         return execute(cls, *args, **kwargs)
 
     return checked
+
+
+def _defaults(schema: io.Schema, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults, by id, of what a node takes without naming it: a script may leave it out, the host never
+    does."""
+    widgets = (part for part in schema.inputs if part.id not in named and not part.optional)
+    return {part.id: part.default for part in widgets if getattr(part, "default", None) is not None}
 
 
 def check_inputs(schema: io.Schema, given: Mapping[str, Any]) -> None:

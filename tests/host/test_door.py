@@ -80,6 +80,18 @@ def test_every_node_has_the_door(host):
     assert [node for node in NODES if not issubclass(node, Node)] == []
 
 
+def test_what_a_script_leaves_out_is_the_default(host):
+    from video_ldm.nodes.upscale import LoadVideoUpscaler
+
+    schema = LoadVideoUpscaler.define_schema()
+    defaults = {part.id: part.default for part in schema.inputs if part.id != "file"}
+    short, whole, other = (
+        LoadVideoUpscaler.execute("toy_upscaler.safetensors", **given).result[0].settings
+        for given in ({}, defaults, {"steps": defaults["steps"] + 1})
+    )
+    assert short == whole and other.steps == whole.steps + 1
+
+
 def test_choices_that_are_not_in_the_list_are_refused_with_those_that_are(parts, refused):
     choices = [(s, p) for s, p in parts if p.get_io_type() == "COMBO" and p.id != "file"]
     assert len(choices) > 10
