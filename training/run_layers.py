@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..nodes.host.layers.self_test import check_host
 from ..nodes.host.training import models as host
 from ..nodes.host.training.unet import compile_blocks
 from ..temporal.errors import InvalidInputError
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     Raises VideoLDMError for what the user can change.
     """
     out = check_out(args)
+    if line := check_host():
+        logger.info(line)
     if args.threads:
         torch.set_num_threads(args.threads)
     models = host.load_checkpoint(args.checkpoint)

@@ -158,3 +158,15 @@ def test_a_host_on_which_layers_go_wrong_is_refused(newer, rig, monkeypatch, cha
     for _ in range(2):  # and not only the first time
         with pytest.raises(IncompatibleModelError, match=said):
             load(rig)
+
+
+def test_training_is_refused_there_too_before_anything_is_read(newer, tmp_path, monkeypatch):
+    """It would learn from layers that are not called."""
+    from video_ldm.temporal.errors import IncompatibleModelError
+    from video_ldm.training import arguments, run_layers
+
+    words = ["--checkpoint", "gone.safetensors", "--clips", "gone", "--out", str(tmp_path / "o.safetensors")]
+    args = arguments.parser().parse_args(words)
+    broken_one(monkeypatch)
+    with pytest.raises(IncompatibleModelError, match=r"cannot be used on ComfyUI 0\.99\.1"):
+        run_layers.run(args, arguments.config_from(args))
