@@ -13,6 +13,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST_ARCHIVE = 50  # MB
 SYSTEMS = {"OS Independent", "Microsoft :: Windows", "MacOS", "POSIX :: Linux"}
+NOT_THE_HOSTS = re.compile(  # `forbidden patterns` of comfy-test 0.4.15
+    r"\.cuda\s*\(|\.to\s*\(\s*(torch\.device\s*\(\s*)?[\"']cuda|torch\.(cuda\.)?(amp\.)?autocast"
+    r"|(?<![\w.])(torch\.)?nn\.(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\("
+)
+# The host loads none of these: they want gradients, first values and weights in full precision.
+DECLARED = {
+    "temporal/training/trainer.py": "trainings that compute in half precision with weights in full",
+    "temporal/training/decoder/adversary.py": "the adversary, which starts anew with each training",
+    "temporal/training/decoder/perceptual.py": "features that a training compares, in its precision",
+    "demo/train/common.py": "the toy world's trainings",
+    "demo/train/decoder.py": "the toy world's trainings",
+    "demo/train/image_model.py": "the toy world's trainings",
+    "demo/train/temporal.py": "the toy world's trainings",
+    "demo/train/toy_models.py": "the toy world's trainings",
+    "demo/world/classifier.py": "a judge of toy clips that has no file",
+}
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +110,15 @@ def test_no_code_is_refused_by_the_registry():
     ruff = [sys.executable, "-m", "ruff", "check", ".", "--select", "S102,S307,E702", "--ignore-noqa"]
     run = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
+
+
+def test_layers_are_the_hosts_except_where_only_training_has_them():
+    """comfy-test cannot be told of exceptions: these are all, in what artists get."""
+    ignored = tuple(line for line in (ROOT / ".comfyignore").read_text("utf-8").split() if line[0] != "#")
+    found = set()
+    for path in ROOT.rglob("*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        lines = [] if name.startswith((".", *ignored)) else path.read_text("utf-8").splitlines()
+        if any(NOT_THE_HOSTS.search(line) and not line.lstrip().startswith("#") for line in lines):
+            found.add(name)
+    assert found == set(DECLARED)

@@ -28,6 +28,7 @@ from ..temporal.training.data.reversal import reversed_captions
 from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.sampling import ddim
 from ..temporal.training.sense import check_sense
+from ..temporal.training.trainer import computing_in
 from .kinds import TrainedModel, config_for_layers, on_own_betas, trained_model
 from .results import check_out, train
 from .videos import find_videos, long_enough
@@ -173,7 +174,7 @@ def sample_clips(
     clips = []
     with (
         trainer.average.applied_to(stack),
-        torch.autocast(trainer.device, torch.bfloat16, enabled=config.precision == "bf16"),
+        computing_in(config.precision, trainer.device),
     ):
         for number in range(1, len(texts)):
             generator = torch.Generator().manual_seed(number - 1)

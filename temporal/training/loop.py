@@ -20,7 +20,7 @@ from .data.batches import Batch, BatchSource
 from .data.conditions import NOTHING, Conditions
 from .ema import ExponentialMovingAverage
 from .loss import denoising_loss
-from .trainer import Trainer, parameter_groups
+from .trainer import Trainer, computing_in, parameter_groups
 
 
 class Denoise(Protocol):
@@ -93,7 +93,7 @@ class LayersTrainer(Trainer):
             known_latents=batch.known_latents if known else None,
             known_mask=batch.known_mask if known else None,
         )
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with computing_in(self.config.precision, self.device):
             noisy = noise_levels.add_noise(x, batch.noise, t, batch.signal)
             clip = self.stack.prepare(clip)
             prediction = self.denoise(noisy, t, batch.text, self.stack, clip, batch.conditions)

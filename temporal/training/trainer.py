@@ -23,6 +23,11 @@ LOG_SECONDS = 15.0
 R = TypeVar("R", bound="Trainer")
 
 
+def computing_in(precision: str, device: str) -> torch.autocast:
+    """Compute in bfloat16 where a training asks for "bf16"; weights and their updates stay in float32."""
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
 class Trainer:
     """A training that has come to `step` of `config.steps`, with the loss of every step so far.
 

@@ -22,7 +22,7 @@ from ..upscaler.model import VideoUpscaler, enlarge
 from ..upscaler.noise import add_noise, mixed_noise, velocity
 from .config import Settings
 from .ema import ExponentialMovingAverage
-from .trainer import Trainer, learning_rate, parameter_groups
+from .trainer import Trainer, computing_in, learning_rate, parameter_groups
 
 Stage = Literal["spatial", "temporal"]
 Draw = Callable[
@@ -139,7 +139,7 @@ class UpscalerTrainer(Trainer):
             noise = mixed_noise(noise, shared.repeat_interleave(f, dim=0), config.shared_noise)
         noise = noise.to(self.device)
         seen = add_noise(given * 2 - 1, torch.randn(given.shape, generator=generator).to(self.device), level)
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with computing_in(self.config.precision, self.device):
             v = self.upscaler(
                 add_noise(residual, noise, when), seen, when, level, Clip(f, strength=float(not per_frame))
             )

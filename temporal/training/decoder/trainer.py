@@ -18,7 +18,7 @@ from ...decoder.plan import DecoderSite
 from ...decoder.streaming import RunDecoder
 from ...errors import IncompatibleModelError
 from ..ema import ExponentialMovingAverage
-from ..trainer import Trainer
+from ..trainer import Trainer, computing_in
 from .adversary import ClipDiscriminator, adaptive_weight, discriminator_loss, generator_loss
 from .config import DecoderTrainingConfig
 from .perceptual import FeatureDistance, random_features
@@ -71,7 +71,7 @@ class DecoderTrainer(Trainer):
     def backward(self) -> float:
         """Gradients of the decoder's losses; the loss is that without the adversary."""
         latents, frames = self.draw(self.step)
-        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with computing_in(self.config.precision, frames.device.type):
             decoded = self.run_decoder(latents, self.decoder).float()
         loss, gradient = self._gradient(decoded.detach(), frames)
         decoded.backward(gradient)
