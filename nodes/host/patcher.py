@@ -28,7 +28,7 @@ def new_patcher(
     """
     plain = comfy.model_patcher.ModelPatcher
     # asked for each time: newer hosts choose it while they start
-    kind = getattr(comfy.model_patcher, "CoreModelPatcher", plain) if dynamic else plain
+    kind = vars(comfy.model_patcher).get("CoreModelPatcher", plain) if dynamic else plain
     patcher = kind(
         module.eval(), load_device=load_device or mm.get_torch_device(), offload_device=offload_device
     )
