@@ -5,8 +5,10 @@ A VAE that costs so little that thousands of frames can be measured.
 
 import copy
 
+import comfy.model_management as mm
 import torch
-from comfy.taesd.taesd import Block, Clamp, conv
+from comfy.model_patcher import ModelPatcher
+from comfy.taesd.taesd import TAESD, Block, Clamp, conv
 
 WIDTH = 8  # channels; TAESD has 64
 STAGES = 3  # each doubles the sides
@@ -17,8 +19,9 @@ def thin_decoder(latent_channels: int, stages: int = STAGES) -> torch.nn.Sequent
 
     Latents (f c h w) to frames, 8 times as large by default.
     """
-    stage = [Block(WIDTH, WIDTH), torch.nn.Upsample(scale_factor=2), conv(WIDTH, WIDTH, bias=False)]
-    body = [layer for _ in range(stages) for layer in copy.deepcopy(stage)]
+    body: list[torch.nn.Module] = []
+    for _ in range(stages):
+        body += [Block(WIDTH, WIDTH), torch.nn.Upsample(scale_factor=2), conv(WIDTH, WIDTH, bias=False)]
     decoder = torch.nn.Sequential(
         Clamp(), conv(latent_channels, WIDTH), torch.nn.ReLU(), *body, conv(WIDTH, 3)
     )
@@ -34,7 +37,7 @@ def thin_decoder(latent_channels: int, stages: int = STAGES) -> torch.nn.Sequent
 
 
 class ThinVAE:
-    """A TAESD VAE with the thin decoder in the place of its own."""
+    """A TAESD VAE that decodes with the thin decoder, and only decodes."""
 
     CATEGORY = "Video LDM/benchmarks"
     RETURN_TYPES = ("VAE",)
@@ -46,9 +49,13 @@ class ThinVAE:
         return {"required": {"vae": ("VAE",)}}
 
     def made(self, vae: object) -> tuple[object]:
-        """A copy of the VAE; the one given stays as it is."""
-        thin = copy.deepcopy(vae)
-        thin.first_stage_model.taesd_decoder = thin_decoder(vae.latent_channels).eval()
+        """A VAE with an autoencoder of its own; the one given may be patched and stays as it is."""
+        autoencoder, offload = TAESD(latent_channels=vae.latent_channels), mm.vae_offload_device()
+        autoencoder.taesd_encoder = torch.nn.Identity()
+        autoencoder.taesd_decoder = thin_decoder(vae.latent_channels)
+        thin = copy.copy(vae)
+        thin.first_stage_model = autoencoder.to(offload, vae.vae_dtype).eval()
+        thin.patcher = ModelPatcher(thin.first_stage_model, vae.device, offload)
         return (thin,)
 
 
