@@ -14,7 +14,7 @@ from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .common import reset_parameters, save_half, use_host
+from .common import half_precision, reset_parameters, save_half, use_host
 
 UNET = "model.diffusion_model."
 TEXT = "cond_stage_model.transformer."
@@ -130,7 +130,7 @@ def load_autoencoder(path: Path) -> nn.Module:
 @torch.no_grad()
 def encode(autoencoder: nn.Module, pictures: Tensor) -> Tensor:
     """Pictures `(b 3 h w)` in 0..1 to latents `(b 4 h/8 w/8)` at the scale diffusion works in."""
-    with torch.autocast(pictures.device.type, torch.bfloat16):
+    with half_precision(pictures.device):
         latents = autoencoder.taesd_encoder(pictures.contiguous(memory_format=torch.channels_last))
     return (latents.float() / autoencoder.vae_scale + autoencoder.vae_shift) * LATENT_SCALE
 
@@ -139,6 +139,6 @@ def encode(autoencoder: nn.Module, pictures: Tensor) -> Tensor:
 def decode(autoencoder: nn.Module, latents: Tensor) -> Tensor:
     """Latents `(b 4 h w)` at the scale diffusion works in to pictures `(b 3 8h 8w)` in 0..1."""
     latents = (latents / LATENT_SCALE - autoencoder.vae_shift) * autoencoder.vae_scale
-    with torch.autocast(latents.device.type, torch.bfloat16):
+    with half_precision(latents.device):
         pictures = autoencoder.taesd_decoder(latents)
     return pictures.float().clamp(0, 1)
