@@ -117,6 +117,12 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         "--patterns",
         help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} ({PATTERNS})",
     )
+    group.add_argument(
+        "--train-image-model",
+        action="store_true",
+        help="train the image model along, given frames at its input, as the paper does for frames in "
+        "between; the file holds what changes in it, and is that much larger",
+    )
     number_option(
         group,
         "--known-noise",

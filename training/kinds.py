@@ -33,8 +33,8 @@ class TrainedModel:
     cache_name = ""  # in front of what a cache was made from
     needs_captions = True
 
-    def __init__(self, models: Checkpoint, config: TrainingConfig) -> None:
-        self.models, self.config = models, config
+    def __init__(self, models: Checkpoint, config: TrainingConfig, with_image: bool = False) -> None:
+        self.models, self.config, self.with_image = models, config, with_image
         self.noise_levels = models.noise_levels()
 
     def check_size(self, width: int, height: int) -> None:
@@ -58,6 +58,7 @@ class TrainedModel:
             known_frames=set(self.config.patterns) != {"none"},
             frame_rate=True,
             positions="tokens",
+            image_model="changed" if self.with_image else None,
         )
 
 
@@ -90,7 +91,12 @@ def trained_model(models: Checkpoint, config: TrainingConfig, args: argparse.Nam
     Raises InvalidInputError for options that mean nothing to it.
     """
     if not models.enlarges:
-        return TrainedModel(models, config)
+        return TrainedModel(models, config, args.train_image_model)
+    if args.train_image_model:
+        raise InvalidInputError(
+            "--train-image-model is for clips whose given frames stand at the input, but the SD x4 upscaler "
+            "is given small frames there; leave --train-image-model out."
+        )
     if args.patterns and set(config.patterns) != {"none"}:
         raise InvalidInputError(
             f"--patterns is {args.patterns}, but the SD x4 upscaler is given small frames instead of known "

@@ -61,6 +61,9 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
     device = next(unet.parameters()).device
     torch.manual_seed(config.seed)
     stack = new_or_given_stack(kind, init, args.init).to(device)
+    check_image_model(stack, args)
+    if stack.config.image_model is not None:
+        stack.train_image({name: weight.shape for name, weight in unet.named_parameters()})
     if args.compile:
         compile_blocks(unet, stack)
     trainer = LayersTrainer(stack, models.denoiser(unet), batches, device.type, args.workers)
@@ -147,10 +150,35 @@ def new_or_given_stack(kind: TrainedModel, stack: TemporalStack | None, init: st
     return stack
 
 
+def check_image_model(stack: TemporalStack, args: argparse.Namespace) -> None:
+    """Refuse options that do not go with an image model that trains along, or with one that does not.
+
+    Raises InvalidInputError.
+    """
+    along = stack.config.image_model is not None
+    if args.train_image_model and not along:
+        raise InvalidInputError(
+            f"--train-image-model starts new layers, but those in {args.init} go with an image model as it "
+            "was; leave out --train-image-model or --init."
+        )
+    if along and not stack.config.known_frames:
+        raise InvalidInputError(
+            "--train-image-model is for clips with given frames, but --patterns gives none; name some, "
+            "e.g. ends=1."
+        )
+    if along and args.compile:
+        raise InvalidInputError(
+            "--compile keeps the image model's weights as they are, but this run trains them along; leave "
+            "--compile out."
+        )
+
+
 def write_layers(out: Path, trainer: LayersTrainer, args: argparse.Namespace) -> None:
     """The averaged layers in float16, with the settings of the run beside them."""
     with trainer.average.applied_to(trainer.stack):
         half = TemporalStack(trainer.stack.config, dtype=torch.float16)
+        if trainer.stack.image_changes is not None:
+            half.train_image(trainer.stack.image_changes.shapes)
         half.load_state_dict(trainer.stack.state_dict())
     notes = {
         "training": trainer.config.to_json(),

@@ -1,6 +1,7 @@
 """Our own file: safetensors, a module's state dict, and its description as JSON in the metadata."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,11 +11,12 @@ from torch import Tensor, nn
 from ..errors import CheckpointFormatError
 from ..stack.building import WITHOUT_WEIGHTS
 from ..stack.stack import StackConfig, TemporalStack
-from ..weights.files import WeightsFile, assign_weights, write_weights
+from ..weights.files import WeightsFile, assign_weights, check_numbers, write_weights
 from ..weights.shapes import weight_shapes
 from .source import Source
 
 FORMAT, VERSION = "video_ldm.temporal_layers", "1"
+CHANGES = "image_changes."  # before the names of an image model's weights: what changed in them
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -43,8 +45,29 @@ def load(
             )
         return described
 
-    stack = load_described(file, describe, TemporalStack, ops, dtype, device)
-    return stack, Source("native", len(file.tensors))
+    changes = {key: value for key, value in file.tensors.items() if key.startswith(CHANGES)}
+    own = {key: value for key, value in file.tensors.items() if key not in changes}
+    stack = load_described(replace(file, tensors=own), describe, TemporalStack, ops, dtype, device)
+    stack.changed_image = _changed_image(file.path.name, stack.config, changes)
+    return stack, Source("native", len(file.tensors), note=_note(stack))
+
+
+def _changed_image(name: str, config: StackConfig, changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Changes of an image model in a file, by the names of its weights; they stay where they are."""
+    if bool(changes) != (config.image_model is not None):
+        held = "no changes of an image model" if config.image_model else "changes of an image model"
+        raise CheckpointFormatError(
+            f"{name} holds {held}, and its description says otherwise. It may be damaged."
+        )
+    for key, change in changes.items():
+        check_numbers(name, key, change)
+    return {key.removeprefix(CHANGES): change for key, change in changes.items()}
+
+
+def _note(stack: TemporalStack) -> str:
+    """Line of a report about an image model that was trained along."""
+    count = sum(change.numel() for change in stack.changed_image.values())
+    return f"Image model: trained along, {count / 1e6:.1f} M of its weights change" if count else ""
 
 
 def save_stack(
@@ -54,7 +77,9 @@ def save_stack(
 
     `extra_metadata` (strings) is kept beside the description and means nothing to the loader.
     """
-    save_described(path, stack, FORMAT, stack.config.to_json(), extra_metadata)
+    trained = stack.image_changes is not None  # they are weights of the stack then
+    beside = {} if trained else {f"{CHANGES}{key}": change for key, change in stack.changed_image.items()}
+    save_described(path, stack, FORMAT, stack.config.to_json(), extra_metadata, beside)
 
 
 def load_described(

@@ -12,6 +12,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .mixing import zero_init
+
+
+class KnownInput(nn.Module):
+    """Further input channels of an image model, (mask * latent, mask): what they add to its first
+    convolution.
+
+    The same numbers as a first convolution that sees them beside the noisy latent (paper, section 4). New
+    ones add nothing, and neither do frames that are not known.
+    """
+
+    def __init__(self, latent_channels: int, channels: int, ops: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.conv = zero_init(ops.Conv2d(latent_channels + 1, channels, 3, padding=1, bias=False, **kwargs))
+
+    def forward(self, latents: Tensor, mask: Tensor) -> Tensor:
+        """Latents ((b f) c h w) and mask ((b f),), 1 = given, to what is added, ((b f) channels h w)."""
+        return self.conv(with_mask(latents, mask))
+
+
+def with_mask(latents: Tensor, mask: Tensor) -> Tensor:
+    """(mask * latent, mask) of latents ((b f) c h w) and mask ((b f),): ((b f) c+1 h w)."""
+    mask = mask.to(latents)[:, None, None, None]
+    return torch.cat([latents * mask, mask.expand_as(latents[:, :1])], dim=1)
+
 
 class KnownFrameEncoder(nn.Module):
     """One convolution per UNet resolution, each after the first with stride 2.
@@ -29,10 +54,9 @@ class KnownFrameEncoder(nn.Module):
 
     def forward(self, latents: Tensor, mask: Tensor) -> dict[int, Tensor]:
         """Latents ((b f) c h w) and mask ((b f),), 1 = given, to features by resolution level."""
-        mask = mask.to(latents)[:, None, None, None]
-        x = torch.cat([latents * mask, mask.expand_as(latents[:, :1])], dim=1)
+        x, given = with_mask(latents, mask), mask.to(latents)[:, None, None, None]
         features = {}
         for level, conv in enumerate(self.levels):
             x = functional.silu(conv(x))
-            features[level] = x * mask
+            features[level] = x * given
         return features

@@ -15,7 +15,12 @@ from ..layers.volume import FramesBlock, LevelModule
 from .config import StackConfig
 from .plan import Site, SiteKind
 
-WITHOUT_WEIGHTS = ("norm", "keys", "image")  # kinds of sites that change what is there and need no layer
+WITHOUT_WEIGHTS = (
+    "norm",
+    "keys",
+    "image",
+    "given",
+)  # kinds of sites that change what is there and need no layer
 
 
 def new_layer(site: Site, config: StackConfig, ops: Any, **kwargs: Any) -> nn.Module:

@@ -12,7 +12,7 @@ from ..layers.lvdm import LvdmConfig
 from ..layers.motion import MotionConfig
 from ..sampling.known_channels import Condition
 from ..weights import description
-from .family_plans import image_plan, inside_plan, lvdm_plan, motion_plan, norm_plan, volume_plan
+from .family_plans import given_plan, image_plan, inside_plan, lvdm_plan, motion_plan, norm_plan, volume_plan
 from .plan import Placement, Site, UNetShape, plan
 
 MOST_FRAMES = 10**5  # that a description may name
@@ -41,6 +41,9 @@ class StackConfig:
     positions: Literal["tokens"] | None = (
         None  # all parts of our transformers see them; None: only the attention
     )
+    image_model: Literal["changed"] | None = (
+        None  # trained along: known frames at its input, and the file holds what changed in its weights
+    )
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -56,7 +59,7 @@ class StackConfig:
         if lvdm is not None:
             return lvdm_plan(self.unet, lvdm.convs, lvdm.frame_rate, self.shows_picture)
         if self.motion is None:
-            return plan(self.unet, self.transformers)
+            return (*given_plan(self.unet, self.image_model is not None), *plan(self.unet, self.transformers))
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
         image = image_plan(self.unet, self.image == "affinity") if self.image else ()
         modules = motion_plan(self.unet, self.motion.middle)
@@ -86,6 +89,8 @@ class StackConfig:
             {
                 "max_frames is from 0 to 100000": 0 <= config.max_frames <= MOST_FRAMES,
                 "reach is from 1 to 100000": reach is None or 0 < reach <= MOST_FRAMES,
+                "layers whose image model was trained along know frames": config.image_model is None
+                or config.known_frames,
             }
         )
         return config

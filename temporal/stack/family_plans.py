@@ -6,6 +6,7 @@ from dataclasses import replace
 from .plan import Site, UNetShape, plan
 
 FIRST_HEADS = 8  # of the LVDM line's transformer over the first convolution's frames
+FIRST = "input_blocks.0.0"  # the first convolution
 
 
 def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
@@ -24,13 +25,18 @@ def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
     return tuple(found)
 
 
+def given_plan(shape: UNetShape, trained_along: bool) -> tuple[Site, ...]:
+    """Where known frames enter an image model that was trained along: at its first convolution."""
+    return (Site(FIRST, "given", "input", 0, shape.model_channels, 0),) if trained_along else ()
+
+
 def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
     """Places at which a given image enters a UNet.
 
     At the first convolution, or before the last motion module of every level on the way down.
     """
     if on_input:
-        return (Site("input_blocks.0.0", "image", "input", 0, shape.model_channels, 0),)
+        return (Site(FIRST, "image", "input", 0, shape.model_channels, 0),)
     last = {site.level: site for site in motion_plan(shape, middle=False) if site.section == "input"}
     return tuple(replace(site, kind="image") for site in last.values())
 

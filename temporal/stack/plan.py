@@ -20,6 +20,7 @@ SiteKind = Literal[
     "motion",  # after a whole block
     "norm",  # in the place of a norm
     "image",  # where an image enters
+    "given",  # where known frames enter an image model that was trained along
     "inside",  # in a transformer block, before its feed-forward
     "inside_last",  # in a transformer block, after its feed-forward
     "keys",  # on the keys or values of a transformer block's self-attention

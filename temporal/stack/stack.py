@@ -3,7 +3,7 @@
 Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e features.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 from ..errors import IncompatibleModelError
 from ..layers.image import IMAGE_PARTS
 from ..layers.inside import first_and_previous
-from ..layers.known import KnownFrameEncoder
+from ..layers.known import KnownFrameEncoder, KnownInput
 from ..layers.mixing import blend, effective_alpha
 from ..layers.motion import over_clip
 from ..layers.picture import PictureProjector
@@ -24,10 +24,12 @@ from ..sampling.places import at_layer
 from ..weights.shapes import weight_shapes
 from .building import WITHOUT_WEIGHTS, new_layer, num_known_channels
 from .config import StackConfig
+from .image_changes import ImageChanges
 from .plan import Site
 
 __all__ = ["NEEDS_IMAGE", "NEEDS_PICTURE", "StackConfig", "TemporalStack"]
 
+INPUT = -1  # among the levels of features: what enters at the first convolution
 NEEDS_IMAGE = (
     "{family} layers animate a given image, but none was given. Connect Known Frames with an image to "
     "latent_image of Video KSampler, or to known_frames of Video Guider."
@@ -59,7 +61,9 @@ class TemporalStack(nn.Module):
         levels = range(len(unet.channel_mult))
         weighty = [site for site in self.sites if site.kind not in WITHOUT_WEIGHTS]
         self.layers = nn.ModuleDict({site.name: new_layer(site, config, ops, **kwargs) for site in weighty})
-        self.known_frames = self.frame_rate = self.image = self.picture = None
+        self.known_frames = self.frame_rate = self.image = self.picture = self.known_input = None
+        self.image_changes: ImageChanges | None = None  # while the image model is trained along
+        self.changed_image: Mapping[str, Tensor] = {}  # of a file: no weights of the layers
         if config.image:
             channels = [unet.channels(level) for level in levels]
             self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
@@ -68,8 +72,19 @@ class TemporalStack(nn.Module):
         if config.known_frames:
             known = [num_known_channels(config, level) for level in levels]
             self.known_frames = KnownFrameEncoder(unet.in_channels, known, ops, **kwargs)
+        if config.image_model is not None:
+            self.known_input = KnownInput(unet.in_channels, unet.model_channels, ops, **kwargs)
         if config.frame_rate:
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
+
+    def train_image(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Train an image model with weights of these names and shapes along: its changes become weights of
+        the stack, those of a file or new ones of zero."""
+        like = next(self.parameters())
+        changes = ImageChanges(shapes, dtype=like.dtype, device=like.device)
+        if self.changed_image:
+            changes.load_state_dict({key: value.to(like) for key, value in self.changed_image.items()})
+        self.image_changes = changes
 
     @property
     def shapes(self) -> Mapping[str, torch.Size]:
@@ -108,7 +123,11 @@ class TemporalStack(nn.Module):
                     "Known frames were given, but these temporal layers were not trained on known frames. "
                     "Pin the frames instead, or load layers that were."
                 )
-            clip = replace(clip, features=self.known_frames(clip.known_latents.to(like), clip.known_mask))
+            given = clip.known_latents.to(like), clip.known_mask
+            features = self.known_frames(*given)
+            if self.known_input is not None:
+                features[INPUT] = self.known_input(*given)
+            clip = replace(clip, features=features)
         if self.image is not None:
             if clip.image is None:
                 raise IncompatibleModelError(NEEDS_IMAGE.format(family=self.config.family))
@@ -134,15 +153,13 @@ class TemporalStack(nn.Module):
         override = clip.alpha(site.section, site.level)
         if clip.off or override == 1:
             return hidden
-        if site.kind == "image":
-            return blend(
-                hidden,
-                hidden + _features(site, hidden, clip),
-                effective_alpha(None, override, at_layer(clip.strength, hidden)),
-            )
+        if site.kind in ("image", "given"):
+            added = _features(INPUT if site.kind == "given" else site.level, hidden, clip)
+            alpha = effective_alpha(None, override, at_layer(clip.strength, hidden))
+            return hidden if added is None else blend(hidden, hidden + added, alpha)
         layer = self.layers[site.name]
         if site.kind == "conv":
-            temporal = layer(hidden, emb, clip, _features(site, hidden, clip))
+            temporal = layer(hidden, emb, clip, _features(site.level, hidden, clip))
         elif site.kind == "transformer":
             temporal = layer(hidden, context, clip)
         elif site.kind in ("level_in", "level_out"):
@@ -187,12 +204,12 @@ class TemporalStack(nn.Module):
         return first_and_previous(tokens, clip.num_frames)
 
 
-def _features(site: Site, hidden: Tensor, clip: Clip) -> Tensor | None:
-    """Features ((b f) k h w) of what is given at the level of a site, in the size of hidden ((b f) c h w).
+def _features(level: int, hidden: Tensor, clip: Clip) -> Tensor | None:
+    """Features ((b f) k h w) of what is given at a level, in the size of hidden ((b f) c h w).
 
     Deep Shrink makes the image model's tensors smaller for a part of the sampling.
     """
-    features = clip.features.get(site.level)
+    features = clip.features.get(level)
     if features is None or features.shape[-2:] == hidden.shape[-2:]:
         return features
     return functional.interpolate(features, hidden.shape[-2:], mode="area")

@@ -27,6 +27,7 @@ from ....temporal.sampling.known_channels import Condition, channels_of
 from ....temporal.sampling.places import product
 from ....temporal.sampling.schedules.amount import Change
 from ....temporal.stack.stack import NEEDS_IMAGE, NEEDS_PICTURE, StackConfig, TemporalStack
+from ..patcher import with_image_changes
 from .hooks import inserted, norms_over_clip
 from .per_frame import for_frames
 from .shapes import base_name, unet_shape
@@ -120,7 +121,9 @@ def add_temporal_layers(model: Any, stack_patcher: Any, settings: LayerSettings)
     """
     check_base(model, stack_patcher.model.config)
     refuse_compiled(model)
-    patched = model.clone()
+    throughout = settings.start_percent <= 0 and settings.end_percent >= 1
+    changes = stack_patcher.model.changed_image
+    patched = with_image_changes(model, changes, settings.strength, throughout)
     patched.set_additional_models(KEY, [*patched.get_additional_models_with_key(KEY), stack_patcher.clone()])
     patched.set_attachments(KEY, (*(patched.get_attachment(KEY) or ()), settings))
     if not model.get_additional_models_with_key(KEY):
@@ -192,8 +195,7 @@ def set_image_motion(model: Any, motion: Motion) -> Any:
     if not animates_image(model):
         raise IncompatibleModelError(
             "The MODEL has no layers that animate an image. Put Load Temporal Layers with PIA or "
-            "AnimateLCM-I2V before this "
-            "node, or leave it out."
+            "AnimateLCM-I2V before this node, or leave it out."
         )
     patched = model.clone()
     patched.set_attachments(MOTION_KEY, motion)
@@ -211,10 +213,8 @@ def check_base(model: Any, config: StackConfig) -> None:
     if shape != config.unet:
         raise IncompatibleModelError(
             f"These temporal layers were made for {config.base} ({_describe(config.unet)}), the image model "
-            f"is "
-            f"{base_name(shape)} ({_describe(shape)}). Load a {config.base} checkpoint, or temporal layers "
-            f"made for "
-            f"{base_name(shape)}."
+            f"is {base_name(shape)} ({_describe(shape)}). Load a {config.base} checkpoint, or temporal "
+            f"layers made for {base_name(shape)}."
         )
 
 
@@ -253,8 +253,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     if noise.ndim != 4 or noise.shape[1] != channels:
         raise InvalidInputError(
             f"The latent has shape {tuple(noise.shape)}; the image model needs (frames, {channels}, height, "
-            f"width). "
-            "Use Empty Latent Image, or encode with this checkpoint's VAE."
+            "width). Use Empty Latent Image, or encode with this checkpoint's VAE."
         )
     check_image(model, executor.class_obj.conds)
     window = getattr(model.model_options.get("context_handler"), "context_length", None)

@@ -14,6 +14,7 @@ from comfy.ldm.modules.attention import BasicTransformerBlock
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from einops import repeat
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ....temporal.sampling.clip import Clip, sdpa
 from ....temporal.stack.stack import TemporalStack
@@ -78,9 +79,12 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
             given["y"] = conditions.level
         if conditions.low_res is not None:
             noisy = torch.cat([noisy, conditions.low_res], dim=1)
-        context = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
+        given["context"] = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
         with inserted(unet, stack, clip):
-            return unet(noisy.to(unet.dtype), t, context=context, **given)
+            if stack.image_changes is None:
+                return unet(noisy.to(unet.dtype), t, **given)
+            changed = dict(stack.image_changes.added_to(dict(unet.named_parameters())))
+            return functional_call(unet, changed, (noisy.to(unet.dtype), t), given)
 
     return denoise
 

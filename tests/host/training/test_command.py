@@ -215,3 +215,39 @@ def test_the_command_line_itself(clips, tmp_path):
     done = subprocess.run(run_all, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x.safetensors").is_file()
+
+
+def test_the_image_model_trains_along_and_its_changes_go_into_the_file(host, clips, tmp_path):
+    out, patterns = tmp_path / "layers.safetensors", ["--patterns", "ends=1", "--train-image-model"]
+    run(clips, out, "--steps", "1", *patterns)
+    run(clips, out, "--steps", "2", "--resume", *patterns)
+    stack = load_stack(out)
+    assert stack.config.image_model == "changed"
+    assert all(change.abs().max() > 0 for name, change in stack.changed_image.items() if "out.2" in name)
+    assert stack.known_input.conv.weight.abs().max() > 0
+    run(clips, tmp_path / "on.safetensors", "--steps", "1", "--patterns", "ends=1", "--init", str(out))
+    on = load_stack(tmp_path / "on.safetensors")
+    moved = [(on.changed_image[name] - change).abs().max() for name, change in stack.changed_image.items()]
+    assert 0 < max(moved) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--patterns", "none=1"], "--patterns gives none"),
+        (["--patterns", "ends=1", "--compile"], "leave --compile out"),
+    ],
+)
+def test_what_does_not_go_with_an_image_model_that_trains_along_is_refused(
+    host, clips, tmp_path, options, message
+):
+    with pytest.raises(InvalidInputError, match=message):
+        run(clips, tmp_path / "l.safetensors", "--steps", "1", "--train-image-model", *options)
+
+
+def test_layers_that_go_with_an_image_model_as_it_was_do_not_begin_to_change_it(
+    host, clips, tmp_path, animatediff
+):
+    options = ["--init", str(animatediff), "--train-image-model"]
+    with pytest.raises(InvalidInputError, match="go with an image model as it was"):
+        run(clips, tmp_path / "l.safetensors", "--steps", "1", *options)

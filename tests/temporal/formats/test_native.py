@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from video_ldm.temporal.errors import CheckpointFormatError, OutputError
-from video_ldm.temporal.formats import load_stack, save_stack
+from video_ldm.temporal.formats import load_stack, open_stack, report, save_stack
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.sampling.clip import Clip
 from video_ldm.temporal.stack.plan import SDXL
@@ -65,6 +65,48 @@ def test_a_file_says_where_its_positions_are_and_one_that_does_not_has_them_in_t
         assert torch.equal(*pair)
         outputs.append(pair[0])
     assert (outputs[0] - outputs[1]).abs().max() > 1e-2
+
+
+def changing_stack():
+    """A stack whose image model was trained along, and what changed in it."""
+    stack = trained_stack(image_model="changed")
+    stack.changed_image = {"out.2.weight": torch.linspace(0, 1, 36).reshape(4, 1, 3, 3)}
+    return stack
+
+
+def test_a_file_brings_what_changed_in_the_image_model_and_it_is_no_weight_of_the_layers(tmp_path):
+    stack, path = changing_stack(), tmp_path / "layers.safetensors"
+    save_stack(path, stack)
+    loaded, source = open_stack(path)
+    assert loaded.config == stack.config
+    assert loaded.state_dict().keys() == stack.state_dict().keys() == loaded.shapes.keys()
+    assert list(loaded.changed_image) == ["out.2.weight"]
+    assert torch.equal(loaded.changed_image["out.2.weight"], stack.changed_image["out.2.weight"])
+    assert "trained along, 0.0 M of its weights change" in report(loaded, source)
+    loaded.train_image({"out.2.weight": (4, 1, 3, 3)})
+    assert torch.equal(
+        loaded.get_parameter("image_changes.out.2.weight"), stack.changed_image["out.2.weight"]
+    )
+    save_stack(path, loaded)
+    assert load_stack(path).changed_image.keys() == stack.changed_image.keys()
+
+
+@pytest.mark.parametrize("bring", [True, False])
+def test_a_description_that_denies_what_changed_is_refused(tmp_path, bring):
+    path, stack = tmp_path / "layers.safetensors", changing_stack() if bring else trained_stack()
+    if bring:
+        stack.changed_image = {}
+    else:
+        stack.changed_image = {"out.2.weight": torch.ones(4, 1, 3, 3)}
+    save_stack(path, stack)
+    refused(path, "changes of an image model, and its description says otherwise")
+
+
+def test_a_change_that_is_no_number_is_refused(tmp_path):
+    stack = changing_stack()
+    stack.changed_image["out.2.weight"][0, 0, 0, 0] = torch.nan
+    save_stack(tmp_path / "layers.safetensors", stack)
+    refused(tmp_path / "layers.safetensors", "not finite")
 
 
 def test_loads_in_the_precision_that_is_asked_for(saved):

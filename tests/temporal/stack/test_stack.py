@@ -41,6 +41,19 @@ def test_a_new_stack_is_the_identity_bit_for_bit(num_frames, positions):
         assert torch.equal(stack(site, clip=clip, **given), given["hidden"]), site.path
 
 
+def test_known_frames_at_the_input_change_nothing_in_a_new_stack_and_known_frames_alone_in_a_trained_one():
+    for make in (new_stack, trained_stack):
+        stack = make(image_model="changed")
+        site = stack.sites[0]
+        assert (site.path, site.kind) == ("input_blocks.0.0", "given")
+        hidden = normal(6, 64, 5, 7)
+        clip = stack.prepare(clip_with_known_frames(3))
+        out = stack(site, hidden, clip)
+        same = [torch.equal(a, b) for a, b in zip(out, hidden, strict=True)]
+        assert same == ([True] * 6 if make is new_stack else [False, True, True] * 2)
+        assert stack(site, hidden, stack.prepare(Clip(3))) is hidden
+
+
 @by_site
 @pytest.mark.parametrize(
     "settings", [{"strength": 0.0}, {"alphas": {"input": 1.0}}], ids=["strength", "alpha"]
