@@ -36,6 +36,7 @@ from ..nodes.host_boot import keep_freed_memory
 from ..temporal.training.decoder.trainer import flicker
 from ..temporal.upscaler import UpscaleSettings, VideoUpscaler, load_upscaler
 from ..temporal.upscaler.model import enlarge
+from .toy import markdown, median_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "demo" / "models"
@@ -104,25 +105,37 @@ def enlarge_all(
     return made
 
 
-def measure(judge: Classifier, made: list[Tensor], true: list[Tensor], seconds: float) -> dict[str, float]:
+def measure(judge: Classifier, made: list[Tensor], true: list[Tensor], seconds: float) -> dict[str, Any]:
     """Compare one way of enlarging with the clips as drawn."""
     pairs = list(zip(made, true, strict=True))
+    flickers = [255 * flicker(ours, theirs).item() for ours, theirs in pairs]
     return {
         "fvd": frechet_distance(video_features(judge, made), video_features(judge, true)),
         "fid": frechet_distance(picture_features(judge, made), picture_features(judge, true)),
-        "flicker": 255 * float(np.mean([flicker(ours, theirs).item() for ours, theirs in pairs])),
+        "flicker": float(np.mean(flickers)),
+        "flickers": [round(value, 3) for value in flickers],  # of each clip
         "psnr": float(np.mean([psnr(ours, theirs) for ours, theirs in pairs])),
         "colour": 255 * max(float((a.mean((2, 3)) - b.mean((2, 3))).abs().max()) for a, b in pairs),
         "seconds": seconds,
     }
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
+def table(results: dict[str, dict[str, Any]]) -> str:
     """The results as a Markdown table, one row per measure."""
     lines = ["| toy world | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
     for key, label in ROWS.items():
         lines.append(f"| {label} | " + " | ".join(f"{values[key]:.2f}" for values in results.values()) + " |")
     return "\n".join(lines)
+
+
+def shares_of_video(results: dict[str, dict[str, Any]]) -> str:
+    """Flicker of every way as a share of that of the video, medians over the same clips with their 95 %
+    intervals."""
+    video, rows = results["video"]["flickers"], []
+    for name, values in results.items():
+        shares = [mine / theirs for mine, theirs in zip(values["flickers"], video, strict=True)]
+        rows.append([name, "{:.2f} ({:.2f} to {:.2f})".format(*median_interval(shares))])
+    return markdown(["flicker of the error", "times that of the video"], rows)
 
 
 def main() -> None:
@@ -158,7 +171,7 @@ def main() -> None:
     }  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(found, indent=1) + "\n")
-    sys.stdout.write(table(found["results"]) + "\n")
+    sys.stdout.write(table(found["results"]) + "\n\n" + shares_of_video(found["results"]) + "\n")
 
 
 if __name__ == "__main__":
