@@ -21,14 +21,15 @@ from ..demo import comfy, world
 from ..demo.world import classifier, tracker
 from ..demo.world.scene import TURNS, Scene
 from .interpolation import shown
-from .toy import MODELS, decoded, features, held_out, markdown, models, options, write
+from .toy import MODELS, decoded, features, held_out, markdown, median_interval, models, options, write
 
 TRAINED, FPS = 8, 8.0
 WAYS = {"convolve": "convolve", "squeeze": "squeeze", "Video Windows": "refuse"}
 WINDOWS = {"context_length": TRAINED, "context_overlap": TRAINED // 2, "context_schedule": "standard_static",
            "fuse_method": "pyramid", "closed_loop": False, "repeated_noise": False}  # fmt: skip
 ROWS = {
-    "jitter": "jitter of the track (px, median)", "frame_distance": "Frechet distance of single frames",
+    "jitter": "jitter of the track (px, median)", "jitter_circling": "that of what circles, times the drawn one",
+    "jitter_standing": "that of what stands (px, median)", "frame_distance": "Frechet distance of single frames",
     "seen": "frames with the object (%)", "shape": "shape right (%)", "color": "colour right (%)",
     "seconds": "seconds a frame",
 }  # fmt: skip
@@ -69,20 +70,35 @@ def clips_of(way: str, scenes: list[Scene], settings: dict[str, Any]) -> tuple[l
     return clips, float(np.median(seconds))
 
 
+def drawn_jitter(scene: Scene, num_frames: int) -> float:
+    """The jitter of the scene as it was drawn: a circle bends, too, and that is no fault."""
+    return tracker.jitter(tracker.track(world.render(scene, num_frames, FPS), scene.color))
+
+
 def summary(
     judge: classifier.Classifier, clips: list[np.ndarray], scenes: list[Scene], reference: np.ndarray
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Compare clips with what was asked for."""
     pairs = list(zip(clips, scenes, strict=True))
     paths = [tracker.track(clip, scene.color) for clip, scene in pairs]
+    jitters = np.array([tracker.jitter(path) for path in paths])
+    drawn = np.array([drawn_jitter(scene, len(clip)) for clip, scene in pairs])
+    circling = np.array([scene.motion in TURNS for scene in scenes])
     return {
-        "jitter": float(np.nanmedian([tracker.jitter(path) for path in paths])),
+        "jitter": float(np.nanmedian(jitters)),
+        "jitter_circling": list(median_interval(jitters[circling] / drawn[circling])),
+        "jitter_standing": list(median_interval(jitters[~circling])),
         "frame_distance": classifier.frechet_distance(features(judge, clips), reference),
         "seen": 100 * float(np.mean([~np.isnan(path[:, 0]) for path in paths])),
         "shape": 100 * float(np.mean([classifier.name(judge, c)["shape"] == s.shape for c, s in pairs])),
         "color": 100 * float(np.mean([tracker.main_colour(c) == s.color for c, s in pairs])),
         "seconds": float("nan"),
     }
+
+
+def cell(value: float | list[float]) -> float | str:
+    """A number, or a median with its interval in brackets."""
+    return value if isinstance(value, float) else "{:.2f} ({:.2f} to {:.2f})".format(*value)
 
 
 def main() -> None:
@@ -102,7 +118,7 @@ def main() -> None:
         clips, seconds = clips_of(way, scenes, settings)
         results[way] = {**summary(judge, clips, scenes, reference), "seconds": seconds}
     write(settings, {"results": results}, began)
-    rows = [[label, *(row[key] for row in results.values())] for key, label in ROWS.items()]
+    rows = [[label, *(cell(row[key]) for row in results.values())] for key, label in ROWS.items()]
     sys.stdout.write(markdown([f"toy world, {frames} frames", *results], rows) + "\n")
 
 

@@ -16,7 +16,7 @@ import logging
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from ..demo import comfy, world
 from ..demo.train.toy_models import load_autoencoder
 from ..demo.world import classifier, tracker
 from ..demo.world.scene import TURNS, Scene
-from ..demo.world.video_distance import pair_features, video_distance
+from ..demo.world.video_distance import Resolved, pair_features, resolved_distance
 from .interpolation import shown
 from .toy import MODELS, decoded, features, give_latents, held_out, markdown, models, options, write
 
@@ -128,9 +128,10 @@ class Predictor:
         return shown(self.client, nodes)[: CONTEXT + frames]
 
 
-def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: list[np.ndarray]) -> float:
-    """Toy Frechet video distance of predicted frames to pair features of drawn clips."""
-    return video_distance(
+def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: list[np.ndarray]) -> Resolved:
+    """Toy Frechet video distance of predicted frames to pair features of drawn clips, in as few axes as there
+    are samples for."""
+    return resolved_distance(
         [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips], reference
     )
 
@@ -173,7 +174,7 @@ def guidances(
             made[name] = [predictor.clip(scene, seed, guidance, frames) for seed, scene in seeded]
             log.info("%s, %d clips", name, len(scenes))
     return {
-        name: {"distance": distance(judge, clips, reference), **motion(clips, scenes)}
+        name: {**asdict(distance(judge, clips, reference)), **motion(clips, scenes)}
         for name, clips in made.items()
     }
 
@@ -263,7 +264,12 @@ def report(found: dict[str, Any]) -> str:
               "steps at seams (px)", "inside (px)", "ratio", "velocity changes at seams (px)", "inside (px)", "ratio"]  # fmt: skip
     keys = ("distance", "seen", "turn", "position_seams", "position_inside", "position",
             "velocity_seams", "velocity_inside", "velocity")  # fmt: skip
-    text = markdown(header, [[name, *(row[key] for key in keys)] for name, row in found["guidances"].items()])
+    rows = [
+        [f"{name}, {row['low']:.2f} to {row['high']:.2f}, floor {row['floor']:.2f} of {row['axes']} axes",
+         *(row[key] for key in keys)]
+        for name, row in found["guidances"].items()
+    ]  # fmt: skip
+    text = markdown(header, rows)
     if not found["drift"]:
         return text
     header = ["toy world, long rollout", "Frechet distance of single frames", "offset from the own scene, "

@@ -6,6 +6,7 @@ import argparse
 import ast
 import inspect
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -24,8 +25,9 @@ from video_ldm.benchmarks import (
 from video_ldm.demo import world
 from video_ldm.demo.train import image_model, personal
 from video_ldm.demo.train.personal import moonlit
-from video_ldm.demo.world import tracker
+from video_ldm.demo.world import classifier, tracker
 from video_ldm.demo.world.scene import Scene
+from video_ldm.demo.world.video_distance import pair_features
 
 CONTEXT, NEW = prediction.CONTEXT, prediction.NEW
 
@@ -222,3 +224,31 @@ def test_drift_is_told_with_what_other_rollouts_would_have_given():
     assert prediction.drift_percent(early, early, reference)[0] == 0
     alone = prediction.drift_percent(early[:1], late[:1], reference)
     assert alone[1:] == (-math.inf, math.inf)
+
+
+def test_a_circle_that_is_drawn_jitters_once_as_much_as_drawn_and_one_that_shakes_more():
+    scenes = toy.held_out(4, ("clockwise", "still"))
+    judge = classifier.load_classifier(toy.MODELS / "toy_classifier.safetensors")
+    drawn = [world.render(scene, 6, long_clips.FPS) for scene in scenes]
+    reference = toy.features(judge, drawn)
+    shaken = [np.stack([np.roll(f, 3 * (-1) ** i, 1) for i, f in enumerate(clip)]) for clip in drawn]
+    quiet, loud = (long_clips.summary(judge, clips, scenes, reference) for clips in (drawn, shaken))
+    assert quiet["jitter_circling"] == [1.0, 1.0, 1.0]
+    assert loud["jitter_circling"][0] > 1.5
+    assert quiet["jitter_standing"][0] < 0.2 < loud["jitter_standing"][0]
+
+
+def test_the_distance_of_predicted_clips_has_an_interval_and_a_floor_that_drawn_ones_reach():
+    scenes = toy.held_out(16, ("clockwise", "counterclockwise"))
+    judge = classifier.load_classifier(toy.MODELS / "toy_classifier.safetensors")
+    clips = [world.render(scene, CONTEXT + 6, prediction.FPS) for scene in scenes]
+    reference = [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips]
+    near = prediction.distance(judge, clips[:8], reference)
+    far = prediction.distance(judge, [clip[::-1].copy() * 0 for clip in clips[:8]], reference)
+    assert near.low <= near.distance <= near.high
+    assert near.distance < 2 * near.floor < far.distance
+    row = {**asdict(near), "seen": 100.0, "turn": 100.0}
+    moved = ("position", "velocity")
+    row |= {f"{name}{end}": 1.0 for name in moved for end in ("", "_seams", "_inside")}
+    text = prediction.report({"guidances": {"s = 1": row}, "drift": {}})
+    assert f"s = 1, {near.low:.2f} to {near.high:.2f}, floor {near.floor:.2f} of {near.axes} axes" in text
