@@ -26,7 +26,7 @@ def motion_plan(shape: UNetShape, middle: bool) -> tuple[Site, ...]:
 
 
 def given_plan(shape: UNetShape, trained_along: bool) -> tuple[Site, ...]:
-    """Where known frames enter an image model that was trained along: at its first convolution."""
+    """Site at the first convolution, where known frames enter an image model that was trained along."""
     return (Site(FIRST, "given", "input", 0, shape.model_channels, 0),) if trained_along else ()
 
 

@@ -1,4 +1,4 @@
-"""What training changed in the weights of an image model that was trained along with temporal layers.
+"""Changes that training made to an image model that was trained along with temporal layers.
 
 Weights have the names and shapes that they have in the image model.
 """
