@@ -19,7 +19,7 @@ class KnownInput(nn.Module):
     """Further input channels of an image model, (mask * latent, mask): what they add to its first
     convolution.
 
-    The same numbers as a first convolution that sees them beside the noisy latent (paper, section 4). New
+    The same numbers as a first convolution that sees them beside the noisy latent (Video LDM, section 4). New
     ones add nothing, and neither do frames that are not known.
     """
 
