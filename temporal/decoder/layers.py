@@ -52,24 +52,27 @@ class TemporalResBlock(nn.Module):
         """
         x, seen_in = _along_frames(self.conv_in, _activated(self.norm_in, hidden), tail.seen_in, ends)
         x, seen_out = _along_frames(self.conv_out, _activated(self.norm_out, x), tail.seen_out, ends)
-        waiting = hidden if tail.waiting is None else torch.cat([tail.waiting, hidden])
-        ready = len(x)
-        return waiting[:ready] + x, LayerTail(waiting[ready:].clone(), seen_in, seen_out)
+        waiting = hidden[:0] if tail.waiting is None else tail.waiting
+        first = min(len(waiting), len(x))  # results of frames that waited; the others went in just now
+        ready = torch.cat([waiting[:first] + x[:first], hidden[: len(x) - first] + x[first:]])
+        return ready, LayerTail(torch.cat([waiting[first:], hidden[len(x) - first :]]), seen_in, seen_out)
 
 
 def _activated(norm: nn.Module, x: Tensor) -> Tensor:
-    return functional.silu(norm(x)) if len(x) else x
+    """In place where nothing is learned: the norm has just made it."""
+    return functional.silu(norm(x), inplace=not torch.is_grad_enabled()) if len(x) else x
 
 
 def _along_frames(
     conv: nn.Module, x: Tensor, seen: Tensor | None, ends: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Convolve (f c h w) over frames, seen as an image whose rows are frames and whose columns are places."""
-    joined = torch.cat([x[:1] if seen is None else seen, x])
+    """Convolve (f c h w) over frames, laid out as an image whose rows are frames and whose columns are
+    places."""
+    parts = [x[:1] if seen is None else seen, x]
     if ends:
-        joined = torch.cat([joined, joined[-1:]])
-    seen = joined[-2:].clone() if len(joined) else None
-    if len(joined) < 3:
-        return x[:0], seen
-    rows = rearrange(joined, "f c h w -> 1 c f (h w)")
+        parts.append((x if len(x) else parts[0])[-1:])
+    rows = torch.cat([rearrange(part, "f c h w -> 1 c f (h w)") for part in parts], dim=2)
+    seen = rearrange(rows[:, :, -2:], "1 c f (h w) -> f c h w", h=x.shape[2]).contiguous()
+    if rows.shape[2] < 3:
+        return x[:0], seen if len(seen) else None
     return rearrange(conv(rows), "1 c f (h w) -> f c h w", h=x.shape[2]), seen
