@@ -37,14 +37,14 @@ PLAIN, OURS, THEIRS, HOST = "host", "video_ldm", "peer", "host's own nodes"
 
 @dataclass
 class Cost:
-    """What a node took: processor seconds, and bytes above where the memory of the server stood."""
+    """Processor seconds of a node, and bytes above where the memory of the server stood."""
 
     seconds: list[float] = field(default_factory=list)
     rise: list[float] = field(default_factory=list)
 
 
 class Stopwatch:
-    """Hears which node a server runs, and adds up what each one took."""
+    """Listener to a server's events that adds up what each node took."""
 
     def __init__(self, pid: int) -> None:
         self.process, self.costs = Path(f"/proc/{pid}"), defaultdict(Cost)
