@@ -65,6 +65,7 @@ def test_independent_noise_is_the_hosts_for_the_same_seed():
 
 def test_every_seed_of_the_host_is_accepted():
     assert correlated_noise((2, 4, 2, 2), 2**64 - 1, "mixed", 0.5).isfinite().all()
+    assert torch.equal(correlated_noise((5, *FRAME), 2**64 + 7), correlated_noise((5, *FRAME), 7))
 
 
 def test_wrong_values_are_refused():

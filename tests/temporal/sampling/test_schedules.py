@@ -117,6 +117,8 @@ def test_places_of_a_layer_are_those_of_the_latent_made_smaller():
     assert at_layer(values, hidden).shape == (2, 1, 3, 4)
     places = at_places(values, 12)
     assert torch.equal(places, at_layer(values, hidden)[:, 0].flatten(1))
+    assert torch.equal(at_layer(values, torch.zeros(2, 12, 8)), places[:, :, None])
+    assert torch.equal(at_layer(values, torch.zeros(2, 8)), values.mean(dim=(1, 2))[:, None])
     sides = over_frames(values.repeat(2, 1, 1), torch.zeros(2 * 12, 2, 8))
     assert sides.shape == (24, 2, 1) and torch.equal(sides[:12, :, 0], places.T)
 
@@ -154,6 +156,7 @@ def test_kinds_of_noise():
     assert not initial_noise(shape, 5, NoiseSettings("empty"), None).any()
     constant = initial_noise(shape, 5, NoiseSettings("constant"), None)
     assert torch.equal(constant[0], constant[6])
+    assert torch.equal(initial_noise(shape, 2**64 + 5, NoiseSettings(), None), plain)  # seeds go round
     assert torch.equal(initial_noise(shape, 5, NoiseSettings("repeated_context"), (4, 2))[4:], plain[:3])
     free = initial_noise(shape, 5, NoiseSettings("FreeNoise"), (4, 2))
     assert torch.equal(free[:4], plain[:4])
@@ -162,3 +165,10 @@ def test_kinds_of_noise():
     }
     own = initial_noise(shape, 5, NoiseSettings(seed_per_frame=True, frame_offset=2), None)
     assert torch.equal(own[1:2], torch.randn((1, 2, 3, 3), generator=torch.Generator().manual_seed(8)))
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+def test_constant_noise_is_one_frame_of_the_default_noise(offset):
+    shape = torch.Size((5, 2, 4, 4))  # of 32 numbers a frame, as torch draws 16 together
+    constant = initial_noise(shape, 5, NoiseSettings("constant", frame_offset=offset), None)
+    assert torch.equal(constant, initial_noise(shape, 5, NoiseSettings(), None)[[offset] * 5])
