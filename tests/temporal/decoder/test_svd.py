@@ -58,3 +58,14 @@ def test_respelling_to_the_spelling_it_has_changes_nothing(spelling):
     found, outer = video_decoder_spelling(file)
     inside = {key.removeprefix(outer) for key in file.tensors if key.startswith(outer)}
     assert respelled_video_decoder(file, found).keys() == inside
+
+
+@pytest.mark.parametrize(("spelling", "other"), [("original", "diffusers"), ("diffusers", "original")])
+def test_respelling_gives_the_keys_and_shapes_of_the_other_spelling(spelling, other):
+    """Attention among them, whose matrices are 1 x 1 convolutions in the original."""
+    file, wanted = (WeightsFile(Path("svd"), {}, published(f"svd_vae_{name}")) for name in (spelling, other))
+    found, outer = video_decoder_spelling(wanted)
+    made = respelled_video_decoder(file, found)
+    shapes = {k.removeprefix(outer): v.shape for k, v in wanted.tensors.items() if k.startswith(outer)}
+    in_both = {key: shape for key, shape in shapes.items() if "decoder." in key}
+    assert in_both and {key: made[key].shape for key in in_both} == in_both

@@ -76,6 +76,7 @@ def test_prompts_of_fizznodes_and_of_animatediff_evolved():
     assert is_quoted(text) and not is_quoted("0: a") and not is_quoted('"a": b')
     assert parse_quoted(text, 3) == ((0, "a, red"), (4, "b"))  # the second one leads beyond the end
     assert parse_quoted('0: = "a"', 3)[0] == (0, "a")
+    assert parse_quoted('{"0": "a"}', 3) == parse_quoted('"0": "a"', 3)
     assert parse_quoted('"0:": "a", "0.5": "b"', 9) == ((0, "a"), (3, "a"), (4, "b"))
     with pytest.raises(InvalidInputError, match="cannot be read from"):
         parse_quoted('"0": "a", 4 b', 9)
