@@ -36,13 +36,17 @@ def use_host() -> None:
     comfy.cli_args.args.use_pytorch_cross_attention = True
 
 
-def half_precision(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 where that is fast.
+def fast_in_half(device: torch.device) -> bool:
+    """True for a device that computes faster in bfloat16.
 
     With 256-bit vectors a CPU takes twenty times as long as in full precision.
     """
-    fast = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where that is fast."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_in_half(device))
 
 
 def start_log() -> logging.Logger:

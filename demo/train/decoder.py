@@ -27,7 +27,7 @@ from ...temporal.training.data.ahead import DrawnAhead
 from ...temporal.training.decoder.config import DecoderTrainingConfig
 from ...temporal.training.decoder.trainer import DecoderTrainer, flicker, frozen_for_training
 from .. import world
-from .common import start_log
+from .common import half_precision, start_log
 from .toy_models import LATENT_SCALE, encode, load_autoencoder
 
 FRAMES, FPS, SIZE = 8, 8.0, 128
@@ -35,11 +35,11 @@ SAVE_EVERY = 100
 
 
 def decoder_of(autoencoder: nn.Module) -> RunDecoder:
-    """The toy autoencoder's decoder, open at the places of the temporal layers, in bfloat16."""
+    """The toy autoencoder's decoder, open at the places of the temporal layers."""
 
     def run(latents: Tensor, at_site: AtSite) -> Tensor:
         scaled = (latents / LATENT_SCALE - autoencoder.vae_shift) * autoencoder.vae_scale
-        with ExitStack() as hooks, torch.autocast(latents.device.type, torch.bfloat16):
+        with ExitStack() as hooks, half_precision(latents.device):
             for site in plan_decoder(TAESD):
                 handle = autoencoder.get_submodule(site.path).register_forward_hook(
                     lambda _block, _args, output, site=site: at_site(site, output)

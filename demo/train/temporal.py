@@ -25,11 +25,11 @@ from ...temporal.training.data.preparing import write_index
 from .. import world
 from ..world import tracker
 from ..world.scene import DIRECTIONS
-from .common import ROOT, start_log
+from .common import ROOT, fast_in_half, half_precision, start_log
 
 HOST_PACK = ROOT / "demo" / "host_pack"
 RECIPE = (
-    "--precision bf16 --frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema "
+    "--frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema "
     "0.995 --weight-limit 20 --known-noise 50 --seed 1 --high-noise 2 --signal-dropout 0.5 --text-first "
     "0.4 --check-clips 64 --patterns "
     "none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
@@ -82,11 +82,14 @@ def train(args: argparse.Namespace, more: list[str]) -> None:
         HOST_PACK,
     ]
     place = [] if args.gpu else ["--cpu"]
+    fast = args.gpu or fast_in_half(torch.device("cpu"))
     sys.argv = [
         "video_ldm.training",
         *map(str, files),
         *place,
         *RECIPE.split(),
+        "--precision",
+        "bf16" if fast else "fp32",
         "--reversed",
         REVERSED,
         *more,
@@ -110,8 +113,9 @@ def look(args: argparse.Namespace) -> None:
     rng, ways = np.random.default_rng(args.seed), tuple(DIRECTIONS)
     scenes = [world.sample(rng, "test", ways[index % len(ways)]) for index in range(args.prompts)]
     models = host.load_checkpoint(str(args.checkpoint))
-    noise_levels, unet = models.noise_levels(), models.frozen_unet(torch.bfloat16)
     device = host.training_device()
+    precision = torch.bfloat16 if fast_in_half(device) else torch.float32
+    noise_levels, unet = models.noise_levels(), models.frozen_unet(precision)
     stack = load_stack(args.layers, dtype=torch.float32).to(device)
     text = models.embed(["", *map(world.caption, scenes)])[0].to(device)
     clip = Clip(num_frames=FRAMES, fps=FPS, strength=args.strength)
@@ -119,7 +123,7 @@ def look(args: argparse.Namespace) -> None:
     for number, prompt in enumerate(text[1:]):
         noise = torch.randn(FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(args.seed + number))
         noise = noise.to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_precision(device):
             latents = ddim(
                 models.denoiser(unet),
                 stack,
