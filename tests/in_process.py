@@ -49,9 +49,12 @@ class Listener:
 
 
 class InProcessHost:
-    """The booted host. `nodes` maps node ids to classes; `client` speaks HTTP to the same process."""
+    """The booted host. `nodes` maps node ids to classes; `client` speaks HTTP to the same process.
 
-    def __init__(self, base: Path) -> None:
+    Without `serves` no thread answers HTTP, so that the process can be copied.
+    """
+
+    def __init__(self, base: Path, serves: bool = True) -> None:
         self.base = base
         port = demo_comfy.free_port()
         demo_comfy.stage(base)
@@ -64,9 +67,10 @@ class InProcessHost:
         server.last_prompt_id = None
         self.nodes: dict[str, type] = sys.modules["nodes"].NODE_CLASS_MAPPINGS
         self._thread = threading.Thread(target=self._serve, args=(serve,), daemon=True)
-        self._thread.start()
         self.client = demo_comfy.Client(f"http://127.0.0.1:{port}")
-        _wait(self.client)
+        if serves:
+            self._thread.start()
+            _wait(self.client)
 
     def pack(self, name: str) -> ModuleType:
         """A module of this pack as the host loaded it ("temporal.errors").
