@@ -204,7 +204,7 @@ def _wanted(mutant: Mutant, args: argparse.Namespace, before: dict[str, Any] | N
     """Tests that are still to be run: nothing where an earlier run has decided."""
     if args.only and args.only not in str(mutant):
         return []
-    if before and (before["end"] != "unseen" or before["host"] >= args.host):
+    if before and (before["end"] not in ("unseen", "no change") or before["host"] >= args.host):
         return []
     needs_host = str(ROOT / HOST)
     of_units = [[f for f in tests if not f.startswith(needs_host)] for tests in stages(mutant.path, False)]

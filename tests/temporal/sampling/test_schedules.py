@@ -17,7 +17,7 @@ from video_ldm.temporal.sampling.initial_noise import (
 )
 from video_ldm.temporal.sampling.places import at_layer, at_places, over_frames, product
 from video_ldm.temporal.sampling.prompt_schedule import frame_weights
-from video_ldm.temporal.sampling.schedules.amount import Amount
+from video_ldm.temporal.sampling.schedules.amount import Amount, numbers_of
 from video_ldm.temporal.sampling.schedules.expressions import evaluate
 from video_ldm.temporal.sampling.schedules.quoted_schedule import (
     at_frames,
@@ -96,6 +96,10 @@ def test_numbers_in_prompts_differ_from_frame_to_frame():
     texts, parts = at_frames(["(a:`pw_a`)", "b"], weights, {"pw_a": [0.5, 1.0]})
     assert texts == ["(a:0.5)", "b", "(a:1)"]
     assert [(texts[p.start], texts[p.end], p.weight) for p in parts][1] == ("(a:1)", "b", 0.5)
+
+
+def test_one_number_and_a_list_are_tuples():
+    assert numbers_of(3) == (3.0,) and numbers_of([1, 2.5]) == numbers_of((1, 2.5)) == (1.0, 2.5)
 
 
 def test_amounts_by_frame_and_place():
