@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
-from ..stack.building import WITHOUT_WEIGHTS
+from ..stack.kinds import KINDS
 from ..stack.stack import StackConfig, TemporalStack
 from ..weights.files import WeightsFile, assign_weights, check_numbers, write_weights
 from ..weights.shapes import weight_shapes
@@ -38,7 +38,8 @@ def load(
 
     def describe(text: str) -> StackConfig:
         described = StackConfig.from_json(text)
-        layers, tensors = sum(site.kind not in WITHOUT_WEIGHTS for site in described.sites), len(file.tensors)
+        layers = sum(KINDS[site.kind].build is not None for site in described.sites)
+        tensors = len(file.tensors)
         if layers > tensors:
             raise CheckpointFormatError(
                 f"{file.path.name} describes {layers} layers but holds {tensors} tensors. It may be damaged."

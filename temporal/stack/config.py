@@ -10,6 +10,7 @@ from ..layers.image import ImageKind
 from ..layers.inside import InsideConfig
 from ..layers.lvdm import LvdmConfig
 from ..layers.motion import MotionConfig
+from ..layers.picture import PictureConfig
 from ..sampling.known_channels import Condition
 from ..weights import description
 from .family_plans import given_plan, image_plan, inside_plan, lvdm_plan, motion_plan, norm_plan, volume_plan
@@ -57,7 +58,7 @@ class StackConfig:
             )
         lvdm = self.lvdm
         if lvdm is not None:
-            return lvdm_plan(self.unet, lvdm.convs, lvdm.frame_rate, self.shows_picture)
+            return lvdm_plan(self.unet, lvdm.convs, lvdm.frame_rate, self.picture is not None)
         if self.motion is None:
             return (*given_plan(self.unet, self.image_model is not None), *plan(self.unet, self.transformers))
         norms = norm_plan(self.unet) if self.motion.clip_norm_image else ()
@@ -68,9 +69,9 @@ class StackConfig:
         return (*image, *modules, *norms)
 
     @property
-    def shows_picture(self) -> bool:
+    def picture(self) -> PictureConfig | None:
         """True if the layers are prompted with a picture beside the text."""
-        return self.lvdm is not None and self.lvdm.picture is not None
+        return None if self.lvdm is None else self.lvdm.picture
 
     def to_json(self) -> str:
         """Write as one line of JSON, the description in a file."""

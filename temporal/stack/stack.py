@@ -5,7 +5,7 @@ Shapes: b clips, f frames, c channels, h w size, n tokens, m text tokens, e feat
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ from ..layers.position import FrameRateEmbedding
 from ..sampling.clip import Clip
 from ..sampling.places import at_layer
 from ..weights.shapes import weight_shapes
-from .building import WITHOUT_WEIGHTS, new_layer, num_known_channels
 from .config import StackConfig
 from .image_changes import ImageChanges
+from .kinds import KINDS, new_layer, num_known_channels
 from .plan import Site
 
 __all__ = ["NEEDS_IMAGE", "NEEDS_PICTURE", "StackConfig", "TemporalStack"]
@@ -59,16 +59,16 @@ class TemporalStack(nn.Module):
         self.sites = config.sites
         unet, kwargs = config.unet, {"dtype": dtype, "device": device}
         levels = range(len(unet.channel_mult))
-        weighty = [site for site in self.sites if site.kind not in WITHOUT_WEIGHTS]
-        self.layers = nn.ModuleDict({site.name: new_layer(site, config, ops, **kwargs) for site in weighty})
+        layers = {site.name: new_layer(site, config, ops, **kwargs) for site in self.sites}
+        self.layers = nn.ModuleDict({name: layer for name, layer in layers.items() if layer is not None})
         self.known_frames = self.frame_rate = self.image = self.picture = self.known_input = None
         self.image_changes: ImageChanges | None = None  # while the image model is trained along
         self.changed_image: Mapping[str, Tensor] = {}  # of a file: no weights of the layers
         if config.image:
             channels = [unet.channels(level) for level in levels]
             self.image = IMAGE_PARTS[config.image](unet.in_channels, channels, ops, **kwargs)
-        if config.shows_picture:
-            self.picture = PictureProjector(config.lvdm.picture, unet.context_dim, ops, **kwargs)
+        if config.picture is not None:
+            self.picture = PictureProjector(config.picture, unet.context_dim, ops, **kwargs)
         if config.known_frames:
             known = [num_known_channels(config, level) for level in levels]
             self.known_frames = KnownFrameEncoder(unet.in_channels, known, ops, **kwargs)
@@ -153,22 +153,18 @@ class TemporalStack(nn.Module):
         override = clip.alpha(site.section, site.level)
         if clip.off or override == 1:
             return hidden
-        if site.kind in ("image", "given"):
-            added = _features(INPUT if site.kind == "given" else site.level, hidden, clip)
-            alpha = effective_alpha(None, override, at_layer(clip.strength, hidden))
-            return hidden if added is None else blend(hidden, hidden + added, alpha)
-        layer = self.layers[site.name]
-        if site.kind == "conv":
-            temporal = layer(hidden, emb, clip, _features(site.level, hidden, clip))
-        elif site.kind == "transformer":
-            temporal = layer(hidden, context, clip)
-        elif site.kind in ("level_in", "level_out"):
-            temporal = layer(hidden, emb, clip)
+        kind = KINDS[site.kind]
+        known = _features(INPUT if kind.at_input else site.level, hidden, clip)
+        if kind.build is None:  # what is known is added as it is
+            if known is None:
+                return hidden
+            temporal, mix_factor = hidden + known, None
         else:
-            temporal = layer(hidden, clip)
-        return blend(
-            hidden, temporal, effective_alpha(layer.mix_factor, override, at_layer(clip.strength, hidden))
-        )
+            layer, given = self.layers[site.name], {"emb": emb, "context": context, "known": known}
+            temporal = layer(hidden, clip=clip, **{name: given[name] for name in kind.given})
+            mix_factor = cast(Tensor | None, layer.mix_factor)
+        alpha = effective_alpha(mix_factor, override, at_layer(clip.strength, hidden))
+        return blend(hidden, temporal, alpha)
 
     def picture_prompt(self, site: Site, attended: Tensor, queries: Tensor, clip: Clip) -> Tensor:
         """At an attention to the text.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
 from ....temporal.layers.motion import over_clip
 from ....temporal.sampling.clip import Clip
+from ....temporal.stack.kinds import KINDS, Place
 from ....temporal.stack.plan import Site
 from ....temporal.stack.stack import TemporalStack
 
@@ -22,7 +23,7 @@ def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> It
     """
     with ExitStack() as hooks:
         for site in stack.sites:
-            insert = AROUND.get(site.kind, _insert_after)
+            insert = INSERT[KINDS[site.kind].place]
             insert(hooks, diffusion_model, stack, site, clip)
         yield
 
@@ -55,28 +56,29 @@ def _before(hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., 
 
 
 def _insert_after(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip) -> None:
-    def after_res_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
-        return stack(site, output, clip, emb=kwargs.get("emb", args[1] if len(args) > 1 else None))
-
-    def after_transformer_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
-        return stack(site, output, clip, context=kwargs.get("context", args[1] if len(args) > 1 else None))
+    """Gives the layer what the module got second: a ResBlock the time embedding, a transformer block the
+    text."""
+    names = [name for name in KINDS[site.kind].given if name in ("emb", "context")]
 
     def after_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
-        return stack(site, output, clip)
+        second = args[1] if len(args) > 1 else None
+        return stack(site, output, clip, **{name: kwargs.get(name, second) for name in names})
 
+    removed_at_exit(hooks, unet, site.path, after_block)
+
+
+def _insert_as_norm(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip) -> None:
     def after_norm(norm: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
         return stack.norm(site, norm.forward, args[0], output, clip)
 
+    removed_at_exit(hooks, unet, site.path, after_norm)
+
+
+def _insert_on_keys(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip) -> None:
     def after_projection(_linear: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
         return stack.keys(site, output, clip)
 
-    hook = {
-        "conv": after_res_block,
-        "transformer": after_transformer_block,
-        "norm": after_norm,
-        "keys": after_projection,
-    }.get(site.kind, after_block)
-    removed_at_exit(hooks, unet, site.path, hook)
+    removed_at_exit(hooks, unet, site.path, after_projection)
 
 
 def _insert_before_feed_forward(
@@ -101,9 +103,7 @@ def _insert_before_feed_forward(
     removed_at_exit(hooks, unet, f"{site.path}.ff", after_feed_forward)
 
 
-def _insert_before_level(
-    hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
-) -> None:
+def _insert_before(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip) -> None:
     def before_res_block(_block: nn.Module, args: tuple) -> tuple:
         hidden, emb, *others = args
         return (stack(site, hidden, clip, emb=emb), emb, *others)
@@ -146,9 +146,12 @@ def _insert_in_attention(
     _before(hooks, unet, f"{site.path}.to_out", before_projection)
 
 
-AROUND = {
-    "picture": _insert_in_attention,
-    "inside": _insert_before_feed_forward,
-    "level_in": _insert_before_level,
-    "level_out": _insert_after_level,
+INSERT: Mapping[Place, Callable[[ExitStack, nn.Module, TemporalStack, Site, Clip], None]] = {
+    "after": _insert_after,
+    "before": _insert_before,
+    "after_level": _insert_after_level,
+    "before_feed_forward": _insert_before_feed_forward,
+    "in_attention": _insert_in_attention,
+    "norm": _insert_as_norm,
+    "keys": _insert_on_keys,
 }

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.formats import trained_frames
+from ....temporal.layers.picture import PictureConfig
 from ....temporal.sampling.affinity import Motion
 from ....temporal.sampling.clip import Clip
 from ....temporal.sampling.known_channels import Condition, channels_of
@@ -168,8 +169,10 @@ def condition_of(model: Any) -> Condition | None:
     config = model.model.model_config.unet_config
     if config["in_channels"] == config["out_channels"]:  # layers of such a model that were put on another one
         return None
-    conditions = (stack.config.condition for stack, _ in stacks_of(model))
-    return next(filter(None, conditions), None)
+    for stack, _ in stacks_of(model):
+        if stack.config.condition is not None:
+            return stack.config.condition
+    return None
 
 
 def layers_know_frames(model: Any) -> bool:
@@ -292,23 +295,21 @@ def check_image(model: Any, conds: Mapping[str, Any]) -> None:
     for stack, _ in stacks_of(model):
         if stack.config.image and not given:
             raise IncompatibleModelError(NEEDS_IMAGE.format(family=stack.config.family))
-        if stack.config.shows_picture:
-            _check_picture(
-                stack, [cond.get("model_conds", {}) for group in conds.values() for cond in group or ()]
-            )
+        if stack.config.picture is not None:
+            given_conds = [cond.get("model_conds", {}) for group in conds.values() for cond in group or ()]
+            _check_picture(stack.config.family, stack.config.picture, given_conds)
 
 
-def _check_picture(stack: TemporalStack, conds: list[Mapping[str, Any]]) -> None:
+def _check_picture(family: str, picture: PictureConfig, conds: list[Mapping[str, Any]]) -> None:
     """Refuse conditions of which one lacks the picture, or has it from an image encoder of another size."""
     if not all(PICTURE_COND in cond for cond in conds):
-        raise IncompatibleModelError(NEEDS_PICTURE.format(family=stack.config.family))
-    expected = stack.config.lvdm.picture.features
+        raise IncompatibleModelError(NEEDS_PICTURE.format(family=family))
+    expected = picture.features
     given = next((size for cond in conds if (size := cond[PICTURE_COND].cond.shape[-1]) != expected), None)
     if given is not None:
         raise IncompatibleModelError(
-            f"The image encoder of Image Prompt gives {given} numbers for a patch, but {stack.config.family} "
-            f"reads {expected}. Load "
-            "CLIP ViT-H/14 (laion2B) with Load CLIP Vision."
+            f"The image encoder of Image Prompt gives {given} numbers for a patch, but {family} reads "
+            f"{expected}. Load CLIP ViT-H/14 (laion2B) with Load CLIP Vision."
         )
 
 
@@ -363,7 +364,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                     t.max().item(),
                     base_model.model_sampling,
                     frames_of_call(options, num_frames),
-                    x.shape[-2:],
+                    (x.shape[-2], x.shape[-1]),
                 )
             )
             if settings.norms_over_clip(stack.config):
