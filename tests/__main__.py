@@ -1,4 +1,6 @@
-"""`python tests`: set up, lint, then every test in two processes. `--unit` leaves out what needs ComfyUI.
+"""`python tests`: set up, lint, check types, then every test in two processes.
+
+`--unit` leaves out what needs ComfyUI, and with it the types.
 
 All else goes to pytest; `-n 0` tests in one process, as a debugger wants it.
 """
@@ -27,18 +29,21 @@ import environment  # noqa: E402  (its folder has just been added)
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: pytest's, or ruff's when only that failed."""
+    """Exit status: pytest's, or that of ruff or pyright when only they failed."""
     environment.ensure_or_exit()
     unit = "--unit" in arguments
     arguments = [argument for argument in arguments if argument != "--unit"]
     lint = max(_run("ruff", "check", "."), _run("ruff", "format", "--check", "."))
+    types = 0 if unit else _run("basedpyright")  # ComfyUI's own types are among those it knows
     if unit:
         os.environ.update(KEEP_MEMORY)
     chosen = ("-m", "not host", *(f"--ignore={folder}" for folder in NEEDS_HOST)) if unit else ()
     tests = _run("pytest", *PROCESSES, *chosen, *arguments)
     if lint:
         print("ruff found something, see above the tests")
-    return tests or lint
+    if types:
+        print("pyright found something, see above the tests")
+    return tests or lint or types
 
 
 def _run(module: str, *arguments: str) -> int:
