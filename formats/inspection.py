@@ -167,10 +167,10 @@ def _motion_lora(file: WeightsFile) -> Inspected | None:
 
 
 def _video_decoder(file: WeightsFile) -> Inspected | None:
-    decoder = video_decoder(file)
-    if decoder is None:
+    known, decoder = video_decoder_spelling(file), video_decoder(file)
+    if known is None or decoder is None:
         return None
-    spelling, _ = video_decoder_spelling(file)
+    spelling = known[0]
     weights = (*decoder.tensors.values(), *decoder.references.values())
     used = len(weights) + (len(decoder.beside) if decoder.references else 0)
     unused = len(file.tensors) - used
@@ -188,7 +188,7 @@ def _video_decoder(file: WeightsFile) -> Inspected | None:
         report="\n".join(lines),
         spelling=spelling,
         spellings=(ORIGINAL,) if decoder.references else (ORIGINAL, DIFFUSERS),
-        write=_renaming(lambda spelling: respelled_video_decoder(file, spelling)),
+        write=_renaming(lambda spelling: respelled_video_decoder(file, known, spelling)),
     )
 
 

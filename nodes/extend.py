@@ -75,9 +75,9 @@ class ExtendVideo(Node):
         )
         origin = leading_to(cls.hidden, "model", "positive", "negative")
         leading = leading_to(cls.hidden, "samples")
-        samples, said = carrying(samples, leading)
+        carried, said = carrying(samples, leading)
         clips = extend(
-            samples,
+            carried,
             choice,
             PromptedModel(model, positive, negative, motion_prompt),
             SamplerSettings(seed=0, **sampler),

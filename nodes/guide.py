@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .host import Node, io
 from .host.sampling.clip import make_guider
 from .host.sampling.prompts import MotionPrompt
@@ -58,4 +60,5 @@ class VideoGuiderNode(Node):
         scales = (cfg, cfg_last_frame or cfg, context_guidance)
         fps = speed_of(fps, known_frames, {}).fps
         guider = make_guider(model, positive, negative, scales, fps, known_frames, motion_prompt)
-        return io.NodeOutput(guider, ui=cfg_curve(cfg, cfg_last_frame, known_frames))
+        curve: Any = cfg_curve(cfg, cfg_last_frame, known_frames)
+        return io.NodeOutput(guider, ui=curve)

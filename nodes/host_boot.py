@@ -68,9 +68,9 @@ def keep_freed_memory() -> None:
 
 def _import_pack(folder: Path, name: str) -> None:
     path = folder / "__init__.py" if folder.is_dir() else folder
-    if not path.is_file():
-        raise HostNotFoundError(f"There is no custom node in {folder}; give a pack's folder or a .py file.")
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise HostNotFoundError(f"There is no custom node in {folder}; give a pack's folder or a .py file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

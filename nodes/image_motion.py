@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..temporal.sampling.affinity import CUSTOM, PRESETS, chosen
 from .host import Node, io
 from .host.layers.insertion import reads_affinities, set_image_motion
@@ -56,5 +58,5 @@ class ImageMotion(Node):
         cls, model: io.Model.Type, motion: str, affinities: str, frame_weight: float
     ) -> io.NodeOutput:
         picked = chosen(motion, affinities, frame_weight)
-        shown = affinity_curve(picked) if reads_affinities(model) else None
+        shown: Any = affinity_curve(picked) if reads_affinities(model) else None
         return io.NodeOutput(set_image_motion(model, picked), ui=shown)

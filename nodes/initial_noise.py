@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..temporal.sampling.initial_noise import DEFAULT, FILTERS, GAUSSIAN, KINDS, LowPass, NoiseSettings
 from .host import Node, io
 from .host.sampling.options.noise import with_noise
@@ -62,7 +64,7 @@ class InitialNoise(Node):
         seed_offset: int,
         frame_offset: int,
         rounds: int = 1,
-        **kept: str | float | int,
+        **kept: Any,
     ) -> io.NodeOutput:
         names = {"filter": "kind", "keep_space": "space", "keep_time": "time", "sharpness": "sharpness"}
         low_pass = LowPass(**{names[name]: value for name, value in kept.items()})

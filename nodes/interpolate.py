@@ -61,8 +61,8 @@ class LatentInterpolate(Node):
         choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
         video = PromptedModel(model, positive, negative, motion_prompt)
         leading = leading_to(cls.hidden, "samples")
-        samples, said = carrying(samples, leading)
-        clip = interpolate(samples, choice, video, SamplerSettings(fps=fps, **sampler), said)
+        carried, said = carrying(samples, leading)
+        clip = interpolate(carried, choice, video, SamplerSettings(fps=fps, **sampler), said)
         return io.NodeOutput(clip, clip[FPS_KEY])
 
 

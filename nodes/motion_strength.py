@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..temporal.sampling.schedules.amount import Amount, Change, numbers_of
 from .host import Node, io
@@ -62,7 +63,7 @@ class MotionStrength(Node):
         start_percent: float = 0.0,
         end_percent: float = 1.0,
         layers: str = ALL,
-        **fields: io.Mask.Type | float | None,
+        **fields: Any,
     ) -> io.NodeOutput:
         amounts = {
             name: Amount(numbers_of(numbers), fields.get(f"{name}_mask"), fields.get(f"{name}_outside", 0.0))

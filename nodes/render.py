@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..temporal.video import FORMATS
 from .host import Node, io
 from .host.film.frame_stream import DecodeSettings, frame_stream
@@ -88,7 +90,7 @@ class RenderVideo(Node):
         samples: io.Latent.Type | None = None,
         vae: io.Vae.Type | None = None,
         images: io.Image.Type | None = None,
-        upscaler: object = None,
+        upscaler: Any = None,
         audio: io.Audio.Type | None = None,
         chunk_length: int = 16,
         overlap: int = 4,
@@ -151,7 +153,7 @@ class VideoFromLatents(Node):
         samples: io.Latent.Type,
         vae: io.Vae.Type,
         fps: float,
-        upscaler: object = None,
+        upscaler: Any = None,
         audio: io.Audio.Type | None = None,
         chunk_length: int = 16,
         overlap: int = 4,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .host import Node, io
 from .host.graph import leading_to
 from .host.progress import SamplingProgress
@@ -41,14 +43,15 @@ class VideoKSampler(Node):
         negative: io.Conditioning.Type,
         latent_image: io.Latent.Type,
         motion_prompt: MotionPrompt | None = None,
-        **settings: float | int | str,
+        **settings: Any,
     ) -> io.NodeOutput:
         origin = leading_to(cls.hidden, "latent_image")
         speed, progress = speed_of(settings["fps"], latent_image, origin), SamplingProgress()
         progress.remark(*filter(None, [speed.said]))
         chosen = SamplerSettings(**{**settings, "fps": speed.fps})
         made = sample_clip(model, positive, negative, latent_image, chosen, motion_prompt, progress)
-        return io.NodeOutput(made, ui=cfg_curve(chosen.cfg, chosen.cfg_last_frame, made))
+        curve: Any = cfg_curve(chosen.cfg, chosen.cfg_last_frame, made)
+        return io.NodeOutput(made, ui=curve)
 
 
 def _host_inputs() -> list[io.Input]:

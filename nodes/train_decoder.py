@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..temporal.training.decoder.config import DecoderTrainingConfig
 from .host import Node, io
 from .host.search import search_aliases
@@ -47,7 +49,7 @@ class TrainTemporalDecoder(Node):
         clip_length: int,
         filename: str,
         resume: bool,
-        **settings: float,
+        **settings: Any,
     ) -> io.NodeOutput:
         config = DecoderTrainingConfig(
             **settings,

@@ -64,7 +64,7 @@ class TrainVideoUpscaler(Node):
         filename: str,
         resume: bool,
         upscaler: Any = None,
-        **values: float,
+        **values: Any,
     ) -> io.NodeOutput:
         seen = PatchSettings(**{name: values.pop(given) for name, given in PATCHES.items()})
         config = UpscalerTrainingConfig(**values, final_learning_rate=values["learning_rate"] / 20)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .host import io
 
 
 def number_input(name: str, default: float, limits: tuple[float, float, float], text: str) -> io.Input:
     """A number between two limits, in steps of the third; a whole one where its default is."""
-    kind = io.Int if isinstance(default, int) else io.Float
+    kind: Any = io.Int if isinstance(default, int) else io.Float
     low, high, step = limits
     return kind.Input(name, default=default, min=low, max=high, step=step, tooltip=text)
 

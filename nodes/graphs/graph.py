@@ -65,7 +65,7 @@ class Graph:
     def now(self, link: Link | None) -> Link | None:
         """Current place of an output, after all that was replaced."""
         passed: dict[Link, None] = {}
-        while link in self.moved and link not in passed:
+        while link is not None and link in self.moved and link not in passed:
             passed[link] = None
             link = self.moved[link]
         for step in passed:  # the next one who asks goes straight there

@@ -45,7 +45,7 @@ def levels(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def wires(level: Mapping[str, Any]) -> Iterator[Wire]:
     """Its wires; what is none is left out."""
     for raw in level["links"]:
-        parts = [raw.get(name) for name in WIRE] if isinstance(raw, Mapping) else raw
+        parts: Any = [raw.get(name) for name in WIRE] if isinstance(raw, Mapping) else raw
         if (
             isinstance(parts, list)
             and len(parts) >= 5

@@ -107,7 +107,7 @@ class LevelWriter:
             "id": name,
             "type": node.type,
             "pos": _place(node),
-            "size": [max(WIDTH, _pair(node.at.raw.get("size"))[0]), 80],
+            "size": [max(WIDTH, _pair((node.at or node).raw.get("size"))[0]), 80],
             "flags": {},
             "order": order,
             "mode": node.mode,
@@ -145,13 +145,13 @@ def sockets(node: Node) -> list[Input]:
 
 def _place(node: Node) -> list[float]:
     """Place of the old node; each further node a step lower and to the right."""
-    x, y = _pair(node.at.raw.get("pos"))
+    x, y = _pair((node.at or node).raw.get("pos"))
     return [x + STEP[0] * node.step, y + STEP[1] * node.step]
 
 
 def _pair(value: Any) -> tuple[float, float]:
     """Two numbers, which old graphs hold as {"0": x, "1": y}."""
-    parts = [value.get("0"), value.get("1")] if isinstance(value, Mapping) else value
+    parts: Any = [value.get("0"), value.get("1")] if isinstance(value, Mapping) else value
     if (
         isinstance(parts, list)
         and len(parts) >= 2

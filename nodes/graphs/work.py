@@ -73,7 +73,7 @@ class Work:
             seen.add(link)
             link = self.graph.now(link)
             node = None if link is None else self.graph.nodes.get(link.node)
-            if node is None or (node.mode == MUTED and node.at is None):
+            if link is None or node is None or (node.mode == MUTED and node.at is None):
                 return None, 0
             if node.type == REROUTE:
                 link = next(iter(node.links().values()), None)
@@ -199,5 +199,5 @@ def passed(node: Node, slot: int) -> Link | None:
     if slot >= len(outputs):
         return None
     kind = outputs[slot].get("type")
-    fitting = (node.inputs.get(part.get("name")) for part in inputs if part.get("type") == kind)
+    fitting = (node.inputs.get(str(part.get("name"))) for part in inputs if part.get("type") == kind)
     return next((link for link in fitting if isinstance(link, Link)), None)

@@ -14,7 +14,7 @@ import math
 import reprlib
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import torch
 from comfy_api.latest import io
@@ -40,9 +40,13 @@ class Node(io.ComfyNode):
         if execute is not None and not hasattr(
             execute.__func__, "__wrapped__"
         ):  # else the host's copy of a node
-            cls.execute = classmethod(_behind_the_door(execute.__func__))
+            cls.execute = classmethod(  # pyright: ignore[reportAttributeAccessIssue] the host's own is one too
+                _behind_the_door(execute.__func__)
+            )
             if FILE in inspect.signature(execute.__func__).parameters:
-                cls.validate_inputs = classmethod(_leave_file)
+                cls.validate_inputs = classmethod(  # pyright: ignore[reportAttributeAccessIssue] as above
+                    _leave_file
+                )
 
 
 def _leave_file(cls: type[io.ComfyNode], file: str) -> bool:
@@ -63,7 +67,8 @@ def _behind_the_door(execute: Callable[..., Any]) -> Callable[..., Any]:
         if rest is not None:
             kwargs = {**_defaults(schema, signature.parameters), **kwargs}
         given = dict(signature.bind(cls, *args, **kwargs).arguments)
-        check_inputs(schema, {**given, **given.pop(rest, {})})
+        more = given.pop(rest, {}) if rest is not None else {}
+        check_inputs(schema, {**given, **more})
         return execute(cls, *args, **kwargs)
 
     return checked
@@ -105,7 +110,7 @@ def _check_number(part: Any, value: Any) -> None:
     whole = part.get_io_type() == "INT"
     allowed = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     low, high = (-math.inf if part.min is None else part.min), (math.inf if part.max is None else part.max)
-    if not allowed or not low <= value <= high:
+    if not allowed or not low <= cast(float, value) <= high:
         raise _refused(part, value, f"a {'whole ' if whole else ''}number from {low} to {high}")
 
 
@@ -147,7 +152,7 @@ def _check_pictures(part: Any, value: Any) -> None:
 
 
 def _check_latent(part: Any, value: Any) -> None:
-    samples = value.get("samples") if isinstance(value, Mapping) else value
+    samples: Any = value.get("samples") if isinstance(value, Mapping) else value
     if not _is_batch(samples):
         raise InvalidInputError(
             f"{part.id} was given {described(samples)}, but it takes one clip: (frames, channels, height, "

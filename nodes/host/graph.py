@@ -79,7 +79,7 @@ def _choices(origin: Any) -> Iterator[str]:
     """Values that were chosen from a list, which is how nodes offer files; a text is never taken for one."""
     if not isinstance(origin, Mapping):
         return
-    inputs = origin.get("inputs") if "type" in origin else origin
+    inputs = origin.get("inputs", {}) if "type" in origin else origin
     lists = _lists(origin["type"]) if "type" in origin else set()
     for name, value in inputs.items():
         if isinstance(value, str) and name in lists:
@@ -89,7 +89,7 @@ def _choices(origin: Any) -> Iterator[str]:
 
 def _lists(kind: str) -> set[str]:
     """Inputs of a kind of node that choose from a list, as the host asks for them."""
-    node = nodes.NODE_CLASS_MAPPINGS.get(kind)
+    node = nodes.NODE_CLASS_MAPPINGS.get(kind)  # pyright: ignore[reportAttributeAccessIssue] our folder's name
     declared = node.INPUT_TYPES() if node is not None else {}
     return {
         name

@@ -35,7 +35,7 @@ def new_patcher(
     patcher = kind(
         module.eval(), load_device=load_device or mm.get_torch_device(), offload_device=offload_device
     )
-    patcher.cached_patcher_init = again
+    patcher.cached_patcher_init = again  # pyright: ignore[reportAttributeAccessIssue] of newer hosts
     return patcher
 
 

@@ -50,7 +50,7 @@ def speed_of(
     )
 
 
-def carrying(latent: dict[str, Any], origin: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def carrying(latent: Any, origin: Mapping[str, Any]) -> tuple[Any, str]:
     """A LATENT with the speed of the film that it was loaded from, and what the node says of it.
 
     One that has a speed keeps it.
@@ -84,5 +84,5 @@ def _films(origin: Any) -> Iterator[str]:
     if kind == LOADER and isinstance(inputs.get(FILE), str):
         yield inputs[FILE]
     for name, value in inputs.items():
-        if name in STILLS.get(kind, ONWARD):
+        if name in STILLS.get(kind or "", ONWARD):
             yield from _films(value)

@@ -155,7 +155,10 @@ def _loses_contrast(run: np.ndarray, share: np.ndarray, between: np.ndarray) -> 
 def _detectors() -> tuple[Any, Any]:
     """PySceneDetect's two: one that wants a lone peak of change, and one that compares with a threshold."""
     try:
-        from scenedetect.detectors import AdaptiveDetector, ContentDetector
+        from scenedetect.detectors import (  # pyright: ignore[reportMissingImports] optional
+            AdaptiveDetector,
+            ContentDetector,
+        )
     except ImportError:
         raise MissingLibraryError(
             "Finding cuts needs PySceneDetect, which is not installed; run pip install "
@@ -166,7 +169,7 @@ def _detectors() -> tuple[Any, Any]:
 
 def _cuts_at(detector: Any, number: int, frame: np.ndarray) -> list[int]:
     """Numbers of the frames before which a detector has now found a cut."""
-    from scenedetect import FrameTimecode
+    from scenedetect import FrameTimecode  # pyright: ignore[reportMissingImports] optional
 
     found = detector.process_frame(FrameTimecode(number, 1.0), np.ascontiguousarray(frame[..., ::-1]))
     return [timecode.frame_num for timecode in found]

@@ -65,8 +65,8 @@ def run_all(
 def _on_ray(job: Job, paths: Sequence[Path], workers: int, address: str) -> Iterator[FilmResult]:
     """Films on the actors of a cluster; folders must be the same on all its machines."""
     try:
-        import ray
-        from ray.util import ActorPool
+        import ray  # pyright: ignore[reportMissingImports] optional
+        from ray.util import ActorPool  # pyright: ignore[reportMissingImports] optional
     except ImportError:
         raise MissingLibraryError("--ray needs Ray, which is not installed; run pip install ray.") from None
     try:

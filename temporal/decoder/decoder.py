@@ -4,7 +4,7 @@ Shapes: f frames of one clip, c channels, h w size.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,4 +59,8 @@ class TemporalDecoder(nn.Module):
 
     def forward(self, site: DecoderSite, hidden: Tensor) -> Tensor:
         """Hidden (f c h w), all frames of one clip, after the residual block at a site, to the same shape."""
-        return self.layers[site.name](hidden)
+        return self.layer(site)(hidden)
+
+    def layer(self, site: DecoderSite) -> TemporalResBlock:
+        """The layer at a site."""
+        return cast(TemporalResBlock, self.layers[site.name])

@@ -19,6 +19,7 @@ from .plan import DecoderSite
 
 AtSite = Callable[[DecoderSite, Tensor], Tensor]
 RunDecoder = Callable[[Tensor, AtSite], Tensor]
+NO_FRAMES = "The clip has no frames; connect a latent with at least one."
 
 
 class LatentReader:
@@ -36,21 +37,25 @@ class LatentReader:
 
         Raises InvalidInputError when there is not a single frame in the clip.
         """
+        return self._filled(length)[:length]
+
+    def take(self, length: int) -> Tensor:
+        """The next frames, at most `length`; none at the end."""
+        ahead = self._filled(length)
+        self._ahead = ahead[length:]
+        return ahead[:length]
+
+    def _filled(self, length: int) -> Tensor:
+        """All frames that wait, at least `length` of them unless the clip ends before."""
         ahead = [] if self._ahead is None else [self._ahead]
         count = sum(map(len, ahead))
         while count < length and (piece := next(self._pieces, None)) is not None:
             ahead.append(piece)
             count += len(piece)
         if not count and self._ahead is None:
-            raise InvalidInputError("The clip has no frames; connect a latent with at least one.")
-        self._ahead = ahead[0] if len(ahead) == 1 else torch.cat(ahead)
-        return self._ahead[:length]
-
-    def take(self, length: int) -> Tensor:
-        """The next frames, at most `length`; none at the end."""
-        taken = self.peek(length)
-        self._ahead = self._ahead[len(taken) :]
-        return taken
+            raise InvalidInputError(NO_FRAMES)
+        self._ahead = joined = ahead[0] if len(ahead) == 1 else torch.cat(ahead)
+        return joined
 
 
 class DecoderStream:
@@ -66,10 +71,12 @@ class DecoderStream:
     def __init__(self, run: RunDecoder, decoder: TemporalDecoder | None = None) -> None:
         self._run = run
         self._sites = () if decoder is None else decoder.sites
-        self._layers = {} if decoder is None else decoder.layers
+        self._layers = (
+            {site.name: decoder.layer(site) for site in decoder.sites} if decoder is not None else {}
+        )
         self._tails: dict[str, LayerTail] = {}
         self._ended = 0  # sites that have given out their last frame
-        self._filler: Tensor | None = None
+        self._filler: Tensor | None = None  # a latent to decode when none are left
 
     @property
     def finished(self) -> bool:
@@ -95,6 +102,8 @@ class DecoderStream:
 
     def drain(self, most: int) -> Tensor:
         """After the last latents: the next frames, at most `most` and at least two; call until `finished`."""
+        if self._filler is None:
+            raise InvalidInputError(NO_FRAMES)
         stop = min(len(self._sites), self._ended + max(1, most // 2))
         frames = self._advance(self._filler, 0, stop)
         self._ended = stop

@@ -112,7 +112,9 @@ def stack_of(
             return family.load(named, ops, dtype, device)
     for family in SEPARABLE:
         if family.recognise(named):
-            return family.load(named, ops, dtype, device).layers()
+            layers = family.load(named, ops, dtype, device).layers()
+            if layers is not None:
+                return layers
     raise CheckpointFormatError(f"{file.path.name} holds no temporal layers: {what_it_is(file)}")
 
 

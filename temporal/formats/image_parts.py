@@ -29,7 +29,7 @@ class ImagePart:
     """
 
     kind: ImageKind
-    families: Mapping[tuple[str, bool, int | None], str]
+    families: Mapping[tuple[str | None, bool, int | None], str]
     spellings: tuple[str, ...]
 
     def keys(self, tensors: Mapping[str, Tensor]) -> set[str]:

@@ -232,10 +232,10 @@ def diffusers_module(site: Site, blocks: Mapping[str, str]) -> str:
     return re.sub(r"\.(resnets|attentions)\.", f".{kind}.", blocks.get(site.path, "transformer_in"))
 
 
-def _rescaled(betas: Betas, tensors: Mapping[str, Tensor], name: str) -> Betas:
+def _rescaled(betas: Betas | None, tensors: Mapping[str, Tensor], name: str) -> Betas | None:
     """The betas with the scale of x0 that a checkpoint holds, where it holds one."""
     scales = tensors.get(SCALES)
-    if scales is None:
+    if betas is None or scales is None:
         return betas
     scales = scales.float()
     if scales.ndim != 1 or len(scales) < betas.x0_steps or not bool((scales > 0).all()):

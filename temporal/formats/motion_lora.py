@@ -90,10 +90,10 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
     flat = {FLAT + name.replace(".", "_"): name for name in known}
     factors, targets, skipped, unknown = {}, {}, [], []
     for key, tensor in bare(file).tensors.items():
-        found = _split(key)
-        module = found and flat.get(found[0], found[0])
+        module, leaf = _split(key) or ("", "")
+        module = flat.get(module, module)
         if module in known:
-            factors[f"{module}.{found[1]}"], targets[module] = _factor(found[1], tensor), known[module]
+            factors[f"{module}.{leaf}"], targets[module] = _factor(leaf, tensor), known[module]
         elif module and module.removeprefix(FLAT).startswith("mid_block"):
             skipped.append(key)
         else:
@@ -172,13 +172,12 @@ def _check_factors(
     name: str, module: str, factors: Mapping[str, Tensor], target: Target, stack: TemporalStack
 ) -> None:
     """Both factors of a change are there, finite, and of the sizes of what they change."""
-    pair = [factors.get(f"{module}.lora_{side}.weight") for side in ("up", "down")]
-    if any(factor is None for factor in pair):
+    up, down = (factors.get(f"{module}.lora_{side}.weight") for side in ("up", "down"))
+    if up is None or down is None:
         raise CheckpointFormatError(
             f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be "
             "damaged."
         )
-    up, down = pair
     rows, columns = stack.shapes[target if isinstance(target, str) else target[0]]
     rows = rows if isinstance(target, str) else target[1][2]
     fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)

@@ -57,7 +57,7 @@ class MotionSpelling:
 
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Our name of each part and the names in files of what is stacked into it."""
-        names = {
+        names: dict[str, tuple[str, ...]] = {
             "norm": ("norm",),
             "proj_in": ("proj_in",),
             "norm_out": (self.norm_out,),
@@ -138,7 +138,7 @@ class MotionSpelling:
         if other is None or self._written(file) is not None or image_part(file.tensors) is not None:
             return ""
         betas = FACTS[other].betas
-        way = f"set schedule to lcm_{betas.curve}, or " if betas.lcm_steps else ""
+        way = f"set schedule to lcm_{betas.curve}, or " if betas is not None and betas.lcm_steps else ""
         return (
             f"Note: in this spelling {other} can have the same keys. If this is {other}, "
             f'{way}convert the file with python -m video_ldm.formats convert IN OUT --family "{other}".'
@@ -194,7 +194,9 @@ class MotionSpelling:
 
 def file_keys(stack: TemporalStack, spelling: MotionSpelling) -> dict[str, tuple[str, ...]]:
     """Our key of every weight of a stack and the keys in files of what is stacked into it."""
-    parts, names = spelling.parts(), dict(module_names(stack.config.unet, stack.config.motion.middle))
+    motion = stack.config.motion
+    middle = motion is not None and motion.middle
+    parts, names = spelling.parts(), dict(module_names(stack.config.unet, middle))
     found = {}
     for site in stack.layers:
         module = spelling.module.format(block=names[site][0], index=names[site][1])

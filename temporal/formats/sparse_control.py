@@ -74,9 +74,10 @@ def open_sparse_control(path: str | Path, ops: Any, dtype: torch.dtype | None = 
 def control_kind(file: WeightsFile) -> Literal["rgb", "scribble"] | None:
     """Kind of SparseCtrl in a file; None for other files."""
     if any(spelling.keys_of(file) for spelling in SPELLINGS):
-        for kind, key in (("rgb", f"{EMBEDDING}.weight"), ("scribble", f"{EMBEDDING}.conv_in.weight")):
-            if key in file.tensors:
-                return kind
+        if f"{EMBEDDING}.weight" in file.tensors:
+            return "rgb"
+        if f"{EMBEDDING}.conv_in.weight" in file.tensors:
+            return "scribble"
     return None
 
 

@@ -70,8 +70,7 @@ class SvdFamily:
 
     def keys(self) -> dict[str, str]:
         """The file's key of every weight, by the host's."""
-        names = svd_names()
-        return names if self.spelling == "diffusers" else {host: host for host in names}
+        return {host: name if self.spelling == "diffusers" else host for host, name in svd_names().items()}
 
 
 def svd_names() -> Mapping[str, str]:

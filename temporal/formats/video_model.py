@@ -35,8 +35,11 @@ class VideoModel:
     betas: Betas | None = None
     fps: float | None = None  # what the layers are told where nobody says otherwise
 
-    def layers(self) -> tuple[TemporalStack, Source]:
-        """The stack for another image model, with a source that calls this an experiment."""
+    def layers(self) -> tuple[TemporalStack, Source] | None:
+        """The stack for another image model, with a source that calls this an experiment; None without a
+        stack."""
+        if self.stack is None:
+            return None
         unused = {**self.source.unused, "of its image model (not used)": len(self.image)}
         used = self.source.used - len(self.image)
         return self.stack, replace(self.source, used=used, unused=unused, note=EXPERIMENT + self._unscaled())

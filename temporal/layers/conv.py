@@ -47,7 +47,7 @@ class TemporalConv(nn.Module):
         x = rearrange(hidden, "(b f) c h w -> b c f (h w)", f=clip.num_frames)
         x = self.conv_in(functional.silu(self.norm_in(x)))
         x = x + self._embedding(emb, clip)
-        if known is not None:
+        if known is not None and self.known_frames is not None:
             x = x + rearrange(self.known_frames(known), "(b f) c h w -> b c f (h w)", f=clip.num_frames)
         x = self.conv_out(functional.silu(self.norm_out(x)))
         return hidden + rearrange(x, "b c f (h w) -> (b f) c h w", h=hidden.shape[2])

@@ -1,7 +1,11 @@
 """The mix of the image model's path with the temporal path, and the zero start of new layers."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 # alpha = 0.12. A new layer is silent because its output is zero, not because of alpha, so it learns at full
 # rate.
@@ -40,7 +44,7 @@ def blend(spatial: Tensor, temporal: Tensor, alpha: Tensor | float) -> Tensor:
     return torch.lerp(spatial, temporal, weight.to(spatial) if isinstance(weight, Tensor) else weight)
 
 
-def zero_init(module: nn.Module) -> nn.Module:
+def zero_init(module: M) -> M:
     """Set all weights to zero, so that a new residual branch adds nothing."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)

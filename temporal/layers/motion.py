@@ -5,7 +5,7 @@ Shapes: b clips, f frames, c channels, h w size.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -79,7 +79,7 @@ class MotionModule(nn.Module):
         x = over_clip(self.norm, hidden, clip.num_frames) if self.clip_norm else self.norm(hidden)
         x = self.proj_in(rearrange(x, "(b f) c h w -> (b h w) f c", f=clip.num_frames))
         for norm, attention in zip(self.norms, self.attentions, strict=True):
-            x = x + attention.over_frames(norm(x), clip)
+            x = x + cast(FrameAttention, attention).over_frames(norm(x), clip)
         x = self.proj_out(x + self.ff(self.norm_out(x)))
         h, w = hidden.shape[2:]
         return hidden + rearrange(x, "(b h w) f c -> (b f) c h w", h=h, w=w)

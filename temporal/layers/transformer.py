@@ -93,9 +93,9 @@ class TemporalTransformer(nn.Module):
         return self._path(tokens, text, clip)
 
     def _path(self, tokens: Tensor, text: Tensor, clip: Clip) -> Tensor:
-        positions = None
-        if self.positions_on_tokens:
-            positions = self.frame_attention.positions(clip.centred_positions(tokens.device), tokens.dtype)
+        positions, table = None, self.frame_attention.positions
+        if self.positions_on_tokens and table is not None:
+            positions = table(clip.centred_positions(tokens.device), tokens.dtype)
 
         def seen(normed: Tensor) -> Tensor:
             """In place: a norm has just made it, and a copy would cost more than the sum."""

@@ -44,7 +44,7 @@ class FramesBlock(nn.Module):
         """The temporal path: hidden ((b f) c h w), time embedding ((b f) e), to the shape of hidden."""
         x = rearrange(hidden, "(b f) c h w -> b c f (h w)", f=clip.num_frames)
         x = self.conv_in(functional.silu(self.norm_in(x)))
-        if self.time_embedding is not None:
+        if emb is not None and self.time_embedding is not None:
             shift = self.time_embedding(functional.silu(emb))
             x = x + rearrange(shift, "(b f) c -> b c f 1", f=clip.num_frames)
         x = self.conv_out(functional.silu(self.norm_out(x)))

@@ -38,8 +38,8 @@ def flow_between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     import cv2
 
     grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (one, other)]
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return dis.calc(grey[0], grey[1], None)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return dis.calc(grey[0], grey[1], None)  # pyright: ignore[reportCallIssue, reportArgumentType] None: new flow
 
 
 def motion(frames: Iterable[np.ndarray], fps: float) -> Motion:

@@ -19,7 +19,7 @@ class TextDetector:
 
     def __init__(self) -> None:
         try:
-            from rapidocr import RapidOCR
+            from rapidocr import RapidOCR  # pyright: ignore[reportMissingImports] optional
         except ImportError:
             raise MissingLibraryError(
                 "Finding text needs RapidOCR, which is not installed; run pip install rapidocr "

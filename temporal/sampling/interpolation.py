@@ -64,8 +64,8 @@ def difference(start: Tensor, end: Tensor) -> float:
     """
     both = torch.stack([start, end]).float()
     spread = (both - both.mean(dim=(0, 2, 3), keepdim=True)).square().mean().sqrt().clamp(min=1e-12)
-    size = [min(CELLS, length) for length in both.shape[2:]]
-    cells = rearrange(adaptive_avg_pool2d(both, size), "f c h w -> f (h w) c")
+    h, w = both.shape[2:]
+    cells = rearrange(adaptive_avg_pool2d(both, (min(CELLS, h), min(CELLS, w))), "f c h w -> f (h w) c")
     apart = torch.cdist(cells[0], cells[1], compute_mode="donot_use_mm_for_euclid_dist")
     unlike = (apart.amin(dim=0).mean() + apart.amin(dim=1).mean()) / 2 / both.shape[1] ** 0.5 / spread
     return float(2 * unlike / (unlike + ANOTHER_SCENE))
@@ -87,7 +87,7 @@ def slerp(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
     angle = (units[0] * units[1]).sum(-1, keepdim=True).clamp(-1, 1).acos()
     weights = weights.to(start).reshape(-1, *[1] * start.ndim)
     arc = torch.sin((1 - weights) * angle) * units[0] + torch.sin(weights * angle) * units[1]
-    arc = arc / angle.sin().clamp(min=PARALLEL) * lerp(*lengths, weights.flatten())
+    arc = arc / angle.sin().clamp(min=PARALLEL) * lerp(lengths[0], lengths[1], weights.flatten())
     straight = (angle < PARALLEL) | (angle > torch.pi - PARALLEL)
     return torch.where(straight, lerp(start, end, weights.flatten()), arc)
 

@@ -3,6 +3,7 @@
 Shapes: f frames, c h w a latent.
 """
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Literal
 
@@ -18,7 +19,7 @@ SEEDS = 2**64
 
 
 def correlated_noise(
-    shape: tuple[int, int, int, int], seed: int, mode: NoiseMode = "independent", strength: float = 0.0
+    shape: Sequence[int], seed: int, mode: NoiseMode = "independent", strength: float = 0.0
 ) -> Tensor:
     """Gaussian noise (f c h w) that is correlated between frames ("Preserve Your Own Correlation").
 

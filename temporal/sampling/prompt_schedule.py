@@ -79,14 +79,15 @@ def parse_schedule(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
 def _entries(text: str) -> Iterator[Entry]:
     for number, line in enumerate(text.splitlines(), start=1):
         first = FRAME.match(line)
-        if first is None and line.strip():
+        if first is None:
+            if not line.strip():
+                continue
             raise InvalidInputError(
                 f"Line {number}, {shortened(line.strip())!r}, names no frame; write lines such as 0: a red "
                 "circle."
             )
-        for part in NEXT[first[1]].split(line) if first else ():
-            frame = FRAME.match(part)
-            prompt = part[frame.end() :].strip()
+        for frame in filter(None, map(FRAME.match, NEXT[first[1]].split(line))):
+            prompt = frame.string[frame.end() :].strip()
             prompt = prompt[:-1].rstrip() if re.fullmatch(COMMA, prompt[-1:]) else prompt
             if frame[1] and len(prompt) > 1 and prompt[0] == prompt[-1] == '"':
                 prompt = prompt[1:-1].strip()

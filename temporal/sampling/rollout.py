@@ -33,10 +33,11 @@ def digest(*parts: str | bytes | Tensor) -> str:
     """Fingerprint of everything a segment depends on; equal on every run and machine."""
     total = hashlib.sha256()
     for part in parts:
-        pieces = [part.encode() if isinstance(part, str) else part]
         if isinstance(part, Tensor):
             numbers = part.cpu().contiguous().flatten().view(torch.uint8).numpy()
             pieces = [f"{part.dtype} {tuple(part.shape)}".encode(), numbers.data]
+        else:
+            pieces = [part.encode() if isinstance(part, str) else part]
         total.update(sum(map(len, pieces)).to_bytes(8, "big"))
         for piece in pieces:
             total.update(piece)

@@ -13,8 +13,9 @@ from .data.patterns import normalised
 S = TypeVar("S", bound="Settings")
 
 
+@dataclass(frozen=True)
 class Settings:
-    """A frozen dataclass that goes into a training state and out of it again."""
+    """Settings that go into a training state and out of it again; subclasses are frozen dataclasses."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

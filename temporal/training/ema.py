@@ -25,7 +25,9 @@ class ExponentialMovingAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = dict(module.named_parameters())
-        torch._foreach_lerp_(list(self.average.values()), [current[n] for n in self.average], 1 - decay)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage] public in the docs
+            list(self.average.values()), [current[n] for n in self.average], 1 - decay
+        )
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:

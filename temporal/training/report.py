@@ -49,7 +49,11 @@ def video(path: str | os.PathLike, clips: Sequence[Tensor], fps: float) -> None:
     height, width = pixels.shape[1:3]
     with whole_file(path) as partial:
         writer = imageio_ffmpeg.write_frames(
-            str(partial), (width, height), fps=fps, macro_block_size=2, output_params=["-f", "mp4"]
+            str(partial),
+            (width, height),
+            fps=fps,  # pyright: ignore[reportArgumentType] typed by its default, 16
+            macro_block_size=2,
+            output_params=["-f", "mp4"],
         )
         try:
             writer.send(None)

@@ -88,10 +88,10 @@ class Trainer:
 
     def run(self: R, until: int | None = None, after_step: Callable[[R], None] | None = None) -> None:
         """Train up to step `until` (default: all); `after_step` is called after each one."""
-        until = self.config.steps if until is None else min(until, self.config.steps)
+        last = self.config.steps if until is None else min(until, self.config.steps)
         begin, first = time.monotonic(), self.step
         logged = begin
-        while self.step < until and not self.finished:
+        while self.step < last and not self.finished:
             self.losses.append(self.train_step())
             self.step += 1
             now = time.monotonic()

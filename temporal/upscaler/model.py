@@ -5,7 +5,7 @@ embedding.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ class VideoUpscaler(nn.Module):
         x = self.conv_in(x)
         skips = []
         for number, blocks in enumerate(self.input_blocks):
-            for block in blocks:
+            for block in cast(nn.ModuleList, blocks):
                 x = block(x, emb, clip)
             if number < len(self.down):
                 skips.append(x)
@@ -100,7 +100,7 @@ class VideoUpscaler(nn.Module):
             if number < len(self.up):
                 x = self.up[number](functional.interpolate(x, scale_factor=2.0, mode="nearest"))
                 x = torch.cat([x, skips.pop()], dim=1)
-            for block in blocks:
+            for block in cast(nn.ModuleList, blocks):
                 x = block(x, emb, clip)
         return functional.pixel_shuffle(self.conv_out(x), config.patch)
 

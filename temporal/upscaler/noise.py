@@ -6,6 +6,7 @@ Shapes: n frames, c h w.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def mixed_noise(own: Tensor, shared: Tensor, share: float) -> Tensor:
     return math.sqrt(share) * shared + math.sqrt(1 - share) * own
 
 
-def frame_noise(shape: tuple[int, int, int], seed: int, stream: int, frame: int) -> Tensor:
+def frame_noise(shape: Sequence[int], seed: int, stream: int, frame: int) -> Tensor:
     """Gaussian noise (c h w) of one frame of a clip, float32 on the CPU.
 
     It depends on the seed, the stream (one per use) and the frame's number in the clip, never on what is

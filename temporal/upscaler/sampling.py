@@ -53,11 +53,11 @@ class UpscaleSettings:
 
         Raises InvalidInputError for values that an upscaler cannot use.
         """
-        shared = config.shared_noise if self.shared_noise is None else self.shared_noise
-        filled = replace(self, window=self.window or config.max_frames, shared_noise=shared or 0.0)
-        if not 0 <= filled.shared_noise <= 1:
+        shared = (config.shared_noise if self.shared_noise is None else self.shared_noise) or 0.0
+        filled = replace(self, window=self.window or config.max_frames, shared_noise=shared)
+        if not 0 <= shared <= 1:
             raise InvalidInputError(
-                f"The share of noise that frames have in common is {filled.shared_noise:g}; choose 0 to 1."
+                f"The share of noise that frames have in common is {shared:g}; choose 0 to 1."
             )
         if self.steps < 1:
             raise InvalidInputError(f"Enlarging needs at least 1 step, but steps is {self.steps}.")
@@ -128,7 +128,7 @@ def _begin(frame: Tensor, number: int, config: UpscalerConfig, settings: Upscale
     seen = functional.pad(frame[None], (0, right, 0, bottom), mode="replicate")
     shape = (3, config.scale * seen.shape[2], config.scale * seen.shape[3])
     if settings.noise_level:
-        noise = frame_noise(tuple(seen.shape[1:]), settings.seed, GIVEN, number)[None]
+        noise = frame_noise(seen.shape[1:], settings.seed, GIVEN, number)[None]
         seen = add_noise(seen, noise, torch.tensor([settings.noise_level]))
     made = frame_noise(shape, settings.seed, MADE, number)
     if settings.shared_noise:

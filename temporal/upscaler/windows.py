@@ -32,19 +32,19 @@ def fused(
     """
     source = iter(items)
     waiting: list[T] = list(islice(source, length))
-    sums: list[tuple[Tensor, float] | None] = [None] * len(waiting)
+    sums: list[tuple[Tensor, float]] = []  # of the first of them, which a window before this one held too
     while waiting:
         weights = window_weights(len(waiting))
         for place, (value, weight) in enumerate(zip(evaluate(waiting), weights, strict=True)):
-            total = sums[place]
-            sums[place] = (
-                (value * weight, weight) if total is None else (total[0] + value * weight, total[1] + weight)
-            )
+            if place == len(sums):
+                sums.append((value * weight, weight))
+            else:
+                sums[place] = sums[place][0] + value * weight, sums[place][1] + weight
         fresh = list(islice(source, length - overlap))
         done = len(fresh) or len(waiting)
         for item, (value, weight) in zip(waiting[:done], sums[:done], strict=True):
             yield item, value / weight
-        waiting, sums = [*waiting[done:], *fresh], [*sums[done:], *[None] * len(fresh)]
+        waiting, sums = [*waiting[done:], *fresh], sums[done:]
 
 
 def check_windows(length: int, overlap: int) -> None:

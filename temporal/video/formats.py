@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from types import ModuleType
 
 from ..errors import InvalidInputError
 
@@ -267,7 +268,7 @@ def encoders(ffmpeg: str) -> frozenset[str]:
     return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listing, re.MULTILINE))
 
 
-def import_openexr() -> object:
+def import_openexr() -> ModuleType:
     """The optional library OpenEXR; raises InvalidInputError with what to install when it is absent."""
     try:
         import OpenEXR

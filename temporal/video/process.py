@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from torch import Tensor
@@ -65,6 +65,7 @@ class VideoFile:
         self.pixels = format.clear_pixels if size[2] == 4 else format.pixels
         command = self._command(size, frame_rate, quality, sound)
         self.process = self._start(command)
+        self._pipe = cast(IO[bytes], self.process.stdin)  # as `_start` asks for
 
     def __enter__(self) -> VideoFile:
         return self
@@ -75,7 +76,7 @@ class VideoFile:
         if self.process.poll() is None:
             self.process.kill()
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self._pipe.close()
         self.process.wait()
         self.resources.close()
 
@@ -85,10 +86,10 @@ class VideoFile:
         Raises OSError when the disk has given up, OutputError when ffmpeg has.
         """
         pixels = whole_numbers(padded(frame, self.format.grid), self.format.depth)
-        data = memoryview(np.ascontiguousarray(pixels)).cast("B")
+        data = np.ascontiguousarray(pixels).data.cast("B")
         try:
             while data:
-                data = data[self.process.stdin.write(data) :]
+                data = data[self._pipe.write(data) or 0 :]
         except OSError:
             self.process.wait()
             raise self._failure() from None
@@ -99,7 +100,7 @@ class VideoFile:
         Raises as `write` when it is not.
         """
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self._pipe.close()
         while True:
             check()
             with contextlib.suppress(subprocess.TimeoutExpired):

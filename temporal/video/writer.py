@@ -91,14 +91,13 @@ class FilmWriter:
         try:
             for frame in frames.split(1) if len(frames) else ():
                 self.check()
-                if self._open is None:
-                    self._begin((frame.shape[2], frame.shape[1], frame.shape[3]))
-                self._open.write(frame)
+                film = self._open or self._begin((frame.shape[2], frame.shape[1], frame.shape[3]))
+                film.write(frame)
                 self.count += 1
         except OSError as problem:
             raise cannot_write(self.path.parent, problem.strerror or problem) from None
 
-    def _begin(self, size: tuple[int, int, int]) -> None:
+    def _begin(self, size: tuple[int, int, int]) -> VideoFile | PictureFolder:
         film, self.size = self.film, size
         check_film(self.format, *size[:2], film.fps, film.quality, channels_of(film.sound))
         notes = {key: json.dumps(value) for key, value in film.notes.items()}
@@ -108,6 +107,7 @@ class FilmWriter:
         else:
             target = VideoFile(self.made, self.format, size, film.frame_rate, film.quality, notes, film.sound)
         self._open = self._resources.enter_context(target)
+        return self._open
 
     def _finish(self) -> None:
         if self._open is None:

@@ -52,7 +52,7 @@ def check_described(facts: Mapping[str, bool]) -> None:
             )
 
 
-def _build(kind: type[T], values: Any) -> T:
+def _build(kind: Any, values: Any) -> Any:
     expected = {field.name: field.type for field in fields(kind)}
     needed = {field.name for field in fields(kind) if field.default is not None}
     given = values if isinstance(values, dict) else {}

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -119,14 +119,14 @@ def _called(path: Path, is_zip: bool) -> Iterator[tuple[str, str]]:
                     yield from _globals(file)
 
 
-def _globals(file: BinaryIO) -> Iterator[tuple[str, str]]:
+def _globals(file: IO[bytes]) -> Iterator[tuple[str, str]]:
     strings: list[str] = []  # what the two strings before STACK_GLOBAL say
     for code, value, _ in pickletools.genops(file):
         if code.name in ("GLOBAL", "INST"):
-            module, _, name = value.partition(" ")
+            module, _, name = str(value).partition(" ")
             yield module, name
         elif code.name == "STACK_GLOBAL":
-            yield tuple(strings[-2:]) if len(strings) > 1 else ("", "")
+            yield (strings[-2], strings[-1]) if len(strings) > 1 else ("", "")
         elif isinstance(value, str):
             strings.append(value)
 

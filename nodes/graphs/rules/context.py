@@ -40,7 +40,7 @@ def longer_clips(context: Node | None) -> str:
     return "convolve" if context is not None and context.type == VIEWS else "refuse"
 
 
-def with_windows(work: Work, model: Link, context: Node | None) -> Link:
+def with_windows(work: Work, model: Link | None, context: Node | None) -> Link | None:
     """The MODEL with its windows."""
     if context is None:
         return model
@@ -69,7 +69,7 @@ def v1_windows(work: Work, model: Link, loader: Node) -> Link:
     return _windows(work, model, loader, "looped_uniform")
 
 
-def _windows(work: Work, model: Link, node: Node, schedule: str) -> Link:
+def _windows(work: Work, model: Link | None, node: Node, schedule: str) -> Link:
     batched = schedule == "batched"
     fuse = "flat" if batched else work.fixed(node, "fuse_method") or "flat"
     if fuse not in FUSE_METHODS:

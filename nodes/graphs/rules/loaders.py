@@ -203,7 +203,7 @@ def gen2(work: Work, node: Node) -> None:
     else:
         work.became(node, "the line of nodes that ends here")
     work.replace(node, model)
-    if image is not None:
+    if image is not None and model is not None:
         with_image(work, model, image)
 
 

@@ -21,7 +21,7 @@ CFG_NODES = {
 RAMP = "ADE_CustomCFGKeyframeInterpolation"
 
 
-def with_settings(work: Work, model: Link, settings: Node | None) -> Link:
+def with_settings(work: Work, model: Link | None, settings: Node | None) -> Link | None:
     """The MODEL with the noise and guidance of sample settings."""
     if settings is None:
         return model
@@ -54,7 +54,7 @@ def _left_out(work: Work, settings: Node) -> None:
         work.differs(settings, "adapt_denoise_steps had no effect in that pack and has none here.")
 
 
-def _with_noise(work: Work, model: Link, settings: Node) -> Link:
+def _with_noise(work: Work, model: Link | None, settings: Node) -> Link | None:
     kind, seeds = work.fixed(settings, "noise_type"), str(work.fixed(settings, "seed_gen"))
     if "gpu" in seeds:
         work.differs(
@@ -107,7 +107,7 @@ def _rounds(work: Work, options: Node | None) -> dict[str, Any]:
     return {new: work.given(options, old) for new, old in names.items()}
 
 
-def _with_guidance(work: Work, model: Link, settings: Node) -> Link:
+def _with_guidance(work: Work, model: Link | None, settings: Node) -> Link | None:
     frames = work.chain(work.option(settings, "custom_cfg"), "prev_custom_cfg")
     frames.sort(key=lambda frame: _start(work, frame))
     starts = [_start(work, frame) for frame in frames]
@@ -152,7 +152,7 @@ def _guidance(work: Work, frame: Node) -> dict[str, Any] | None:
     return {"cfg": value.number}
 
 
-def _extras(work: Work, model: Link, frame: Node) -> Link:
+def _extras(work: Work, model: Link | None, frame: Node) -> Link | None:
     """RescaleCFG and perturbed attention, which the host has for all steps."""
     for extra in work.chain(work.option(frame, "cfg_extras"), "prev_extras"):
         if extra.type.startswith("ADE_CFGExtrasRescaleCFG"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import comfy.latent_formats
 import torch
@@ -98,7 +98,7 @@ def check_latent_space(vae: Any, base: str) -> None:
     """Refuse a decoder for the latents of `base` ("SD", "SD 1.x", "SDXL", ...) where the VAE makes others."""
     wanted = "SDXL" if base.startswith("SDXL") else "SD" if base.startswith("SD") else None
     made = latent_space(vae)
-    if None not in (wanted, made) and made != wanted:
+    if wanted is not None and made is not None and made != wanted:
         names = {"SD": "SD 1.x and 2.x", "SDXL": "SDXL"}
         raise IncompatibleModelError(
             f"This temporal decoder reads latents of {names[wanted]}, but the VAE makes those of "
@@ -110,13 +110,14 @@ def check_latent_space(vae: Any, base: str) -> None:
 def _empty(given: nn.Module) -> nn.Module:
     """An autoencoder of the same kind and sizes; its decoder, where it was taken out, is as the encoder."""
     if isinstance(given, HostTAESD):
-        return HostTAESD(latent_channels=given.taesd_encoder[-1].out_channels)
+        last: Any = given.taesd_encoder[-1]
+        return HostTAESD(latent_channels=last.out_channels)
     if not isinstance(given, AutoencodingEngine) or not _is_flat(given):
         raise IncompatibleModelError(OTHER_KIND.format(kind=type(given).__name__))
     sizes = _encoder_sizes(given.encoder)
     if hasattr(given, "quant_conv"):
-        normed = getattr(given, "bn", None) is not None
-        embed_dim = given.quant_conv.out_channels // 2
+        normed, conv = getattr(given, "bn", None) is not None, cast(Any, given.quant_conv)
+        embed_dim = conv.out_channels // 2
         made = AutoencoderKL(ddconfig={**sizes, "batch_norm_latent": normed}, embed_dim=embed_dim)
     else:
         module = "comfy.ldm.modules.diffusionmodules.model."
@@ -138,14 +139,14 @@ def _is_flat(given: AutoencodingEngine) -> bool:
     return type(given.encoder) is Encoder and isinstance(given.encoder.conv_in, nn.Conv2d)
 
 
-def _encoder_sizes(encoder: Encoder) -> dict[str, Any]:
+def _encoder_sizes(encoder: Any) -> dict[str, Any]:
     """The host's words for the sizes of an autoencoder, from the layers of its encoder."""
     channels = encoder.conv_in.out_channels
     widths = [level.block[0].conv1.out_channels for level in encoder.down]
     return _sizes(channels, widths, len(encoder.down[0].block), encoder.conv_out.out_channels // 2)
 
 
-def _decoder_sizes(decoder: Decoder) -> dict[str, Any]:
+def _decoder_sizes(decoder: Any) -> dict[str, Any]:
     channels = decoder.norm_out.num_channels
     widths = [level.block[0].out_channels for level in decoder.up]
     return _sizes(channels, widths, len(decoder.up[0].block) - 1, decoder.conv_in.in_channels)

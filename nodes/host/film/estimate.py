@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import comfy.model_management as mm
-
 from ....temporal.errors import InvalidInputError
 from ....temporal.video import Format
-from ..memory import CPU, GIB
+from ..memory import CPU, GIB, free_memory, total_memory
 from .frame_stream import FrameStream
 
 
@@ -47,7 +45,7 @@ def film_needs(clip: FrameStream, format: Format, quality: int, folder: Path) ->
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return FilmNeeds(
         memory=clip.memory,
-        memory_free={device: mm.get_free_memory(device) for device in clip.memory},
+        memory_free={device: free_memory(device) for device in clip.memory},
         shrinks=clip.shrinks,
         disk=share * pixels * format.bits(quality) / 8,
         disk_free=shutil.disk_usage(existing).free,
@@ -58,7 +56,7 @@ def check_it_fits(needs: FilmNeeds, clip: FrameStream, format: Format, folder: P
     """Refuse a film that cannot fit. Raises InvalidInputError with what to change."""
     what = f"The film of {clip.num_frames} frames of {clip.width} x {clip.height}"
     for device, least in clip.least.items():
-        if least > (total := mm.get_total_memory(device)):
+        if least > (total := total_memory(device)):
             raise InvalidInputError(
                 f"{what} needs at least {size_text(least)} of memory at once, and {device} has "
                 f"{size_text(total)} in all. Make the clip smaller, decode fewer frames together "

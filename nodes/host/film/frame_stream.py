@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
+import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
@@ -44,9 +45,11 @@ class Upscaler(Protocol):
 
     def estimate(self, frames: int, height: int, width: int) -> Needs:
         """Bytes for a clip of given frames."""
+        ...
 
     def stream(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Larger frames, each exactly once and in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,10 @@ def frame_stream(
         raise InvalidInputError(
             f"Exactly one clip can be rendered, but {given} connected. Connect samples with a VAE, or images."
         )
-    if images is not None:
-        clip = _image_stream(images, fps, decode)
-    else:
+    if samples is not None:
         clip = latent_stream(samples, vae, fps, decode)
+    else:
+        clip = _image_stream(cast(Tensor, images), fps, decode)
     return clip if upscaler is None else _enlarged(clip, upscaler)
 
 
@@ -161,9 +164,9 @@ def _between(chunks: Iterator[Tensor], first: int, stop: int) -> Iterator[Tensor
 
 def collect(clip: FrameStream) -> Tensor:
     """All frames of a clip (f h w 3) at once, with a moving preview while they come."""
-    progress, images, done = FrameProgress(clip.num_frames, clip.fps), None, 0
+    progress, images, done = FrameProgress(clip.num_frames, clip.fps), torch.empty(0), 0
     for piece in clip.stream():
-        if images is None:
+        if not done:
             images = piece.new_empty(clip.num_frames, *piece.shape[1:])
         images[done : done + len(piece)] = piece
         done += len(piece)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import folder_paths
 import torch
@@ -35,7 +35,9 @@ class LazyVideo(Input.Video):
         """All frames at once, for nodes that want them so."""
         with torch.inference_mode():
             images = torch.cat(list(self.clip.stream()))
-        return Types.VideoComponents(images=images, audio=self.audio, frame_rate=self.get_frame_rate())
+        return Types.VideoComponents(
+            images=images, audio=cast(Any, self.audio), frame_rate=self.get_frame_rate()
+        )
 
     def save_to(
         self,

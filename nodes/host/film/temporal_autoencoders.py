@@ -30,6 +30,8 @@ from .autoencoders import shapes_in
 class TemporalAutoencoder(nn.Module):
     """The host's autoencoder with temporal layers in its decoder, for the length of each decode."""
 
+    autoencoder: Any  # one of the host's: `encode` and `decode`
+
     def __init__(self, autoencoder: nn.Module, decoder: TemporalDecoder):
         super().__init__()
         self.autoencoder = autoencoder
@@ -59,6 +61,8 @@ class TemporalAutoencoder(nn.Module):
 class VideoAutoencoder(nn.Module):
     """The encoder of one of the host's autoencoders with the decoder of Stable Video Diffusion."""
 
+    autoencoder: Any  # one of the host's: `encode` and `decode`
+
     def __init__(self, autoencoder: nn.Module, decoder: VideoDecoder):
         super().__init__()
         self.autoencoder = autoencoder
@@ -78,6 +82,9 @@ class ReferenceAutoencoder(nn.Module):
 
     A KL encoder, the decoder of Stable Video Diffusion, and layers for two references.
     """
+
+    autoencoder: Any  # one of the host's: `encode` and its parts
+    decoder: Any
 
     def __init__(self, file: VideoDecoderFile, sizes: dict[str, Any], dtype: Any) -> None:
         super().__init__()

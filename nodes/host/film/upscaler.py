@@ -20,7 +20,7 @@ from ....temporal.sampling.clip import Clip
 from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, load_upscaler, upscale
 from ....temporal.upscaler.estimate import UpscaleNeeds, upscale_needs
 from ..files import VIDEO_UPSCALERS, full_path
-from ..memory import CPU, GIB
+from ..memory import CPU, GIB, free_memory, total_memory
 from ..patcher import new_patcher
 from ..progress import FrameProgress, say
 from .frame_stream import CLEAR, PREVIEW_FPS
@@ -155,7 +155,7 @@ def describe_upscale(upscaler: HostUpscaler, images: Tensor, needs: UpscaleNeeds
 
 def check_memory(upscaler: HostUpscaler, needs: UpscaleNeeds, report: str) -> None:
     """Refuse what cannot fit, with what to change."""
-    free, device = mm.get_free_memory(CPU), upscaler.load_device
+    free, device = free_memory(CPU), upscaler.load_device
     here = needs.work + needs.result + (needs.device if device.type == "cpu" else 0)
     if here > free:
         raise InvalidInputError(
@@ -163,7 +163,7 @@ def check_memory(upscaler: HostUpscaler, needs: UpscaleNeeds, report: str) -> No
             "which writes frames as they are made, or enlarge fewer frames, with fewer steps or a smaller "
             "tile_size."
         )
-    total = mm.get_total_memory(device)
+    total = total_memory(device)
     if device.type != "cpu" and needs.device > total:
         raise InvalidInputError(
             f"{report} The device has {total / GIB:.2f} GB. Set a smaller tile_size on Load Video Upscaler."

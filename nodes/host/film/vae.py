@@ -128,8 +128,9 @@ def _vae_of(vae: Any, autoencoder: nn.Module, dynamic: bool) -> Any:
     """
     offload = mm.vae_offload_device()
     temporal = TemporalVAE(vae)
-    temporal.first_stage_model = autoencoder.to(offload).eval()
-    temporal.patcher = new_patcher(temporal.first_stage_model, offload, vae.device, dynamic=dynamic)
+    model = autoencoder.to(offload).eval()
+    temporal.first_stage_model = model  # pyright: ignore[reportAttributeAccessIssue] any autoencoder will do
+    temporal.patcher = new_patcher(model, offload, vae.device, dynamic=dynamic)
     temporal.size = None
     temporal.memory_used_decode = lambda shape, dtype: MEMORY_FACTOR * vae.memory_used_decode(shape, dtype)
     return temporal

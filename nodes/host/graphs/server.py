@@ -46,7 +46,7 @@ ONE_FOR_ONE = {
 
 def installed(name: str) -> bool:
     """True if this ComfyUI has a node of a type."""
-    return name in nodes.NODE_CLASS_MAPPINGS
+    return name in nodes.NODE_CLASS_MAPPINGS  # pyright: ignore[reportAttributeAccessIssue] our folder's name
 
 
 def switched_on() -> bool:
@@ -65,8 +65,13 @@ def with_our_nodes(data: dict[str, Any]) -> dict[str, Any]:
     Only if it has nodes of AnimateDiff-Evolved and that pack is missing.
     """
     prompt = data.get("prompt")
-    if not is_api(prompt) or not any(
-        node["class_type"] in OLD_NODES and is_old(node["class_type"], installed) for node in prompt.values()
+    if (
+        prompt is None
+        or not is_api(prompt)
+        or not any(
+            node["class_type"] in OLD_NODES and is_old(node["class_type"], installed)
+            for node in prompt.values()
+        )
     ):
         return data
     if not switched_on():
@@ -141,9 +146,11 @@ async def offer_replacements() -> None:
         return
     from comfy_api.latest import ComfyAPI
 
-    api = ComfyAPI()
+    api: Any = ComfyAPI()  # this part of it is newer than the oldest host
     for old, (new, names) in ONE_FOR_ONE.items():
         mapping = [{"new_id": new_name, "old_id": old_name} for new_name, old_name in names.items()]
         await api.node_replacement.register(
-            io.NodeReplace(new_node_id=new, old_node_id=old, input_mapping=mapping)
+            io.NodeReplace(  # pyright: ignore[reportAttributeAccessIssue] newer than the oldest host
+                new_node_id=new, old_node_id=old, input_mapping=mapping
+            )
         )

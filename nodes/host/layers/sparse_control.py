@@ -86,6 +86,12 @@ class SparseControl(comfy.controlnet.ControlNet):
     The images from Apply ControlNet are given at their places, all other frames are empty.
     """
 
+    # the host declares them with None, their first value
+    control_model: Any
+    cond_hint_original: Any
+    latent_format: Any
+    multigpu_clones: dict[Any, SparseControl]  # of newer hosts
+
     def __init__(self, places: Places, needs_vae: bool, path: str, *args: Any, **kwargs: Any) -> None:
         latent_format = comfy.latent_formats.SD15() if needs_vae else None
         super().__init__(
@@ -155,7 +161,7 @@ class SparseControl(comfy.controlnet.ControlNet):
                 "shorter, or add Video Windows to the model."
             )
         frames, total = self.window or (list(range(num_frames)), num_frames)
-        size = tuple(x.shape[2:])
+        size = (x.shape[2], x.shape[3])
         if size not in self._given:
             self._given[size] = self._encoded(*size)
         given = self._given[size]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import comfy.model_management as mm
 import comfy.ops
@@ -22,6 +22,7 @@ from torch import Tensor
 from ....temporal.errors import CheckpointFormatError, InvalidInputError
 from ....temporal.formats import Betas, VideoModel, open_video_model, report_model
 from ....temporal.formats.keys import check_shape
+from ....temporal.stack.stack import TemporalStack
 from ....temporal.weights.files import listed
 from ....temporal.weights.shapes import shapes_of
 from ..patcher import new_patcher
@@ -41,6 +42,7 @@ class RescaledSampling(ModelSamplingDiscrete, EPS):
     """
 
     scale, steps = 1.0, 400
+    factors: Tensor
 
     def set_sigmas(self, sigmas: Tensor) -> None:
         """Noise levels (t,) without the scale, to those with it."""
@@ -105,7 +107,8 @@ def image_model_again(name: str, path: str, disable_dynamic: bool = False) -> An
 
 def stack_again(path: str, disable_dynamic: bool = False) -> Any:
     """One more patcher, with weights of its own, of the temporal layers in a file of a video model."""
-    return new_patcher(_opened(path).stack, mm.unet_offload_device(), dynamic=not disable_dynamic)
+    stack = cast(TemporalStack, _opened(path).stack)  # the file had one when this was asked for
+    return new_patcher(stack, mm.unet_offload_device(), dynamic=not disable_dynamic)
 
 
 def _opened(path: str) -> VideoModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import comfy.model_management
 import comfy.sample
@@ -12,7 +12,7 @@ import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
-from ....temporal.sampling.noise import correlated_noise
+from ....temporal.sampling.noise import NoiseMode, correlated_noise
 from ..latents import FPS_KEY
 from ..layers.insertion import ClipSettings, set_clip_settings
 from ..progress import SamplingProgress
@@ -42,7 +42,7 @@ class SamplerSettings:
     fps: float
     cfg_last_frame: float = 0.0
     denoise: float = 1.0
-    noise_type: str = "independent"
+    noise_type: NoiseMode = "independent"
     noise_correlation: float = 0.5
     context_guidance: float = 1.0
 
@@ -51,7 +51,7 @@ def sample_clip(
     model: Any,
     positive: list,
     negative: list,
-    latent: dict,
+    latent: Any,
     settings: SamplerSettings,
     motion: MotionPrompt | None,
     progress: SamplingProgress | None = None,
@@ -120,8 +120,6 @@ def clip_noise(samples: Tensor, batch_index: list[int] | None, settings: Sampler
     """
     if settings.noise_type == "independent":
         batch_index = batch_index if batch_index is not None and len(batch_index) == len(samples) else None
-        return comfy.sample.prepare_noise(samples, settings.seed, batch_index)
-    noise = correlated_noise(
-        tuple(samples.shape), settings.seed, settings.noise_type, settings.noise_correlation
-    )
+        return cast(Tensor, comfy.sample.prepare_noise(samples, settings.seed, batch_index))
+    noise = correlated_noise(samples.shape, settings.seed, settings.noise_type, settings.noise_correlation)
     return noise.to(samples.dtype)

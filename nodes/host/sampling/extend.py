@@ -231,9 +231,13 @@ def _continue(
     )
     sampler = replace(sampler, seed=(sampler.seed + segment.number * 2**32) % SEEDS)
     controls = FrameControls(segment.frames, segment.num_frames)
-    prompts = [at_frames(conds, segment.frames, controls) for conds in (segment.positive, video.negative)]
+    positive, negative = (
+        at_frames(conds, segment.frames, controls) for conds in (segment.positive, video.negative)
+    )
     part = done + segment.number - 1
-    made = sample_clip(video.model, *prompts, window, sampler, video.motion, progress, part)["samples"]
+    made = sample_clip(video.model, positive, negative, window, sampler, video.motion, progress, part)[
+        "samples"
+    ]
     return made[len(context) :].float().cpu()
 
 

@@ -84,7 +84,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         known = self.known
         model, animates = self.model_patcher, animates_image(self.model_patcher)
         self.learned = known is not None and (animates or layers_know_frames(model))
-        if not self.learned:
+        if known is None or not self.learned:
             if known is not None and self.context_scale != 1.0:
                 raise InvalidInputError(
                     f"context_guidance is {self.context_scale:g}, but this MODEL has no temporal layers that "
@@ -130,7 +130,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         """Sample as the host does; the given frames are in what comes out, unless it is still noisy."""
         _check_levels(sigmas)
         callback, remark = kwargs.get("callback"), self.remark
-        if getattr(callback, "__module__", None) == latent_preview.__name__:
+        if callback is not None and getattr(callback, "__module__", None) == latent_preview.__name__:
             progress = SamplingProgress()
             kwargs["callback"], remark = (
                 progress.beside(callback, self.model_patcher, self.fps),
@@ -199,7 +199,15 @@ class VideoGuider(comfy.samplers.CFGGuider):
                 }
             )
         return comfy.samplers.cfg_function(
-            self.inner_model, *outputs[:2], scales, x, timestep, options, cond=conds[0], uncond=conds[1]
+            self.inner_model,
+            outputs[0],
+            outputs[1],
+            scales,
+            x,
+            timestep,
+            options,
+            cond=conds[0],
+            uncond=conds[1],
         )
 
     def _scales(self, x: Tensor) -> float | Tensor:

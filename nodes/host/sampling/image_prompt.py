@@ -29,10 +29,11 @@ def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor
         )
     image = image[..., :3]
     shown = ((positive, image), (negative, torch.full_like(image, GREY)))
-    return tuple(
+    first, second = (
         with_model_conds(conditioning, {PICTURE_COND: _features(clip_vision, picture)})
         for conditioning, picture in shown
     )
+    return first, second
 
 
 def _features(clip_vision: Any, image: Tensor) -> comfy.conds.CONDRegular:

@@ -42,9 +42,9 @@ class Interpolation:
 class PromptedModel:
     """Model and prompts that sample the frames in between."""
 
-    model: Any
-    positive: list
-    negative: list
+    model: Any  # these three are None where frames come in between without sampling
+    positive: Any
+    negative: Any
     motion: MotionPrompt | None
 
 
@@ -139,8 +139,10 @@ def _fill(
         own = replace(settings, seed=(settings.seed + number) % SEEDS, denoise=denoise)
         places = [(STRIDE * number + frame) * finer % num_frames for frame in range(STRIDE + 1)]
         keyframe, controls = [number // density] * len(places), FrameControls(places, num_frames)
-        prompts = [at_frames(conds, keyframe, controls) for conds in (video.positive, video.negative)]
-        made = sample_clip(video.model, *prompts, window, own, video.motion, progress, done + number)
+        sides = (at_frames(conds, keyframe, controls) for conds in (video.positive, video.negative))
+        positive, negative = sides
+        part = done + number
+        made = sample_clip(video.model, positive, negative, window, own, video.motion, progress, part)
         return made["samples"][1:-1].to(start)
 
     return sampled

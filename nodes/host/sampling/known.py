@@ -81,7 +81,7 @@ def known_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
     it took.
     """
     record = None if latent is None else record_of(latent)
-    if record is None or record.scaled or not bool(record.known.any()):
+    if latent is None or record is None or record.scaled or not bool(record.known.any()):
         return None
     return KnownFrames(latent["samples"], record.known)
 
@@ -89,7 +89,7 @@ def known_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
 def scaled_of(latent: Mapping[str, Any] | None) -> KnownFrames | None:
     """The frames of a LATENT that were given in another size than it has now, None when there are none."""
     record = None if latent is None else record_of(latent)
-    if record is None or not record.scaled or not bool(record.known.any()):
+    if latent is None or record is None or not record.scaled or not bool(record.known.any()):
         return None
     return KnownFrames(latent["samples"], record.known)
 

@@ -15,6 +15,7 @@ from ....temporal.sampling.prompt_schedule import Weight, common_tokens, travel
 from ..layers.controls import FrameControls
 from ..layers.insertion import TEXT_COND
 from ..layers.per_frame import hints, odd_counts, rows, with_model_conds
+from ..memory import free_memory
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def encode_schedule(
 def _check_memory(texts: Sequence[Tensor], num_frames: int) -> None:
     """Refuse a text per frame (f m e) that half of the free memory has no room for."""
     _, _, features = texts[0].shape
-    per_frame = common_tokens(texts) * features * texts[0].element_size()
-    room = mm.get_free_memory(texts[0].device) / 2
+    per_frame = (common_tokens(texts) or texts[0].shape[1]) * features * texts[0].element_size()
+    room = free_memory(texts[0].device) / 2
     if num_frames * per_frame > room:
         raise InvalidInputError(
             f"A text for each of {num_frames} frames takes {num_frames * per_frame / 1e9:.1f} GB, and only "

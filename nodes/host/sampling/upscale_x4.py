@@ -25,7 +25,7 @@ from ....temporal.upscaler.blend import Box, blended, places
 from ....temporal.upscaler.noise import frame_noise
 from ..layers.insertion import stacks_of
 from ..layers.per_frame import with_model_conds
-from ..memory import GIB
+from ..memory import GIB, total_memory
 from ..progress import say
 from .clip import SamplerSettings, sample_clip
 from .windows import add_windows
@@ -195,7 +195,7 @@ def checked_report(model: Any, images: Tensor, window: int, settings: X4Settings
     """
     f, h, w = images.shape[:3]
     needed = step_memory(model, tile_shape([2 * window, 4, h, w], settings.tile)) / GIB
-    total = mm.get_total_memory(model.load_device) / GIB
+    total = total_memory(model.load_device) / GIB
     report = (
         f"{f} frames of {w} x {h} become {4 * w} x {4 * h}: about {needed:.2f} GB for a step with prompt "
         f"and negative prompt together, and {f * h * w * 192 / GIB:.2f} GB for the decoded frames."

@@ -126,7 +126,7 @@ class ClipWindows(IndexListContextHandler):
 
     def prepare_control_objects(self, control: Any, device: Any = None) -> Any:
         """A ControlNet that sees the hints of the window; the same one for all conditions that share it."""
-        return self._controls.of(control)
+        return control if self._controls is None else self._controls.of(control)
 
 
 def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) -> Any:

@@ -17,7 +17,7 @@ import comfy.sd
 import folder_paths
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ....temporal.errors import CheckpointFormatError, IncompatibleModelError
@@ -98,14 +98,14 @@ class Checkpoint:
         augmentor = self.model.model.noise_augmentor
         return Enlarging(side, NoiseLevels(augmentor.alphas_cumprod.float().cpu()), augmentor.max_noise_level)
 
-    def frozen_unet(self, dtype: torch.dtype | None = None) -> nn.Module:
+    def frozen_unet(self, dtype: torch.dtype | None = None) -> Any:
         """The UNet on its device, frozen, with weights that autograd accepts.
 
         Optionally in another precision.
         """
         return host_unet.frozen_unet(self.model, dtype)
 
-    def denoiser(self, unet: nn.Module) -> Denoise:
+    def denoiser(self, unet: Any) -> Denoise:
         """The frozen UNet with temporal layers, as a function of noisy latents."""
         return host_unet.denoiser(unet, self._vector)
 

@@ -37,6 +37,7 @@ class AnyTrainer(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs."""
+        ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved run."""

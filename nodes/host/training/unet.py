@@ -26,7 +26,7 @@ Vector = Callable[[Tensor, int, int], Tensor]  # pooled text (b p), width, heigh
 PIXELS = 8  # a side of what one place of a latent stands for
 
 
-def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
+def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> Any:
     """The MODEL's UNet on its device, frozen, with weights that autograd accepts.
 
     Optionally in another precision.
@@ -51,7 +51,7 @@ def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
     return unet
 
 
-def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
+def denoiser(unet: Any, vector: Vector | None = None) -> Denoise:
     """The UNet with temporal layers as a function of noisy latents.
 
     The host may move its weights away between calls.
@@ -70,7 +70,7 @@ def denoiser(unet: nn.Module, vector: Vector | None = None) -> Denoise:
             unet.to(noisy.device)
         if noisy.device.type == "cpu":
             given["transformer_options"]["optimized_attention_override"] = _plain_attention
-        if vector is not None:
+        if vector is not None and conditions.pooled is not None:
             y = vector(conditions.pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
                 noisy.device, unet.dtype
             )
@@ -104,6 +104,6 @@ def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
 
     The hooks between them stay live.
     """
-    blocks = [m for m in unet.modules() if isinstance(m, ResBlock | BasicTransformerBlock)]
+    blocks: list[Any] = [m for m in unet.modules() if isinstance(m, ResBlock | BasicTransformerBlock)]
     for block in (*blocks, *stack.layers.values()):
         block.forward = torch.compile(block.forward)

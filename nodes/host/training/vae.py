@@ -39,7 +39,7 @@ class Trainable:
     In float32, outside inference mode.
     """
 
-    autoencoder: nn.Module
+    autoencoder: Any  # one of the host's
     decoder: TemporalDecoder
 
     @property
@@ -81,7 +81,7 @@ def load_vae(name: str) -> Any:
         raise CheckpointFormatError(
             f"There is no VAE or checkpoint {name}; give a path, or a name in ComfyUI's folders."
         )
-    weights = comfy.utils.load_torch_file(str(path), safe_load=True)
+    weights: Any = comfy.utils.load_torch_file(str(path), safe_load=True)
     inside = comfy.utils.state_dict_prefix_replace(
         dict(weights), {"first_stage_model.": ""}, filter_keys=True
     )

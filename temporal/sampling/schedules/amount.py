@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -44,4 +45,6 @@ class Change:
 
 def numbers_of(value: float | Sequence[float]) -> tuple[float, ...]:
     """One number or a list of them, as a tuple."""
-    return tuple(map(float, value)) if isinstance(value, list | tuple) else (float(value),)
+    if isinstance(value, list | tuple):
+        return tuple(map(float, value))
+    return (float(cast(float, value)),)

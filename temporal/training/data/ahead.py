@@ -41,7 +41,7 @@ class DrawnAhead(Generic[Drawn]):
         return iter(loader)
 
 
-class _Calls(Dataset):
+class _Calls(Dataset[Drawn]):
     """A function of whole numbers as a dataset."""
 
     def __init__(self, draw: Callable[[int], Drawn], count: int) -> None:
@@ -50,5 +50,5 @@ class _Calls(Dataset):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, step: int) -> Drawn:
-        return self.draw(step)
+    def __getitem__(self, index: int) -> Drawn:
+        return self.draw(index)

@@ -60,11 +60,11 @@ class ClipCache:
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
 
-    def embedding(self, caption_ids: Sequence[int]) -> Tensor:
+    def embedding(self, caption_ids: Sequence[int] | np.ndarray) -> Tensor:
         """Text embeddings (b m e) float32; row 0 is the empty caption."""
         return torch.from_numpy(np.asarray(self.text[list(caption_ids)], dtype=np.float32))
 
-    def pooled_embedding(self, caption_ids: Sequence[int]) -> Tensor | None:
+    def pooled_embedding(self, caption_ids: Sequence[int] | np.ndarray) -> Tensor | None:
         """Pooled text embeddings (b p) float32, None for image models that have no use for them."""
         if self.pooled is None:
             return None
@@ -112,8 +112,8 @@ def open_cache(folder: str | os.PathLike, encoder: str) -> ClipCache:
     pooled = mapped(path) if path.exists() else None
     if path.exists() and (pooled is None or pooled.ndim != 2 or len(pooled) != len(text)):
         raise _incomplete(folder, "its parts do not fit together")
-    arrays = (np.asarray(index[name]) for name in ("offsets", "caption_ids", "fps"))
-    return ClipCache(latents, text, tuple(index["captions"]), *arrays, pooled)
+    offsets, caption_ids, fps = (np.asarray(index[name]) for name in ("offsets", "caption_ids", "fps"))
+    return ClipCache(latents, text, tuple(index["captions"]), offsets, caption_ids, fps, pooled)
 
 
 def mapped(path: Path) -> np.ndarray | None:
@@ -141,9 +141,11 @@ def _latents(folder: Path, index: dict[str, Any]) -> np.ndarray | None:
 
 def _is_index(index: dict[str, Any]) -> bool:
     """True if a description has what a cache needs, and numbers that can be right."""
-    captions, offsets, ids, fps = (index.get(key) for key in ("captions", "offsets", "caption_ids", "fps"))
-    if not all(isinstance(part, list) for part in (captions, offsets, ids, fps)):
+    parts = [index.get(key) for key in ("captions", "offsets", "caption_ids", "fps")]
+    lists = [part for part in parts if isinstance(part, list)]
+    if len(lists) < len(parts):
         return False
+    captions, offsets, ids, fps = lists
     whole = all(type(number) is int for number in (*offsets, *ids))
     if not whole or not all(isinstance(caption, str) for caption in captions):
         return False

@@ -77,7 +77,8 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
 def draw(weights: Mapping[str, float], generator: torch.Generator) -> str:
     """One pattern name, drawn with its probability."""
     names = tuple(weights)
-    return names[torch.multinomial(torch.tensor([weights[n] for n in names]), 1, generator=generator).item()]
+    shares = torch.tensor([weights[name] for name in names])
+    return names[int(torch.multinomial(shares, 1, generator=generator))]
 
 
 def there_and_back(num_frames: int) -> Tensor:

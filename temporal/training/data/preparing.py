@@ -40,11 +40,11 @@ def write_cache(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
-    captions, rates, offsets, shape = [], [], [0], None
+    captions, rates, offsets, shape = [], [], [0], ()
     with sealed_file(folder / LATENTS) as partial, partial.open("wb") as file:
         file.write(bytes(HEADER))
         for latents, caption, fps in clips:
-            if shape is not None and tuple(latents.shape[1:]) != shape:
+            if shape and tuple(latents.shape[1:]) != shape:
                 raise InvalidInputError(
                     f"A clip has latents {tuple(latents.shape[1:])}, earlier ones {shape}; give all clips "
                     "one size."

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,11 +38,31 @@ class ClipDiscriminator(nn.Module):
         for layer in self.layers:
             if isinstance(layer, nn.Conv3d):
                 nn.init.normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames of one clip to scores of its patches."""
         return self.layers(2 * rearrange(frames, "f c h w -> 1 c f h w") - 1)
+
+
+class Adversary:
+    """A discriminator in training, against a decoder."""
+
+    def __init__(self, channels: int, learning_rate: float, device: torch.device) -> None:
+        self.discriminator = ClipDiscriminator(channels).to(device)
+        parameters = self.discriminator.parameters()
+        self.optimizer = torch.optim.Adam(parameters, learning_rate, betas=(0.5, 0.9))
+
+    def loss(self, decoded: Tensor) -> Tensor:
+        """Loss of the decoder whose clip this is (scalar)."""
+        return generator_loss(self.discriminator(decoded))
+
+    def train_step(self, decoded: Tensor, frames: Tensor) -> None:
+        """Learn to tell a decoded clip from a real one."""
+        self.optimizer.zero_grad(set_to_none=True)
+        discriminator_loss(self.discriminator(frames), self.discriminator(decoded)).backward()
+        self.optimizer.step()
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:

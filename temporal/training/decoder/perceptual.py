@@ -26,6 +26,9 @@ class FeatureDistance(nn.Module):
     The weights are fixed, and never given to an optimiser.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, stages: nn.ModuleList, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.stages = stages
@@ -55,7 +58,8 @@ def random_features(seed: int = 0) -> FeatureDistance:
         conv = nn.Conv2d(here, there, 3, stride=2, padding=1)
         with torch.no_grad():
             conv.weight.copy_(torch.randn(conv.weight.shape, generator=generator) / (9 * here / 2) ** 0.5)
-            conv.bias.zero_()
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
         stages.append(nn.Sequential(conv, nn.LeakyReLU(0.2)))
     return FeatureDistance(stages, (0.5,) * 3, (0.5,) * 3)
 

@@ -19,7 +19,7 @@ from ...decoder.streaming import RunDecoder
 from ...errors import IncompatibleModelError
 from ..ema import ExponentialMovingAverage
 from ..trainer import Trainer, computing_in
-from .adversary import ClipDiscriminator, adaptive_weight, discriminator_loss, generator_loss
+from .adversary import Adversary, adaptive_weight
 from .config import DecoderTrainingConfig
 from .perceptual import FeatureDistance, random_features
 
@@ -44,7 +44,7 @@ class DecoderTrainer(Trainer):
         features: FeatureDistance | None = None,
     ) -> None:
         self.decoder, self.run_decoder, self.draw, self.config = decoder, run, draw, config
-        parts = {"temporal": decoder}
+        parts: dict[str, nn.Module] = {"temporal": decoder}
         if image is not None and config.image_learning_rate:
             parts["image"] = image
         self.trained = nn.ModuleDict(parts)
@@ -54,12 +54,10 @@ class DecoderTrainer(Trainer):
         self.features = None
         if config.perceptual:
             self.features = frozen_for_training((features or random_features()).to(device))
-        self.discriminator = self.adversary_optimizer = None
+        self.adversary = None
         if config.adversarial:
-            self.discriminator = ClipDiscriminator(config.adversary_channels).to(device)
-            parameters = self.discriminator.parameters()
             rate = config.adversary_learning_rate
-            self.adversary_optimizer = torch.optim.Adam(parameters, rate, betas=(0.5, 0.9))
+            self.adversary = Adversary(config.adversary_channels, rate, device)
         self.step = 0
         self.losses: list[float] = []
 
@@ -86,8 +84,8 @@ class DecoderTrainer(Trainer):
     def train_step(self) -> float:
         """One step of the decoder, then one of its adversary on the same frames."""
         loss = super().train_step()
-        if self._adversary_plays:
-            self._train_adversary(*self._seen)
+        if (adversary := self._playing) is not None:
+            adversary.train_step(*self._seen)
         return loss
 
     def _gradient(self, decoded: Tensor, frames: Tensor) -> tuple[float, Tensor]:
@@ -96,23 +94,16 @@ class DecoderTrainer(Trainer):
         loss = reconstruction_loss(seen, frames, self.config.steadiness)
         if self.features is not None:
             loss = loss + self.config.perceptual * self.features(seen, frames)
-        loss.backward()
-        gradient = seen.grad
-        if self._adversary_plays:
-            seen.grad = None
-            generator_loss(self.discriminator(seen)).backward()
-            weight = self.config.adversarial * adaptive_weight(gradient, seen.grad)
-            gradient = gradient + weight * seen.grad
-        return loss.item(), gradient
-
-    def _train_adversary(self, decoded: Tensor, frames: Tensor) -> None:
-        self.adversary_optimizer.zero_grad(set_to_none=True)
-        discriminator_loss(self.discriminator(frames), self.discriminator(decoded)).backward()
-        self.adversary_optimizer.step()
+        gradient = _gradient_at(seen, loss)
+        if (adversary := self._playing) is not None:
+            push = _gradient_at(seen, adversary.loss(seen))
+            gradient = gradient + self.config.adversarial * adaptive_weight(gradient, push) * push
+        return float(loss), gradient
 
     @property
-    def _adversary_plays(self) -> bool:
-        return self.discriminator is not None and self.step >= self.config.adversary_start
+    def _playing(self) -> Adversary | None:
+        """The adversary, as soon as it has a say."""
+        return self.adversary if self.step >= self.config.adversary_start else None
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with `scale`, what their learning rate is multiplied with.
@@ -123,8 +114,8 @@ class DecoderTrainer(Trainer):
         """
         sizes = site_scales(self.run_decoder, self.draw(0)[0])
         groups = [
-            {"params": list(layer.conv_out.parameters()), "scale": sizes[name]}
-            for name, layer in self.decoder.layers.items()
+            {"params": list(self.decoder.layer(site).conv_out.parameters()), "scale": sizes[site.name]}
+            for site in self.decoder.sites
         ]
         last = {id(parameter) for group in groups for parameter in group["params"]}
         others = [parameter for parameter in self.decoder.parameters() if id(parameter) not in last]
@@ -136,7 +127,7 @@ class DecoderTrainer(Trainer):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue bit for bit (draws follow from the step)."""
-        adversary = self.discriminator is not None
+        adversary = self.adversary
         return {
             "format": "video_ldm.decoder_training_state",
             "config": self.config.to_json(),
@@ -146,15 +137,15 @@ class DecoderTrainer(Trainer):
             "trained": self.trained.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
-            "discriminator": self.discriminator.state_dict() if adversary else None,
-            "adversary_optimizer": self.adversary_optimizer.state_dict() if adversary else None,
+            "discriminator": adversary.discriminator.state_dict() if adversary else None,
+            "adversary_optimizer": adversary.optimizer.state_dict() if adversary else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved run; raises IncompatibleModelError when it trained other weights."""
         same = state.get("decoder_config") == self.decoder.config.to_json()
         same = same and state["trained"].keys() == self.trained.state_dict().keys()
-        if not same or (state["discriminator"] is None) != (self.discriminator is None):
+        if not same or (state["discriminator"] is None) != (self.adversary is None):
             raise IncompatibleModelError(
                 "The training state belongs to a temporal decoder of another shape or other losses; resume "
                 "with the same VAE and options."
@@ -162,10 +153,17 @@ class DecoderTrainer(Trainer):
         self.trained.load_state_dict(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
-        if self.discriminator is not None:
-            self.discriminator.load_state_dict(state["discriminator"])
-            self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
+        if self.adversary is not None:
+            self.adversary.discriminator.load_state_dict(state["discriminator"])
+            self.adversary.optimizer.load_state_dict(state["adversary_optimizer"])
         self.step, self.losses = state["step"], list(state["losses"])
+
+
+def _gradient_at(seen: Tensor, loss: Tensor) -> Tensor:
+    """Gradient of a loss at decoded frames; weights on the way must have theirs (`frozen_for_training`)."""
+    seen.grad = None
+    loss.backward()
+    return torch.zeros_like(seen) if seen.grad is None else seen.grad
 
 
 def reconstruction_loss(decoded: Tensor, frames: Tensor, steadiness: float) -> Tensor:
@@ -211,9 +209,10 @@ def keep_still(decoder: TemporalDecoder) -> None:
     Without this the noise of the first steps moves every colour a little, which no frame-to-frame loss sees:
     flicker falls while the error rises.
     """
-    for layer in decoder.layers.values():
-        layer.conv_out.weight -= layer.conv_out.weight.mean(dim=2, keepdim=True)
-        layer.conv_out.bias.zero_()
+    for site in decoder.sites:
+        last = decoder.layer(site).conv_out
+        last.weight -= last.weight.mean(dim=2, keepdim=True)
+        last.bias.zero_()
 
 
 @torch.no_grad()
