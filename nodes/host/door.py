@@ -78,7 +78,8 @@ def _defaults(schema: io.Schema, named: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults, by id, of what a node takes without naming it: a script may leave it out, the host never
     does."""
     widgets = (part for part in schema.inputs if part.id not in named and not part.optional)
-    return {part.id: part.default for part in widgets if getattr(part, "default", None) is not None}
+    defaults = ((part.id, getattr(part, "default", None)) for part in widgets)
+    return {name: value for name, value in defaults if value is not None}
 
 
 def check_inputs(schema: io.Schema, given: Mapping[str, Any]) -> None:

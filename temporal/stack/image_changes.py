@@ -17,11 +17,11 @@ class ImageChanges(nn.Module):
         super().__init__()
         for name, shape in shapes.items():
             *path, leaf = name.split(".")
-            module = self
+            module: nn.Module = self
             for part in path:
                 if part not in module._modules:
                     module.add_module(part, nn.Module())
-                module = module._modules[part]
+                module = module.get_submodule(part)
             module.register_parameter(leaf, nn.Parameter(torch.zeros(tuple(shape), **kwargs)))
 
     @property
