@@ -188,7 +188,7 @@ def _video_decoder(file: WeightsFile) -> Inspected | None:
         report="\n".join(lines),
         spelling=spelling,
         spellings=(ORIGINAL,) if decoder.references else (ORIGINAL, DIFFUSERS),
-        write=_renaming(lambda spelling: respelled_video_decoder(file, known, spelling)),
+        write=_renaming(lambda spelling: respelled_video_decoder(file, spelling)),
     )
 
 

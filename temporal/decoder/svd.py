@@ -62,9 +62,11 @@ def video_decoder_spelling(file: WeightsFile) -> tuple[str, str] | None:
     return None
 
 
-def respelled_video_decoder(file: WeightsFile, known: tuple[str, str], wanted: str) -> dict[str, Tensor]:
-    """The weights of the autoencoder in a file that holds a decoder, in one of the two spellings; `known` is
-    what `video_decoder_spelling` says of it."""
+def respelled_video_decoder(file: WeightsFile, wanted: str) -> dict[str, Tensor]:
+    """The weights of the autoencoder in a file, in one of the two spellings; none where it has no decoder."""
+    known = video_decoder_spelling(file)
+    if known is None:
+        return {}
     spelling, outer = known
     parts = _parts(file, outer)
     if spelling == wanted:
