@@ -102,7 +102,7 @@ class DecoderTrainer(Trainer):
 
     @property
     def _playing(self) -> Adversary | None:
-        """The adversary, as soon as it has a say."""
+        """Adversary that has a say already."""
         return self.adversary if self.step >= self.config.adversary_start else None
 
     def _groups(self) -> list[dict[str, Any]]:
