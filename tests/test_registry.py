@@ -26,7 +26,6 @@ DECLARED = {
     "demo/train/decoder.py": "the toy world's trainings",
     "demo/train/image_model.py": "the toy world's trainings",
     "demo/train/temporal.py": "the toy world's trainings",
-    "demo/train/toy_models.py": "the toy world's trainings",
     "demo/world/classifier.py": "a judge of toy clips that has no file",
 }
 
