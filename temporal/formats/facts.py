@@ -16,9 +16,8 @@ class Betas:
     start: float = 0.00085
     end: float = 0.012
     lcm_steps: int | None = None  # distilled for a latent consistency sampler from so many steps
-    x0_scale: float = (
-        1.0  # what the clean latent is scaled by from step `x0_steps` on, growing from 1 at the first step
-    )
+    # what the clean latent is scaled by from step `x0_steps` on, growing from 1 at the first step
+    x0_scale: float = 1.0
     x0_steps: int = 400
 
 

@@ -33,9 +33,8 @@ WITHOUT_TABLES = (
 )  # in the original spelling, where their absence tells the family
 FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
 TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
-ROUNDING = (
-    0.3  # of what a kind of numbers can tell apart at 1: what numbers of 8 bits are off, and a little more
-)
+# of what a kind of numbers can tell apart at 1: what numbers of 8 bits are off, and a little more
+ROUNDING = 0.3
 
 
 @dataclass(frozen=True)

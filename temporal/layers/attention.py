@@ -26,9 +26,8 @@ class FrameAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads = heads
-        self.positions = (
-            positions  # of (f,) and a dtype: (f c), added to what attention sees; None: without order
-        )
+        # of (f,) and a dtype: (f c), added to what attention sees; None: without order
+        self.positions = positions
         self.qkv = ops.Linear(channels, 3 * channels, bias=False, **kwargs)
         self.out = zero_init(ops.Linear(channels, channels, **kwargs))
 

@@ -29,9 +29,8 @@ class LvdmConfig:
 
     convs: bool  # four convolutions along the frames after every ResBlock
     frame_rate: bool  # a frame rate in the time embedding
-    reach: int | None = (
-        None  # of relative positions, in frames; None: the layers do not know the order of frames
-    )
+    # of relative positions, in frames; None: the layers do not know the order of frames
+    reach: int | None = None
     picture: PictureConfig | None = None  # a picture as a prompt beside the text
 
 

@@ -16,9 +16,8 @@ import numpy as np
 
 PAPER_SIDE = 16  # pixels of the shorter side that Stable Video Diffusion averages flow at (appendix C)
 LOST = 0.01  # part of the squared length of both flows, and ...
-LEAST_LOST = (
-    0.5  # ... squared pixels, by which forward and backward flow may disagree where nothing is hidden
-)
+# ... squared pixels, by which forward and backward flow may disagree where nothing is hidden
+LEAST_LOST = 0.5
 
 
 @dataclass(frozen=True)

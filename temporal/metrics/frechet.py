@@ -13,9 +13,8 @@ import numpy as np
 
 from ..errors import InvalidInputError
 
-FEWEST = (
-    256  # clips below which a Frechet video distance says nothing: its bias is larger than its differences
-)
+# clips below which a Frechet video distance says nothing: its bias is larger than its differences
+FEWEST = 256
 KID_DEGREE = 3
 
 

@@ -52,15 +52,13 @@ class Clip:
     texts_differ: bool = False  # the image's, from frame to frame of a clip
     known_latents: Tensor | None = None  # ((b f) c h w)
     known_mask: Tensor | None = None  # ((b f),), 1 = given
-    image: Tensor | None = (
-        None  # ((b f) c+1 h w): of each frame the image it is made from, and how alike the two are
-    )
+    # ((b f) c+1 h w): of each frame the image it is made from, and how alike the two are
+    image: Tensor | None = None
     picture: Tensor | None = None  # what an image encoder says of every patch of a picture (b p g)
     frame_weight: float = 0.8  # of a frame's number beside that image, for layers that are told it
     positions: Tensor | None = None  # (f,) in frames, fractions allowed; default 0 .. f-1
-    window: int | None = (
-        None  # a longer clip attends within runs of so many frames, each with positions of its own
-    )
+    # a longer clip attends within runs of so many frames, each with positions of its own
+    window: int | None = None
     attention: AttentionFunction = sdpa
     features: Mapping[int, Tensor] = field(default_factory=dict)  # of what is given, by UNet resolution level
     embedding: Tensor | None = None  # of the frame rate, (b e) or (1 e)

@@ -39,12 +39,10 @@ class StackConfig:
     lvdm: LvdmConfig | None = None  # layers of the LVDM line, in the place of our own
     inside: InsideConfig | None = None  # layers inside its transformers, in the place of our own
     condition: Condition | None = None  # known frames as further input channels of the image model
-    positions: Literal["tokens"] | None = (
-        None  # all parts of our transformers see them; None: only the attention
-    )
-    image_model: Literal["changed"] | None = (
-        None  # trained along: known frames at its input, and the file holds what changed in its weights
-    )
+    # all parts of our transformers see them; None: only the attention
+    positions: Literal["tokens"] | None = None
+    # trained along: known frames at its input, and the file holds what changed in its weights
+    image_model: Literal["changed"] | None = None
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -24,9 +24,8 @@ class UpscalerConfig:
     residual_std: float  # what the enlarged frames have beyond bicubic ones, colours in 0..1
     max_noise_level: float  # strongest noise on the given frames in training, 0..1
     family: str = "video_ldm"
-    shared_noise: float | None = (
-        None  # of the variance that a clip starts from, in every frame; None: nothing
-    )
+    # of the variance that a clip starts from, in every frame; None: nothing
+    shared_noise: float | None = None
 
     def __post_init__(self) -> None:
         self._check_sizes()

@@ -38,9 +38,8 @@ CLIP_KEY = "video_ldm.clip"
 MOTION_KEY = "video_ldm.image_motion"
 TEXT_COND = "video_ldm_text"
 KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sampler's scale, and the mask
-IMAGE_COND = (
-    "video_ldm_image"  # per frame (f c+1 h w): latent of the image it is made from; how alike they are
-)
+# per frame (f c+1 h w): latent of the image it is made from; how alike they are
+IMAGE_COND = "video_ldm_image"
 PICTURE_COND = "video_ldm_picture"  # what an image encoder says of every patch of a picture (1 p g)
 # Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
 # benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
