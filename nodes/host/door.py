@@ -37,9 +37,8 @@ class Node(io.ComfyNode):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         execute = cls.__dict__.get("execute")
-        if execute is not None and not hasattr(
-            execute.__func__, "__wrapped__"
-        ):  # else the host's copy of a node
+        # a function that is wrapped already is that of the host's copy of a node
+        if execute is not None and not hasattr(execute.__func__, "__wrapped__"):
             cls.execute = classmethod(  # pyright: ignore[reportAttributeAccessIssue] the host's own is one too
                 _behind_the_door(execute.__func__)
             )

@@ -86,9 +86,8 @@ def record_of(latent: Mapping[str, Any]) -> Record | None:
     if KNOWN_KEY not in latent:
         return None
     known = latent[KNOWN_KEY].cpu().bool()
-    counted = torch.stack(
-        [known.cumsum(0) * known - 1, known.long()], dim=1
-    )  # in their order, where no record is left
+    # in their order, where no record is left
+    counted = torch.stack([known.cumsum(0) * known - 1, known.long()], dim=1)
     numbers = latent[GIVEN_KEY].cpu().long() if GIVEN_KEY in latent else counted
     rows = _rows(latent, len(known))
     size = tuple(latent["samples"].shape[2:])

@@ -48,9 +48,8 @@ class ClipRow:
     duplicate_of: str | None = None  # key of a clip that looks almost the same
     kept: bool = True
     why: str = ""  # of a clip that is not kept: the filter and its threshold
-    marks: tuple[str, ...] = field(
-        default=()
-    )  # what a filter would have said of a clip that is kept all the same
+    # what a filter would have said of a clip that is kept all the same
+    marks: tuple[str, ...] = field(default=())
 
     @property
     def seconds(self) -> float:

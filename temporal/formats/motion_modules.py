@@ -27,10 +27,8 @@ from .strangers import relative
 
 Layout = tuple[str | None, bool, int | None]  # base, module in the middle block, length of the position table
 BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the UNet
-WITHOUT_TABLES = (
-    "AnimateLCM",
-    "AnimateLCM-I2V",
-)  # in the original spelling, where their absence tells the family
+# in the original spelling, where their absence tells the family
+WITHOUT_TABLES = ("AnimateLCM", "AnimateLCM-I2V")
 FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
 TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 # of what a kind of numbers can tell apart at 1: what numbers of 8 bits are off, and a little more

@@ -22,10 +22,8 @@ from .video_model import VideoModel
 
 NAME = "Stable Video Diffusion"
 SHAPE = SD2
-CHANNELS, LABEL = (
-    8,
-    768,
-)  # the noisy latent and that of the picture; frame rate, motion and noise, 256 numbers each
+# the noisy latent and that of the picture; frame rate, motion and noise, 256 numbers each
+CHANNELS, LABEL = 8, 768
 MIX = "time_mixer.mix_factor"
 TEMPORAL_BLOCK = transformer_block((*LAYERS, "norm_in", "ff_in.net.0.proj", "ff_in.net.2"))
 

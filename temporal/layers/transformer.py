@@ -104,9 +104,8 @@ class TemporalTransformer(nn.Module):
             return normed
 
         tokens = tokens + self.ff_in(seen(self.norm_in(tokens)))
-        frames = self.norm_frames(
-            tokens
-        )  # the attention adds positions itself, where frames lie side by side
+        # the attention adds positions itself, where frames lie side by side
+        frames = self.norm_frames(tokens)
         tokens = tokens + self.frame_attention(frames, clip)
         tokens = tokens + self.text_attention(seen(self.norm_text(tokens)), text, clip)
         return tokens + self.ff_out(seen(self.norm_out(tokens)))

@@ -31,12 +31,8 @@ DISK = (
     "Input/output error",
     "name too long",
 )
-RAW = {
-    (8, 3): "rgb24",
-    (8, 4): "rgba",
-    (16, 3): "rgb48le",
-    (16, 4): "rgba64le",
-}  # by depth and numbers of a pixel
+# by depth and numbers of a pixel
+RAW = {(8, 3): "rgb24", (8, 4): "rgba", (16, 3): "rgb48le", (16, 4): "rgba64le"}
 PATIENCE = 0.1  # seconds between two looks at whether to stop
 # Every conversion is spelled out: ffmpeg's own guess is another matrix for small films than for large ones.
 TO_YUV = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int"

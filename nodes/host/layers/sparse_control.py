@@ -99,9 +99,8 @@ class SparseControl(comfy.controlnet.ControlNet):
         )
         self.places, self.needs_vae, self.path = places, needs_vae, path
         self.window: tuple[list[int], int] | None = None  # frames of a longer clip, and its length
-        self._given: dict[
-            tuple[int, int], Tensor
-        ] = {}  # encoded images by size, one dictionary for all windows
+        # encoded images by size, one dictionary for all windows
+        self._given: dict[tuple[int, int], Tensor] = {}
 
     def get_control(
         self, x_noisy: Tensor, t: Tensor, cond: Mapping, batched_number: int, transformer_options: Mapping
