@@ -1,6 +1,7 @@
 """Open damaged files of weights: thousands of them, each refused in a sentence or of use.
 
     python -m video_ldm.benchmarks.damage --count 10000 --out benchmarks/results/damage.json
+    python -m video_ldm.benchmarks.damage --families --count 4000   # of video models and adapters instead
 
 The files are tests/damage.py's, which the suite opens the first five hundred of; file number N is the same on
 every run. Counted are sentences, weights that can be used, and what must not be: errors that are not the
@@ -17,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -32,6 +33,7 @@ from ..temporal.weights.files import read_weights
 from ..tests import damage
 from ..tests.memory import MB, Peak
 from ..tests.temporal.upscaler.tiny import random_upscaler
+from . import damage_families
 
 LONGEST = 1200  # letters of a sentence
 LOUD = 300  # letters of a foreign error that the results keep
@@ -47,29 +49,52 @@ def main() -> None:
     parser.add_argument(
         "--part", default="1/1", help="this share of them, such as 2/2, for several processes"
     )
+    parser.add_argument(
+        "--families", action="store_true", help="good files of video models, SparseCtrl and SDXL adapters"
+    )
     parser.add_argument("--out", help="JSON of the counts")
     args = parser.parse_args()
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     part, parts = map(int, args.part.split("/"))
     with tempfile.TemporaryDirectory() as folder:
-        counts = run(Path(folder), args.count, part - 1, parts)
+        numbers = range(part - 1, args.count, parts)
+        counts = (run_families if args.families else run)(Path(folder), numbers)
     text = json.dumps(counts, indent=1)
     print(text)
     if args.out:
         Path(args.out).write_text(text + "\n", "utf-8")
 
 
-def run(folder: Path, count: int, part: int = 0, parts: int = 1) -> dict[str, object]:
-    """Counts of `count` damaged files, of which this process opens those whose number gives `part` of
-    `parts`.
-    """
+def run(folder: Path, numbers: range) -> dict[str, object]:
+    """Counts of the damaged files of these numbers."""
     motion_modules.BASES = {**motion_modules.BASES, **damage.BASES}
     good = {**damage.Good.made(folder).files, "upscaler": upscaler(folder)}
     kinds = {**damage.KINDS, "upscaler": (*damage.OURS, *damage.HEADERS, damage.cut, damage.flipped)}
+    return counts(folder, numbers, good, loaders(folder, good), kinds)
+
+
+def run_families(folder: Path, numbers: range) -> dict[str, object]:
+    """Counts of damaged video models, SparseCtrl and adapters, each damaged in every way that its container can be."""
+    with damage_families.narrowed():
+        made = damage_families.made(folder)
+        good, opened = ({name: pair[i] for name, pair in made.items()} for i in (0, 1))
+        check_good(folder, good, opened)
+        kinds = dict.fromkeys(good, (*damage.ANY, *damage.HEADERS))
+        return counts(folder, numbers, good, opened, kinds)
+
+
+def counts(
+    folder: Path,
+    numbers: range,
+    good: Mapping[str, bytes],
+    opened: Mapping[str, Opened],
+    kinds: Mapping[str, Sequence[damage.Damage]],
+) -> dict[str, object]:
+    """Ends of the files of these numbers: each one kind of damage to one good file, all of them in turn."""
     jobs = [(name, kind) for name, several in kinds.items() for kind in several]
-    opened, ends, foreign = loaders(folder, good), Counter[str](), []
+    ends, foreign = Counter[str](), []
     slowest, peak, path = 0.0, Peak(), folder / "bad.bin"
-    for number in range(part, count, parts):
+    for number in numbers:
         name, kind = jobs[number % len(jobs)]
         path.unlink(missing_ok=True)  # a file that is open may be mapped
         path.write_bytes(kind(good[name], random.Random(number)))
@@ -80,18 +105,15 @@ def run(folder: Path, count: int, part: int = 0, parts: int = 1) -> dict[str, ob
         if end not in ("refused", "used"):
             foreign.append(f"{number} {kind.__name__} of {name}: {end}"[:LOUD])
     return {
-        **{
-            "files": sum(ends.values()),
-            "kinds of damage": len(jobs),
-            "good files": len(good),
-            "ends": dict(ends),
-        },
-        **{"not as it should be": foreign, "slowest, CPU seconds": round(slowest, 2)},
-        **{
-            "memory above the start, MB": round(peak.bytes() / MB),
-            "torch": torch.__version__,
-            "cores": os.cpu_count(),
-        },
+        "files": sum(ends.values()),
+        "kinds of damage": len(jobs),
+        "good files": len(good),
+        "ends": dict(ends),
+        "not as it should be": foreign,
+        "slowest, CPU seconds": round(slowest, 2),
+        "memory above the start, MB": round(peak.bytes() / MB),
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
     }
 
 
@@ -121,12 +143,17 @@ def loaders(folder: Path, good: Mapping[str, bytes]) -> dict[str, Opened]:
     opened["decoder"] = lambda path: load_decoder(path).state_dict()
     opened["upscaler"] = lambda path: load_upscaler(path).state_dict()
     opened["lora"] = lambda path: read_motion_lora(read_weights(path), stack).factors
+    check_good(folder, good, opened)
+    return opened
+
+
+def check_good(folder: Path, good: Mapping[str, bytes], opened: Mapping[str, Opened]) -> None:
+    """Fail where a good file is not good."""
     for name, content in good.items():
         (folder / "good.bin").unlink(missing_ok=True)
         (folder / "good.bin").write_bytes(content)
         if one(folder / "good.bin", opened[name]) != "used":
             raise RuntimeError(f"The good file {name} is not good.")
-    return opened
 
 
 def upscaler(folder: Path) -> bytes:

@@ -30,7 +30,8 @@ import torch
 from torch import Tensor
 
 from ..tests.in_process import InProcessHost
-from .fuzz_values import Values
+from .fuzz_files import tiny_files
+from .fuzz_values import SIDE, Values
 from .toy import markdown, options, write
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,9 @@ class Fuzz:
         self.nodes = sorted(name for name in host.nodes if name.startswith("VLDM_"))
         self.ours = host.pack("temporal.errors").VideoLDMError
         self.picture = self.image()
+        roots = {id(model.model): model.model for model in self.values.models()}.values()
+        roots = [*roots, self.values.good["VAE"][0].first_stage_model]
+        self.modules = [module for root in roots for module in root.modules()]
 
     def run(self, number: int, found: Found) -> None:
         """One run, counted; its faults are written down."""
@@ -92,7 +96,8 @@ class Fuzz:
         wild = rng.choice((0.0, 0.0, 0.05, 0.2))
         schema = self.host.nodes[node].define_schema()
         given = [part for part in schema.inputs if not part.optional or rng.random() < OPTIONAL]
-        return {part.id: self.values.draw(rng, node, part, wild) for part in given}
+        inputs = {part.id: self.values.draw(rng, node, part, wild) for part in given}
+        return inputs if wild else self.values.fitted(rng, node, inputs)
 
     def end(self, node: str, inputs: dict[str, Any]) -> tuple[str, list[str]]:
         """End of a run, and what was wrong with it."""
@@ -111,10 +116,8 @@ class Fuzz:
         return "done", [f"a result is not finite: {kind}" for kind in bad]
 
     def hooks(self) -> int:
-        """Hooks anywhere in the image model and its VAE."""
-        roots = [self.values.plain[0].model, self.values.good["VAE"][0].first_stage_model]
-        modules = [module for root in roots for module in root.modules()]
-        return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
+        """Hooks anywhere in the image models and the VAE."""
+        return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in self.modules)
 
     def image(self) -> Tensor:
         """Picture of the host's own KSampler with the image model alone."""
@@ -127,7 +130,7 @@ class Fuzz:
             "scheduler": "normal",
             "denoise": 1.0,
         }
-        latent = {"samples": torch.zeros(1, 4, 8, 8)}
+        latent = {"samples": torch.zeros(1, 4, SIDE, SIDE)}
         sampled = self.host.call(
             "KSampler", model=model, positive=text, negative=text, latent_image=latent, **settings
         )
@@ -176,13 +179,14 @@ def trial(
     host: InProcessHost, runs: range, seed: int, after: Callable[[Found, int], None] = lambda *_: None
 ) -> Found:
     """All runs of a range; `after` is told every hundred of them what was found so far, and in how many."""
-    fuzz, found = Fuzz(host, seed), Found()
-    for done, number in enumerate(runs, start=1):
-        fuzz.run(number, found)
-        if done % 100 == 0:
-            after(found, done)
-    if not torch.equal(fuzz.image(), fuzz.picture):
-        found.faults.append("the image model makes another picture in the end")
+    with tiny_files(host):
+        fuzz, found = Fuzz(host, seed), Found()
+        for done, number in enumerate(runs, start=1):
+            fuzz.run(number, found)
+            if done % 100 == 0:
+                after(found, done)
+        if not torch.equal(fuzz.image(), fuzz.picture):
+            found.faults.append("the image model makes another picture in the end")
     after(found, len(runs))
     return found
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ..tests.host.sampling import tiny_x4
+from . import fuzz_files
 
 FRAMES = (1, 2, 3, 5, 8)
-SIDE, SCALE = 8, 8  # of most latents, and pixels for each of them on the toy world
+SIDE, SCALE = 4, 8  # of most latents, and pixels for each of them on the toy world
 WIDTH = 48  # of the toy world's text
 TEXTS = (
     "", "a red circle", "0: a red circle\n3: a blue square", "0, 3", "-1, 0", "1, 2, 3", "0", "0: 1", "1, "
@@ -34,7 +35,16 @@ LIKELY = {  # texts that mean something to an input
     "filename": ("name",),
     "filename_prefix": ("name", "a/b", "%width%/%date:yyyy%"),
     "folder": ("name", "a/b"),
+    "values": ("0: 1", "0: 1, 4: 0.5", "0: 0.5 + t / max_f"),
 }
+# Inputs of which a graph that means something has only one, and those that are given together or not at all.
+EITHER = {"VLDM_RenderVideo": ("samples", "images")}
+TOGETHER = {
+    "VLDM_RenderVideo": ("samples", "vae"),
+    "VLDM_KnownFrames": ("images", "vae"),
+    "VLDM_ExtendVideo": ("prompts", "clip"),
+}
+FEW_IMAGES = ("VLDM_KnownFrames", "VLDM_TemporalVAEDecode")  # one given frame fits most clips
 # How far a number may go, so that ten thousand runs end: more than that only takes time.
 MODERATE = {
     "steps": 2, "spatial_steps": 1, "segments": 2, "passes": 1, "segment_length": 8, "context_length": 8, "num_frames": 12,
@@ -73,13 +83,17 @@ class Values:
         temporal = call("VLDM_LoadTemporalDecoder", vae=vae, file="toy_decoder.safetensors")[0]
         upscaler = call("VLDM_LoadVideoUpscaler", file="toy_upscaler.safetensors", **upscaler_settings())[0]
         motion = call("VLDM_MotionPrompt", clip=clip, text="moving left", negative_text="")[0]
+        families, vision = fuzz_files.motion_models(call, model), fuzz_files.image_encoder(call)
+        whole = fuzz_files.video_models(call)
+        texts = _texts(call, clip)
         self.good: dict[str, list[Any]] = {
-            "MODEL": [model, layers, layers, windowed],
+            "MODEL": [model, *[layers] * 4, *[windowed] * 3, *families.values(), *whole],
+            "CLIP_VISION": [vision],
             "CLIP": [clip],
             "VAE": [vae, temporal],
             "VLDM_UPSCALER": [upscaler],
             "VLDM_MOTION_PROMPT": [motion],
-            "CONDITIONING": _texts(call, clip),
+            "CONDITIONING": [*texts, *fuzz_files.with_pictures(call, texts[0], vision, vae, SIDE * SCALE)],
             "LATENT": _latents(call, vae),
             "IMAGE": _images(),
             "AUDIO": [
@@ -87,16 +101,37 @@ class Values:
             ],
         }
         x4 = tiny_x4.Text().encode_from_tokens("a red circle", True)[0]
-        self.own = {
-            "VLDM_VideoUpscaleDiffusion": {"MODEL": [tiny_x4.model()], "CONDITIONING": [[[x4, {}]]]},
+        upscaled = {"MODEL": [tiny_x4.model()], "CONDITIONING": [[[x4, {}]]], "IMAGE": _small_images()}
+        animated = [families[name] for name in ("pia.ckpt", "AnimateLCM_sd15_i2v.ckpt")]
+        moved = [families[name] for name in ("v3_sd15_mm.ckpt", "mm_sd_v15_v2.ckpt")]
+        self.own: dict[str, dict[str, list[Any]]] = {
+            "VLDM_VideoUpscaleDiffusion": upscaled,
             "VLDM_LatentInterpolate": {"MODEL": [layers]},
+            "VLDM_ImageMotion": {"MODEL": animated},
+            "VLDM_LoadMotionLoRA": {"MODEL": moved},
+            **{node: {"IMAGE": self.good["IMAGE"][:2]} for node in FEW_IMAGES},
         }
+        self.own["VLDM_KnownFrames"]["LATENT"] = self.good["LATENT"][: 2 * len(FRAMES)]
         self.bad: dict[str, list[Any]] = {
             "CONDITIONING": _bad_texts(),
             "LATENT": _bad_latents(),
             "IMAGE": _bad_images(),
             "AUDIO": _bad_sounds(),
         }
+
+    def models(self) -> list[Any]:
+        """Every MODEL that a run may be given."""
+        return [*self.good["MODEL"], *self.own["VLDM_VideoUpscaleDiffusion"]["MODEL"]]
+
+    def fitted(self, rng: random.Random, node: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs that fit together better: what would be refused at once is left out."""
+        given = dict(inputs)
+        if all(name in given for name in EITHER.get(node, (None,))):
+            del given[rng.choice(EITHER[node])]
+        first, second = TOGETHER.get(node, ("", ""))
+        if first in given and second not in given:
+            del given[first]
+        return given
 
     def draw(self, rng: random.Random, node: str, part: Any, wild: float) -> Any:
         """A value for an input of a schema; with probability `wild` one that may be anything."""
@@ -150,20 +185,22 @@ def _latents(call: Callable[..., tuple], vae: Any) -> list[dict]:
     noise = [torch.randn(f, 4, SIDE, SIDE, generator=generator) for f in FRAMES]
     clips = [{"samples": samples} for samples in noise]
     clips += [{"samples": torch.zeros(f, 4, SIDE, SIDE)} for f in FRAMES]
-    give = {"pattern": "first", "every": 4, "indices": "0", "vae": vae, "images": torch.rand(1, 64, 64, 3)}
+    picture = torch.rand(1, SIDE * SCALE, SIDE * SCALE, 3, generator=generator)
+    give = {"pattern": "first", "every": 4, "indices": "0", "vae": vae, "images": picture}
     known = [call("VLDM_KnownFrames", latent=clip, **give)[0] for clip in clips]
     loop = call("VLDM_KnownFrames", latent=clips[4], **{**give, "pattern": "loop"})[0]
     cut = call("LatentFromBatch", samples=loop, batch_index=3, length=5)[0]
     joined = call("LatentBatch", samples1=known[2], samples2=clips[3])[0]
     larger = call("LatentUpscaleBy", samples=loop, upscale_method="nearest-exact", scale_by=2.0)[0]
     repeated = call("RepeatLatentBatch", samples=known[1], amount=3)[0]
-    shapes = [(2, 4, 5, 7), (3, 4, 1, 1), (1, 4, 16, 16), (3, 4, SIDE, SIDE)]
+    sampled = [{**clip, "video_ldm_fps": 12.0} for clip in (clips[3], known[4])]
+    shapes = [(2, 4, 5, 7), (3, 4, 1, 1), (1, 4, 16, 16), (3, 4, SIDE, SIDE)]  # the last in half precision
     odd = [{"samples": torch.randn(shape, generator=generator)} for shape in shapes]
     odd[3]["samples"] = odd[3]["samples"].half()
     masks = [torch.ones(1, 64, 64), torch.zeros(3, 8, 8), torch.rand(9, 1, 5, 5), torch.ones(8, 8)]
     masked = [{**clips[3], "noise_mask": mask} for mask in masks]
     indexed = [{**clips[2], "batch_index": index} for index in ([0, 1, 2], [4, 9, 4], [0, 0, 0], [1])]
-    return [*clips, *known, loop, cut, joined, larger, repeated, *odd, *masked, *indexed]
+    return [*clips, *known, *sampled, loop, cut, joined, larger, repeated, *odd, *masked, *indexed]
 
 
 def _bad_latents() -> list[Any]:
@@ -205,6 +242,21 @@ def _images() -> list[Tensor]:
         same[2].half(),
         same[3].bfloat16(),
     ]
+
+
+def _small_images() -> list[Tensor]:
+    """For the x4 upscaler, whose latent has a place for each pixel; the last is made in tiles."""
+    generator = torch.Generator().manual_seed(3)
+    shapes = [
+        (1, 8, 8, 3),
+        (2, 8, 16, 3),
+        (3, 9, 7, 3),
+        (8, 8, 8, 3),
+        (12, 4, 4, 3),
+        (1, 8, 72, 3),
+        (2, 8, 8, 4),
+    ]
+    return [torch.rand(shape, generator=generator) for shape in shapes]
 
 
 def _bad_images() -> list[Any]:

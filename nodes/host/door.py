@@ -65,10 +65,14 @@ def _behind_the_door(execute: Callable[..., Any]) -> Callable[..., Any]:
         schema = cls.define_schema()
         if rest is not None:
             kwargs = {**_defaults(schema, signature.parameters), **kwargs}
-        given = dict(signature.bind(cls, *args, **kwargs).arguments)
+        bound = signature.bind(cls, *args, **kwargs)
+        for name, part in signature.parameters.items():  # a graph may say that an input was left out
+            if name in bound.arguments and bound.arguments[name] is None and part.default is not part.empty:
+                del bound.arguments[name]
+        given = dict(bound.arguments)
         more = given.pop(rest, {}) if rest is not None else {}
         check_inputs(schema, {**given, **more})
-        return execute(cls, *args, **kwargs)
+        return execute(*bound.args, **bound.kwargs)
 
     return checked
 

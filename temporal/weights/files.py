@@ -15,7 +15,8 @@ from .pickles import read_pickle
 from .whole_file import whole_file
 
 SHOWN = 3  # how many names an error message lists
-LONGEST_NAME, MOST_AXES = 120, 6  # of what an error message shows
+LONGEST_NAME = 120  # of what an error message shows
+MOST_AXES = 6  # of a weight, and of what an error message shows
 CHUNK = 2**18  # numbers looked at together
 PACKED = {
     getattr(torch, name, None) for name in ("float4_e2m1fn_x2", "float8_e8m0fnu")
@@ -153,9 +154,14 @@ def _read_safetensors(path: Path, header_size: int) -> WeightsFile:
 def _readable(file: WeightsFile) -> WeightsFile:
     """The file, where PyTorch can compute with all of its numbers.
 
-    Several of them packed into a byte are none.
+    Several of them packed into a byte are none, and of more than 64 axes it takes no copy.
     """
     for key, tensor in file.tensors.items():
+        if tensor.ndim > MOST_AXES:
+            raise CheckpointFormatError(
+                f"{file.path.name}: {shown(key)} has shape {shape_text(tensor)}, but no weight has more than "
+                f"{MOST_AXES}. It may be damaged; download or copy it again."
+            )
         if tensor.dtype in PACKED:
             raise CheckpointFormatError(
                 f"{file.path.name}: {shown(key)} holds numbers of the kind "

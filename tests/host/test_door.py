@@ -171,3 +171,21 @@ def test_a_number_that_comes_through_a_link_is_checked_too(host):
     }
     with pytest.raises(HostError, match="num_frames is 0, but it takes a whole number from 1 to 100000"):
         host.run(graph)
+
+
+def test_an_optional_input_that_a_graph_leaves_out_in_words_has_its_default(host):
+    """`null` in an API graph; a script may write all inputs."""
+    given = {"values": "0: 1\n7: 2", "num_frames": 8, "interpolation": "linear"}
+    optional = [part for part in host.nodes["VLDM_ValueSchedule"].define_schema().inputs if part.optional]
+    expected = host.call("VLDM_ValueSchedule", **given)
+    assert host.call("VLDM_ValueSchedule", **given, **{part.id: None for part in optional}) == expected
+    model = host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[0]
+    load = {"model": model, "file": "toy_temporal.safetensors", "strength": 1.0}
+    left_out = {
+        part.id: None
+        for part in host.nodes["VLDM_LoadTemporalLayers"].define_schema().inputs
+        if part.optional
+    }
+    assert len(left_out) > 3
+    said = [host.call("VLDM_LoadTemporalLayers", **load, **more)[1] for more in ({}, left_out)]
+    assert said[0] == said[1]

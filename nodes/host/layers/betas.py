@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 from types import SimpleNamespace
 from typing import Any
 
-from comfy.model_sampling import ModelSamplingDiscrete
+import torch
+from comfy.model_sampling import ModelSamplingDiscrete, rescale_zero_terminal_snr_sigmas
+from torch import Tensor
 
 from ....temporal.formats import Betas
 
 logger = logging.getLogger(__name__)
 
 AUTO, CHECKPOINT = "auto", "checkpoint"
+SQUARED_COSINE = "squaredcos_cap_v2"
+STEPS, MOST = 1000, 0.999  # of training, and the largest beta of a cosine
 CHOICES = {
     "linear": Betas("linear"),
     "sqrt_linear": Betas("sqrt_linear"),
@@ -23,7 +28,7 @@ CHOICES = {
     "lcm_sqrt_linear_50": Betas("sqrt_linear", lcm_steps=50),
     "cosine": Betas("cosine"),
     "sqrt": Betas("sqrt"),
-    "squaredcos_cap_v2": Betas("squaredcos_cap_v2"),
+    SQUARED_COSINE: Betas(SQUARED_COSINE),
 }
 NAMES = (AUTO, CHECKPOINT, *CHOICES)
 
@@ -41,12 +46,33 @@ def with_betas(model: Any, choice: str, trained: Betas | None) -> Any:
     if not isinstance(current, ModelSamplingDiscrete):
         logger.warning("The image model has continuous noise levels, so its schedule stays as it is.")
         return model
-    settings = {"beta_schedule": betas.curve, "linear_start": betas.start, "linear_end": betas.end}
+    own = betas.curve == SQUARED_COSINE  # the host lists it, but makes it of what its schedule cannot read
+    curve = "linear" if own else betas.curve
+    settings = {"beta_schedule": curve, "linear_start": betas.start, "linear_end": betas.end}
     kind = type(current) if betas.lcm_steps is None else _consistency(betas.lcm_steps)
     patched = model.clone()
     sampling = kind(SimpleNamespace(sampling_settings={**settings, "zsnr": current.zsnr}))
+    if own:
+        sampling.set_sigmas(_squared_cosine(len(sampling.sigmas), current.zsnr))
     patched.add_object_patch("model_sampling", sampling)
     return patched
+
+
+def _squared_cosine(levels: int, zero_snr: bool) -> Tensor:
+    """Noise levels (levels,) of a squared cosine, as a distilled model has only every so many of them.
+
+    Improved DDPM, section 3.2.
+    """
+
+    def signal(time: float) -> float:
+        return math.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    betas = [min(1 - signal((i + 1) / STEPS) / signal(i / STEPS), MOST) for i in range(STEPS)]
+    signals = torch.cumprod(1 - torch.tensor(betas, dtype=torch.float64), dim=0)
+    sigmas = ((1 - signals) / signals).sqrt().float()
+    sigmas = rescale_zero_terminal_snr_sigmas(sigmas) if zero_snr else sigmas
+    every = STEPS // levels
+    return sigmas[every - 1 :: every]
 
 
 def _consistency(steps: int) -> type:

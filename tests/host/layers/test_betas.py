@@ -11,6 +11,10 @@ from video_ldm.temporal.formats.facts import FACTS
 
 from ..families import motion_rig as rig
 
+CHOICES = (
+    "linear", "sqrt_linear", "lcm_linear", "lcm_sqrt_linear", "linear_sdxl", "lcm_linear_50", "lcm_sqrt_linear_50",
+    "cosine", "sqrt", "squaredcos_cap_v2",
+)  # fmt: skip
 NAMES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # of the host, and of diffusers
 PUBLISHED = {  # diffusers' names, as in each family's own settings
     "AnimateDiff v1": ("linear", 0.012),
@@ -84,3 +88,24 @@ def test_a_model_that_predicts_v_still_does(model):
     sampling = scheduled(v_model, "auto", "AnimateDiff v2")
     assert isinstance(sampling, V_PREDICTION)
     torch.testing.assert_close(sampling.sigmas, sigmas("linear", 0.012), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_makes_noise_levels_that_rise(model, choice):
+    found = scheduled(model, choice, None).sigmas
+    assert bool(torch.isfinite(found).all()) and bool((found.diff() >= 0).all()) and found[0] > 0
+
+
+def test_the_squared_cosine_is_that_of_diffusers(model):
+    found = scheduled(model, "squaredcos_cap_v2", None).sigmas
+    expected = sigmas("squaredcos_cap_v2", 0.012)
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=1e-5)
+
+
+def test_a_distilled_model_has_every_tenth_level_of_the_squared_cosine(model):
+    from video_ldm.nodes.host.layers.betas import with_betas
+
+    distilled = with_betas(model, "lcm_linear", None)
+    assert len(distilled.get_model_object("model_sampling").sigmas) == 100
+    found = with_betas(distilled, "squaredcos_cap_v2", None).get_model_object("model_sampling").sigmas
+    torch.testing.assert_close(found, sigmas("squaredcos_cap_v2", 0.012)[9::10], rtol=2e-3, atol=1e-5)

@@ -4,6 +4,9 @@ whole number.
 
 from __future__ import annotations
 
+import json
+import struct
+
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -186,3 +189,12 @@ def test_layers_of_absurd_lengths_are_refused(good, tmp_path, frames):
     )
     with pytest.raises(CheckpointFormatError, match="max_frames is from 0 to 100000"):
         load_stack(path)
+
+
+def test_a_weight_of_more_axes_than_pytorch_copies_is_refused(tmp_path):
+    """A header may say so; of 65 axes the first copy failed, wherever it was made."""
+    shape, path = [1] * 65, tmp_path / "deep.safetensors"
+    header = json.dumps({"weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(CheckpointFormatError, match=r"in 65 axes\), but no weight has more than 6"):
+        read_weights(path)
