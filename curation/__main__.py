@@ -21,7 +21,7 @@ from ..temporal.curation.report import Curated, write_report
 from ..temporal.curation.shards import write_shards
 from ..temporal.curation.table import Caption, ClipRow, with_captions, write_table
 from ..temporal.curation.thresholds import PAPER, Filter, choose
-from ..temporal.errors import InvalidInputError, VideoLDMError
+from ..temporal.errors import InvalidInputError, exit_status
 from ..temporal.video.reading import FILMS
 from .options import parser
 
@@ -130,15 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     logger.setLevel(logging.INFO)
     logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)
-    try:
-        run(args)
-    except (VideoLDMError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: run(args), "stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..temporal.errors import InvalidInputError, MissingLibraryError, VideoLDMError
+from ..temporal.errors import InvalidInputError, MissingLibraryError, exit_status
 from ..temporal.metrics.films import FilmNumbers, Look, measure_film
 from ..temporal.video.reading import FILMS
+from ..temporal.weights.whole_file import check_writable
 from .distances import measure_distances
-from .report import write_results
+from .report import PAGE, write_results
 
 logger = logging.getLogger("video_ldm.evaluation")
 EXAMPLE = """
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure both folders and write the results."""
     look = Look(args.side, args.seconds, args.text)
+    check_writable(args.out / PAGE)  # before what takes long
     paths = {"made": args.made, **({"real": args.real} if args.real else {})}
     remarks: list[str] = []
     folders = {side: _measured(folder, look, remarks) for side, folder in paths.items()}
@@ -91,14 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logger.setLevel(logging.INFO)
     logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)
-    try:
-        run(args)
-    except (VideoLDMError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_status(lambda: run(args))
 
 
 if __name__ == "__main__":

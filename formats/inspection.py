@@ -69,11 +69,15 @@ class Inspected:
         """Write the same weights in a spelling, as safetensors.
 
         Raises:
-            InvalidInputError: there is no such spelling of them.
+            InvalidInputError: there is no such spelling of them, or a file of that name.
         """
         if spelling not in self.spellings:
             raise InvalidInputError(
                 f"{self.what} has no {spelling} spelling; it is written as {', '.join(self.spellings)}."
+            )
+        if Path(out).exists():
+            raise InvalidInputError(
+                f"There is a file at {out} already, which is left as it is; give another name."
             )
         self.write(out, spelling)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..nodes.graphs.convert import Converted, convert
 from ..nodes.graphs.media import SUFFIXES, read_graph
 from ..nodes.graphs.table import NEIGHBOURS, table_text
-from ..temporal.errors import GraphError, VideoLDMError
+from ..temporal.errors import GraphError, VideoLDMError, exit_status
 
 PACKS = {"fizznodes": "Batch", "videohelpersuite": "VHS_"}  # beginnings of their nodes' names
 
@@ -96,11 +96,8 @@ def _write(converted: Converted, out: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors of the user are one sentence on stderr and exit status 2."""
     args = parser().parse_args(arguments)
-    try:
-        return 2 if run(args) else 0
-    except VideoLDMError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    failed: list[int] = []
+    return exit_status(lambda: failed.append(run(args))) or (2 if any(failed) else 0)
 
 
 if __name__ == "__main__":

@@ -41,10 +41,27 @@ PATIENCE = 300  # seconds for one caption
 def beside(path: Path, table: dict[str, str]) -> str | None:
     """The caption that lies beside a film: its .txt file, or its row in metadata.jsonl.
 
-    None where there is none.
+    None where there is none. Raises InvalidInputError for a file that is no text.
     """
     text = path.with_suffix(".txt")
-    return text.read_text("utf-8").strip() if text.is_file() else table.get(path.name)
+    if not text.is_file():
+        return table.get(path.name)
+    try:
+        return text.read_text("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{text} is no text in UTF-8; save it as UTF-8, or remove it.") from None
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quote without its end
+        words = []
+    if not words:
+        raise InvalidInputError(
+            f"--caption-command is {command!r}, which is no command; write a program and its options."
+        )
+    return words
 
 
 def of_command(command: str, root: Path, row: ClipRow) -> tuple[Caption, ...]:
@@ -58,10 +75,12 @@ def of_command(command: str, root: Path, row: ClipRow) -> tuple[Caption, ...]:
     with tempfile.TemporaryDirectory(prefix="video_ldm_") as folder:
         picture = Path(folder) / "middle.jpg"
         picture.write_bytes(_as_jpeg(_frames(root, row, 1)[0]))
-        words = [word.replace("{picture}", str(picture)) for word in shlex.split(command)]
+        words = [word.replace("{picture}", str(picture)) for word in _words(command)]
         try:
-            said = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
-        except (OSError, subprocess.TimeoutExpired) as error:
+            said = subprocess.run(
+                words, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE
+            )
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             raise InvalidInputError(f"The caption command {words[0]!r} could not be run: {error}.") from None
     text = said.stdout.strip()
     if said.returncode or not text:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,22 @@ def run_all(
     """Results of all films as they become ready.
 
     Raises:
-        InvalidInputError: Ray is asked for and not installed or not there, or a stage misses a library.
+        InvalidInputError: Ray is asked for and not installed or not there, a stage misses a library, or a
+            process was ended from outside.
     """
     if ray is not None:
         yield from _on_ray(job, paths, workers, ray)
     elif workers > 1:
         context = multiprocessing.get_context("spawn")  # threads of OpenCV do not survive a fork
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            for future in as_completed([pool.submit(job.run, path) for path in paths]):
-                yield future.result()
+        try:
+            with ProcessPoolExecutor(workers, mp_context=context) as pool:
+                for future in as_completed([pool.submit(job.run, path) for path in paths]):
+                    yield future.result()
+        except BrokenProcessPool:
+            raise InvalidInputError(
+                "A process that looked at films was ended by the system, mostly for want of memory. Start "
+                "the same command again with fewer --workers; it goes on where it was."
+            ) from None
     else:
         yield from map(job.run, paths)
 

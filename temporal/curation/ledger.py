@@ -44,7 +44,7 @@ class Ledger:
             return None
 
     def save(self, path: Path, result: FilmResult) -> None:
-        """Keep the result of a film. Raises OSError."""
+        """Keep the result of a film. Raises OutputError."""
         values = {**asdict(result), "rows": [row.to_json() for row in result.rows]}
         write_text(self._file(path), json.dumps(values))
 

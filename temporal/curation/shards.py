@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import OutputError
+from ..weights.whole_file import whole_file
 from .table import ClipRow, write_text
 
 INDEX = "index.json"
@@ -44,22 +45,14 @@ def write_shards(root: Path, out: Path, rows: Sequence[ClipRow], clips_each: int
 
 
 def _write_shard(path: Path, root: Path, rows: Sequence[ClipRow]) -> str:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path) as partial:
         with tarfile.open(partial, "w") as tar:
             for name, data in _members(root, rows):
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
-        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} could not be written ({error}); free space, or give another --shards folder."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return digest
+        with partial.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _members(root: Path, rows: Sequence[ClipRow]) -> Iterator[tuple[str, bytes]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInputError
+from ..weights.whole_file import whole_file
 
 TABLE = "dataset.jsonl"
 
@@ -79,18 +79,13 @@ def row_from_json(values: dict[str, Any]) -> ClipRow:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as a whole, in place of an older one. Raises OSError."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    """Write a text file as a whole, in place of an older one. Raises OutputError."""
+    with whole_file(path) as partial:
         partial.write_text(text, "utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_table(folder: Path, rows: Sequence[ClipRow]) -> Path:
-    """Write `dataset.jsonl` of a folder as a whole, in place of an older one. Raises OSError."""
+    """Write `dataset.jsonl` of a folder as a whole, in place of an older one. Raises OutputError."""
     path = folder / TABLE
     write_text(path, "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows))
     return path

@@ -1,10 +1,10 @@
-"""Texts and ControlNet hints of which there are several.
+"""Texts, ControlNet hints and noise masks of which there are several.
 
 One for each frame of a clip, and where they are fewer the last goes on.
 
 The host alone begins again with the first.
 
-Shapes: n texts or hints, f frames.
+Shapes: n texts, hints or masks, f frames.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ def rows(tensor: Tensor, frames: Sequence[int]) -> Tensor:
     return tensor[[min(frame, len(tensor) - 1) for frame in frames]]
 
 
+def masks(noise_mask: Tensor, frames: int) -> Tensor:
+    """A noise mask ((n) (1) h w) for a clip of so many frames (f 1 h w), or one for all of them."""
+    return rows(noise_mask.reshape(-1, 1, *noise_mask.shape[-2:]), range(frames))
+
+
 def hints(control: Any) -> Iterator[int]:
     """Number of hints of a ControlNet and those chained before it.
 
@@ -58,11 +63,16 @@ def hints(control: Any) -> Iterator[int]:
 
 
 def odd_counts(
-    texts: Iterable[int], hint_counts: Iterable[int], frames: int, what: str = "frames"
+    texts: Iterable[int],
+    hint_counts: Iterable[int],
+    frames: int,
+    what: str = "frames",
+    mask_counts: Iterable[int] = (),
 ) -> list[str]:
-    """Remarks on texts and hints that are neither one for all nor one for each frame."""
+    """Remarks on texts, hints and masks that are neither one for all nor one for each frame."""
     said = []
-    for name, counts in (("texts", texts), ("ControlNet hints", hint_counts)):
+    given = (("texts", texts), ("ControlNet hints", hint_counts), ("noise masks", mask_counts))
+    for name, counts in given:
         for count in sorted(set(counts) - {0, 1, frames}):
             rest = "the last one goes on." if count < frames else f"the last {count - frames} are not used."
             said.append(f"{count} {name} are given for {frames} {what}: {rest}")

@@ -6,7 +6,7 @@ The host's CFG guider with a scale per frame, known frames and guidance towards 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.guidance import with_context
 from ..layers.insertion import animates_image, condition_of, image_motion, layers_know_frames, makes_video
-from ..layers.per_frame import for_frames, hints, odd_counts
+from ..layers.per_frame import for_frames, hints, masks, odd_counts
 from ..progress import SamplingProgress
 from .known import KnownFrames, known_of, scaled_of, with_known, without_known
 
@@ -68,11 +68,12 @@ class VideoGuider(comfy.samplers.CFGGuider):
         """The LATENT of the clip that says which frames are given; before `set_conditions`."""
         self.known, self.scaled = known_of(latent), scaled_of(latent)
 
-    def remarks(self, frames: int) -> list[str]:
+    def remarks(self, frames: int, mask_counts: Sequence[int] = ()) -> list[str]:
         """Remarks that an artist should read before a clip of so many frames is made."""
         conds = [cond for group in self.original_conds.values() for cond in group]
         texts = [len(cond["cross_attn"]) for cond in conds if cond.get("cross_attn") is not None]
-        said = odd_counts(texts, itertools.chain(*(hints(cond.get("control")) for cond in conds)), frames)
+        hint_counts = itertools.chain(*(hints(cond.get("control")) for cond in conds))
+        said = odd_counts(texts, hint_counts, frames, mask_counts=mask_counts)
         model = self.model_patcher
         says_so = isinstance(model.model, comfy.model_base.SD_X4Upscaler)  # the node, in words of its own
         if frames > 1 and not says_so and not makes_video(model):
@@ -136,8 +137,12 @@ class VideoGuider(comfy.samplers.CFGGuider):
                 progress.beside(callback, self.model_patcher, self.fps),
                 progress.remark,
             )
+        counts = []
+        if denoise_mask is not None and self.known is None and self.scaled is None:
+            counts = [denoise_mask.shape[:-2].numel()]
+            denoise_mask = masks(denoise_mask, len(latent_image))
         if remark is not None:
-            remark(*self.remarks(len(latent_image)))
+            remark(*self.remarks(len(latent_image), counts))
         if self.scaled is not None and len(self.scaled.mask) == len(latent_image):
             denoise_mask = self.scaled.free(denoise_mask)
         given, self.original_conds = self.original_conds, for_frames(self.original_conds, len(latent_image))

@@ -22,7 +22,7 @@ from ....temporal.sampling.affinity import Motion
 from ....temporal.sampling.known_frames import nearest_given
 from ..latents import GIVEN_KEY, INDEX_KEY, KNOWN_KEY, SIZE_KEY, index_of, record_of
 from ..layers.insertion import IMAGE_COND, KNOWN_COND
-from ..layers.per_frame import with_model_conds
+from ..layers.per_frame import masks, with_model_conds
 
 RECORD_KEYS = (KNOWN_KEY, GIVEN_KEY, INDEX_KEY, SIZE_KEY)
 
@@ -127,7 +127,9 @@ def with_frames(
             "clip, or make the clip in their size; channels differ where another model's VAE was used."
         )
     latent = forgotten(latent) if scaled_of(latent) is not None else latent
-    record, samples = record_of(latent), samples.clone()
+    record, mask, samples = record_of(latent), latent.get("noise_mask"), samples.clone()
+    if record is None and mask is not None:  # else the host may have joined another clip on
+        mask = masks(mask, len(samples))
     nothing = torch.tensor([[-1, 0]]).repeat(len(samples), 1)
     known = torch.zeros(len(samples), dtype=torch.bool) if record is None else record.known.clone()
     given = nothing if record is None else record.given
@@ -143,7 +145,7 @@ def with_frames(
         GIVEN_KEY: given,
         INDEX_KEY: index_of(latent),
         SIZE_KEY: tuple(samples.shape[2:]),
-        "noise_mask": KnownFrames(samples, known).pin(latent.get("noise_mask")),
+        "noise_mask": KnownFrames(samples, known).pin(mask),
     }
 
 

@@ -82,6 +82,35 @@ def test_hints_follow_the_rule_too():
     assert for_frames({"positive": [{"control": control}]}, 3)["positive"][0]["control"] is control
 
 
+@pytest.mark.parametrize("count", [2, 3, 5, 7])
+def test_noise_masks_follow_the_rule_too(rig, said, count):
+    """The host's samplers begin again with the first of them."""
+    torch.manual_seed(4)
+    clip = torch.randn(FRAMES, 4, 10, 6)
+    mask = torch.zeros(count, 10, 6)
+    mask[-1] = 1.0  # the last is drawn anew
+    each = torch.cat([mask, mask[-1:].expand(FRAMES, -1, -1)])[:FRAMES]
+    layers = rig.with_layers()
+    made, expected = (
+        rig.sample_video(layers, steps=2, latent={"samples": clip, "noise_mask": given})["samples"]
+        for given in (mask, each)
+    )
+    assert torch.equal(made, expected)
+    kept = [torch.allclose(one, other, atol=1e-4) for one, other in zip(made, clip, strict=True)]
+    assert kept == [not bool(one.any()) for one in each]
+    about = [line for line in said if "noise masks" in line]
+    assert len(about) == (count != FRAMES) and all(line.startswith(f"{count} noise masks") for line in about)
+
+
+def test_a_noise_mask_under_known_frames_goes_on_too():
+    from video_ldm.nodes.host.sampling.known import with_frames
+
+    mask = torch.zeros(2, 10, 6)
+    clip = {"samples": torch.zeros(4, 4, 10, 6), "noise_mask": mask}
+    made = with_frames(clip, torch.ones(1, 4, 10, 6), ((0, 0),))["noise_mask"]
+    assert made.shape == (4, 1, 10, 6) and not made.any()
+
+
 def test_the_node_says_what_is_not_used(rig, said):
     from video_ldm.nodes.host.layers.per_frame import odd_counts
 

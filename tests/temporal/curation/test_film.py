@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tarfile
 import threading
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from video_ldm.curation.__main__ import main
-from video_ldm.temporal.curation.captions import Server
+from video_ldm.temporal.curation.captions import Server, beside
 from video_ldm.temporal.curation.engine import Job, run_all
 from video_ldm.temporal.curation.film import CurationSettings, look_at, pieces
 from video_ldm.temporal.curation.table import read_table
@@ -151,12 +153,41 @@ def test_a_new_threshold_looks_at_no_film_again(folder, tmp_path, monkeypatch):
         (["--shortest", "0"], "give two lengths above 0"),
         (["--caption-command", "no_such_program_here {picture}"], "could not be run"),
         (["--caption-command", f"{sys.executable} -c 1"], "it printed nothing"),
+        (["--caption-command", "say 'without an end"], "which is no command"),
+        (["--caption-command", " "], "which is no command"),
     ],
 )
 def test_mistakes_are_one_sentence(folder, tmp_path, capsys, words, said):
     assert main([str(folder / "deep"), "--out", str(tmp_path), "--skip", "text", *words]) == 2
     (error,) = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert said in error
+
+
+def test_a_caption_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "film.txt").write_bytes(b"\xff\xfe\x00dots")
+    with pytest.raises(InvalidInputError, match=r"film\.txt is no text in UTF-8"):
+        beside(tmp_path / "film.mp4", {})
+
+
+@pytest.mark.parametrize("place", ["--out", "--shards"])
+def test_a_place_that_takes_no_files_is_one_sentence(folder, tmp_path, capsys, place):
+    (tmp_path / "file").touch()
+    words = {"--out": str(tmp_path / "set"), place: str(tmp_path / "file" / "below")}
+    given = [word for pair in words.items() for word in pair]
+    assert main([str(folder / "deep"), "--skip", "text", *given]) == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert "below" in error and error.endswith(".") and "Traceback" not in error
+
+
+def test_a_worker_that_the_system_ends_is_one_sentence(tmp_path, monkeypatch):
+    def ended(*_args):
+        future: Future = Future()
+        future.set_exception(BrokenProcessPool("gone"))
+        return future
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", ended)
+    with pytest.raises(InvalidInputError, match="fewer --workers"):
+        list(run_all(Job(tmp_path, settings()), [tmp_path / "film.mp4"], workers=2))
 
 
 def test_a_folder_without_films_is_refused(tmp_path, capsys):

@@ -104,6 +104,15 @@ def test_the_command_converts_and_inspects(tmp_path, command, capsys):
     assert "Noise schedule: sqrt_linear, 0.00085 to 0.012\n" in printed and "Licence: Apache-2.0" in printed
 
 
+def test_a_file_of_that_name_is_left_as_it_is(tmp_path, command, capsys):
+    """It may be the download itself."""
+    save_stack(tmp_path / "in.safetensors", stack_of("AnimateDiff v2", "SD 1.x", True, 32))
+    before = (tmp_path / "in.safetensors").read_bytes()
+    assert command(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "in.safetensors")]) == 2
+    assert "already, which is left as it is" in capsys.readouterr().err
+    assert (tmp_path / "in.safetensors").read_bytes() == before
+
+
 def test_the_command_refuses_in_one_sentence(tmp_path, command, capsys):
     save_file({"weight": torch.zeros(1)}, tmp_path / "in.safetensors")
     assert command(["inspect", str(tmp_path / "in.safetensors")]) == 2
