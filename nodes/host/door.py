@@ -64,7 +64,11 @@ def _behind_the_door(execute: Callable[..., Any]) -> Callable[..., Any]:
     def checked(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
         schema = cls.define_schema()
         if rest is not None:
-            kwargs = {**_defaults(schema, signature.parameters), **kwargs}
+            optional = {part.id for part in schema.inputs if part.optional}
+            said = {
+                name: value for name, value in kwargs.items() if value is not None or name not in optional
+            }
+            kwargs = {**_defaults(schema, signature.parameters), **said}
         bound = signature.bind(cls, *args, **kwargs)
         for name, part in signature.parameters.items():  # a graph may say that an input was left out
             if name in bound.arguments and bound.arguments[name] is None and part.default is not part.empty:
