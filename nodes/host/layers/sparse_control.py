@@ -182,7 +182,8 @@ class SparseControl(comfy.controlnet.ControlNet):
                 "SparseCtrl for RGB frames encodes them, but Apply ControlNet has no VAE; connect the VAE "
                 "of the checkpoint to it."
             )
-        loaded = mm.loaded_models(only_currently_used=True)
+        found = mm.loaded_models(only_currently_used=True)
+        loaded = [model for model in found if model is not None]  # a model that nobody holds any more is None
         latents = torch.cat([self.vae.encode(image[None].movedim(1, -1)) for image in images])
         mm.load_models_gpu(loaded)
         return self.latent_format.process_in(latents)

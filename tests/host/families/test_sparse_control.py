@@ -203,6 +203,17 @@ def test_norms_are_the_one_difference_to_diffusers(unet, model, vae, files):
     assert error(reference_out(unet, reference, call, condition("rgb", vae, images, (1, 4))), call.out) > 1e-3
 
 
+def test_a_model_that_is_gone_does_not_stop_the_encoding(model, vae, files, monkeypatch):
+    """The host lists one as None for a while, and cannot load it."""
+    import comfy.model_management as mm
+
+    control, _ = load(files("controlnet", file_of(reference_control("rgb"))))
+    listed = mm.loaded_models
+    monkeypatch.setattr(mm, "loaded_models", lambda *args, **kwargs: [*listed(*args, **kwargs), None])
+    call = sampled(model, applied(control, pictures(2), vae))[0]
+    assert bool(torch.isfinite(call.out).all())
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 def test_odd_sizes_and_numbers_of_frames(unet, model, files, frames):
     reference, size = reference_control("scribble"), (9, 11)
