@@ -1,4 +1,7 @@
-"""`python demo`: make a short clip with the bundled toy models in a real, headless ComfyUI."""
+"""`python demo`: make a short clip with the bundled toy models in a real, headless ComfyUI.
+
+`python demo install PATH` puts these models into a ComfyUI of yours, `python demo uninstall PATH` takes them out.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,14 @@ import sys
 
 def main() -> None:
     """Set up with whatever Python runs this, then go on inside the virtual environment."""
+    if sys.argv[1:2] in (["install"], ["uninstall"]):
+        if __package__:
+            from .install import main as install
+        else:
+            from install import main as install
+
+        install(sys.argv[1:])
+        return
     if __package__:
         from .film import main as film
 

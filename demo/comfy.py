@@ -31,15 +31,10 @@ from urllib.request import Request, urlopen
 import aiohttp
 
 from . import environment
+from .install import MODELS
 
 DEMO = environment.REPO / "demo"
 PACKS = {"comfyui-video-ldm": environment.REPO, "toy-world": DEMO / "host_pack"}
-MODELS = {
-    "checkpoints": ("toy_sd.safetensors",),
-    "temporal_layers": ("toy_temporal.safetensors",),
-    "temporal_decoders": ("toy_decoder.safetensors",),
-    "video_upscalers": ("toy_upscaler.safetensors",),
-}
 NOT_THE_PACK = shutil.ignore_patterns(".*", "__pycache__", "tests", "*.egg-info", "build", "dist")
 
 Graph = dict[str, dict[str, Any]]

@@ -1,115 +1,146 @@
-"""`python -m video_ldm.demo.thumbnails [GRAPH ...]`.
+"""`python -m video_ldm.demo.thumbnails [GRAPH ...]`: a moving picture for each graph in `workflows/`, which
+ComfyUI's template browser shows.
 
-A picture of each graph in `workflows/`, as ComfyUI's page shows it.
-
-The picture is the thumbnail of the template browser. It carries a fingerprint of what it shows in its
-comment, so that a test can tell when a graph, or a node in it, has changed since.
+Graphs of the toy world show the clips that they made for the help pages (python -m video_ldm.demo.pictures);
+those of published weights, which are not here, show a drawn clip of what they are for, and say so. The host
+looks for files that end with .jpg: they hold an animated WebP, and move.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
-import json
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from . import browser, environment
-from .browser import Editor
-from .comfy import Host
-from .pictures import put_sources
+from . import environment
+from .pictures import FPS, GAP, IMAGES, PAPER, SHOWN, STAR, STAR_CLIP, Panel, captioned, draw
+from .world import scene
 
 WORKFLOWS = environment.REPO / "workflows"
-OURS = "VLDM_"  # how ids of the pack's nodes begin
-SCALE, MARGIN = 0.55, 10
-MAX_BYTES = 80_000
-SHOW = "body * { visibility: hidden } #graph-canvas, .dom-widget, .dom-widget * { visibility: visible }"
-LOOK = """([scale, left, top]) => {
-    app.canvas.ds.scale = scale;
-    app.canvas.ds.offset = [-left, -top];
-    app.canvas.setDirty(true, true);
-}"""
+SIDE = 256  # pixels of the shorter side, at least
+MAX_BYTES, MAX_FRAMES = 150_000, 32
+ALL = tuple(range(8))
+SQUARE = scene.Scene("square", "green", texture="plain", motion="right", x=30.0, speed=60.0)
+MOVED = replace(STAR, motion="left", x=100.0, speed=60.0)
+ROAD = scene.Scene(cars=(scene.Car("red", "right", 10.0, 60.0), scene.Car("blue", "left", 110.0, 45.0)))
+
+
+@dataclass(frozen=True)
+class HelpPicture:
+    """The picture of a node's help page: all of it, or one of its panels."""
+
+    node: str
+    panel: int | None = None
+
+
+def _drawn(caption: str, shown: scene.Scene, **options: object) -> Panel:
+    return Panel(f"drawn: {caption}", shown, **options)
+
+
+CARDS: dict[str, HelpPicture | list[Panel]] = {
+    "text_to_video": HelpPicture("VLDM_LoadTemporalLayers"),
+    "image_to_video": HelpPicture("VLDM_KnownFrames", 0),
+    "seamless_loop": HelpPicture("VLDM_KnownFrames", 1),
+    "storyboard": [_drawn("four pictures given", SHOWN, given=(0, 2, 5, 7))],
+    "prompt_travel": HelpPicture("VLDM_PromptSchedule"),
+    "keyframes_to_113_frames": HelpPicture("VLDM_LatentInterpolate"),
+    "whole_cascade": [_drawn("all steps in a row", SHOWN, enlarge=2)],
+    "long_video": [_drawn("goes on and on", replace(STAR, camera="pan right", speed=40.0), given=(0, 1))],
+    "several_futures": HelpPicture("VLDM_ExtendVideo"),
+    "longer_than_trained": HelpPicture("VLDM_VideoWindows"),
+    "custom_sampling": HelpPicture("VLDM_VideoGuider"),
+    "personalised_model": HelpPicture("VLDM_MotionPrompt"),
+    "textual_inversion": [_drawn("a learned word", MOVED)],
+    "video_to_video": HelpPicture("VLDM_LoadTemporalDecoder"),
+    "upscale_clip": HelpPicture("VLDM_VideoUpscale"),
+    "upscale_a_video": [
+        _drawn("small", STAR_CLIP, shrink=4),
+        _drawn("4 times larger", STAR_CLIP),
+    ],
+    "upscale_lavie": [_drawn("small", MOVED, shrink=4), _drawn("4 times larger", MOVED)],
+    "animate_image_animatelcm": [_drawn("a picture moves", STAR_CLIP, given=(0,))],
+    "animate_image_pia": [_drawn("a picture moves", MOVED, given=(0,))],
+    "animatediff_lightning": [_drawn("4 steps", STAR_CLIP)],
+    "animatediff_sdxl": [_drawn("SDXL", SHOWN)],
+    "animatediff_svd_decoder": [_drawn("no flicker", STAR_CLIP)],
+    "animatediff_v2": [_drawn("zoom in", replace(STAR, camera="zoom in", speed=scene.ZOOM_RANGE / 4))],
+    "animatediff_v3": [_drawn("text to video", SHOWN)],
+    "animatelcm": [_drawn("8 steps", MOVED)],
+    "driving_scene": [_drawn("a road", ROAD)],
+    "hotshot_xl": [_drawn("SDXL gif", SQUARE)],
+    "lavie": [_drawn("text to video", STAR_CLIP)],
+    "lavie_interpolation": [_drawn("4 times as many", SHOWN, given=(0, 4))],
+    "motion_director": [_drawn("a learned motion", MOVED)],
+    "motion_lora": [_drawn("zoom in", replace(STAR, camera="zoom in", speed=scene.ZOOM_RANGE / 4))],
+    "seine": [_drawn("from one to the next", SHOWN, given=(0, 7))],
+    "sparse_control": [_drawn("two pictures given", SHOWN, given=(0, 7))],
+    "stable_video_diffusion": [_drawn("image to video", STAR_CLIP, given=(0,))],
+    "videocrafter": [_drawn("text to video", SQUARE)],
+    "videocrafter_image": [_drawn("picture prompt", SQUARE, given=(0,))],
+    "zeroscope": [_drawn("text to video", MOVED)],
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Make the thumbnails of the graphs named on the command line, or all."""
     parser = argparse.ArgumentParser("python -m video_ldm.demo.thumbnails", description=__doc__)
     parser.add_argument("graphs", nargs="*", metavar="GRAPH", help="names in workflows/, without .json")
-    names = parser.parse_args(arguments).graphs or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-    if browser.executable() is None:
-        parser.error(f"there is no Chromium on this machine; install one of {', '.join(browser.NAMES)}")
-    with (host := Host()) as client:
-        put_sources(host.base / "input")
-        info = client.object_info()
-        with browser.open_editor(client) as editor:
-            show_graphs_alone(editor)
-            for name in names:
-                path = WORKFLOWS / f"{name}.json"
-                picture = photograph(editor, json.loads(path.read_text("utf-8")))
-                file = encoded(picture, fingerprint(path, info))
-                path.with_suffix(".jpg").write_bytes(file)
-                print(f"{name}: {len(file) // 1024} KB", flush=True)
+    names = parser.parse_args(arguments).graphs or list(CARDS)
+    if unknown := set(names) - set(CARDS):
+        parser.error(f"there is no graph {', '.join(sorted(unknown))}")
+    for name in names:
+        size = (WORKFLOWS / f"{name}.jpg").write_bytes(encoded(frames_of(CARDS[name])))
+        print(f"{name}: {size // 1024} KB", flush=True)
 
 
-def show_graphs_alone(editor: Editor) -> None:
-    """Hide all of the page that is no graph, for good."""
-    editor.page.add_style_tag(content=SHOW)
+def frames_of(card: HelpPicture | list[Panel]) -> list[Image.Image]:
+    """Frames of a thumbnail."""
+    if isinstance(card, HelpPicture):
+        return beside_one_another([part_of(card)])
+    panels = []
+    for panel in card:
+        frames = enumerate(draw(panel))
+        panels.append([captioned(frame, panel.caption, index in panel.given) for index, frame in frames])
+    return beside_one_another(panels)
 
 
-def photograph(editor: Editor, workflow: dict[str, Any]) -> Image.Image:
-    """The whole graph at a fixed scale, in a page of its size."""
-    boxes = np.array([group["bounding"] for group in workflow["groups"]])
-    corner = boxes[:, :2].min(0) - MARGIN
-    width, height = np.ceil(((boxes[:, :2] + boxes[:, 2:]).max(0) + MARGIN - corner) * SCALE)
-    editor.page.set_viewport_size({"width": int(width), "height": int(height)})
-    editor.load(workflow)
-    editor.page.evaluate(LOOK, [SCALE, *map(float, corner)])
-    editor.page.wait_for_timeout(1500)  # texts and pictures of nodes follow the canvas with a delay
-    return Image.open(io.BytesIO(editor.page.screenshot())).convert("RGB")
+def part_of(card: HelpPicture) -> list[Image.Image]:
+    """Frames of a help picture, or of one of its panels, which are as wide as a scene."""
+    with Image.open(IMAGES / f"{card.node}.webp") as picture:
+        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(picture)]
+    if card.panel is None:
+        return frames
+    left = card.panel * (scene.SIDE + GAP)
+    return [frame.crop((left, 0, left + scene.SIDE, frame.height)) for frame in frames]
 
 
-def encoded(picture: Image.Image, comment: str) -> bytes:
-    """A thumbnail as a file with a comment, of a quality at which it stays small."""
-    for quality in (75, 65, 50):
+def beside_one_another(panels: list[list[Image.Image]]) -> list[Image.Image]:
+    """Clips side by side, at least SIDE pixels high, at most MAX_FRAMES long; a shorter one holds its last
+    frame."""
+    width, height = panels[0][0].size
+    size = (width * len(panels) + GAP * (len(panels) - 1), height)
+    larger = -(-SIDE // min(size))
+    frames = []
+    for index in range(min(MAX_FRAMES, max(map(len, panels)))):
+        frame = Image.new("RGB", size, PAPER)
+        for column, panel in enumerate(panels):
+            frame.paste(panel[min(index, len(panel) - 1)], (column * (width + GAP), 0))
+        frames.append(frame.resize((size[0] * larger, size[1] * larger), Image.Resampling.NEAREST))
+    return frames
+
+
+def encoded(frames: list[Image.Image]) -> bytes:
+    """An animated WebP of a quality at which it stays small; it holds its last frame for a second."""
+    durations = [1000 // FPS] * (len(frames) - 1) + [1000]
+    for quality in (80, 60, 40, 20):
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=quality, optimize=True, progressive=True, comment=comment.encode())
+        options = {"append_images": frames[1:], "duration": durations, "loop": 0, "quality": quality}
+        frames[0].save(file, "WEBP", save_all=True, **options)
         if file.tell() <= MAX_BYTES:
             break
     return file.getvalue()
-
-
-def stored_fingerprint(path: Path) -> str:
-    """The fingerprint in a graph's thumbnail."""
-    with Image.open(path.with_suffix(".jpg")) as picture:
-        return picture.info.get("comment", b"").decode()
-
-
-def fingerprint(path: Path, object_info: dict[str, Any]) -> str:
-    """Hash of all that a thumbnail shows: the graph, and what the pack's nodes in it say.
-
-    `object_info` is the server's.
-    """
-    workflow = json.loads(path.read_text("utf-8"))
-    types = sorted({node["type"] for node in workflow["nodes"] if node["type"].startswith(OURS)})
-    shown = [workflow, [words(object_info[name]) for name in types]]
-    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
-
-
-def words(node: dict[str, Any]) -> list[Any]:
-    """Words on a node's box, by the server's description.
-
-    Its title, then names and types of what it takes and gives.
-    """
-    taken = [
-        [group, name, kind, options.get("display_name", name)]
-        for group in ("required", "optional")
-        for name, (kind, options) in node["input"].get(group, {}).items()
-    ]
-    return [node["display_name"], taken, node["output_name"], node["output"]]
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ def test_commands_exist(command, monkeypatch):
     if words and words[0].startswith("COMFYUI_PATH="):
         words = words[1:]
     match words:
+        case ["python", demo, "install", _] if demo == f"{INSTALLED}demo":
+            assert (ROOT / "demo" / "install.py").is_file()
         case ["python", "demo", *arguments]:
             film.parse(arguments)
         case ["python", "tests", *_]:
@@ -85,9 +87,7 @@ def test_commands_exist(command, monkeypatch):
             run(monkeypatch, module, *arguments)
         case ["git", "clone", url]:
             assert url in (ROOT / "pyproject.toml").read_text("utf-8")
-        case ["cp", *options, source, _] if options in ([], ["-r"]):
-            assert (ROOT / source.removeprefix(INSTALLED)).exists()
-        case ["cd" | "mkdir", *_]:
+        case ["cd", *_]:
             pass
         case _:
             pytest.fail(f"nobody knows how to test {command!r}")
