@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
-from ....temporal.layers.motion import over_clip
+from ....temporal.layers.motion import MotionModule, over_clip
 from ....temporal.sampling.clip import Clip
 from ....temporal.stack.kinds import KINDS, Place
 from ....temporal.stack.plan import Site
@@ -29,14 +29,16 @@ def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> It
 
 
 @contextmanager
-def norms_over_clip(unet: nn.Module, num_frames: int) -> Iterator[None]:
-    """Let every group norm of the UNet take its statistics over the clip: its frames are one sample."""
+def norms_over_clip(unet: nn.Module, stack: TemporalStack, num_frames: int) -> Iterator[None]:
+    """Let every group norm of the UNet and of its motion modules take its statistics over the clip: its
+    frames are one sample."""
 
     def after_norm(norm: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor | None:
         return over_clip(norm.forward, args[0], num_frames) if args and args[0].ndim == 4 else None
 
+    own = (part.norm for part in stack.modules() if isinstance(part, MotionModule) and not part.clip_norm)
     with ExitStack() as hooks:
-        for module in unet.modules():
+        for module in (*unet.modules(), *own):
             if isinstance(module, nn.GroupNorm):
                 hooks.callback(module.register_forward_hook(after_norm, with_kwargs=True).remove)
         yield

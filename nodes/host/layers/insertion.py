@@ -81,7 +81,7 @@ class LayerSettings:
         return product(strengths, *size), product([change.motion.of(frames) for change in now], *size)
 
     def norms_over_clip(self, config: StackConfig) -> bool:
-        """True if every norm of the image model takes its statistics over the clip."""
+        """True if every norm of the image model and of the layers takes its statistics over the clip."""
         return self.norms == ALL_NORMS or (self.norms == OLD_NORMS and config.family in OLD_NORM_FAMILIES)
 
     def positions(self, num_frames: int, max_frames: int) -> Tensor | None:
@@ -367,7 +367,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
                 )
             )
             if settings.norms_over_clip(stack.config):
-                hooks.enter_context(norms_over_clip(base_model.diffusion_model, num_frames))
+                hooks.enter_context(norms_over_clip(base_model.diffusion_model, stack, num_frames))
             clip = replace(
                 base_clip,
                 strength=strength,

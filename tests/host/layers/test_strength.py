@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from video_ldm.temporal.errors import IncompatibleModelError
+from video_ldm.temporal.layers.motion import MotionModule
+from video_ldm.temporal.sampling.clip import Clip
 from video_ldm.temporal.sampling.schedules.amount import Amount, Change
 from video_ldm.tests.host.rig import LATENT
 
@@ -76,3 +79,16 @@ def test_norms_over_the_clip_are_undone_after_the_call(rig):
     )
     as_trained = rig.with_layers(patcher=rig.stack(scale=0), norms="as AnimateDiff-Evolved")
     assert torch.equal(rig.sample(as_trained), rig.sample(rig.model))  # a family that was trained otherwise
+
+
+def test_norms_of_motion_modules_are_taken_over_the_clip_too(host):
+    from video_ldm.nodes.host.layers.hooks import norms_over_clip
+
+    torch.manual_seed(0)
+    by_frame, by_clip = (MotionModule(32, clip_norm, nn) for clip_norm in (False, True))
+    nn.init.normal_(by_frame.proj_out.weight)
+    by_clip.load_state_dict(by_frame.state_dict())
+    hidden, clip = torch.randn(10, 32, 4, 3), Clip(num_frames=5, fps=8.0)
+    with norms_over_clip(nn.Module(), nn.ModuleList([by_frame, by_clip]), 5):
+        torch.testing.assert_close(by_frame(hidden, clip), by_clip(hidden, clip))
+    assert (by_frame(hidden, clip) - by_clip(hidden, clip)).abs().max() > 0.1
