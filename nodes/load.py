@@ -7,7 +7,7 @@ from dataclasses import replace
 from .host import Node, io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.film.vae import open_temporal_decoder
-from .host.layers.betas import AUTO, NAMES, with_betas
+from .host.layers.betas import AUTO, NAMES, OLD_AUTO, OLD_AUTO_FAMILIES, with_betas
 from .host.layers.insertion import LONGER_CLIPS, NORMS, REFUSE, add_temporal_layers
 from .host.layers.motion_lora import add_motion_lora
 from .host.layers.self_test import check_host, with_host
@@ -54,7 +54,7 @@ class LoadTemporalLayers(Node):
                 *alpha_inputs(),
                 io.Combo.Input(
                     "schedule",
-                    options=list(NAMES),
+                    options=[*NAMES, OLD_AUTO],
                     default=AUTO,
                     optional=True,
                     tooltip="Noise schedule: auto is the one that the layers were trained with, checkpoint "
@@ -105,6 +105,8 @@ class LoadTemporalLayers(Node):
         opened = open_temporal_layers(file, model.load_device)
         settings = replace(given.settings(opened.patcher.model.config.unet, longer_clips), norms=norms)
         patched = add_temporal_layers(model, opened.patcher, settings)
+        if schedule == OLD_AUTO:
+            schedule = OLD_AUTO_FAMILIES.get(opened.patcher.model.config.family, AUTO)
         patched = with_betas(patched, schedule, opened.betas)
         report = with_host(opened.report, host)
         return io.NodeOutput(patched, report, ui=ui.PreviewText(report))

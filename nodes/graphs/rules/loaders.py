@@ -9,27 +9,26 @@ from ..graph import Link, Node
 from ..work import Work
 from .animated import animated, with_image
 from .context import context_of, longer_clips, v1_windows, with_windows
-from .settings import with_settings
+from .settings import schedule_of, with_settings
 from .strength import with_strength
 
 SCHEDULES = {
-    "autoselect": "auto",
+    "autoselect": "as AnimateDiff-Evolved",
     "use existing": "checkpoint",
     "sqrt_linear": "sqrt_linear",
     "linear": "linear",
     "linear (AnimateDiff-SDXL)": "linear_sdxl",
     "linear (HotshotXL/default)": "linear",
-    "avg(sqrt_linear,linear)": "sqrt_linear",
-    "lcm avg(sqrt_linear,linear)": "lcm_linear_50",
+    "avg(sqrt_linear,linear)": "average",
+    "lcm avg(sqrt_linear,linear)": "lcm_average_50",
     "lcm": "lcm_linear_50",
     "lcm[100_ots]": "lcm_linear",
-    "lcm[25_ots]": "lcm_linear_50",
+    "lcm[25_ots]": "lcm_linear_25",
     "lcm >> sqrt_linear": "lcm_sqrt_linear_50",
     "sqrt": "sqrt",
     "cosine": "cosine",
     "squaredcos_cap_v2": "squaredcos_cap_v2",
 }
-NEAR = ("avg(sqrt_linear,linear)", "lcm avg(sqrt_linear,linear)", "lcm[25_ots]")
 OLD_NORMS, ALL_NORMS = "as AnimateDiff-Evolved", "over the clip"
 LOADS = ("ADE_LoadAnimateDiffModel", "ADE_LoadAnimateLCMI2VModel", "ADE_LoadAnimateDiffModelWithCameraCtrl")
 INJECTIONS = {
@@ -59,7 +58,11 @@ class Loading:
 
 
 def schedule_named(work: Work, node: Node) -> str:
-    """Our name of a noise schedule of that pack."""
+    """Our name of the noise schedule that a loader has, or that its sample settings have instead."""
+    named = schedule_of(work, work.option(node, "sample_settings"))
+    if named is not None:
+        work.became(named, "schedule of Load Temporal Layers")
+    node = named or node
     name = str(work.fixed(node, "beta_schedule"))
     bare = name.split(" (")[0]
     known = SCHEDULES.get(name, SCHEDULES.get(bare))
@@ -68,8 +71,6 @@ def schedule_named(work: Work, node: Node) -> str:
             node,
             f"the noise schedule {name!r} is not known; the one that the layers were trained with is used.",
         )
-    if name in NEAR:
-        work.differs(node, f"the noise schedule {name!r} is written as {known}.")
     return known or "auto"
 
 

@@ -18,6 +18,11 @@ logger = logging.getLogger(__name__)
 AUTO, CHECKPOINT = "auto", "checkpoint"
 SQUARED_COSINE = "squaredcos_cap_v2"
 STEPS, MOST = 1000, 0.999  # of training, and the largest beta of a cosine
+OLD_AUTO = "as AnimateDiff-Evolved"
+OLD_AUTO_FAMILIES = {  # for which that pack did not choose what they were trained with
+    "AnimateLCM": "lcm_linear_50",
+    "AnimateLCM-I2V": "lcm_linear_50",
+}
 CHOICES = {
     "linear": Betas("linear"),
     "sqrt_linear": Betas("sqrt_linear"),
@@ -26,11 +31,16 @@ CHOICES = {
     "linear_sdxl": Betas("linear", end=0.020),
     "lcm_linear_50": Betas("linear", lcm_steps=50),
     "lcm_sqrt_linear_50": Betas("sqrt_linear", lcm_steps=50),
+    "lcm_linear_25": Betas("linear", lcm_steps=25),
     "cosine": Betas("cosine"),
     "sqrt": Betas("sqrt"),
     SQUARED_COSINE: Betas(SQUARED_COSINE),
 }
-NAMES = (AUTO, CHECKPOINT, *CHOICES)
+AVERAGES = {  # of the noise levels of two
+    "average": ("linear", "sqrt_linear"),
+    "lcm_average_50": ("lcm_linear_50", "lcm_sqrt_linear_50"),
+}
+NAMES = (AUTO, CHECKPOINT, *CHOICES, *AVERAGES)
 
 
 def with_betas(model: Any, choice: str, trained: Betas | None) -> Any:
@@ -39,21 +49,17 @@ def with_betas(model: Any, choice: str, trained: Betas | None) -> Any:
     What the model predicts (noise, v) stays as it is, except that an lcm schedule also sets consistency
     sampling.
     """
-    betas = trained if choice == AUTO else CHOICES.get(choice)
-    if betas is None:
+    parts = [trained] if choice == AUTO else [CHOICES.get(name) for name in AVERAGES.get(choice, (choice,))]
+    if None in parts:
         return model
     current = model.get_model_object("model_sampling")
     if not isinstance(current, ModelSamplingDiscrete):
         logger.warning("The image model has continuous noise levels, so its schedule stays as it is.")
         return model
-    own = betas.curve == SQUARED_COSINE  # the host lists it, but makes it of what its schedule cannot read
-    curve = "linear" if own else betas.curve
-    settings = {"beta_schedule": curve, "linear_start": betas.start, "linear_end": betas.end}
-    kind = type(current) if betas.lcm_steps is None else _consistency(betas.lcm_steps)
+    sampling, *others = (_sampling(betas, current) for betas in parts)
+    if others:
+        sampling.set_sigmas(torch.stack([sampling.sigmas, *(other.sigmas for other in others)]).mean(0))
     patched = model.clone()
-    sampling = kind(SimpleNamespace(sampling_settings={**settings, "zsnr": current.zsnr}))
-    if own:
-        sampling.set_sigmas(_squared_cosine(len(sampling.sigmas), current.zsnr))
     patched.add_object_patch("model_sampling", sampling)
     return patched
 
@@ -73,6 +79,18 @@ def _squared_cosine(levels: int, zero_snr: bool) -> Tensor:
     sigmas = rescale_zero_terminal_snr_sigmas(sigmas) if zero_snr else sigmas
     every = STEPS // levels
     return sigmas[every - 1 :: every]
+
+
+def _sampling(betas: Betas, current: ModelSamplingDiscrete) -> ModelSamplingDiscrete:
+    """The host's noise levels of a schedule."""
+    own = betas.curve == SQUARED_COSINE  # the host lists it, but makes it of what its schedule cannot read
+    curve = "linear" if own else betas.curve
+    settings = {"beta_schedule": curve, "linear_start": betas.start, "linear_end": betas.end}
+    kind = type(current) if betas.lcm_steps is None else _consistency(betas.lcm_steps)
+    sampling = kind(SimpleNamespace(sampling_settings={**settings, "zsnr": current.zsnr}))
+    if own:
+        sampling.set_sigmas(_squared_cosine(len(sampling.sigmas), current.zsnr))
+    return sampling
 
 
 def _consistency(steps: int) -> type:

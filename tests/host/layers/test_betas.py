@@ -7,7 +7,12 @@ from __future__ import annotations
 import diffusers
 import pytest
 import torch
+from safetensors.torch import load_file
+from video_ldm.temporal.formats import motion_modules
+from video_ldm.temporal.formats.convert import write
 from video_ldm.temporal.formats.facts import FACTS
+from video_ldm.temporal.layers.motion import MotionConfig
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
 from ..families import motion_rig as rig
 
@@ -109,3 +114,27 @@ def test_a_distilled_model_has_every_tenth_level_of_the_squared_cosine(model):
     assert len(distilled.get_model_object("model_sampling").sigmas) == 100
     found = with_betas(distilled, "squaredcos_cap_v2", None).get_model_object("model_sampling").sigmas
     torch.testing.assert_close(found, sigmas("squaredcos_cap_v2", 0.012)[9::10], rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("choice", "parts"),
+    [("average", ("linear", "sqrt_linear")), ("lcm_average_50", ("lcm_linear_50", "lcm_sqrt_linear_50"))],
+)
+def test_an_average_lies_between_its_two(model, choice, parts):
+    one, other = (scheduled(model, part, None).sigmas for part in parts)
+    found = scheduled(model, choice, None)
+    torch.testing.assert_close(found.sigmas, (one + other) / 2)
+    torch.testing.assert_close(found.log_sigmas, found.sigmas.log())
+
+
+@pytest.mark.parametrize(
+    ("family", "same_as"), [("AnimateLCM", "lcm_linear_50"), ("AnimateDiff v3", "sqrt_linear")]
+)
+def test_what_the_old_pack_chose_by_itself(model, load_layers, tmp_path, monkeypatch, family, same_as):
+    monkeypatch.setattr(motion_modules, "BASES", {4: ("SD 1.x", rig.TINY_SD1)})
+    motion = MotionConfig(family == "AnimateLCM", False, False)
+    config = StackConfig(rig.TINY_SD1, "SD 1.x", 64, False, False, family, motion=motion)
+    write(tmp_path / "layers.safetensors", TemporalStack(config), "original")
+    old, _ = load_layers(model, load_file(tmp_path / "layers.safetensors"), schedule="as AnimateDiff-Evolved")
+    found = old.get_model_object("model_sampling").sigmas
+    torch.testing.assert_close(found, scheduled(model, same_as, None).sigmas)
