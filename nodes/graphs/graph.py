@@ -34,7 +34,6 @@ class Node:
     mode: int = RUNS
     raw: dict[str, Any] = field(default_factory=dict)
     at: Node | None = None
-    step: int = 0  # how many others stand in the same place already
 
     def links(self) -> dict[str, Link]:
         """Its inputs that come from other nodes."""

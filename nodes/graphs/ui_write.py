@@ -8,11 +8,11 @@ from typing import Any
 
 from .graph import Graph, Link, Node, highest_id
 from .old import SEEDS
+from .places import Places, pair, size_of
 from .targets import TARGETS, Input
 from .ui import INLET, OUTLET, WIRE, Wire, slots_of, wires
 
-STEP = (40, 70)  # further nodes in the place of one old node
-WIDTH = 315
+NOTE_WIDTH, NOTE_LINE = 520, 85  # pixels, and letters that fit into a line of it
 
 
 class LevelWriter:
@@ -39,7 +39,8 @@ class LevelWriter:
                 if link is not None:
                     self._wire(link, self.ids[node.id], slot, part.type)
         nodes = [self._kept(node) for node in self.graph.nodes.values() if node.at is None]
-        nodes += [self._new(node, order) for order, node in enumerate(new, len(nodes))]
+        places = Places(nodes)
+        nodes += [self._new(node, order, places) for order, node in enumerate(new, len(nodes))]
         strange = [raw for raw in self.level["nodes"] if not isinstance(raw, Mapping)]
         out = {**self.level, "nodes": [*nodes, *strange], "links": self.links, **self._edges()}
         if "last_node_id" in out:
@@ -90,7 +91,7 @@ class LevelWriter:
             ]
         return raw
 
-    def _new(self, node: Node, order: int) -> dict[str, Any]:
+    def _new(self, node: Node, order: int, places: Places) -> dict[str, Any]:
         name, target = self.ids[node.id], TARGETS[node.type]
         inputs = [self._socket(part, self.into.get((name, slot))) for slot, part in enumerate(sockets(node))]
         outputs = [
@@ -103,11 +104,12 @@ class LevelWriter:
                 value = node.inputs.get(part.name, part.default)
                 values.append(part.default if isinstance(value, Link) else value)
                 values += ["fixed"] if part.name in SEEDS else []
+        size = size_of(target, sum(not part.widget for part in target.inputs))
         return {
             "id": name,
             "type": node.type,
-            "pos": _place(node),
-            "size": [max(WIDTH, _pair((node.at or node).raw.get("size"))[0]), 80],
+            "pos": list(places.nearest(*pair((node.at or node).raw.get("pos")), *size)),
+            "size": list(size),
             "flags": {},
             "order": order,
             "mode": node.mode,
@@ -143,27 +145,9 @@ def sockets(node: Node) -> list[Input]:
     return [part for part in inputs if not part.widget or isinstance(node.inputs.get(part.name), Link)]
 
 
-def _place(node: Node) -> list[float]:
-    """Place of the old node; each further node a step lower and to the right."""
-    x, y = _pair((node.at or node).raw.get("pos"))
-    return [x + STEP[0] * node.step, y + STEP[1] * node.step]
-
-
-def _pair(value: Any) -> tuple[float, float]:
-    """Two numbers, which old graphs hold as {"0": x, "1": y}."""
-    parts: Any = [value.get("0"), value.get("1")] if isinstance(value, Mapping) else value
-    if (
-        isinstance(parts, list)
-        and len(parts) >= 2
-        and all(isinstance(part, int | float) for part in parts[:2])
-    ):
-        return parts[0], parts[1]
-    return 0.0, 0.0
-
-
 def with_note(data: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The graph with a note to the left of everything else."""
-    places = [_pair(raw.get("pos")) for raw in data["nodes"] if isinstance(raw, Mapping)] or [(0.0, 0.0)]
+    places = [pair(raw.get("pos")) for raw in data["nodes"] if isinstance(raw, Mapping)] or [(0.0, 0.0)]
     name = (
         max(
             highest_id(raw.get("id") for raw in data["nodes"] if isinstance(raw, Mapping)),
@@ -171,11 +155,12 @@ def with_note(data: Mapping[str, Any], text: str) -> dict[str, Any]:
         )
         + 1
     )
+    lines = sum(2 + len(line) // NOTE_LINE for line in text.splitlines())
     note = {
         "id": name,
         "type": "MarkdownNote",
-        "pos": [min(x for x, _ in places) - 560, min(y for _, y in places)],
-        "size": [520, 420],
+        "pos": [min(x for x, _ in places) - NOTE_WIDTH - 40, min(y for _, y in places)],
+        "size": [NOTE_WIDTH, 100 + 14 * lines],
         "flags": {},
         "order": 0,
         "mode": 0,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .graph import BYPASSED, GETTER, MUTED, PRIMITIVE, REROUTE, RUNS, SETTER, Graph, Link, Node
+from .graph import BYPASSED, GETTER, MUTED, PRIMITIVE, REROUTE, SETTER, Graph, Link, Node
 from .old import OLD_WIDGETS
 from .report import CHANGED, DIFFERENT, LOST, Report
 from .ui import slots_of
@@ -22,7 +22,6 @@ class Work:
         self.takes_over: dict[Any, Any] = {}  # ids of old nodes by the new ones that go by them
         self.used: set[Any] = set()
         self._made = 0
-        self._steps: Counter[Any] = Counter()
         self._read_before = {link.node for node in graph.nodes.values() for link in node.links().values()}
         self._setters = {
             first_value(node): next(iter(node.links().values()), None)
@@ -106,12 +105,8 @@ class Work:
     def add(self, node_type: str, at: Node, **inputs: Any) -> Link:
         """A new node in the place of an old one; its first output."""
         place = at.at or at
-        step = self._steps[place.id]
-        self._steps[place.id] += 1
         self._made += 1
-        new = Node(
-            ("new", self._made), node_type, inputs, at.mode if at.mode != RUNS else RUNS, at=place, step=step
-        )
+        new = Node(("new", self._made), node_type, inputs, at.mode, at=place)
         self.graph.nodes[new.id] = new
         return Link(new.id, 0)
 
