@@ -6,7 +6,19 @@ import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
 const SETTING = 'VideoLDM.OldGraphs'
+const OPEN_FILE = 'comfy-file-input' // the page's own Open
 const OLD = /^(ADE_|AnimateDiffLoaderV1$|CheckpointLoaderSimpleWithNoiseSelect$)/
+
+const QUESTION = {
+  title: 'Video LDM',
+  message:
+    "This graph uses AnimateDiff-Evolved, which is not installed. Open it with Video LDM's nodes? The file stays as it is."
+}
+const handedOn = new WeakSet() // events that have been looked at and go on to the page
+
+function isOn() {
+  return app.extensionManager.setting.get(SETTING) !== false
+}
 
 function types(graph) {
   const levels = [graph, ...(graph?.definitions?.subgraphs ?? [])]
@@ -26,6 +38,76 @@ async function ask(graph) {
   return response.ok ? response.json() : { changed: false }
 }
 
+/** The converted graph and its report, if there is anything to convert and the artist says yes. */
+async function agreed(graph) {
+  const answer = await ask(graph)
+  return answer.changed && (await app.extensionManager.dialog.confirm(QUESTION)) ? answer : null
+}
+
+/** Nodes of a graph as scripts send it to the server, which may be wrapped in a request. */
+function promptOf(text) {
+  try {
+    const data = JSON.parse(text)
+    const prompt = data?.prompt ?? data
+    const nodes = Object.values(prompt ?? {})
+    return nodes.some((node) => isOld(node?.class_type ?? '')) ? prompt : null
+  } catch {
+    return null
+  }
+}
+
+/** Open a file of a script's graph with our nodes; whether that was done. Graphs of the page come by beforeConfigureGraph. */
+async function openedByUs(file) {
+  const prompt = promptOf(await file.text())
+  const answer = prompt && (await agreed(prompt))
+  if (!answer) return false
+  await app.loadApiJson(answer.graph, file.name.replace(/\.json$/i, ''))
+  const note = window.LiteGraph.createNode('MarkdownNote')
+  note.title = 'Opened with Video LDM'
+  app.graph.add(note)
+  note.widgets[0].value = answer.report
+  const left = Math.min(0, ...app.graph.nodes.map((node) => node.pos[0]))
+  note.pos = [left - 560, 0]
+  note.setSize([520, 420])
+  app.graph.setDirtyCanvas(true, true)
+  return true
+}
+
+/** Look at a file before the page does; what is not ours goes on as it came. */
+function lookFirst(event, files, again) {
+  const [file] = files ?? []
+  if (handedOn.has(event) || files?.length !== 1 || !/\.json$/i.test(file.name) || !isOn()) return
+  event.preventDefault()
+  event.stopImmediatePropagation()
+  const target = event.target
+  const done = openedByUs(file).catch(() => false)
+  done.then((opened) => {
+    const next = opened ? null : again(file)
+    if (!next) return
+    handedOn.add(next)
+    target.dispatchEvent(next)
+  })
+}
+
+window.addEventListener(
+  'drop',
+  (event) =>
+    lookFirst(event, event.dataTransfer?.files, (file) => {
+      const dataTransfer = new DataTransfer()
+      dataTransfer.items.add(file)
+      const { clientX, clientY } = event
+      return new DragEvent('drop', { dataTransfer, clientX, clientY, bubbles: true, cancelable: true })
+    }),
+  true
+)
+window.addEventListener(
+  'change',
+  (event) => {
+    if (event.target?.id === OPEN_FILE) lookFirst(event, event.target.files, () => new Event('change', { bubbles: true }))
+  },
+  true
+)
+
 app.registerExtension({
   name: 'videoldm.OldGraphs',
   settings: [
@@ -39,15 +121,9 @@ app.registerExtension({
     }
   ],
   async beforeConfigureGraph(graph, missing) {
-    if (app.extensionManager.setting.get(SETTING) === false || !types(graph).some(isOld)) return
-    const answer = await ask(graph)
-    if (!answer.changed) return
-    const yes = await app.extensionManager.dialog.confirm({
-      title: 'Video LDM',
-      message:
-        "This graph uses AnimateDiff-Evolved, which is not installed. Open it with Video LDM's nodes? The file stays as it is."
-    })
-    if (!yes) return
+    if (!isOn() || !types(graph).some(isOld)) return
+    const answer = await agreed(graph)
+    if (!answer) return
     for (const key of Object.keys(graph)) delete graph[key]
     Object.assign(graph, answer.graph)
     const left = new Set(types(graph))

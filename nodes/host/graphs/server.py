@@ -119,6 +119,9 @@ def opened(graph: Any) -> dict[str, Any]:
     if converted.graph is graph:
         return {"changed": False}
     text = converted.report.text()
+    if is_api(graph):
+        named = {name: _found_in_prompt(node) for name, node in converted.graph.items()}
+        return {"changed": True, "graph": named, "report": text}
     named = {**converted.graph, "nodes": [_found_in_graph(node) for node in converted.graph["nodes"]]}
     return {"changed": True, "graph": with_note(named, text), "report": text}
 
