@@ -40,7 +40,7 @@ BLOCKS = Row(
 WEIGHTS = Row(REFUSED, "", "Changed weights. Use strength and motion of Motion Strength.")
 POSITIONS = Row(REFUSED, "", "Stretched positions. Use longer_clips squeeze of Load Temporal Layers.")
 LAYERED = Row(REFUSED, "", "Layers of noise. Use Initial Noise, or noise_type of Video KSampler.")
-SIGMAS = Row(REFUSED, "", "Noise schedules of one's own. Use schedule of Load Temporal Layers.")
+SIGMAS = Row(REFUSED, "", "Noise schedules made of others. Use schedule of Load Temporal Layers.")
 INJECTION = Row(
     REFUSED,
     "",
@@ -213,9 +213,10 @@ _GROUPS: tuple[tuple[Row, str], ...] = (
         Row(CLOSE, "PerturbedAttentionGuidance", "One number for all frames and steps."),
         "ADE_CFGExtrasPAG ADE_CFGExtrasPAGSimple ADE_PerturbedAttentionGuidanceMultival",
     ),
+    (Row(EXACT, f"schedule of {LAYERS}"), "ADE_SigmaSchedule"),
     (
         SIGMAS,
-        "ADE_RawSigmaSchedule ADE_SigmaSchedule ADE_SigmaScheduleSplitAndCombine ADE_SigmaScheduleToSigmas "
+        "ADE_RawSigmaSchedule ADE_SigmaScheduleSplitAndCombine ADE_SigmaScheduleToSigmas "
         "ADE_SigmaScheduleWeightedAverage ADE_SigmaScheduleWeightedAverageInterp",
     ),
     (

@@ -307,7 +307,7 @@ def test_two_samplers_may_share_motion_models():
     schedules = [
         raw["inputs"]["schedule"] for raw in out.values() if raw["class_type"] == "VLDM_LoadTemporalLayers"
     ]
-    assert sorted(schedules) == ["auto", "lcm_linear_50"]
+    assert sorted(schedules) == ["as AnimateDiff-Evolved", "lcm_linear_50"]
     assert before(out, "91")[:2] == ["CheckpointLoaderSimple", "VLDM_LoadTemporalLayers"]
 
 
@@ -315,3 +315,32 @@ def test_a_loader_without_a_model_still_goes():
     graph = {"1": gen1()}
     del graph["1"]["inputs"]["model"]
     assert convert(graph).graph["1"]["class_type"] == "VLDM_LoadTemporalLayers"
+
+
+def test_a_schedule_of_the_sample_settings_counts_more_than_the_loaders():
+    def graph(kind):
+        made = gen2(APPLY, use={"sample_settings": ["60", 0]})
+        made["60"] = node("ADE_AnimateDiffSamplingSettings", sigma_schedule=["61", 0])
+        made["61"] = node(kind, beta_schedule="lcm >> sqrt_linear")
+        return convert(made)
+
+    named, mixed = graph("ADE_SigmaSchedule"), graph("ADE_RawSigmaSchedule")
+    assert only(named.graph, "VLDM_LoadTemporalLayers")["schedule"] == "lcm_sqrt_linear_50"
+    assert not named.report.lines["lost"]
+    assert only(mixed.graph, "VLDM_LoadTemporalLayers")["schedule"] == "as AnimateDiff-Evolved"
+    assert "Use schedule of Load Temporal Layers" in " ".join(mixed.report.lines["lost"])
+
+
+def test_what_sample_settings_lose_is_told_with_what_it_changes_and_what_to_use():
+    for name, kind, word in (
+        ("noise_layers", "ADE_NoiseLayerAdd", "another clip"),
+        ("image_inject", "ADE_NoisedImageInjection", "Known Frames"),
+        ("ancestral_opts", "ADE_AncestralOptions", "such as euler"),
+        ("seed_override", "PrimitiveInt", "seed of the sampler"),
+        ("iteration_opts", "ADE_IterationOptsDefault", "two samplers"),
+    ):
+        graph = gen2(APPLY, use={"sample_settings": ["60", 0]})
+        graph["60"] = node("ADE_AnimateDiffSamplingSettings", **{name: ["61", 0]})
+        graph["61"] = node(kind, iterations=2)
+        lost = " ".join(convert(graph).report.lines["lost"])
+        assert "not carried over:" in lost and word in lost, name

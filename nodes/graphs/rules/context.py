@@ -14,11 +14,15 @@ SCHEDULES = {
 }
 FUSE_METHODS = ("pyramid", "overlap-linear", "relative", "flat")
 EXTRAS = (
-    "ContextRef and NaiveReuse are not carried over. To hold a long clip together use repeated_noise of "
-    "Video Windows, or keyframes over the whole clip and Latent Interpolate."
+    "ContextRef and NaiveReuse are not carried over: far parts of a long clip look less alike. To hold "
+    "a long clip together use repeated_noise of Video Windows, or keyframes over the whole clip and "
+    "Latent Interpolate."
 )
 VIEWS = "ADE_ViewsOnlyContextOptions"
-VIEWS_WITHIN = "views inside the windows are not carried over; the layers see each window whole."
+VIEWS_WITHIN = (
+    "views inside the windows are not carried over: the layers see each window whole, which moves more "
+    "evenly. A window must not be longer than what they were trained for."
+)
 
 
 def context_of(work: Work, node: Node) -> Node | None:

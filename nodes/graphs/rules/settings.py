@@ -9,8 +9,13 @@ from ..work import Work
 from .values import Value, multival, plain_number
 
 NOISE_LAYERS = (
-    "noise layers are not carried over. Initial Noise has one kind of noise; noise_type of "
-    "Video KSampler relates frames."
+    "noise layers are not carried over: the sampling begins with the first noise alone, so it makes "
+    "another clip of the same prompt. Initial Noise has one kind of noise; noise_type of Video "
+    "KSampler relates frames."
+)
+SIGMAS = (
+    "a noise schedule made of others is not carried over: the one of the loader is used, with which the clip "
+    "can be paler or busier. Use schedule of Load Temporal Layers, which also has an average."
 )
 CFG_NODES = {
     "ADE_CustomCFG": ("cfg_multival", None),
@@ -34,19 +39,35 @@ def with_settings(work: Work, model: Link | None, settings: Node | None) -> Link
     return _with_guidance(work, model, settings)
 
 
+def schedule_of(work: Work, settings: Node | None) -> Node | None:
+    """The node that names a noise schedule which counts more than the loader's, if sample settings have
+    one."""
+    found = None if settings is None else work.option(settings, "sigma_schedule")
+    if found is None or found.type == "ADE_SigmaSchedule":
+        return found
+    work.lost(found, SIGMAS)
+    return None
+
+
 def _left_out(work: Work, settings: Node) -> None:
     for name, sentence in (
         ("noise_layers", NOISE_LAYERS),
         (
             "image_inject",
-            "image injection is not carried over. Use Known Frames, or sample in two parts with KSampler "
-            "(Advanced).",
+            "image injection is not carried over: the image does not show in the clip. Use Known Frames, or "
+            "sample in two parts with KSampler (Advanced) and put the image in between.",
         ),
         (
             "ancestral_opts",
-            "options of ancestral noise are not carried over; the sampler's own noise is used.",
+            "options of ancestral noise are not carried over: ancestral and sde samplers add noise that "
+            "is another in every frame; other samplers make the same clip. Use a sampler without noise of "
+            "its own, such as euler.",
         ),
-        ("seed_override", "seed_override is not carried over. Put the seed into the sampler."),
+        (
+            "seed_override",
+            "seed_override is not carried over: the clip is that of the sampler's seed. Connect the number "
+            "to seed of the sampler.",
+        ),
     ):
         if work.option(settings, name) is not None:
             work.lost(settings, sentence)
@@ -82,8 +103,8 @@ def _rounds(work: Work, options: Node | None) -> dict[str, Any]:
         if work.fixed(options, "iterations") != 1:
             work.lost(
                 options,
-                "sampling again from the result is not carried over. Chain two samplers, the second with "
-                "denoise below 1.",
+                "sampling again from the result is not carried over: the clip is that of the first round. "
+                "Chain two samplers, the second with denoise below 1.",
             )
         return {}
     if work.fixed(options, "init_type") == "DinkInit_v1":

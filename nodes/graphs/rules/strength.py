@@ -10,8 +10,8 @@ from .values import Value, multival
 
 KEYFRAMES = ("ADE_AnimateDiffKeyframe", "ADE_PIA_AnimateDiffKeyframe", "ADE_CameraCtrlAnimateDiffKeyframe")
 BLOCKS = (
-    "settings of single blocks are not carried over (that pack lost them as soon as another node "
-    "followed). Use alpha_by_level of Load Temporal Layers."
+    "settings of single blocks are not carried over: all blocks do as much as the others (that pack lost "
+    "them as soon as another node followed). Use alpha_by_level of Load Temporal Layers."
 )
 
 
