@@ -161,3 +161,75 @@ def test_a_damaged_file_of_settings_changes_nothing(setting):
     for text in ("{}", "no json", "[]"):
         setting(text)
         assert switched_on() is True
+
+
+@pytest.fixture(scope="module")
+def published(host):
+    """Random files in the layouts of AnimateDiff, AnimateLCM and PIA, a picture to animate."""
+    from .families import toy_families
+
+    Image.new("RGB", (64, 64), (200, 30, 60)).save(host.base / "input" / "start.png")
+    with toy_families.published(host):
+        yield
+
+
+ZOOM, PAN = ("v2_lora_ZoomIn.ckpt", "v2_lora_PanLeft.ckpt")
+
+
+def layers(file, **inputs):
+    return "VLDM_LoadTemporalLayers", {"file": file, "strength": 1.0, **inputs}
+
+
+def animated(*line, **known):
+    """A graph of our nodes whose clip begins with a given image."""
+    graph = by_hand(*line)
+    sampler = graph["7"]["inputs"]
+    graph["41"] = node("LoadImage", image="start.png")
+    graph["42"] = node("VLDM_KnownFrames", latent=["4", 0], pattern="first", **known)
+    defaults = {"cfg_last_frame": 0.0, "noise_type": "independent", "noise_correlation": 0.5, "fps": 0.0}
+    graph["7"] = node("VLDM_VideoKSampler", **{**sampler, **defaults, "latent_image": ["42", 0]})
+    return graph
+
+
+PUBLISHED = {  # an old graph, the file that it loads, and the same written by hand
+    "v1": ("gen1", "mm_sd_v15.ckpt", by_hand(layers("mm_sd_v15.ckpt", norms="as AnimateDiff-Evolved"))),
+    "v2 with LoRAs": (
+        "gen1_loras",
+        "mm_sd_v15_v2.ckpt",
+        by_hand(
+            layers("mm_sd_v15_v2.ckpt"),
+            ("VLDM_LoadMotionLoRA", {"file": ZOOM, "strength": 0.8}),
+            ("VLDM_LoadMotionLoRA", {"file": PAN, "strength": 0.5}),
+        ),
+    ),
+    "v3": ("gen2_advanced", "v3_sd15_mm.ckpt", by_hand(layers("v3_sd15_mm.ckpt", start_percent=0.1, end_percent=0.9), STRENGTH)),
+    "AnimateLCM": ("gen2", "AnimateLCM_sd15_t2v.ckpt", by_hand(layers("AnimateLCM_sd15_t2v.ckpt", schedule="lcm_linear_50"))),
+    "PIA": (
+        "pia",
+        "pia.ckpt",
+        animated(
+            layers("pia.ckpt", norms="as AnimateDiff-Evolved"),
+            ("VLDM_ImageMotion", {"motion": "loop large", "affinities": "", "frame_weight": 0.8}),
+            images=["41", 0],
+            vae=["1", 2],
+        ),
+    ),
+    "AnimateLCM-I2V": (
+        "i2v",
+        "AnimateLCM_sd15_i2v.ckpt",
+        animated(
+            layers("AnimateLCM_sd15_i2v.ckpt", schedule="lcm_linear_50"), images=["41", 0], vae=["1", 2]
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_files_in_their_authors_layouts_make_the_pictures_of_a_graph_written_by_hand(server, published, name):
+    old, file, hand = PUBLISHED[name]
+    text = (
+        json.dumps(GRAPHS[old]).replace("mm.ckpt", file).replace("zoom.ckpt", ZOOM).replace("pan.ckpt", PAN)
+    )
+    made = pixels(server, json.loads(text))
+    assert np.array_equal(made, pixels(server, hand))
+    assert not np.array_equal(made, pixels(server, by_hand()))

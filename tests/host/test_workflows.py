@@ -218,16 +218,10 @@ def checkpoints(host, lavie_models):
 @pytest.fixture(scope="module")
 def published(host):
     """Random files in published spellings, at the size of the toy model, under the names in the graphs."""
-    from .families.toy_families import write_families
+    from .families import toy_families
 
-    motion_modules = host.pack("temporal.formats.motion_modules")
-    toy = write_families(host.base / "models")
-    motion_modules.BASES[len(toy.channel_mult)] = (
-        "SD 1.x",
-        host.pack("temporal.stack.plan").UNetShape(**vars(toy)),
-    )
-    yield
-    del motion_modules.BASES[len(toy.channel_mult)]
+    with toy_families.published(host):
+        yield
 
 
 def last_frames(graph: dict, run) -> torch.Tensor:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -23,6 +26,8 @@ STACKS = {
     "AnimateLCM_sd15_i2v.ckpt": ("AnimateLCM-I2V", True, 64, "encoder"),
     "v3_sd15_mm.ckpt": ("AnimateDiff v3", False, 32, None),
     "mm_sd_v15_v2.ckpt": ("AnimateDiff v2", True, 32, None),
+    "mm_sd_v15.ckpt": ("AnimateDiff v1", False, 24, None),
+    "AnimateLCM_sd15_t2v.ckpt": ("AnimateLCM", True, 64, None),
 }
 MOTION_LORAS = ("v2_lora_ZoomIn.ckpt", "v2_lora_PanLeft.ckpt")
 IMAGE_LORA = "AnimateLCM_sd15_i2v_lora.safetensors"
@@ -78,3 +83,18 @@ def sparse_control(toy: UNetShape) -> dict[str, Tensor]:
     return dict(spelled(stack, SPELLINGS[0])) | {
         theirs: own[ours] for theirs, ours in names.items() if ours in own
     }
+
+
+@contextmanager
+def published(host: Any) -> Iterator[None]:
+    """The files in a booted host, which takes the toy model for SD 1.x."""
+    bases, toy = host.pack("temporal.formats.motion_modules").BASES, write_families(host.base / "models")
+    levels = len(toy.channel_mult)
+    kept = bases.get(levels)
+    bases[levels] = ("SD 1.x", host.pack("temporal.stack.plan").UNetShape(**vars(toy)))
+    try:
+        yield
+    finally:
+        del bases[levels]
+        if kept is not None:
+            bases[levels] = kept
