@@ -66,7 +66,7 @@ def _kept(graph: Graph, node: Node, raw: Mapping[str, Any], ids: Mapping[Any, An
     inputs = dict(raw["inputs"])
     for name, link in changed.items():
         now = graph.now(link)
-        if now is None:
+        if now is None or now.node not in ids:
             del inputs[name]
         else:
             inputs[name] = [ids[now.node], now.slot]
@@ -78,7 +78,7 @@ def _new(graph: Graph, node: Node, ids: Mapping[Any, Any]) -> dict[str, Any]:
     for part in TARGETS[node.type].inputs:
         value = node.inputs.get(part.name, part.default)
         link = graph.now(value) if isinstance(value, Link) else None
-        if link is not None:
+        if link is not None and link.node in ids:
             inputs[part.name] = [ids[link.node], link.slot]
         elif part.widget:
             inputs[part.name] = part.default if isinstance(value, Link) else value

@@ -12,7 +12,7 @@ from .graph import BYPASSED, Node
 from .report import Report
 from .rules import animated, films, hooks, loaders, prompts, settings
 from .table import NEIGHBOURS, OLD_NODES, REFUSED
-from .ui import is_ui, levels, read_level
+from .ui import is_ui, levels, read_level, slots_of
 from .ui_write import LevelWriter
 from .work import Installed, Work, passed
 
@@ -143,7 +143,7 @@ def _leave_out(work: Work, node: Node) -> None:
         else:
             work.lost(node, "it was connected to nothing that could be converted and was left out.")
     mode, node.mode = node.mode, BYPASSED
-    slots = range(len(node.raw.get("outputs") or ()) or 1)
+    slots = range(len(slots_of(node.raw, "outputs")) or 1)
     links = [passed(node, slot) for slot in slots]
     node.mode = mode
     work.replace(node, *links)

@@ -50,9 +50,15 @@ def wires(level: Mapping[str, Any]) -> Iterator[Wire]:
             isinstance(parts, list)
             and len(parts) >= 5
             and all(_number(part) for part in (parts[2], parts[4]))
+            and all(isinstance(part, int | str) for part in (parts[0], parts[1], parts[3]))
         ):
             name, source, slot, target, target_slot, *kind = parts
             yield Wire(name, Link(source, slot), target, target_slot, kind[0] if kind else "*", raw)
+
+
+def counted(value: Any) -> int:
+    """A number that the page has counted up to; of anything else 0."""
+    return value if isinstance(value, int) else 0
 
 
 def _number(value: Any) -> bool:
@@ -76,7 +82,7 @@ def read_level(level: Mapping[str, Any]) -> tuple[Graph, dict[Any, int]]:
         slots = slots_of(nodes[wire.target].raw, "inputs") if wire.target in nodes else []
         if wire.target_slot < len(slots) and wire.source.node in known:
             nodes[wire.target].inputs[slots[wire.target_slot].get("name")] = wire.source
-    return Graph(nodes, last_id=max(highest_id(nodes), level.get("last_node_id") or 0)), unknown
+    return Graph(nodes, last_id=max(highest_id(nodes), counted(level.get("last_node_id")))), unknown
 
 
 def _values(raw: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
@@ -89,4 +95,5 @@ def _values(raw: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
 def slots_of(raw: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
     """Sockets of a saved node: "inputs" or "outputs"."""
     slots = raw.get(side)
-    return [slot for slot in slots if isinstance(slot, Mapping)] if isinstance(slots, list) else []
+    named = [slot for slot in slots if isinstance(slot, Mapping)] if isinstance(slots, list) else []
+    return [slot if isinstance(slot.get("name"), str) else {**slot, "name": ""} for slot in named]

@@ -10,7 +10,7 @@ from .graph import Graph, Link, Node, highest_id
 from .old import SEEDS
 from .places import Places, pair, size_of
 from .targets import TARGETS, Input
-from .ui import INLET, OUTLET, WIRE, Wire, slots_of, wires
+from .ui import INLET, OUTLET, WIRE, Wire, counted, slots_of, wires
 
 NOTE_WIDTH, NOTE_LINE = 520, 85  # pixels, and letters that fit into a line of it
 
@@ -21,7 +21,7 @@ class LevelWriter:
     def __init__(self, graph: Graph, level: Mapping[str, Any], ids: Mapping[Any, Any]) -> None:
         self.graph, self.level, self.ids = graph, level, ids
         self.old_wires = list(wires(level))
-        last = max(highest_id(wire.id for wire in self.old_wires), level.get("last_link_id") or 0)
+        last = max(highest_id(wire.id for wire in self.old_wires), counted(level.get("last_link_id")))
         self._numbers = count(last + 1)
         self.sources = {INLET, *ids.values()}
         self.links: list[Any] = []
@@ -51,12 +51,13 @@ class LevelWriter:
 
     def _source(self, value: Any) -> Link | None:
         link = self.graph.now(value) if isinstance(value, Link) else None
-        return None if link is None else Link(self.ids.get(link.node, link.node), link.slot)
+        found = None if link is None else self.ids.get(link.node, link.node)
+        return Link(found, link.slot) if found in self.sources else None
 
     def _rewired(self, wire: Wire) -> None:
         link = self._source(wire.source)
         kept = wire.target in self.graph.nodes or wire.target == OUTLET
-        if link is None or not kept or link.node not in self.sources:
+        if link is None or not kept:
             return
         self._remember(wire.id, link, wire.target, wire.target_slot)
         if link == wire.source:
@@ -151,7 +152,7 @@ def with_note(data: Mapping[str, Any], text: str) -> dict[str, Any]:
     name = (
         max(
             highest_id(raw.get("id") for raw in data["nodes"] if isinstance(raw, Mapping)),
-            data.get("last_node_id") or 0,
+            counted(data.get("last_node_id")),
         )
         + 1
     )

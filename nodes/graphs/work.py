@@ -43,7 +43,8 @@ class Work:
             if source is None:
                 return OLD_WIDGETS.get(node.type, {}).get(name)
             return value
-        return OLD_WIDGETS.get(node.type, {}).get(name) if value is None else value
+        default = OLD_WIDGETS.get(node.type, {}).get(name)
+        return default if value is None else _of_kind(value, default)
 
     def fixed(self, node: Node, name: str) -> Any:
         """A value that must be known now.
@@ -182,10 +183,18 @@ class Work:
         return (node for node in list(self.graph.nodes.values()) if node.at is None)
 
 
+def _of_kind(value: Any, default: Any) -> Any:
+    """A value of a widget; its default where it is not even of that kind."""
+    if default is None:
+        return value
+    kinds = str if isinstance(default, str) else int | float
+    return value if isinstance(value, kinds) and value == value else default
+
+
 def first_value(node: Node) -> Any:
-    """The first widget of a node whose widgets have no names."""
+    """The first widget of a node whose widgets have no names, as a text."""
     values = node.raw.get("widgets_values")
-    return values[0] if isinstance(values, list) and values else None
+    return str(values[0]) if isinstance(values, list) and values else None
 
 
 def passed(node: Node, slot: int) -> Link | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import random
 import time
 
 import pytest
 from video_ldm.nodes.graphs.convert import convert
+from video_ldm.nodes.graphs.ui_write import with_note
 from video_ldm.temporal.errors import GraphError
 from video_ldm.tests.graphs.examples import GRAPHS, as_ui, gen1, node, sampled
 
@@ -112,3 +116,52 @@ def test_four_thousand_nodes_cost_ten_times_what_four_hundred_do(build, page):
         return min(taken)
 
     assert seconds(4_000, 1) < 35 * seconds(400, 3)
+
+
+JUNK = (None, 3, -1, 2.5, "x", [], {}, [1, 2], {"a": 1}, True, [[]], 10**40, "7", ["7", 0], float("nan"))
+
+
+def places(thing, path=()):
+    """Ways to everything in a graph: keys and numbers from its root."""
+    parts = thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ()
+    for key, value in parts:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+def damaged(graph, drawn):
+    """A graph of which a few things are gone, or junk."""
+    graph = copy.deepcopy(graph)
+    for _ in range(drawn.randint(1, 3)):
+        *path, last = drawn.choice(list(places(graph)))
+        part = functools.reduce(lambda inside, key: inside[key], path, graph)
+        if drawn.random() < 0.3:
+            del part[last]
+        else:
+            part[last] = drawn.choice(JUNK)
+    return graph
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_graphs_come_out_whole_or_are_said_to_be_none(seed):
+    drawn = random.Random(seed)
+    for _ in range(150):
+        graph = GRAPHS[drawn.choice(list(GRAPHS))]
+        graph = damaged(as_ui(graph) if drawn.random() < 0.6 else graph, drawn)
+        given = repr(graph)
+        try:
+            out = convert(graph).graph
+        except GraphError:
+            continue
+        assert repr(graph) == given
+        if "nodes" in out:
+            with_note(out, "said")
+
+
+def test_a_link_to_an_output_that_a_node_does_not_have_is_left_out():
+    graph = {**GRAPHS["hooks"]}
+    graph["2"] = node("ADE_AttachLoraHookToConditioning", conditioning=["5", 0], lora_hook=["80", 9])
+    assert "hooks" not in convert(graph).graph["2"]["inputs"]
+    out = convert(as_ui(graph)).graph
+    ends = {raw["id"] for raw in out["nodes"]}
+    assert all(wire[1] in ends and wire[3] in ends for wire in out["links"])
