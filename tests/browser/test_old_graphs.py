@@ -13,6 +13,7 @@ from video_ldm.tests.graphs.examples import GRAPHS, as_ui, sampled
 from video_ldm.tests.host.test_old_graphs import here
 
 NOTE = "() => app.graph.nodes.find(node => node.type === 'MarkdownNote').widgets[0].value"
+HAS_NOTE = "() => app.graph.nodes.some(node => node.type === 'MarkdownNote')"
 TYPES = "() => app.graph.nodes.map(node => node.type)"
 DIALOG = (
     "() => [...document.querySelectorAll('[role=dialog], [role=alertdialog]')].some("
@@ -34,10 +35,13 @@ def dropped(editor, tmp_path):
     def drop(name, yes, saved=as_ui):
         path = tmp_path / "old.json"
         path.write_text(json.dumps(saved(here(GRAPHS[name]))), "utf-8")
+        editor.page.evaluate("() => app.graph.clear()")
         editor.page.evaluate(DROP, [path.name, path.read_text("utf-8")])
         editor.page.wait_for_function(DIALOG)
         editor.page.evaluate(ANSWER, yes)
         editor.page.wait_for_function(f"() => !({DIALOG})()")
+        if yes:
+            editor.page.wait_for_function(HAS_NOTE)
         editor.page.wait_for_timeout(1500)
         return editor.page.evaluate(TYPES)
 
@@ -73,7 +77,6 @@ def test_a_graph_of_a_script_is_asked_about_too(editor, dropped):
 
 
 def test_a_graph_of_a_script_is_the_pages_own_after_a_no(editor, dropped):
-    editor.load(as_ui(sampled("1")))
     types = dropped("gen1_static", False, saved=dict)
     assert not [name for name in types if name.startswith("VLDM_")]
     editor.page.keyboard.press("Escape")  # what the page says of missing nodes
