@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import copy
 import shutil
 import sys
 import tempfile
@@ -155,7 +154,7 @@ def load_pack(source: Path, scratch: Path) -> None:
 
 def measured(host: InProcessHost, group: str, case: Case, baseline: Tensor) -> Row:
     """Run a case twice."""
-    converted = convert(copy.deepcopy(case.graph))
+    converted = convert(case.graph)
     lines = [line for kind in ("differs", "lost") for line in converted.report.lines[kind]]
     try:
         theirs = latents(host, case.graph)
@@ -169,7 +168,7 @@ def measured(host: InProcessHost, group: str, case: Case, baseline: Tensor) -> R
 
 
 def latents(host: InProcessHost, graph: Any) -> Tensor:
-    """What the sampler of a graph made (f c h w)."""
+    """Latents that the sampler of a graph made (f c h w)."""
     return host.run(graph).outputs[SAMPLER][0]["samples"].float()
 
 

@@ -52,6 +52,10 @@ def modules() -> Iterator[Case]:
             },
         ),
     )
+
+
+def loaders() -> Iterator[Case]:
+    """Noise schedules by name, and loaders that are older still."""
     for schedule in (
         *(
             "use existing",
@@ -252,7 +256,7 @@ def contexts() -> Iterator[Case]:
         name = "ADE_LoopedUniformContextOptions"
         title = f"a clip as long as the window, use_on_equal_length {equal}"
         yield Case(title, windows(name, FRAMES, closed_loop=True, **inputs))
-    for fuse in ("🔬delayed reverse sawtooth", "🔬pyramid-sigma", "🔬gauss-sigma"):
+    for fuse in ("\U0001f52cdelayed reverse sawtooth", "\U0001f52cpyramid-sigma", "\U0001f52cgauss-sigma"):
         yield Case(f"static, {fuse}", windows(STATIC, **more, fuse_method=fuse), LONG)
     second = node(STATIC, context_length=8, context_overlap=4, fuse_method="flat", start_percent=0.5)
     second["inputs"]["prev_context"] = ["71", 0]
@@ -331,7 +335,7 @@ def others() -> Iterator[Case]:
 
 
 CASES: dict[str, tuple[Case, ...]] = {
-    "motion models": tuple(modules()),
+    "motion models": (*modules(), *loaders()),
     "effect, scale, keyframes": tuple(strengths()),
     "noise": tuple(noises()),
     "noise layers": tuple(layers()),
