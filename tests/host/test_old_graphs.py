@@ -185,7 +185,9 @@ def animated(*line, **known):
     graph = by_hand(*line)
     sampler = graph["7"]["inputs"]
     graph["41"] = node("LoadImage", image="start.png")
-    graph["42"] = node("VLDM_KnownFrames", latent=["4", 0], pattern="first", **known)
+    graph["42"] = node(
+        "VLDM_KnownFrames", latent=["4", 0], pattern="first", every=4, indices="0, -1", **known
+    )
     defaults = {"cfg_last_frame": 0.0, "noise_type": "independent", "noise_correlation": 0.5, "fps": 0.0}
     graph["7"] = node("VLDM_VideoKSampler", **{**sampler, **defaults, "latent_image": ["42", 0]})
     return graph
