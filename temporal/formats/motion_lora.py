@@ -12,7 +12,7 @@ Shapes: r rank, i and o channels into and out of a changed layer.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,10 +21,10 @@ from ..errors import CheckpointFormatError, IncompatibleModelError
 from ..stack.stack import TemporalStack
 from ..weights.files import WeightsFile, check_numbers, listed, shape_text, shown
 from . import bare, modelscope, what_it_is
-from .animatediff import ORIGINAL
 from .facts import ANIMATEDIFF_LICENCE
-from .motion_adapter import DIFFUSERS
-from .motion_modules import file_keys
+from .keys import without_points
+from .lora_names import Target, lora_places, takes_published_loras
+from .lora_writing import FLAT, read_notes
 from .source import keys_line
 from .strangers import is_list, is_motion_lora
 
@@ -39,7 +39,6 @@ ENDS = {
     r"\.lora\.(down|up)\.weight": "",
     r"\.alpha": "",
 }
-FLAT = "lora_unet_"
 # the layers of each transformer over frames, in the order of MotionDirector's list
 IN_ORDER = (
     *(f"attn{i}.{layer}" for i in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")),
@@ -47,8 +46,6 @@ IN_ORDER = (
     "ff.net.2",
 )
 LEAVES = {"A": "lora_down.weight", "B": "lora_up.weight", "down": "lora_down.weight", "up": "lora_up.weight"}
-
-Target = str | tuple[str, tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -64,11 +61,16 @@ class MotionLora:
     targets: Mapping[str, Target]
     spelling: str
     skipped: tuple[str, ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)  # what a file of ours says of itself
 
 
-def takes_motion_lora(stack: TemporalStack) -> bool:
-    """True if a stack has layers that motion LoRAs are made for."""
-    return stack.config.motion is not None or stack.config.family == modelscope.NAME
+def is_for(file: WeightsFile, stack: TemporalStack) -> bool:
+    """True if a motion LoRA may be for a stack: others publish some for it, or the file names its layers."""
+    if takes_published_loras(stack):
+        return True
+    names = {name for place in lora_places(stack) for name in place.names.values()}
+    modules = {found[0] for key in bare(file).tensors if (found := _split(key))}
+    return bool(modules & (names | {FLAT + name.replace(".", "_") for name in names}))
 
 
 def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
@@ -78,13 +80,16 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
         IncompatibleModelError: the stack has layers of another kind.
         CheckpointFormatError: a key that is not understood, or a list of another length or shape.
     """
-    if not takes_motion_lora(stack):
+    known, spellings = {}, {}
+    for place in lora_places(stack):
+        known |= dict.fromkeys(place.names.values(), place.target)
+        spellings |= {name: spelling for spelling, name in place.names.items()}
+    if not is_for(file, stack):
         raise IncompatibleModelError(
-            f"{file.path.name} cannot be used: motion LoRAs change motion modules of the AnimateDiff kind, "
-            "but the MODEL has layers of another kind. Load an AnimateDiff file with Load Temporal Layers."
+            f"{file.path.name} cannot be used: it was not made for the layers of the MODEL "
+            f"({stack.config.family}). Published motion LoRAs change motion modules of the AnimateDiff kind: "
+            "load an AnimateDiff file with Load Temporal Layers."
         )
-    layers = list(_targets(stack))
-    known = {module: target for module, target, _ in layers}
     if is_list(file.tensors):
         return _listed(file, stack, known)
     flat = {FLAT + name.replace(".", "_"): name for name in known}
@@ -105,8 +110,8 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
         )
     for module in targets:
         _check_factors(file.path.name, module, factors, known[module], stack)
-    spelled = {spelling for module, _, spelling in layers if module in targets}
-    return MotionLora(factors, targets, " and ".join(sorted(spelled)), tuple(skipped))
+    spelled = " and ".join(sorted({spellings[module] for module in targets}))
+    return MotionLora(factors, targets, spelled, tuple(skipped), read_notes(file.metadata))
 
 
 def report_lora(lora: MotionLora, stack: TemporalStack) -> str:
@@ -114,17 +119,27 @@ def report_lora(lora: MotionLora, stack: TemporalStack) -> str:
     ranks = sorted({len(factor) for key, factor in lora.factors.items() if key.endswith(LEAVES["down"])})
     rank = f"{ranks[0]}" if ranks[0] == ranks[-1] else f"{ranks[0]} to {ranks[-1]}"
     count = sum(factor.numel() for factor in lora.factors.values())
-    animatediff = stack.config.motion is not None
-    own = f"AnimateDiff's own: {ANIMATEDIFF_LICENCE}" if animatediff else "MotionDirector's own: Apache-2.0"
+    own = "; MotionDirector's own: Apache-2.0" if takes_published_loras(stack) else ""
+    own = f"; AnimateDiff's own: {ANIMATEDIFF_LICENCE}" if stack.config.motion is not None else own
     lacking = {"of a middle block that the layers lack (not used)": len(lora.skipped)}
     lines = (
         f"Motion LoRA ({lora.spelling} file), rank {rank}, {count / 1e6:.1f} M weights, on "
         f"{stack.config.family}",
         f"Layers: {len(lora.targets)} changed",
-        f"Licence: that of its publisher; {own}",
+        *_noted(lora.notes),
+        f"Licence: that of its publisher{own}",
         keys_line(len(lora.factors), lacking),
     )
     return "\n".join(lines)
+
+
+def _noted(notes: Mapping[str, object]) -> Iterator[str]:
+    """Notes in a file of ours, for an artist."""
+    if notes.get("trigger"):
+        yield f"Trigger: put {shown(str(notes['trigger']))} into the prompt"
+    if notes.get("base") and notes.get("module"):
+        made = f"Trained on {shown(str(notes['base']))} with {shown(str(notes['module']))}"
+        yield f"{made}, {shown(str(notes.get('steps', '?')))} steps"
 
 
 def _reason(file: WeightsFile, unknown: list[str], targets: Mapping[str, Target]) -> str:
@@ -178,14 +193,13 @@ def _check_factors(
             f"{name} has only one of the two factors of {shown(module)}, or only its alpha. It may be "
             "damaged."
         )
-    rows, columns = stack.shapes[target if isinstance(target, str) else target[0]]
+    rows, *kernel = stack.shapes[target if isinstance(target, str) else target[0]]
     rows = rows if isinstance(target, str) else target[1][2]
-    fits = up.ndim == down.ndim == 2 and up.shape[1] == len(down)
-    if not fits or (len(up), down.shape[1]) != (rows, columns):
+    if not _fit(up, down, torch.Size([rows, *kernel])):
         raise CheckpointFormatError(
             f"{name}: the factors of {shown(module)} have shapes {shape_text(up)} and {shape_text(down)}, "
-            f"but {stack.config.family} needs ({rows}, rank) and (rank, {columns}). It may be damaged, or "
-            "made for another version."
+            f"but {stack.config.family} needs ({rows}, rank) and (rank, {', '.join(map(str, kernel))}). "
+            "It may be damaged, or made for another version."
         )
     for leaf in ("lora_up.weight", "lora_down.weight", "alpha"):
         if f"{module}.{leaf}" in factors:
@@ -198,6 +212,13 @@ def _check_factors(
         )
 
 
+def _fit(up: Tensor, down: Tensor, changed: torch.Size) -> bool:
+    """True if two factors make a change of a weight; axes of length one at the end do not count."""
+    made = torch.Size([len(up), *down.shape[1:]]) if up.ndim and down.ndim else torch.Size()
+    same_rank = without_points(up.shape[1:]) == without_points(down.shape[:1])
+    return same_rank and min(up.ndim, down.ndim) > 1 and without_points(made) == without_points(changed)
+
+
 def _factor(leaf: str, tensor: Tensor) -> Tensor:
     """A factor as it is; an alpha may also be a whole number, which some trainers write."""
     whole = leaf == "alpha" and tensor.dtype in (
@@ -208,25 +229,6 @@ def _factor(leaf: str, tensor: Tensor) -> Tensor:
         torch.int8,
     )
     return tensor.float() if whole else tensor
-
-
-def _targets(stack: TemporalStack) -> Iterator[tuple[str, Target, str]]:
-    """Every linear layer of the temporal layers as files name it.
-
-    With our weight or the part of it, and the spelling.
-    """
-    if stack.config.motion is not None:
-        spelled = {spelling.name: file_keys(stack, spelling) for spelling in (ORIGINAL, DIFFUSERS)}
-    else:
-        families = (modelscope.ORIGINAL, modelscope.DIFFUSERS)
-        spelled = {family.spelling.name: family.temporal_keys(stack) for family in families}
-    for spelling, keys in spelled.items():
-        for own, parts in keys.items():
-            rows = stack.shapes[own][0] // len(parts)
-            for index, part in enumerate(parts):
-                if part.endswith(".weight"):
-                    target = own if len(parts) == 1 else (own, (0, index * rows, rows))
-                    yield part.removesuffix(".weight"), target, spelling
 
 
 def _split(key: str) -> tuple[str, str] | None:

@@ -13,15 +13,15 @@ from ..stack.stack import StackConfig, TemporalStack
 from ..weights.files import WeightsFile
 from . import modelscope, motion_modules, sparse_control
 from .animatediff import ORIGINAL
+from .lora_writing import FLAT, UNET
 from .motion_adapter import DIFFUSERS
-from .motion_lora import FLAT, MotionLora, read_motion_lora
+from .motion_lora import MotionLora, read_motion_lora
 from .motion_modules import MotionSpelling
 from .strangers import is_list
 
 ANIMATEDIFF = "motion_modules"
 TEMPORAL = (ANIMATEDIFF, "temp_attentions", "transformer_in")  # in names of layers that motion LoRAs change
 SPELLINGS = {spelling.name: spelling for spelling in (ORIGINAL, DIFFUSERS)}
-UNET = "unet."  # before every name in diffusers' files of motion LoRA
 MAX_FRAMES = 32  # of modules that a LoRA is read against, where it does not matter
 
 

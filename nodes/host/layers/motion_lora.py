@@ -11,7 +11,7 @@ from typing import Any
 import comfy.lora
 
 from ....temporal.errors import IncompatibleModelError
-from ....temporal.formats.motion_lora import read_motion_lora, report_lora, takes_motion_lora
+from ....temporal.formats.motion_lora import is_for, read_motion_lora, report_lora
 from ....temporal.weights.files import read_weights
 from ..files import MOTION_LORA, full_path
 from .insertion import KEY
@@ -34,7 +34,7 @@ def add_motion_lora(model: Any, name: str, strength: float) -> tuple[Any, str]:
         )
     file = read_weights(full_path(MOTION_LORA, name))
     changed = [patcher.clone() for patcher in patchers]
-    takers = [patcher for patcher in changed if takes_motion_lora(patcher.model)]
+    takers = [patcher for patcher in changed if is_for(file, patcher.model)]
     reports = []
     for patcher in takers or changed[:1]:  # of which the first says why it cannot
         lora = read_motion_lora(file, patcher.model)

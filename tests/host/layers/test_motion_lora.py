@@ -215,7 +215,7 @@ def test_two_stacks_of_which_none_takes_motion_loras_are_refused(host, file):
     toy = Rig()
     twice = toy.with_layers(toy.with_layers(), toy.stack())
     name = file("motion_lora", {"a.lora_up.weight": torch.zeros(2, 2)})
-    with pytest.raises(IncompatibleModelError, match="the MODEL has layers of another kind"):
+    with pytest.raises(IncompatibleModelError, match="not made for the layers of the MODEL"):
         LoadMotionLora.execute(twice, name, 1.0)
 
 
