@@ -1,0 +1,110 @@
+"""Low-rank changes beside frozen layers (Hu et al., LoRA): trained through hooks, so that the layers stay.
+
+Shapes: r rank, i and o channels into and out of a layer, k taps of a kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CONVOLUTIONS = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A weight of a module by name, or some of its rows: first and count."""
+
+    weight: str
+    rows: tuple[int, int] | None = None
+
+    @property
+    def layer(self) -> str:
+        """Path of the layer that has the weight."""
+        return self.weight.rpartition(".")[0]
+
+
+class Factors(nn.Module):
+    """`scale * up @ down` for one weight, or some of its rows: nothing at birth, as `up` is zero."""
+
+    def __init__(self, shape: Sequence[int], rank: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.down = nn.Parameter(torch.empty(rank, *shape[1:]))  # (r i) or (r i k k)
+        self.up = nn.Parameter(torch.zeros(shape[0], rank))  # (o r)
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
+
+    def forward(self, x: Tensor, layer: nn.Module) -> Tensor:
+        """Change of the layer's output for x."""
+        down, up = self.down, self.up
+        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+            down, up = down.to(x.dtype), up.to(x.dtype)
+        if down.ndim == 2:
+            return self.scale * functional.linear(functional.linear(x, down), up)
+        convolve = CONVOLUTIONS[down.ndim]
+        narrow = convolve(x, down, None, layer.stride, layer.padding, layer.dilation)
+        return self.scale * convolve(narrow, up.view(*up.shape, *(1,) * (down.ndim - 2)))
+
+
+class LowRank(nn.Module):
+    """Factors for weights of a module that is not a part of this one."""
+
+    def __init__(self, module: nn.Module, changed: Sequence[Changed], rank: int, scale: float) -> None:
+        super().__init__()
+        self.changed = tuple(sorted(changed, key=lambda place: (place.layer, place.rows or (0, 0))))
+        self.factors = nn.ModuleList()
+        for place in self.changed:
+            weight = module.get_parameter(place.weight)
+            rows = weight.shape[0] if place.rows is None else place.rows[1]
+            self.factors.append(Factors((rows, *weight.shape[1:]), rank, scale))
+
+    @contextmanager
+    def beside(self, module: nn.Module) -> Iterator[None]:
+        """The module with its weights changed inside the `with` statement, as it was afterwards.
+
+        A backward pass that computes again what was not kept belongs inside, too.
+        """
+        both = zip(self.changed, self.factors, strict=True)
+        with ExitStack() as hooks:
+            for path, group in groupby(both, key=lambda pair: pair[0].layer):
+                layer = module.get_submodule(path)
+                hooks.callback(layer.register_forward_hook(_adding(tuple(group))).remove)
+            yield
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """No change inside the `with` statement, wherever the factors are."""
+        scales = [factors.scale for factors in self.factors]
+        try:
+            for factors in self.factors:
+                factors.scale = 0.0
+            yield
+        finally:
+            for factors, scale in zip(self.factors, scales, strict=True):
+                factors.scale = scale
+
+
+def _adding(group: Sequence[tuple[Changed, Factors]]) -> object:
+    """A forward hook that adds to a layer's output what factors give."""
+
+    def after(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if group[0][0].rows is None:
+            return output + group[0][1](args[0], layer)
+        parts = {place.rows[0]: (place.rows[1], factors) for place, factors in group}
+        pieces, start = [], 0
+        while start < output.shape[-1]:
+            later = [first for first in parts if first > start]
+            count, factors = parts.get(start, (min(later, default=output.shape[-1]) - start, None))
+            piece = output[..., start : start + count]
+            pieces.append(piece if factors is None else piece + factors(args[0], layer))
+            start += count
+        return torch.cat(pieces, dim=-1)
+
+    return after

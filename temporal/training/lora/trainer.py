@@ -1,0 +1,50 @@
+"""Training of a LoRA: the loop of temporal layers, in which nothing but the factors learns."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ...stack.stack import TemporalStack
+from ..data.batches import BatchSource
+from ..loop import Denoise, LayersTrainer
+from ..memory.recompute import Memory
+from .config import LoraConfig
+from .layers import LowRank
+
+
+class LoraTrainer(LayersTrainer):
+    """Holds factors, their optimiser and average. Train and sample inside `with lora.beside(...)`.
+
+    With `strength` 0 the temporal layers are left out, and single frames teach a LoRA of the image model.
+    """
+
+    def __init__(
+        self,
+        lora: LowRank,
+        settings: LoraConfig,
+        stack: TemporalStack,
+        denoise: Denoise,
+        batches: BatchSource,
+        device: str = "cpu",
+        workers: int = 0,
+        memory: Memory | None = None,
+    ) -> None:
+        self.lora, self.settings = lora.to(device), settings
+        stack.requires_grad_(False)
+        super().__init__(stack, denoise, batches, device, workers, memory)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The factors in training."""
+        return self.lora
+
+    @property
+    def description(self) -> str:
+        """The layers, and what of them changes at which rank."""
+        places = ", ".join(f"{place.weight}{list(place.rows or ())}" for place in self.lora.changed)
+        return f"LoRA of rank {self.settings.rank} on {places} of {super().description}"
+
+    @property
+    def named(self) -> str:
+        """Name for a sentence on a state of something else."""
+        return f"a LoRA of rank {self.settings.rank}"
