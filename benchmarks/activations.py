@@ -13,16 +13,12 @@ from __future__ import annotations
 
 import json
 import sys
-import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from ..demo.train.common import use_host
 from ..temporal.formats.animatediff import ORIGINAL
@@ -30,44 +26,11 @@ from ..temporal.layers.motion import MotionConfig
 from ..temporal.sampling.clip import Clip
 from ..temporal.stack.plan import SD1, SD2, UNetShape
 from ..temporal.stack.stack import StackConfig, TemporalStack
+from ..temporal.training.memory.live import LiveMemory, flash_attention
 
 RESULTS = Path(__file__).resolve().parent / "results" / "activations.json"
 FRAMES, CHUNKS = 16, 2
 HALF = torch.float16
-
-
-class LiveMemory(TorchDispatchMode):
-    """Bytes of all results of operations that are alive, and their highest sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self.seen: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._count(tensor.untyped_storage())
-        return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self.seen:
-            return
-        self.seen.add(key)
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._forget, key, storage.nbytes())
-
-    def _forget(self, key: int, size: int) -> None:
-        self.seen.discard(key)
-        self.now -= size
-
-
-def flash_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """Use as much memory as flash attention takes: the result alone, as large as the queries."""
-    return torch.empty_like(q)
 
 
 def host_unet(shape: UNetShape) -> nn.Module:

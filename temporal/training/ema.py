@@ -15,19 +15,19 @@ class ExponentialMovingAverage:
     The decay ramps up as (1 + n) / (10 + n) over the first updates n.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: nn.Module, decay: float, on_cpu: bool = False) -> None:
         self.decay = decay
         self.updates = 0
-        self.average = {n: p.detach().clone() for n, p in module.named_parameters() if p.requires_grad}
+        trained = ((n, p.detach()) for n, p in module.named_parameters() if p.requires_grad)
+        self.average = {n: p.to("cpu", copy=True) if on_cpu else p.clone() for n, p in trained}
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = dict(module.named_parameters())
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage] public in the docs
-            list(self.average.values()), [current[n] for n in self.average], 1 - decay
-        )
+        now = [current[n].to(average.device) for n, average in self.average.items()]
+        torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:

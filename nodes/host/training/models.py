@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,10 @@ class Checkpoint:
         """
         return host_unet.frozen_unet(self.model, dtype)
 
-    def denoiser(self, unet: Any) -> Denoise:
-        """The frozen UNet with temporal layers, as a function of noisy latents."""
-        return host_unet.denoiser(unet, self._vector)
+    def denoiser(self, unet: nn.Module, kept: ExitStack | None = None) -> Denoise:
+        """The frozen UNet with temporal layers, as a function of noisy latents; in training these stay in it
+        until `kept` is closed."""
+        return host_unet.denoiser(unet, self._vector, kept)
 
     def embed(self, captions: list[str]) -> Embedded:
         """Text (captions m e), and pooled text (captions p) for an image model that takes it.

@@ -6,9 +6,11 @@ Shapes: noisy ((b f) c h w); t ((b f),); text (b m e); pooled (b p).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import comfy.model_management as mm
+import comfy.ops
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
@@ -21,6 +23,7 @@ from ....temporal.stack.stack import TemporalStack
 from ....temporal.training.data.conditions import NOTHING, Conditions
 from ....temporal.training.loop import Denoise
 from ..layers.hooks import inserted
+from ..patcher import original_weights
 
 Vector = Callable[[Tensor, int, int], Tensor]  # pooled text (b p), width, height -> (b a)
 PIXELS = 8  # a side of what one place of a latent stands for
@@ -51,10 +54,34 @@ def frozen_unet(model: Any, dtype: torch.dtype | None = None) -> Any:
     return unet
 
 
-def denoiser(unet: Any, vector: Vector | None = None) -> Denoise:
-    """The UNet with temporal layers as a function of noisy latents.
+def private_unet(model: Any, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """A UNet like that of a MODEL, frozen, with weights of its own as they came from the file.
 
-    The host may move its weights away between calls.
+    The MODEL of a graph is not the training's to change.
+    """
+    unet = empty_unet(model, dtype, device)
+    weights = {
+        name.removeprefix("diffusion_model."): weight
+        for name, weight in original_weights(model).items()
+        if name.startswith("diffusion_model.")
+    }
+    with torch.inference_mode(False), torch.no_grad():
+        unet.load_state_dict({name: weight.detach().clone() for name, weight in weights.items()})
+    return unet.requires_grad_(False)
+
+
+def empty_unet(model: Any, dtype: torch.dtype, device: torch.device | str) -> nn.Module:
+    """A UNet like that of a MODEL, without numbers."""
+    config = {**model.model.model_config.unet_config, "dtype": dtype}
+    kind = type(model.model.diffusion_model)
+    return kind(**config, device=device, operations=comfy.ops.disable_weight_init).eval()
+
+
+def denoiser(unet: nn.Module, vector: Vector | None = None, kept: ExitStack | None = None) -> Denoise:
+    """The UNet with temporal layers as a function of noisy latents; the host may move its weights away
+    between calls.
+
+    In training the layers stay in the UNet until `kept` is closed, after the backward pass.
     """
 
     def denoise(
@@ -68,8 +95,8 @@ def denoiser(unet: Any, vector: Vector | None = None) -> Denoise:
         given: dict[str, Any] = {"transformer_options": {}}
         if next(unet.parameters()).device != noisy.device:
             unet.to(noisy.device)
-        if noisy.device.type == "cpu":
-            given["transformer_options"]["optimized_attention_override"] = _plain_attention
+        # not the host's: that chooses by free memory, and has to do the same when it is computed again
+        given["transformer_options"]["optimized_attention_override"] = _plain_attention
         if vector is not None and conditions.pooled is not None:
             y = vector(conditions.pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
                 noisy.device, unet.dtype
@@ -80,7 +107,9 @@ def denoiser(unet: Any, vector: Vector | None = None) -> Denoise:
         if conditions.low_res is not None:
             noisy = torch.cat([noisy, conditions.low_res], dim=1)
         given["context"] = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
-        with inserted(unet, stack, clip):
+        with ExitStack() as layers:
+            stays = kept is not None and torch.is_grad_enabled()
+            (kept if stays else layers).enter_context(inserted(unet, stack, clip))
             if stack.image_changes is None:
                 return unet(noisy.to(unet.dtype), t, **given)
             changed = dict(stack.image_changes.added_to(dict(unet.named_parameters())))
@@ -99,11 +128,14 @@ def _plain_attention(
     return sdpa(q, k, v, heads, mask)
 
 
-def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
-    """Compile every block of a private UNet and every temporal layer on its own.
+def blocks_of(unet: nn.Module, stack: TemporalStack) -> list[nn.Module]:
+    """Every ResBlock and transformer block of a UNet, and every temporal layer."""
+    blocks = [m for m in unet.modules() if isinstance(m, ResBlock | BasicTransformerBlock)]
+    return [*blocks, *stack.layers.values()]
 
-    The hooks between them stay live.
-    """
-    blocks: list[Any] = [m for m in unet.modules() if isinstance(m, ResBlock | BasicTransformerBlock)]
-    for block in (*blocks, *stack.layers.values()):
+
+def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
+    """Compile every block of a private UNet and every temporal layer on its own; the hooks between them stay
+    live."""
+    for block in blocks_of(unet, stack):
         block.forward = torch.compile(block.forward)

@@ -1,0 +1,1 @@
+"""Memory of a training: levels, blocks that are computed twice, and the count before step 1."""
