@@ -32,6 +32,10 @@ class MissingLibraryError(InvalidInputError):
     """A stage needs a library that is not installed; the sentence names it."""
 
 
+class ProcessLostError(VideoLDMError):
+    """One of several processes that work together has ended."""
+
+
 class GraphError(VideoLDMError):
     """Something is not a graph of ComfyUI, or not one that can be converted."""
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import IncompatibleModelError
 from ..sampling.clip import Clip
@@ -19,7 +19,9 @@ from .data.ahead import DrawnAhead
 from .data.batches import Batch, BatchSource
 from .data.conditions import NOTHING, Conditions
 from .ema import ExponentialMovingAverage
+from .engine import Engine
 from .loss import denoising_loss
+from .memory.recompute import Memory
 from .trainer import Trainer, computing_in, parameter_groups
 
 
@@ -44,6 +46,8 @@ class LayersTrainer(Trainer):
     parameters alone, so nothing else can change.
     """
 
+    strength = 1.0  # of the layers in training; 0 is the image model alone
+
     def __init__(
         self,
         stack: TemporalStack,
@@ -51,36 +55,64 @@ class LayersTrainer(Trainer):
         batches: BatchSource,
         device: str = "cpu",
         workers: int = 0,
+        memory: Memory | None = None,
     ) -> None:
         self.stack, self.denoise, self.batches, self.device = stack, denoise, batches, device
         self.config: TrainingConfig = batches.config
-        pieces = self.config.accumulate
-        self.draw = DrawnAhead(partial(_piece, batches, pieces), pieces * self.config.steps, workers)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(stack, self.config.weight_decay), self.config.learning_rate, fused=True
+        self.memory = memory or Memory()
+        pieces, self.engine = self.config.accumulate, self.memory.engine
+        self.draw = DrawnAhead(
+            partial(_piece, batches, pieces, self.engine), pieces * self.config.steps, workers
         )
-        self.average = ExponentialMovingAverage(stack, self.config.ema)
+        level = self.memory.level
+        self.optimizer = level.optimiser(
+            parameter_groups(self.averaged, self.config.weight_decay), self.config.learning_rate
+        )
+        self.average = ExponentialMovingAverage(self.averaged, self.config.ema, level.average_on_cpu)
         self.step = 0
         self.losses: list[float] = []
 
     @property
-    def averaged(self) -> TemporalStack:
-        """The layers in training."""
+    def averaged(self) -> nn.Module:
+        """Module in training: the layers."""
         return self.stack
+
+    @property
+    def description(self) -> str:
+        """Description that a state must have to be gone on with."""
+        return self.stack.config.to_json()
+
+    @property
+    def named(self) -> str:
+        """Name of what is in training, for a sentence on a state of something else."""
+        return "these temporal layers"
 
     def backward(self) -> float:
         """Gradients of all batches of a step together, and their loss."""
-        pieces, total = self.config.accumulate, 0.0
+        pieces, engine, total = self.config.accumulate, self.engine, 0.0
         for part in range(pieces):
-            loss = self.loss(self.draw(self.step * pieces + part)) / pieces
-            loss.backward()
+            with self.memory.kept:
+                loss = self.loss(self.draw(self.step * pieces + part)) / (pieces * engine.world)
+                loss.backward()
             total += loss.item()
-        return total
+        if engine.world == 1:
+            return total
+        sums = torch.tensor([total], dtype=torch.float64, device=self.device)
+        engine.add_up([sums, *(p.grad for p in self.averaged.parameters() if p.grad is not None)])
+        return sums.item()
 
     def loss(self, batch: Batch) -> Tensor:
         """Denoising loss of a batch (scalar)."""
-        weight = self.batches.noise_levels.weight(batch.t.to(self.device), self.config.weight_limit)
+        t, levels = batch.t.to(self.device), self.batches.noise_levels
+        if self.config.min_snr:
+            weight = levels.min_snr_weight(t, self.config.min_snr)
+        else:
+            weight = levels.weight(t, self.config.weight_limit)
         return denoising_loss(*self.prediction_and_target(batch), weight)
+
+    def plain_loss(self, batch: Batch) -> Tensor:
+        """Denoising loss with every noise level counting alike, for comparing runs."""
+        return denoising_loss(*self.prediction_and_target(batch))
 
     def prediction_and_target(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Prediction of the model for the noisy clips of a batch, and the right answer."""
@@ -90,6 +122,7 @@ class LayersTrainer(Trainer):
             num_frames=batch.num_frames,
             fps=batch.fps,
             text=batch.text,
+            strength=self.strength,
             known_latents=batch.known_latents if known else None,
             known_mask=batch.known_mask if known else None,
         )
@@ -104,27 +137,31 @@ class LayersTrainer(Trainer):
         return {
             "format": "video_ldm.training_state",
             "config": self.config.to_json(),
-            "stack_config": self.stack.config.to_json(),
+            "stack_config": self.description,
             "step": self.step,
             "losses": self.losses,
-            "stack": self.stack.state_dict(),
+            "stack": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved run; raises IncompatibleModelError when it trained other layers."""
-        if state.get("stack_config") != self.stack.config.to_json():
+        if state.get("stack_config") != self.description:
             raise IncompatibleModelError(
-                "The training state belongs to temporal layers of another shape; resume with the same "
-                "checkpoint and options."
+                f"The training state is not of {self.named}: its layers are of another shape, or changed in "
+                "other places or at another rank; resume with the same checkpoint and options."
             )
-        self.stack.load_state_dict(state["stack"])
+        self.averaged.load_state_dict(state["stack"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         self.step, self.losses = state["step"], list(state["losses"])
 
 
-def _piece(batches: BatchSource, pieces: int, number: int) -> Batch:
-    """The batches of all steps, with the pieces of accumulated steps one after the other."""
-    return batches.draw(*divmod(number, pieces))
+def _piece(batches: BatchSource, pieces: int, engine: Engine, number: int) -> Batch:
+    """The batches of all steps, with the pieces of accumulated steps one after the other.
+
+    Several processes take turns: together they draw what one process would that adds up as many pieces.
+    """
+    step, piece = divmod(number, pieces)
+    return batches.draw(step, engine.rank + engine.world * piece)

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..errors import IncompatibleModelError
 from .ema import ExponentialMovingAverage
+from .engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,9 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     average: ExponentialMovingAverage
     step: int = 0
+    gradient: float = 0.0  # length of the last one, before it was clipped
     losses: list[float]
+    engine = Engine()
     finished: bool = False  # set by who looks on, where there is nothing more to learn
 
     def backward(self) -> float:
@@ -79,7 +82,7 @@ class Trainer:
             raise IncompatibleModelError(
                 f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
             )
-        nn.utils.clip_grad_norm_(self.clipped, self.config.gradient_clip)
+        self.gradient = float(nn.utils.clip_grad_norm_(self.clipped, self.config.gradient_clip))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.after_update()

@@ -105,11 +105,11 @@ def settings(**changes) -> TrainingConfig:
 
 
 def make_trainer(
-    cache, image_model: ImageModel, workers: int = 0, shape: UNetShape = SHAPE, **changes
+    cache, image_model: ImageModel, workers: int = 0, shape: UNetShape = SHAPE, memory=None, **changes
 ) -> LayersTrainer:
     """A trainer with new layers, always the same ones."""
     config = settings(**changes)
     torch.manual_seed(1)
     stack = TemporalStack(StackConfig(shape, "tiny", config.num_frames, known_frames=True, frame_rate=True))
     batches = BatchSource(cache, config, stable_diffusion_levels())
-    return LayersTrainer(stack, image_model.denoise, batches, workers=workers)
+    return LayersTrainer(stack, image_model.denoise, batches, workers=workers, memory=memory)
