@@ -41,8 +41,9 @@ class TrainingConfig(Settings):
     clip keeps every stride-th frame, which lowers its frame rate; each clip draws one, and naming one twice
     doubles its share. `patterns`: known-frame pattern -> probability. `high_noise`: 0 draws diffusion steps
     evenly, larger values prefer high noise, where motion is decided (density (1 + p) t^p). `weight_limit`: 1
-    is the plain loss, more weighs high noise up to it (NoiseLevels.weight). `known_noise`: given frames get
-    noise of a step drawn from 0 to this one. `text_dropout`: share of clips with the empty caption.
+    is the plain loss, more weighs high noise up to it (NoiseLevels.weight). `min_snr`: above 0, min-SNR
+    weighting with this gamma in its place (NoiseLevels.min_snr_weight). `known_noise`: given frames get noise
+    of a step drawn from 0 to this one. `text_dropout`: share of clips with the empty caption.
     `signal_dropout`: share of clips which, at the noisiest steps, are noisier than their step says, half of
     them nothing but noise. Stable Diffusion never hides a clip whole: its last step leaves 7 % of the signal,
     and sampling, which starts from pure noise, then relies on what it should have made (arXiv 2305.08891 sets
@@ -53,7 +54,9 @@ class TrainingConfig(Settings):
     (data/reversal.py); clips that name one are then played backwards half of the time. `check_clips`: the
     last so many of those are never trained on, but kept to ask whether the right word fits better than the
     opposite one (sense.py). `text_first`: for this share of the steps, at the start, no frames are given, so
-    that only the text says how things move.
+    that only the text says how things move. `kept_out`: share of the films whose clips are never trained on,
+    but tell how well the layers do on what they have not seen (watching/held_out.py); none of fewer than ten
+    films.
     """
 
     num_frames: int = 8
@@ -76,7 +79,9 @@ class TrainingConfig(Settings):
     reversed: dict[str, str] = field(default_factory=dict)
     check_clips: int = 0
     text_first: float = 0.0
+    kept_out: float = 0.0
     weight_limit: float = 1.0
+    min_snr: float = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
 
@@ -91,8 +96,14 @@ class TrainingConfig(Settings):
             )
         if not self.strides or min(self.strides) < 1:
             raise InvalidInputError(f"strides are {self.strides}; give whole numbers of 1 or more, e.g. 1,2.")
-        if any(not 0 <= share <= 1 for share in (self.text_dropout, self.signal_dropout, self.text_first)):
-            raise InvalidInputError("text_dropout, signal_dropout and text_first must lie in 0..1.")
+        shares = (self.text_dropout, self.signal_dropout, self.text_first, self.kept_out)
+        if any(not 0 <= share <= 1 for share in shares):
+            raise InvalidInputError("text_dropout, signal_dropout, text_first and kept_out must lie in 0..1.")
+        if self.min_snr < 0 or (self.min_snr and self.weight_limit != 1):
+            raise InvalidInputError(
+                f"min_snr is {self.min_snr:g} and weight_limit {self.weight_limit:g}; give a min_snr above "
+                "0, usually 5, or a weight_limit, not both."
+            )
         if not 0 <= self.ema < 1:
             raise InvalidInputError(f"ema is {self.ema}; give 0 or more, and less than 1.")
         if self.check_clips and not self.reversed:

@@ -62,6 +62,15 @@ class NoiseLevels:
         all_steps = (1 / self.alphas_cumprod).clamp(max=limit)
         return (all_steps / all_steps.mean()).to(t.device)[t]
 
+    def min_snr_weight(self, t: Tensor, gamma: float) -> Tensor:
+        """Loss weight ((b f),) that keeps little noise from ruling: min(SNR, gamma) on the error of x.
+
+        Min-SNR weighting (Hang et al. 2023, arXiv 2303.09556, section 3.4), for what the network predicts.
+        """
+        ratio = self.alphas_cumprod / (1 - self.alphas_cumprod)
+        of_error = ratio if self.target == "eps" else ratio + 1
+        return (ratio.clamp(max=gamma) / of_error).to(t.device)[t]
+
     def split(self, noisy: Tensor, prediction: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Clean latents and noise that a prediction stands for."""
         alpha, sigma = self.signal_and_noise(t, noisy)

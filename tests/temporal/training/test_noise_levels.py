@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from video_ldm.temporal.errors import InvalidInputError
+from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.loss import denoising_loss
 from video_ldm.temporal.training.noise_levels import NoiseLevels, stable_diffusion_levels
 from video_ldm.temporal.training.trainer import learning_rate
@@ -86,3 +88,22 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine():
     assert rate(54) == pytest.approx(0.55)
     assert rate(104) == pytest.approx(0.1)
     assert rate(1000) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("target", ["eps", "v"])
+def test_min_snr_weighs_the_error_of_the_clean_clip(target):
+    """The oracle is the error of x itself, weighed by min(SNR, gamma)."""
+    levels = stable_diffusion_levels(target)
+    t, x, noise = torch.tensor([20, 400, 990]), torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
+    noisy = levels.add_noise(x, noise, t)
+    wrong = levels.training_target(x, noisy, t) + 0.1 * torch.randn(3, 4, 2, 2)
+    error = (wrong - levels.training_target(x, noisy, t)).square().flatten(1).mean(1)
+    of_x = (levels.split(noisy, wrong, t)[0] - x).square().flatten(1).mean(1)
+    signal = levels.alphas_cumprod[t]
+    expected = (signal / (1 - signal)).clamp(max=5) * of_x
+    torch.testing.assert_close(levels.min_snr_weight(t, 5.0) * error, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_one_weighting_at_a_time():
+    with pytest.raises(InvalidInputError, match="min_snr is 5 and weight_limit 20; give a min_snr"):
+        TrainingConfig(min_snr=5.0, weight_limit=20.0)
