@@ -12,77 +12,17 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
-from ..nodes.host.layers.shapes import base_name
+from ..nodes.host.training.data.clips import Footage
+from ..nodes.host.training.kinds import TrainedModel, TrainedUpscaler
 from ..nodes.host.training.models import Checkpoint
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import trained_betas
-from ..temporal.stack.stack import StackConfig, TemporalStack
+from ..temporal.stack.stack import TemporalStack
 from ..temporal.training.config import TrainingConfig
-from ..temporal.training.data.batches import BatchSource
-from ..temporal.training.data.cache import ClipCache
-from ..temporal.training.data.enlarging import PatchSource
+from ..temporal.training.data.camera import MOVES
+from .options import parse_size
 
 logger = logging.getLogger(__name__)
-
-
-class TrainedModel:
-    """An image model that makes clips from text, and from known frames."""
-
-    cache_name = ""  # in front of what a cache was made from
-    needs_captions = True
-
-    def __init__(self, models: Checkpoint, config: TrainingConfig, with_image: bool = False) -> None:
-        self.models, self.config, self.with_image = models, config, with_image
-        self.noise_levels = models.noise_levels()
-
-    def check_size(self, width: int, height: int) -> None:
-        """Refuse clips of a size that training cannot use, before anything is prepared."""
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Content of the cache for frames."""
-        return self.models.encode(frames)
-
-    def batches(self, clips: ClipCache) -> BatchSource:
-        """Batches that every step draws from."""
-        return BatchSource(clips, self.config, self.noise_levels)
-
-    def new_layers(self) -> StackConfig:
-        """New temporal layers."""
-        shape = self.models.shape
-        return StackConfig(
-            unet=shape,
-            base=base_name(shape),
-            max_frames=self.config.num_frames,
-            known_frames=set(self.config.patterns) != {"none"},
-            frame_rate=True,
-            positions="tokens",
-            image_model="changed" if self.with_image else None,
-        )
-
-
-class TrainedUpscaler(TrainedModel):
-    """The SD x4 upscaler: it makes large patches of clips from small ones, with or without text."""
-
-    cache_name = "x4 "
-    needs_captions = False
-
-    def __init__(self, models: Checkpoint, config: TrainingConfig, side: int) -> None:
-        super().__init__(models, replace(config, patterns={"none": 1.0}))
-        self.enlarging = models.enlarging(side)
-
-    def check_size(self, width: int, height: int) -> None:
-        self.enlarging.check(height // self.enlarging.scale, width // self.enlarging.scale)
-
-    def encode(self, frames: Tensor) -> Tensor:
-        return self.models.encode_both(frames)
-
-    def batches(self, clips: ClipCache) -> BatchSource:
-        return PatchSource(clips, self.config, self.noise_levels, self.enlarging)
-
-    def new_layers(self) -> StackConfig:
-        return replace(super().new_layers(), prediction=self.noise_levels.target)
 
 
 def trained_model(models: Checkpoint, config: TrainingConfig, args: argparse.Namespace) -> TrainedModel:
@@ -137,3 +77,10 @@ def on_own_betas(models: Checkpoint, stack: TemporalStack, init: str) -> Checkpo
     )
     # a distilled schedule leaves out most steps, and training needs them all
     return models.on_betas(replace(betas, lcm_steps=None))
+
+
+def footage_of(args: argparse.Namespace) -> Footage:
+    """The folder of clips, and how it is read; raises InvalidInputError for a size that no model takes."""
+    camera = getattr(args, "camera", None) or ""
+    trigger = getattr(args, "trigger", "").strip() or (MOVES[camera].words if camera else "")
+    return Footage(Path(args.clips), args.fps, parse_size(args.size), trigger, camera)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..temporal.errors import InvalidInputError
+
 
 def number_option(group: argparse._ArgumentGroup, name: str, default: float, text: str) -> None:
     """An option whose kind is that of its default, which its help shows."""
@@ -42,3 +44,16 @@ def state_options(group: argparse._ArgumentGroup, save_every: int, what: str) ->
         "--resume", action="store_true", help="continue from OUT's training state, exactly where it was"
     )
     number_option(group, "--save-every", save_every, f"steps between {what}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from `512x320`; raises InvalidInputError unless both are multiples of 8."""
+    width, _, height = text.partition("x")
+    if (
+        not (width.isdigit() and height.isdigit())
+        or int(width) % 8
+        or int(height) % 8
+        or not int(width) * int(height)
+    ):
+        raise InvalidInputError(f"--size is {text!r}; give WIDTHxHEIGHT in multiples of 8, e.g. 512x320.")
+    return int(width), int(height)

@@ -22,6 +22,7 @@ from .conditions import NOTHING, Conditions
 from .reversal import opposites
 
 CHECKS = 1 << 20  # tells the noise of checks from that of the pieces of a step
+FEWEST_FILMS = 10  # of which some are kept out
 NOISIEST = 0.85  # from this share of the diffusion steps on, signal_dropout acts
 
 
@@ -63,7 +64,10 @@ class BatchSource:
         lengths = (config.num_frames, *config.other_lengths)
         self.opposites = opposites(cache.captions, config.reversed)
         self.held_out = self._held_out()
-        self.clips = {length: _long_enough(cache, config, length, self.held_out) for length in lengths}
+        self.unseen = _of_unseen_films(cache, config)
+        away = np.union1d(self.held_out, self.unseen)
+        self.clips = {length: _long_enough(cache, config, length, away) for length in lengths}
+        self.unseen = self.unseen[self.lengths[self.unseen] >= _needed(config)]
 
     def draw(self, step: int, part: int = 0) -> Batch:
         """Batch of an optimiser step; `part` counts the pieces of an accumulated one."""
@@ -99,14 +103,22 @@ class BatchSource:
         return self._conditioned(batch, generator)
 
     def checks(self, t: int, signal: float) -> Iterator[tuple[Batch, Tensor]]:
-        """Held-out clips, each with the same noise in every call, at step t.
+        """Held-out clips, each with the same noise in every call, at step t; and the text that tells their
+        opposites."""
+        for chosen, batch in self._fixed(self.held_out, t, signal):
+            rows = self.cache.caption_ids[chosen]
+            yield batch, self.cache.embedding(self.opposites[rows])
 
-        And the text that tells their opposites.
-        """
+    def unseen_clips(self, t: int, most: int) -> Iterator[Batch]:
+        """At most so many clips of films that are kept out, each with the same noise in every call."""
+        return (batch for _, batch in self._fixed(self.unseen[:most], t, 1.0))
+
+    def _fixed(self, clips: np.ndarray, t: int, signal: float) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Beginnings of clips in batches, with no frames given."""
         num_frames, stride = self.config.num_frames, min(self.config.strides)
-        for start in range(0, len(self.held_out), self.config.batch):
-            chosen = self.held_out[start : start + self.config.batch]
-            x = torch.cat([self.cache.clip(i, stride * np.arange(num_frames)) for i in chosen])
+        for start in range(0, len(clips), self.config.batch):
+            chosen = clips[start : start + self.config.batch]
+            x = torch.cat([self._start(i, stride * np.arange(num_frames)) for i in chosen])
             rows = self.cache.caption_ids[chosen]
             generator = torch.Generator().manual_seed(_mix(self.config.seed, start, CHECKS))
             batch = Batch(
@@ -121,11 +133,15 @@ class BatchSource:
                 fps=torch.from_numpy(self.cache.fps[chosen] / stride).float(),
                 num_frames=num_frames,
             )
-            yield self._conditioned(batch, generator), self.cache.embedding(self.opposites[rows])
+            yield chosen, self._conditioned(batch, generator)
+
+    def _start(self, index: int, frames: np.ndarray) -> Tensor:
+        """The part of a clip that is looked at, the same in every call."""
+        return self._cut(self.cache.clip(index, frames), torch.Generator().manual_seed(int(index)))
 
     def _held_out(self) -> np.ndarray:
         """The last clips that have an opposite, as many as are asked for."""
-        needed = (self.config.num_frames - 1) * min(self.config.strides) + 1
+        needed = _needed(self.config)
         fit = np.flatnonzero((self.opposites[self.cache.caption_ids] >= 0) & (self.lengths >= needed))
         if self.config.check_clips >= max(len(fit), 1):
             raise InvalidInputError(
@@ -173,7 +189,7 @@ class BatchSource:
         """Frames of a clip, forwards or backwards, and the row of the caption that tells them."""
         spare = int(self.lengths[index]) - ((f - 1) * stride + 1)
         start = int(torch.randint(spare + 1, (1,), generator=generator))
-        frames, caption = start + stride * np.arange(f), int(self.cache.caption_ids[index])
+        frames, caption = start + stride * np.arange(f), self._caption(index, generator)
         if (
             self.config.reversed
             and torch.rand((), generator=generator) < 0.5
@@ -183,6 +199,14 @@ class BatchSource:
         if pattern == "loop":  # it moves both ways, which its caption does not say
             frames, caption = frames[patterns.there_and_back(f).numpy()], 0
         return self._cut(self.cache.clip(index, frames), generator), caption
+
+    def _caption(self, index: int, generator: torch.Generator) -> int:
+        """Row of a caption of a clip; where it has several, one drawn by their shares."""
+        choices = self.cache.choices[index] if self.cache.choices else ()
+        if len(choices) < 2:
+            return int(self.cache.caption_ids[index])
+        shares = torch.tensor([share for _, share in choices])
+        return choices[torch.multinomial(shares, 1, generator=generator).item()][0]
 
     def _cut(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """The part of a clip's frames that is trained on."""
@@ -216,6 +240,21 @@ class BatchSource:
         share = (2 * torch.rand(len(t), generator=generator) - 1).clamp(min=0)  # half of them: nothing
         dropped = torch.rand(len(t), generator=generator) < self.config.signal_dropout
         return torch.where(dropped & (t >= NOISIEST * self.noise_levels.num_steps), share, torch.ones(len(t)))
+
+
+def _needed(config: TrainingConfig) -> int:
+    """Frames of the shortest clip that has all frames of the longest length."""
+    return (config.num_frames - 1) * min(config.strides) + 1
+
+
+def _of_unseen_films(cache: ClipCache, config: TrainingConfig) -> np.ndarray:
+    """All clips of some films; those are the same for the same films and seed, whatever else changes."""
+    films = np.array(cache.sources or [str(index) for index in range(len(cache))])
+    names = np.unique(films)
+    count = round(config.kept_out * len(names)) if len(names) >= FEWEST_FILMS else 0
+    count = max(count, 1) if config.kept_out and len(names) >= FEWEST_FILMS else count
+    order = np.random.default_rng(config.seed).permutation(len(names))
+    return np.flatnonzero(np.isin(films, names[order[:count]]))
 
 
 def _long_enough(

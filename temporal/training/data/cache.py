@@ -3,7 +3,9 @@
 A cache is a folder: `latents.npy` (all frames of all clips, one after the other), `index.json`, written last,
 so that a folder with an index is complete, and `text-ENCODER.npy` for each text encoder that was used on it
 (one row per unique caption, row 0 the empty one), with `pooled-ENCODER.npy` beside it where the image model
-wants that too (SDXL). Each large file has a seal.
+wants that too (SDXL). Each large file has a seal. Latents may also be in one file a clip, which the index
+then names (`files`), with the film that each clip is of (`sources`) and all its captions with their shares
+(`choices`).
 
 Shapes: latents (frames c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled
 (captions p) float16.
@@ -11,6 +13,7 @@ Shapes: latents (frames c h w) float16, scaled as the UNet sees them; text (capt
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tokenize
@@ -34,6 +37,31 @@ INDEX, LATENTS = "index.json", "latents.npy"
 NPY_ERRORS = (*PARSER_ERRORS, SyntaxError, tokenize.TokenError)  # what damage does to numpy's reader
 
 
+class ClipFiles:
+    """Latents of clips in one file each: as an array of all their frames, but indexed by clip."""
+
+    def __init__(self, paths: Sequence[Path], shape: tuple[int, ...]) -> None:
+        self.paths, self.shape = tuple(paths), shape
+
+    @classmethod
+    def opened(cls, paths: Sequence[Path], lengths: np.ndarray) -> ClipFiles | None:
+        """Files of so many frames each; None where one is missing, damaged or of another size."""
+        arrays = [mapped(path) for path in paths]
+        sizes = {None if array is None or array.ndim != 4 else array.shape[1:] for array in arrays}
+        if len(sizes) != 1 or None in sizes:
+            return None
+        if [len(array) for array in arrays] != lengths.tolist():
+            return None
+        return cls(paths, (int(lengths.sum()), *sizes.pop()))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, clip: int) -> np.ndarray:
+        """Latents of one clip (f c h w), mapped into memory."""
+        return np.load(self.paths[clip], mmap_mode="r")
+
+
 @dataclass(frozen=True)
 class ClipCache:
     """Clips with captions.
@@ -41,20 +69,25 @@ class ClipCache:
     `offsets` (clips + 1) frame positions; `caption_ids` (clips,) rows of `text`; `fps` (clips,).
     """
 
-    latents: np.ndarray
+    latents: np.ndarray | ClipFiles
     text: np.ndarray
     captions: tuple[str, ...]
     offsets: np.ndarray
     caption_ids: np.ndarray
     fps: np.ndarray
     pooled: np.ndarray | None = None
+    sources: tuple[str, ...] = ()  # the film of each clip; none: each is of its own
+    choices: tuple[tuple[tuple[int, float], ...], ...] = ()  # rows of its captions, and their shares
 
     def __len__(self) -> int:
         return len(self.caption_ids)
 
     def clip(self, index: int, frames: slice | np.ndarray = slice(None)) -> Tensor:
         """Latents of one clip (f c h w) float32."""
-        whole = self.latents[self.offsets[index] : self.offsets[index + 1]]
+        if isinstance(self.latents, ClipFiles):
+            whole = self.latents[index]
+        else:
+            whole = self.latents[self.offsets[index] : self.offsets[index + 1]]
         return torch.from_numpy(np.asarray(whole[frames], dtype=np.float32))
 
     def lengths(self) -> np.ndarray:
@@ -69,6 +102,14 @@ class ClipCache:
         if self.pooled is None:
             return None
         return torch.from_numpy(np.asarray(self.pooled[list(caption_ids)], dtype=np.float32))
+
+
+def data_hash(clips: ClipCache) -> str:
+    """Short name of what was trained on: captions, rates, lengths, and the ends of every clip."""
+    digest = hashlib.sha256(json.dumps([clips.captions, *map(np.ndarray.tolist, _rows(clips))]).encode())
+    for index in range(len(clips)):
+        digest.update(clips.clip(index, np.array([0, -1])).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def is_current(folder: str | os.PathLike, source: str) -> bool:
@@ -112,8 +153,12 @@ def open_cache(folder: str | os.PathLike, encoder: str) -> ClipCache:
     pooled = mapped(path) if path.exists() else None
     if path.exists() and (pooled is None or pooled.ndim != 2 or len(pooled) != len(text)):
         raise _incomplete(folder, "its parts do not fit together")
-    offsets, caption_ids, fps = (np.asarray(index[name]) for name in ("offsets", "caption_ids", "fps"))
-    return ClipCache(latents, text, tuple(index["captions"]), offsets, caption_ids, fps, pooled)
+    arrays = (np.asarray(index[name]) for name in ("offsets", "caption_ids", "fps"))
+    choices = tuple(
+        tuple((int(row), float(share)) for row, share in clip) for clip in index.get("choices", ())
+    )
+    sources = tuple(index.get("sources", ()))
+    return ClipCache(latents, text, tuple(index["captions"]), *arrays, pooled, sources, choices)
 
 
 def mapped(path: Path) -> np.ndarray | None:
@@ -127,11 +172,15 @@ def mapped(path: Path) -> np.ndarray | None:
     return array if isinstance(array, np.ndarray) and array.dtype.kind == "f" else None
 
 
-def _latents(folder: Path, index: dict[str, Any]) -> np.ndarray | None:
-    """Latents of all clips (frames c h w).
+def _rows(clips: ClipCache) -> tuple[np.ndarray, ...]:
+    return clips.offsets, clips.caption_ids, clips.fps
 
-    None where they are missing or damaged, or fewer than the index says.
-    """
+
+def _latents(folder: Path, index: dict[str, Any]) -> np.ndarray | ClipFiles | None:
+    """Latents of all clips (frames c h w); None where they are missing or damaged, or fewer than the index
+    says."""
+    if "files" in index:
+        return ClipFiles.opened([folder / name for name in index["files"]], np.diff(index["offsets"]))
     latents = mapped(folder / LATENTS)
     if latents is None or latents.ndim < 4 or 0 in latents.shape:
         return None
@@ -149,9 +198,26 @@ def _is_index(index: dict[str, Any]) -> bool:
     whole = all(type(number) is int for number in (*offsets, *ids))
     if not whole or not all(isinstance(caption, str) for caption in captions):
         return False
+    if not all(_has_one_a_clip(index.get(key), len(ids)) for key in ("files", "sources", "choices")):
+        return False
     rates = all(type(rate) in (int, float) and 0 < rate < float("inf") for rate in fps)
     rises = offsets[:1] == [0] and all(a < b for a, b in pairwise(offsets))
     return rates and rises and len(offsets) - 1 == len(ids) == len(fps) > 0 and _are_rows(ids, captions)
+
+
+def _has_one_a_clip(part: Any, count: int) -> bool:
+    """True if an optional part is left out, or has a text, or a list of pairs of numbers, for every clip."""
+
+    def is_pair(pair: Any) -> bool:
+        numbers = isinstance(pair, list) and len(pair) == 2 and type(pair[0]) is int
+        return numbers and type(pair[1]) in (int, float) and pair[1] > 0
+
+    def is_entry(entry: Any) -> bool:
+        return isinstance(entry, str) or (
+            isinstance(entry, list) and bool(entry) and all(map(is_pair, entry))
+        )
+
+    return part is None or (isinstance(part, list) and len(part) == count and all(map(is_entry, part)))
 
 
 def _are_rows(ids: Sequence[int], captions: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,30 @@ def write_cache(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
-    captions, rates, offsets, shape = [], [], [0], ()
-    with sealed_file(folder / LATENTS) as partial, partial.open("wb") as file:
-        file.write(bytes(HEADER))
+    captions, rates, offsets = [], [], [0]
+
+    def latents_only() -> Iterator[Tensor]:
         for latents, caption, fps in clips:
+            yield latents
+            captions.append(caption)
+            rates.append(float(fps))
+            offsets.append(offsets[-1] + len(latents))
+        if not captions:
+            raise InvalidInputError("There are no clips to prepare; give a folder with videos and captions.")
+
+    write_latents(folder / LATENTS, latents_only())
+    write_index(folder, captions, offsets, rates, source)
+
+
+def write_latents(path: Path, pieces: Iterable[Tensor]) -> int:
+    """Write latents (f c h w) one piece after the other, and return how many frames they are.
+
+    Raises InvalidInputError for pieces of different sizes, OutputError when the disk does not take them.
+    """
+    count, shape = 0, ()
+    with sealed_file(path) as partial, partial.open("wb") as file:
+        file.write(bytes(HEADER))
+        for latents in pieces:
             if shape and tuple(latents.shape[1:]) != shape:
                 raise InvalidInputError(
                     f"A clip has latents {tuple(latents.shape[1:])}, earlier ones {shape}; give all clips "
@@ -51,14 +71,10 @@ def write_cache(
                 )
             shape = tuple(latents.shape[1:])
             file.write(latents.to(torch.float16).contiguous().numpy().tobytes())
-            captions.append(caption)
-            rates.append(float(fps))
-            offsets.append(offsets[-1] + len(latents))
-        if not captions:
-            raise InvalidInputError("There are no clips to prepare; give a folder with videos and captions.")
+            count += len(latents)
         file.seek(0)
-        file.write(_npy_header((offsets[-1], *shape)))
-    write_index(folder, captions, offsets, rates, source)
+        file.write(_npy_header((count, *shape)))
+    return count
 
 
 def write_index(
@@ -67,15 +83,22 @@ def write_index(
     offsets: Sequence[int],
     fps: Sequence[float],
     source: str = "",
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Describe latents that are already in the folder.
+    """Describe latents that are already in the folder: one caption and frame rate per clip, offsets (clips
+    + 1).
 
-    One caption and frame rate per clip, offsets (clips + 1).
+    `more` may have `files`, `sources` and `choices`, each with one entry a clip (see cache.py).
     """
     rows: dict[str, int] = {"": 0}
     ids = [rows.setdefault(caption, len(rows)) for caption in captions]
+    more = dict(more or {})
+    if "choices" in more:
+        more["choices"] = [
+            [[rows.setdefault(text, len(rows)), share] for text, share in clip] for clip in more["choices"]
+        ]
     index = {"format": FORMAT, "version": VERSION, "source": source, "captions": list(rows)}
-    index |= {"offsets": list(offsets), "caption_ids": ids, "fps": list(fps)}
+    index |= {"offsets": list(offsets), "caption_ids": ids, "fps": list(fps), **more}
     _replace_index(folder, index)
 
 

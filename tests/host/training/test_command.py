@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,37 @@ def run(clips: Path, out: Path, *options: str) -> None:
     train.run(args, arguments.config_from(args))
 
 
+def encoded(clips: Path) -> dict[str, int]:
+    """Latents of clips: the name of each file and when it was made."""
+    files = (clips / "video_ldm_cache" / "clips").rglob("*.npy")
+    return {path.name: path.stat().st_mtime_ns for path in files}
+
+
+def test_a_clip_more_or_a_new_caption_encodes_nothing_again(host, clips, tmp_path):
+    options = ("--steps", "1", "--frames", "4")
+    run(clips, tmp_path / "one.safetensors", *options)
+    made = encoded(clips)
+    assert len(made) == 2
+    (clips / "more").mkdir()
+    write_video(clips / "more" / "c.mp4", 5)
+    write_video(clips / "more" / "short.mp4", 3)
+    lines = (
+        '{"file_name": "c.mp4", "text": ["a square c", "another"]}',
+        '{"file_name": "short.mp4", "text": ""}',
+    )
+    (clips / "more" / "metadata.jsonl").write_text("\n".join(lines))
+    (clips / "a.txt").write_text("something else")
+    run(clips, tmp_path / "two.safetensors", *options)
+    later = encoded(clips)
+    assert len(later) == 4 and made.items() <= later.items()
+    index = cache.read_index(clips / "video_ldm_cache")
+    assert index["captions"] == ["", "something else", "a square b", "a square c", "another"]
+    assert index["sources"] == ["a.mp4", "b.mp4", "more/c.mp4"]
+    assert index["choices"][2] == [[3, 1.0], [4, 1.0]]
+    table = (clips / "video_ldm_cache" / "clips.csv").read_text("utf-8")
+    assert 'more/short.mp4,0,3,no,"has 3 frames at 8 frames per second' in table
+
+
 def test_clips_are_played_backwards_checked_and_the_run_ends_when_the_words_are_known(
     host, clips, tmp_path, caplog, monkeypatch
 ):
@@ -95,9 +127,9 @@ def test_trains_caches_and_resumes(host, clips, tmp_path):
     index = cache.read_index(clips / "video_ldm_cache")
     assert index["captions"] == ["", "a square a", "a square b"]
     assert index["offsets"] == [0, 6, 13]
-    made = (clips / "video_ldm_cache" / "latents.npy").stat().st_mtime_ns
+    made = encoded(clips)
     run(clips, out, "--steps", "3", "--resume", "--patterns", "none=0.5,first=0.5")
-    assert (clips / "video_ldm_cache" / "latents.npy").stat().st_mtime_ns == made
+    assert encoded(clips) == made
     state = torch.load(tmp_path / "layers.state.pt", weights_only=True)
     assert state["step"] == len(state["losses"]) == 3
     assert (tmp_path / "layers.loss.png").is_file()
@@ -173,8 +205,9 @@ def test_mistakes_are_told_in_one_sentence(host, clips, tmp_path):
         run(clips, out, "--size", "60x60")
     (clips / "c.mp4").write_bytes(b"no video")
     (clips / "c.txt").write_text("nothing")
-    with pytest.raises(InvalidInputError, match=r"c\.mp4 cannot be decoded"):
-        run(clips, out)
+    run(clips, tmp_path / "two_of_three.safetensors", "--steps", "1")
+    table = (clips / "video_ldm_cache" / "clips.csv").read_text("utf-8")
+    assert re.search(r"c\.mp4,0,0,no,.*cannot be decoded", table) and "a.mp4,0,6,yes," in table
     (clips / "c.mp4").unlink()
     (clips / "a.txt").unlink()
     with pytest.raises(InvalidInputError, match=r"1 of 2 videos have no caption \(a\.mp4\)"):

@@ -126,12 +126,14 @@ def test_the_command_makes_table_report_and_shards_that_training_reads(folder, t
         assert sorted(tar.getnames()) == sorted(
             f"{row.key}.{kind}" for row in kept for kind in ("json", "mp4")
         )
-    from video_ldm.training.videos import find_videos, read_frames
+    from video_ldm.temporal.curation.folder import Video, find_videos, read_frames
 
     first, second = find_videos(out)
     assert first.caption == "dots that drift"
-    frames = read_frames(second.path, FPS, (160, 88), second.start, second.seconds)
-    expected = read_frames(folder / "two.mp4", FPS, (160, 88))[round(second.start * FPS) :][: len(frames)]
+    frames = read_frames(second, FPS, (160, 88))
+    expected = read_frames(Video(folder / "two.mp4"), FPS, (160, 88))[round(second.start * FPS) :][
+        : len(frames)
+    ]
     assert abs(len(frames) - second.seconds * FPS) <= 1
     assert (frames - expected).abs().mean() < 2 / 255
 

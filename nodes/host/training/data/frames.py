@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..temporal.claims import sweep
-from ..temporal.training.data.frames import FrameStore
-from ..temporal.training.data.sealed import is_sound, sealed_file
-from ..temporal.weights.whole_file import whole_file
-from .videos import Video, find_videos, read_frames
+from .....temporal.claims import sweep
+from .....temporal.curation.folder import Video, find_videos, frame_chunks
+from .....temporal.training.data.frames import FrameStore
+from .....temporal.training.data.sealed import is_sound, sealed_file
+from .....temporal.weights.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 FOLDER, INDEX, FRAMES = "video_ldm_frames", "index.json", "frames.raw"
@@ -69,9 +69,11 @@ def _write(videos: list[Video], target: Path, source: str, fps: float, size: tup
     offsets = [0]
     with sealed_file(target / FRAMES) as partial, partial.open("wb") as file:
         for video in videos:
-            frames = read_frames(video.path, fps, size, video.start, video.seconds)
-            file.write((255 * frames).round().to(torch.uint8).numpy().tobytes())
-            offsets.append(offsets[-1] + len(frames))
+            count = 0
+            for frames in frame_chunks(video, fps, size):
+                file.write((255 * frames).round().to(torch.uint8).numpy().tobytes())
+                count += len(frames)
+            offsets.append(offsets[-1] + count)
     with whole_file(target / INDEX) as partial:
         partial.write_text(json.dumps({"source": source, "offsets": offsets}), "utf-8")
     return offsets

@@ -1,0 +1,83 @@
+"""Kinds of training of temporal layers: for clips from text, and for the SD x4 upscaler.
+
+Shapes: frames (f h w 3) in 0..1, kept as (f c h w).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from ....temporal.stack.stack import StackConfig
+from ....temporal.training.config import TrainingConfig
+from ....temporal.training.data.batches import BatchSource
+from ....temporal.training.data.cache import ClipCache
+from ....temporal.training.data.enlarging import PatchSource
+from ..layers.shapes import base_name
+from .models import Checkpoint
+
+
+class TrainedModel:
+    """An image model that makes clips from text, and from known frames."""
+
+    cache_name = ""  # in front of what a cache was made from
+    needs_captions = True
+
+    def __init__(self, models: Checkpoint, config: TrainingConfig, with_image: bool = False) -> None:
+        self.models, self.config, self.with_image = models, config, with_image
+        self.noise_levels = models.noise_levels()
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse clips of a size that training cannot use, before anything is prepared."""
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Content of the cache for frames."""
+        return self.models.encode(frames)
+
+    def batches(self, clips: ClipCache, config: TrainingConfig | None = None) -> BatchSource:
+        """Batches that every step draws from, of these settings or others."""
+        return BatchSource(clips, config or self.config, self.noise_levels)
+
+    def step_size(self, clips: ClipCache) -> tuple[int, int, int]:
+        """Channels, height and width of what a step computes on."""
+        return self.models.channels, *clips.latents.shape[-2:]
+
+    def new_layers(self) -> StackConfig:
+        """New temporal layers."""
+        shape = self.models.shape
+        return StackConfig(
+            unet=shape,
+            base=base_name(shape),
+            max_frames=self.config.num_frames,
+            known_frames=set(self.config.patterns) != {"none"},
+            frame_rate=True,
+            positions="tokens",
+            image_model="changed" if self.with_image else None,
+        )
+
+
+class TrainedUpscaler(TrainedModel):
+    """The SD x4 upscaler: it makes large patches of clips from small ones, with or without text."""
+
+    cache_name = "x4 "
+    needs_captions = False
+
+    def __init__(self, models: Checkpoint, config: TrainingConfig, side: int) -> None:
+        super().__init__(models, replace(config, patterns={"none": 1.0}))
+        self.enlarging = models.enlarging(side)
+
+    def check_size(self, width: int, height: int) -> None:
+        self.enlarging.check(height // self.enlarging.scale, width // self.enlarging.scale)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        return self.models.encode_both(frames)
+
+    def batches(self, clips: ClipCache, config: TrainingConfig | None = None) -> BatchSource:
+        return PatchSource(clips, config or self.config, self.noise_levels, self.enlarging)
+
+    def step_size(self, clips: ClipCache) -> tuple[int, int, int]:
+        return self.models.channels, self.enlarging.side, self.enlarging.side
+
+    def new_layers(self) -> StackConfig:
+        return replace(super().new_layers(), prediction=self.noise_levels.target)
