@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ..temporal.errors import InvalidInputError
 from ..temporal.training import checkpoint, report
+from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.trainer import Trainer
+from ..temporal.training.watching.held_out import held_out_loss
+from ..temporal.training.watching.log import RunLog, read_log
 from ..temporal.weights.whole_file import check_writable
 
 logger = logging.getLogger(__name__)
@@ -43,31 +47,72 @@ def train(
 
     Also where all steps were done before.
 
-    `write` makes the file of the averaged weights, `show` pictures of what they can do, after every
-    `show_every` steps (0: never). `check` looks on after every step and may end the run (`trainer.finished`).
+    `write` makes the file of the averaged weights, `show` pictures of what they can do, before the first step
+    and after every `show_every` steps (0: never). `check` looks on after every step and may end the run
+    (`trainer.finished`). Of several processes that train as one, the first writes.
     """
     out = Path(args.out)
-    state = out.with_suffix(".state.pt")
     if args.resume:
-        checkpoint.go_on(trainer, state)
+        checkpoint.go_on(trainer, out.with_suffix(".state.pt"))
         logger.info("resumed at step %d", trainer.step)
-
-    def save() -> None:
-        checkpoint.save_state(state, trainer.state_dict())
-        write(out)
-        report.loss_curve(out.with_suffix(".loss.png"), trainer.losses)
+    if not trainer.engine.is_first:
+        trainer.run(after_step=lambda _trainer: check())
+        return
+    run = Run(trainer, out, write)
+    if show_every and not trainer.step:
+        run.look()
+        show()
 
     def after_step(trainer: Trainer) -> None:
+        run.note()
         check()
+        looks = show_every and trainer.step % show_every == 0
+        if looks:
+            run.look()
         if trainer.finished or trainer.step == trainer.config.steps:
             return  # the end is the same for a run whose last step was done before
         if trainer.step % args.save_every == 0:
-            save()
-        if show_every and trainer.step % show_every == 0:
+            run.save()
+        if looks:
             show()
 
     trainer.run(after_step=after_step)
-    save()
+    run.save()
+    run.log.close()
     if show_every:
         show()
     logger.info("wrote %s, trained for %d steps", out, trainer.step)
+
+
+class Run:
+    """The files of one training, beside the one it is for."""
+
+    def __init__(self, trainer: Trainer, out: Path, write: Callable[[Path], None]) -> None:
+        self.trainer, self.out, self.write = trainer, out, write
+        self.log, self.begun = RunLog(out.with_suffix(".log.jsonl"), trainer.step), time.monotonic()
+
+    def save(self) -> None:
+        """Leave behind the state, the file and the curve of its losses."""
+        checkpoint.save_state(self.out.with_suffix(".state.pt"), self.trainer.state_dict())
+        self.write(self.out)
+        report.loss_curve(self.out.with_suffix(".loss.png"), self.trainer.losses, self.looks())
+
+    def note(self) -> None:
+        """Write down the step that was made."""
+        trainer, seconds = self.trainer, round(time.monotonic() - self.begun, 3)
+        self.log.write(trainer.step, loss=trainer.losses[-1], gradient=trainer.gradient, seconds=seconds)
+
+    def look(self) -> None:
+        """Write down how the layers do on films that are kept out, and keep the file that did best."""
+        found = held_out_loss(self.trainer) if isinstance(self.trainer, LayersTrainer) else None
+        if found is None:
+            return
+        earlier = [loss for _, loss in self.looks()]
+        self.log.write(found.step, held_out=found.loss, bands=list(found.bands))
+        logger.info("step %d, loss on films that are kept out %.4f", found.step, found.loss)
+        if earlier and found.loss < min(earlier):
+            self.write(self.out.with_suffix(".best.safetensors"))
+
+    def looks(self) -> list[tuple[int, float]]:
+        """Steps after which it was looked, and the losses."""
+        return [(row["step"], row["held_out"]) for row in read_log(self.log.path) if "held_out" in row]

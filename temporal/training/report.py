@@ -5,8 +5,10 @@ Shapes: frames (f h w 3) float 0..1.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from einops import rearrange
@@ -15,8 +17,25 @@ from torch import Tensor
 from ..weights.whole_file import whole_file
 
 
-def loss_curve(path: str | os.PathLike, losses: Sequence[float]) -> None:
-    """Loss per step and its running mean as a PNG."""
+def loss_curve(
+    path: str | os.PathLike, losses: Sequence[float], held_out: Sequence[tuple[int, float]] = ()
+) -> None:
+    """Loss per step and its running mean as a PNG, with the loss on what was kept out as (step, loss)."""
+    figure = _curve(losses, held_out)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)
+
+
+def curve_picture(losses: Sequence[float]) -> Any:
+    """Loss per step as a picture of PIL."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    _curve(losses, ()).savefig(file, format="png", dpi=64)
+    return Image.open(file).convert("RGB")
+
+
+def _curve(losses: Sequence[float], held_out: Sequence[tuple[int, float]]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -25,9 +44,11 @@ def loss_curve(path: str | os.PathLike, losses: Sequence[float]) -> None:
     width = max(1, len(losses) // 50)
     mean = np.convolve(losses, np.ones(width) / width, mode="valid")
     axes.plot(np.arange(len(mean)) + width, mean, linewidth=1.5)
+    if held_out:
+        axes.plot(*zip(*held_out, strict=True), marker="o", markersize=3, color="black", label="kept out")
+        axes.legend()
     axes.set(xlabel="step", ylabel="loss", yscale="log")
-    with whole_file(path) as partial:
-        figure.savefig(partial, format="png", dpi=100)
+    return figure
 
 
 def contact_sheet(path: str | os.PathLike, clips: Sequence[Tensor]) -> None:

@@ -68,7 +68,7 @@ def test_resumed_training_is_bit_identical(cache, image_model, tmp_path):
 def test_a_state_of_other_layers_is_refused(cache, image_model):
     trainer = world.make_trainer(cache, image_model)
     state = trainer.state_dict() | {"stack_config": "{}"}
-    with pytest.raises(IncompatibleModelError, match="another shape"):
+    with pytest.raises(IncompatibleModelError, match="of another shape"):
         trainer.load_state_dict(state)
 
 
