@@ -8,6 +8,7 @@ from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.patterns import NAMES, parse_patterns
 from ..temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
 from ..temporal.training.data.reversal import parse_reversed
+from ..temporal.training.memory.levels import AUTO, CHOICES
 from .options import computing_options, host_options, number_option, state_options
 
 EXAMPLE = """
@@ -32,8 +33,10 @@ patches of both (--side), the small ones with noise of a level of their own. Cap
 
 An interrupted run continues with the same command and --resume.
 
-`python -m video_ldm.training decoder --help` says how to train a temporal decoder.
+`python -m video_ldm.training lora --help` says how to teach the layers a motion with a small file, and
+`python -m video_ldm.training decoder --help` how to train a temporal decoder.
 """
+KEPT_OUT = 0.05
 PATTERNS = "none=0.5,first=0.25,first_two=0.25"
 
 
@@ -47,11 +50,38 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _files(root.add_argument_group("files"))
-    _clips(root.add_argument_group("clips"), defaults)
-    _training(root.add_argument_group("training"), defaults)
-    _output(root.add_argument_group("progress and results"))
+    files = root.add_argument_group("files")
+    image_model_and_clips(files, "file of temporal layers to write (.safetensors)")
+    files.add_argument(
+        "--init",
+        help="temporal layers to start from (default: new ones); they train on the betas they were made with",
+    )
+    host_options(files)
+    add_training(root, defaults)
     return root
+
+
+def image_model_and_clips(group: argparse._ArgumentGroup, out: str) -> None:
+    """Options of the files that are trained on; `out` is what is written."""
+    group.add_argument(
+        "--checkpoint", required=True, help="image model: a file, or a name in ComfyUI's checkpoint folders"
+    )
+    group.add_argument("--clips", required=True, help="folder of videos with captions, or a prepared cache")
+    group.add_argument("--out", required=True, help=out)
+
+
+def add_training(root: argparse.ArgumentParser, defaults: TrainingConfig, compiles: bool = True) -> None:
+    """Options of every training on clips and an image model."""
+    _clips(root.add_argument_group("clips"), defaults)
+    training = root.add_argument_group("training")
+    _training(training, defaults)
+    if compiles:
+        training.add_argument(
+            "--compile",
+            action="store_true",
+            help="compile the blocks, which takes minutes (needs a C++ compiler)",
+        )
+    _output(root.add_argument_group("progress and results"))
 
 
 def config_from(args: argparse.Namespace) -> TrainingConfig:
@@ -77,23 +107,12 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         reversed=parse_reversed(args.reversed),
         check_clips=args.check_clips,
         text_first=args.text_first,
+        kept_out=args.kept_out,
         weight_limit=args.weight_limit,
+        min_snr=args.min_snr,
         precision=args.precision,
         seed=args.seed,
     )
-
-
-def _files(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--checkpoint", required=True, help="image model: a file, or a name in ComfyUI's checkpoint folders"
-    )
-    group.add_argument("--clips", required=True, help="folder of videos with captions, or a prepared cache")
-    group.add_argument("--out", required=True, help="file of temporal layers to write (.safetensors)")
-    group.add_argument(
-        "--init",
-        help="temporal layers to start from (default: new ones); they train on the betas they were made with",
-    )
-    host_options(group)
 
 
 def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
@@ -147,6 +166,12 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         group, "--text-dropout", defaults.text_dropout, "share of clips without caption, for guidance"
     )
     number_option(
+        group,
+        "--kept-out",
+        KEPT_OUT,
+        "share of ten or more films that are not trained on, but tell how well the layers do on others",
+    )
+    number_option(
         group, "--side", 64, "given pixels a side of the patches that a step sees, for the SD x4 upscaler"
     )
 
@@ -185,11 +210,20 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         defaults.weight_limit,
         "let high noise count up to this much more in the loss; 1 is the plain loss of Video LDM",
     )
+    number_option(
+        group,
+        "--min-snr",
+        defaults.min_snr,
+        "min-SNR weighting of the loss with this gamma, usually 5; 0: none",
+    )
     computing_options(group, defaults, "of new weights, clips and noise")
     group.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile the blocks, which takes minutes (needs a C++ compiler)",
+        "--memory",
+        choices=CHOICES,
+        default=AUTO,
+        help="fast keeps everything; small computes blocks twice (a third slower) and averages in main "
+        "memory; smallest also has an 8-bit optimiser (pip install bitsandbytes); auto is the fastest that "
+        "fits (auto)",
     )
     number_option(group, "--workers", 0, "processes that draw batches ahead")
 

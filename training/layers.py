@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..nodes import host_boot as boot
+from ..temporal.training.engine import choose_device, engine
 from . import arguments
 
 
@@ -11,7 +12,9 @@ def main(words: list[str]) -> None:
     args = arguments.parser().parse_args(words)
     config = arguments.config_from(args)
     boot.keep_freed_memory()
+    choose_device()
     boot.start_host(args.comfyui, args.custom_node, args.cpu)
     from . import run_layers as train
 
-    train.run(args, config)
+    with engine() as processes:
+        train.run(args, config, processes)

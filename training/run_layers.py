@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,10 @@ from torch import Tensor
 
 from ..nodes.host.layers.self_test import check_host
 from ..nodes.host.training import models as host
-from ..nodes.host.training.unet import compile_blocks
+from ..nodes.host.training.data.clips import prepare_clips
+from ..nodes.host.training.estimate import Step, level_for
+from ..nodes.host.training.kinds import TrainedModel
+from ..nodes.host.training.unet import blocks_of, compile_blocks
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import load_stack, save_stack
 from ..temporal.sampling.clip import Clip
@@ -24,25 +27,27 @@ from ..temporal.stack.stack import TemporalStack
 from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data import cache, preparing
-from ..temporal.training.data.reversal import reversed_captions
+from ..temporal.training.engine import ALONE, Engine
 from ..temporal.training.loop import LayersTrainer
+from ..temporal.training.lora.layers import LowRank
+from ..temporal.training.memory.levels import AUTO, FAST
+from ..temporal.training.memory.recompute import Memory
 from ..temporal.training.sampling import ddim
 from ..temporal.training.sense import check_sense
 from ..temporal.training.trainer import computing_in
-from .kinds import TrainedModel, config_for_layers, on_own_betas, trained_model
+from .kinds import config_for_layers, footage_of, on_own_betas, trained_model
 from .results import check_out, train
-from .videos import find_videos, long_enough
 
 logger = logging.getLogger(__name__)
 SAMPLES = 4
 
 
-def run(args: argparse.Namespace, config: TrainingConfig) -> None:
+def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = ALONE) -> None:
     """Prepare the clips, train, and write the averaged layers.
 
     Raises VideoLDMError for what the user can change.
     """
-    out = check_out(args)
+    out = check_out(args) if processes.is_first else Path(args.out)
     if line := check_host():
         logger.info(line)
     if args.threads:
@@ -53,20 +58,24 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
         config = config_for_layers(config, init, args)
         models = on_own_betas(models, init, args.init)
     kind = trained_model(models, config, args)
-    clips = prepare_clips(Path(args.clips), kind, args)
+    with processes.first_one_first():
+        clips = prepare_clips(footage_of(args), kind)
     logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
     batches = kind.batches(clips)
+    torch.manual_seed(config.seed)
+    stack = new_or_given_stack(kind, init, args.init)
+    check_image_model(stack, args)
+    memory = replace(memory_for(kind, stack, clips, args), engine=processes)
     precision = torch.bfloat16 if config.precision == "bf16" else torch.float32
     unet = models.frozen_unet(precision)
     device = next(unet.parameters()).device
-    torch.manual_seed(config.seed)
-    stack = new_or_given_stack(kind, init, args.init).to(device)
-    check_image_model(stack, args)
+    stack = stack.to(device)
     if stack.config.image_model is not None:
         stack.train_image({name: weight.shape for name, weight in unet.named_parameters()})
     if args.compile:
         compile_blocks(unet, stack)
-    trainer = LayersTrainer(stack, models.denoiser(unet), batches, device.type, args.workers)
+    denoise = models.denoiser(unet, memory.kept)
+    trainer = LayersTrainer(stack, denoise, batches, device.type, args.workers, memory)
     prompts = models.embed(["", *(args.prompt or batches.sample_captions(SAMPLES))])
 
     def show() -> None:
@@ -81,58 +90,32 @@ def run(args: argparse.Namespace, config: TrainingConfig) -> None:
             logger.info("step %d, %s", trainer.step, found)
             trainer.finished = 0 < args.stop_when_known <= found.least_known
 
-    train(trainer, args, lambda path: write_layers(path, trainer, args), show, args.validate_every, check)
+    with memory.used_by(blocks_of(unet, stack)):
+        train(trainer, args, lambda path: write_layers(path, trainer, args), show, args.validate_every, check)
 
 
-def prepare_clips(folder: Path, kind: TrainedModel, args: argparse.Namespace) -> cache.ClipCache:
-    """The clips as latents and text embeddings, from a cache where it is still good."""
-    encoder = kind.models.text_fingerprint()
-    if not (folder / cache.INDEX).exists():
-        folder = _cache_of_videos(folder, kind, args)
-    captions = cache.read_index(folder)["captions"]
-    preparing.add_captions(folder, reversed_captions(captions, kind.config.reversed))
-    preparing.write_captions(folder, encoder, kind.models.embed)
-    clips, channels = cache.open_cache(folder, encoder), kind.models.channels
-    if clips.latents.shape[1] != channels:
-        raise InvalidInputError(
-            f"The clips in {folder} were prepared for a model of {clips.latents.shape[1]} channels, but "
-            f"this one takes in {channels}; give the folder of videos they were made from."
-        )
-    return clips
+def memory_for(
+    kind: TrainedModel,
+    stack: TemporalStack,
+    clips: cache.ClipCache,
+    args: argparse.Namespace,
+    lora: Callable[[TemporalStack], LowRank] | None = None,
+) -> Memory:
+    """The level of memory of a run, with a line on what it takes; `lora` makes factors that train instead.
 
-
-def _cache_of_videos(folder: Path, kind: TrainedModel, args: argparse.Namespace) -> Path:
-    config, size = kind.config, parse_size(args.size)
-    kind.check_size(*size)
-    videos = find_videos(folder, kind.needs_captions)
-    needed = (config.num_frames - 1) * min(config.strides) + 1
-    stamps = [(v.path.name, v.path.stat().st_mtime_ns, v.caption, v.start, v.seconds) for v in videos]
-    encoder = kind.models.vae_fingerprint()
-    source = f"{kind.cache_name}{encoder} {size} {args.fps:g} {needed} {stamps}"
-    target = folder / "video_ldm_cache"
-    if cache.is_current(target, source):
-        return target
-
-    def encoded() -> Iterator[tuple[Tensor, str, float]]:
-        for number, (frames, video) in enumerate(long_enough(videos, args.fps, size, needed), start=1):
-            yield kind.encode(frames), video.caption, args.fps
-            logger.info("encoded %d of %d videos", number, len(videos))
-
-    preparing.write_cache(target, encoded(), source)
-    return target
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) from `512x320`; raises InvalidInputError unless both are multiples of 8."""
-    width, _, height = text.partition("x")
-    if (
-        not (width.isdigit() and height.isdigit())
-        or int(width) % 8
-        or int(height) % 8
-        or not int(width) * int(height)
-    ):
-        raise InvalidInputError(f"--size is {text!r}; give WIDTHxHEIGHT in multiples of 8, e.g. 512x320.")
-    return int(width), int(height)
+    Raises InvalidInputError where the training does not fit on the device, with the level that would.
+    """
+    if stack.config.image_model is not None:  # whose weights are others when a block is computed again
+        if args.memory not in (AUTO, FAST.name):
+            raise InvalidInputError(
+                f"--memory is {args.memory}, but an image model that trains along needs all its blocks kept; "
+                "leave --memory out."
+            )
+        return Memory()
+    step = Step(kind.models.model, stack.config, kind.config, kind.step_size(clips), lora)
+    level, line = level_for(step, args.memory, host.training_device())
+    logger.info(line)
+    return Memory(level)
 
 
 def new_or_given_stack(kind: TrainedModel, stack: TemporalStack | None, init: str | None) -> TemporalStack:
@@ -201,7 +184,7 @@ def sample_clips(
     texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
     clips = []
     with (
-        trainer.average.applied_to(stack),
+        trainer.average.applied_to(trainer.averaged),
         computing_in(config.precision, trainer.device),
     ):
         for number in range(1, len(texts)):

@@ -1,0 +1,139 @@
+"""Teaching a motion on the toy checkpoint: looks first, then the motion, and the file that Load Motion LoRA opens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
+from video_ldm.temporal.formats import save_stack
+from video_ldm.temporal.formats.lora_writing import read_notes
+from video_ldm.temporal.layers.motion import MotionConfig
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
+from video_ldm.training import arguments, lora
+
+from .test_command import CHECKPOINT, clips  # noqa: F401
+
+TOY_LAYERS = CHECKPOINT.with_name("toy_temporal.safetensors")
+
+
+def run(clips: Path, out: Path, layers: Path, *options: str) -> None:  # noqa: F811
+    """The command after the host has been started, in this process."""
+    from video_ldm.training import run_lora
+
+    words = ["--checkpoint", str(CHECKPOINT), "--layers", str(layers), "--clips", str(clips)]
+    words += ["--out", str(out), "--size", "64x64", "--frames", "4", "--batch", "1", "--warmup", "1"]
+    words += ["--validate-every", "0", "--cpu", "--rank", "2", "--patterns", "none"]
+    args = lora.parser().parse_args([*words, *options])
+    run_lora.run(args, arguments.config_from(args), lora.lora_from(args))
+
+
+@pytest.fixture(scope="module")
+def animatediff(host, tmp_path_factory):
+    """A file of AnimateDiff v2's kind for the toy checkpoint."""
+    from video_ldm.nodes.host.layers.shapes import base_name
+    from video_ldm.nodes.host.training import models as training
+
+    shape = training.load_checkpoint(str(CHECKPOINT)).shape
+    motion = MotionConfig(True, False, False)
+    config = StackConfig(shape, base_name(shape), 16, False, False, "AnimateDiff v2", motion=motion)
+    path = tmp_path_factory.mktemp("init") / "mm.safetensors"
+    save_stack(path, TemporalStack(config))
+    return path
+
+
+@pytest.fixture
+def motion_lora(host):
+    """Put a file into the host's folder of motion LoRAs: the name to pick. Gone after the test."""
+    placed = []
+
+    def put(folder, path):
+        target = host.base / "models" / folder / f"under_test_{path.name}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+        placed.append(target)
+        return target.name
+
+    yield put
+    for path in placed:
+        path.unlink()
+
+
+def patched(layers, name, motion_lora):
+    """Weights of the layers with a file of Load Motion LoRA on them, and its report."""
+    from video_ldm.nodes.host.layers.motion_lora import add_motion_lora
+    from video_ldm.nodes.host.training import models as training
+    from video_ldm.nodes.load import LoadTemporalLayers
+
+    model = training.load_checkpoint(str(CHECKPOINT)).model
+    model = LoadTemporalLayers.execute(model, motion_lora("temporal_layers", layers), 1.0).result[0]
+    model, report = add_motion_lora(model, motion_lora("motion_lora", name), 1.0)
+    return model.get_additional_models_with_key("video_ldm")[0], report
+
+
+def test_a_motion_is_learned_beside_the_looks_and_opened(host, clips, tmp_path, animatediff, motion_lora):  # noqa: F811
+    out = tmp_path / "zoom.safetensors"
+    options = ("--looks-steps", "2", "--trigger", "slow zoom", "--save-every", "1")
+    run(clips, out, animatediff, "--steps", "1", *options)
+    with safe_open(out, "pt") as file:
+        notes = read_notes(file.metadata())
+        assert all("processor.to_" in key for key in file.keys())
+    assert {k: notes[k] for k in ("base", "module", "rank", "steps", "trigger", "clips")} == {
+        **{"base": "toy_sd.safetensors", "module": "mm.safetensors", "rank": 2, "steps": 1},
+        **{"trigger": "slow zoom", "clips": 2},
+    }
+    index = json.loads((clips / "video_ldm_cache" / "index.json").read_text())
+    assert index["captions"] == ["", "slow zoom, a square a", "slow zoom, a square b"]
+    looks = load_file(out.with_suffix(".looks.safetensors"))
+    assert any(value.abs().max() > 0 for key, value in looks.items() if "lora_up" in key)
+    patcher, report = patched(animatediff, out, motion_lora)
+    assert "Trigger: put slow zoom into the prompt" in report
+    assert len(patcher.patches) == 2 * len(patcher.model.layers) * 2  # qkv and out of two attentions each
+    before = torch.load(tmp_path / "zoom.looks.state.pt", weights_only=True)
+    run(clips, out, animatediff, "--steps", "2", "--resume", *options)
+    after = torch.load(tmp_path / "zoom.looks.state.pt", weights_only=True)
+    assert after["losses"] == before["losses"]  # looks that are learned are not learned again
+    assert torch.load(tmp_path / "zoom.state.pt", weights_only=True)["step"] == 2
+
+
+def test_the_looks_are_a_lora_of_the_image_model_that_the_host_opens(host, clips, tmp_path, animatediff):  # noqa: F811
+    import comfy.sd
+    from video_ldm.nodes.host.training import models as training
+
+    out = tmp_path / "m.safetensors"
+    run(clips, out, animatediff, "--steps", "1", "--looks-steps", "1")
+    looks = load_file(out.with_suffix(".looks.safetensors"))
+    models = training.load_checkpoint(str(CHECKPOINT))
+    model, _ = comfy.sd.load_lora_for_models(models.model, None, looks, 1.0, 0.0)
+    assert 3 * len(model.patches) == len(looks) > 0
+
+
+def test_layers_of_our_own_learn_in_their_convolutions_too(host, clips, tmp_path, motion_lora):  # noqa: F811
+    out = tmp_path / "own.safetensors"
+    options = ("--looks-steps", "0", "--precision", "bf16", "--memory", "small")
+    run(clips, out, TOY_LAYERS, "--steps", "1", *options)
+    assert not out.with_suffix(".looks.safetensors").exists()
+    patcher, report = patched(TOY_LAYERS, out, motion_lora)
+    assert any("conv_out" in key for key in patcher.patches)
+    assert any("frame_attention.qkv" in key for key in patcher.patches)
+    assert "Trained on toy_sd.safetensors with toy_temporal.safetensors, 1 steps" in report
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        (("--targets", "wheels"), InvalidInputError, "is called 'wheels'; name kinds of layers"),
+        (("--spelling", "animatediff"), InvalidInputError, "AnimateDiff's spelling has no names"),
+        (("--rank", "0"), InvalidInputError, "The rank is 0; give 1 or more"),
+        (("--resume",), CheckpointFormatError, "leave out --resume to start one"),
+    ],
+)
+def test_what_cannot_work_is_refused(host, clips, tmp_path, options, error, sentence):  # noqa: F811
+    with pytest.raises(error, match=sentence):
+        run(clips, tmp_path / "no.safetensors", TOY_LAYERS, "--steps", "1", "--looks-steps", "0", *options)
+    assert not (tmp_path / "no.safetensors").exists()
