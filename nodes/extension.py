@@ -23,10 +23,12 @@ from .render import RenderVideo, VideoFromLatents
 from .sample import VideoKSampler
 from .sparse_control import LoadSparseControl
 from .train_decoder import TrainTemporalDecoder
+from .train_motion_lora import TrainMotionLora
 from .train_upscaler import TrainVideoUpscaler
 from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
 from .value_schedule import ValueSchedule
+from .video_dataset import VideoDataset
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -56,6 +58,8 @@ NODES: tuple[type[Node], ...] = (
     VideoUpscale,
     VideoUpscaleDiffusion,
     TrainVideoUpscaler,
+    VideoDataset,
+    TrainMotionLora,
     RenderVideo,
     VideoFromLatents,
 )

@@ -6,6 +6,8 @@ Shapes: images (f h w 3) in 0..1.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +21,12 @@ from torch import Tensor
 from ....temporal.errors import InvalidInputError
 from ....temporal.training import checkpoint
 from ....temporal.training.data.frames import FrameStore
+from ....temporal.training.report import curve_picture
 from ..progress import TimeLeft
 
 logger = logging.getLogger(__name__)
 SAVE_EVERY = 200
+CURVE_SECONDS, CURVE_SIDE = 3.0, 512  # between two curves; longest side in pixels
 SETTINGS = "settings"  # under which a state keeps what it was made with
 
 
@@ -31,6 +35,7 @@ class AnyTrainer(Protocol):
 
     step: int
     config: Any
+    losses: list[float]
 
     def run(self, *, after_step: Any) -> None:
         """Train to the end."""
@@ -56,7 +61,7 @@ def run(training: AnyTrainer, state: Path, settings: str, resume: bool) -> None:
     if resume and state.is_file():
         _go_on(training, state, settings)
     steps = training.config.steps
-    progress, time_left = comfy.utils.ProgressBar(steps), TimeLeft()
+    progress, time_left, curve = comfy.utils.ProgressBar(steps), TimeLeft(), LiveCurve()
     time_left.begin(training.step)
 
     def save() -> None:
@@ -65,7 +70,7 @@ def run(training: AnyTrainer, state: Path, settings: str, resume: bool) -> None:
     def after_step(training: AnyTrainer) -> None:
         if training.step % SAVE_EVERY == 0:
             save()
-        progress.update_absolute(training.step, steps)
+        progress.update_absolute(training.step, steps, curve(training.losses))
         time_left(f"step {training.step} of {steps}", training.step, steps)
         mm.throw_exception_if_processing_interrupted()
 
@@ -74,6 +79,20 @@ def run(training: AnyTrainer, state: Path, settings: str, resume: bool) -> None:
     finally:
         if training.step:
             save()
+
+
+class LiveCurve:
+    """The curve of losses as a preview on the node, drawn anew every few seconds."""
+
+    def __init__(self) -> None:
+        self.drawn = time.monotonic()
+
+    def __call__(self, losses: Sequence[float]) -> tuple[str, Any, int] | None:
+        """A preview as the host takes it; None where the last one is still new."""
+        if time.monotonic() - self.drawn < CURVE_SECONDS or len(losses) < 2:
+            return None
+        self.drawn = time.monotonic()
+        return "JPEG", curve_picture(losses), CURVE_SIDE
 
 
 def _go_on(training: AnyTrainer, path: Path, settings: str) -> None:

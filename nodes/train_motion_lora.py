@@ -1,0 +1,117 @@
+"""Training as a node: a motion LoRA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..temporal.training.config import TrainingConfig
+from ..temporal.training.lora.config import LoraConfig
+from ..temporal.training.memory.levels import AUTO, CHOICES
+from .host import Node, io
+from .host.search import search_aliases
+from .host.training.models import Checkpoint
+from .host.training.motion_lora import Wanted, train_motion_lora
+from .sockets import VideoDatasetType
+from .training_inputs import number_input, run_inputs
+
+DEFAULTS, LORA = TrainingConfig(), LoraConfig()
+
+
+class TrainMotionLora(Node):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VLDM_TrainMotionLoRA",
+            display_name="Train Motion LoRA",
+            category="Video LDM/training",
+            **search_aliases("train lora, camera lora, motion director, animatediff training"),
+            description="Teaches the temporal layers of a model the motion of a folder of clips, as a small "
+            "file for Load Motion LoRA. What the clips look like is learned apart and left out.",
+            inputs=[
+                io.Model.Input(
+                    "model",
+                    tooltip="Model with layers from Load Temporal Layers; it stays as it is.",
+                ),
+                io.Clip.Input("clip", tooltip="Text encoder of the checkpoint, for the captions."),
+                io.Vae.Input("vae", tooltip="VAE of the checkpoint, for the clips."),
+                VideoDatasetType.Input("dataset", tooltip="Clips to learn from, from Video Dataset."),
+                io.String.Input(
+                    "filename",
+                    default="my_motion",
+                    tooltip="Name of the file to write in models/motion_lora.",
+                ),
+                *lora_settings(),
+                *run_inputs(),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="The model with the motion, for Video KSampler."),
+                io.String.Output(display_name="file", tooltip="Name of the file, for Load Motion LoRA."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        clip: io.Clip.Type,
+        vae: io.Vae.Type,
+        dataset: Any,
+        filename: str,
+        memory: str,
+        resume: bool,
+        **values: Any,
+    ) -> io.NodeOutput:
+        settings = LoraConfig(rank=values["rank"], trigger=dataset.trigger, looks_steps=values["looks_steps"])
+        config = TrainingConfig(
+            num_frames=values["num_frames"],
+            steps=values["steps"],
+            batch=values["batch_size"],
+            learning_rate=values["learning_rate"],
+            final_learning_rate=values["learning_rate"] / 10,
+            warmup=min(DEFAULTS.warmup, max(1, values["steps"] // 10)),
+            kept_out=0.0,
+            seed=values["seed"],
+        )
+        wanted = Wanted(config, settings, memory, resume)
+        *made, line = train_motion_lora(Checkpoint(model, clip, vae), dataset, filename, wanted)
+        return io.NodeOutput(*made, ui={"text": (line,)})
+
+
+def lora_settings() -> list[io.Input]:
+    """Size and steps of a LoRA in training."""
+    return [
+        number_input(
+            "rank",
+            LORA.rank,
+            (1, 512, 1),
+            "Size of the file; 8 for a camera move, 64 for much motion.",
+        ),
+        number_input(
+            "steps", DEFAULTS.steps, (1, 10**6, 1), "Optimiser steps; 500 to 3000 for 20 to 50 real clips."
+        ),
+        number_input(
+            "learning_rate",
+            0.0001,
+            (1e-6, 0.1, 1e-6),
+            "Lower it when the loss jumps or clips become noise.",
+        ),
+        number_input(
+            "num_frames", 16, (2, 256, 1), "Frames that a step sees together; shorter clips are left out."
+        ),
+        number_input("batch_size", 1, (1, 64, 1), "Clips that a step sees; more needs more memory."),
+        number_input(
+            "looks_steps",
+            LORA.looks_steps,
+            (0, 10**6, 1),
+            "Steps in which the looks of single frames are learned first, to be left out of the motion; "
+            "0 for none.",
+        ),
+        io.Combo.Input(
+            "memory",
+            options=list(CHOICES),
+            default=AUTO,
+            tooltip="fast keeps everything, small computes blocks twice, smallest also needs bitsandbytes; "
+            "auto is the fastest that fits.",
+        ),
+    ]

@@ -1,0 +1,135 @@
+"""Train Motion LoRA in a graph: the model keeps its weights, the file is opened, an interrupted run goes on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from .test_command import write_video
+
+TOY = "toy_sd.safetensors"
+SETTINGS = {
+    "filename": "made", "rank": 2, "steps": 2, "learning_rate": 1e-3, "num_frames": 4, "batch_size": 1,
+    "looks_steps": 1, "memory": "small", "seed": 0, "resume": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def clips(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in "ab":
+        write_video(folder / f"{name}.mp4", 6)
+    return folder
+
+
+@pytest.fixture
+def folder(host, tmp_path, monkeypatch):
+    """An empty models/motion_lora and output folder."""
+    import folder_paths
+
+    host.pack("nodes.host.files").register_folders()
+    models = tmp_path / "motion_lora"
+    models.mkdir()
+    _, extensions = folder_paths.folder_names_and_paths["motion_lora"]
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "motion_lora", ([str(models)], extensions))
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "output"))
+    return models
+
+
+@pytest.fixture(scope="module")
+def given(host):
+    """MODEL with the toy layers, text encoder and VAE."""
+    model, clip, vae = host.call("CheckpointLoaderSimple", ckpt_name=TOY)[:3]
+    layers = {"file": "toy_temporal.safetensors", "strength": 1.0}
+    return {"model": host.call("VLDM_LoadTemporalLayers", model=model, **layers)[0], "clip": clip, "vae": vae}
+
+
+def dataset(host, clips, **changes):
+    settings = {
+        "folder": str(clips),
+        "width": 64,
+        "height": 64,
+        "fps": 8.0,
+        "trigger": "slow zoom",
+        "camera": "none",
+    }
+    return host.call("VLDM_VideoDataset", **{**settings, **changes})
+
+
+def weights(model):
+    layers = model.get_additional_models_with_key("video_ldm")[-1].model
+    both = {**model.model.diffusion_model.state_dict(), **layers.state_dict()}
+    return {name: weight.clone() for name, weight in both.items()}
+
+
+def test_a_motion_is_learned_and_the_model_stays_as_it_is(host, clips, folder, given):
+    footage, report = dataset(host, clips)
+    assert report == "2 clips in clips, 0 with captions; trigger: slow zoom"
+    before = weights(given["model"])
+    model, name = host.call("VLDM_TrainMotionLoRA", **given, dataset=footage, **SETTINGS)
+    assert name == "made.safetensors" and (folder / name).is_file()
+    after = weights(given["model"])
+    assert all(
+        torch.equal(weight, after[key]) and weight.dtype == after[key].dtype for key, weight in before.items()
+    )
+    patcher = model.get_additional_models_with_key("video_ldm")[-1]
+    assert any("frame_attention.qkv" in key for key in patcher.patches)
+    assert not given["model"].get_additional_models_with_key("video_ldm")[-1].patches
+    assert not list(folder.parent.rglob("*.pt"))
+    with pytest.raises(ValueError, match="already carry a motion LoRA"):
+        host.call("VLDM_TrainMotionLoRA", **{**given, "model": model}, dataset=footage, **SETTINGS)
+
+
+def test_an_interrupted_run_goes_on(host, clips, folder, given, monkeypatch):
+    import comfy.model_management as mm
+
+    def stop():
+        raise mm.InterruptProcessingException
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mm, "throw_exception_if_processing_interrupted", stop)
+        with pytest.raises(mm.InterruptProcessingException):
+            host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
+    assert [path.name for path in folder.parent.rglob("*.pt")] == ["made.looks.state.pt"]
+    _, name = host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
+    assert (folder / name).is_file() and not list(folder.parent.rglob("*.pt"))
+
+
+def test_mistakes_are_told(host, clips, folder, given):
+    plain = {**given, "model": host.call("CheckpointLoaderSimple", ckpt_name=TOY)[0]}
+    with pytest.raises(ValueError, match="no temporal layers that could learn a motion"):
+        host.call("VLDM_TrainMotionLoRA", **plain, dataset=dataset(host, clips)[0], **SETTINGS)
+    with pytest.raises(ValueError, match="No folder of clips is given"):
+        dataset(host, "")
+    with pytest.raises(ValueError, match="2 of 2 videos have no caption"):
+        dataset(host, clips, trigger="")
+    long = {**SETTINGS, "num_frames": 9}
+    with pytest.raises(ValueError, match=r"None of 2 clips can be trained on: a.mp4 has 6 frames"):
+        host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **long)
+
+
+def test_a_changed_folder_is_noticed(host, clips):
+    node = host.nodes["VLDM_VideoDataset"]
+    before = node.fingerprint_inputs(folder=str(clips))
+    assert before == node.fingerprint_inputs(folder=str(clips))
+    (clips / "a.txt").write_text("a square")
+    assert node.fingerprint_inputs(folder=str(clips)) != before
+
+
+def test_a_camera_move_needs_no_clips(host, tmp_path, folder, given):
+    from PIL import Image
+
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    with pytest.raises(ValueError, match="holds no pictures"):
+        dataset(host, pictures, camera="zoom_in")
+    for name in "ab":
+        Image.effect_noise((96, 96), 50).save(pictures / f"{name}.png")
+    (pictures / "c.png").write_bytes(b"no picture")
+    footage, report = dataset(host, pictures, camera="zoom_in", trigger="")
+    assert report == "3 pictures in pictures, 0 with captions; trigger: camera zooms in"
+    _, name = host.call("VLDM_TrainMotionLoRA", **given, dataset=footage, **{**SETTINGS, "looks_steps": 0})
+    assert (folder / name).is_file()
+    table = (pictures / "video_ldm_cache" / "clips.csv").read_text("utf-8")
+    assert "a.png,0,4,yes," in table and "cannot be read as a picture" in table
