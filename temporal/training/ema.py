@@ -27,7 +27,9 @@ class ExponentialMovingAverage:
         self.updates += 1
         current = dict(module.named_parameters())
         now = [current[n].to(average.device) for n, average in self.average.items()]
-        torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage] public in the docs
+            list(self.average.values()), now, 1 - decay
+        )
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:

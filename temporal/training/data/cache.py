@@ -153,12 +153,14 @@ def open_cache(folder: str | os.PathLike, encoder: str) -> ClipCache:
     pooled = mapped(path) if path.exists() else None
     if path.exists() and (pooled is None or pooled.ndim != 2 or len(pooled) != len(text)):
         raise _incomplete(folder, "its parts do not fit together")
-    arrays = (np.asarray(index[name]) for name in ("offsets", "caption_ids", "fps"))
+    offsets, caption_ids, fps = (np.asarray(index[name]) for name in ("offsets", "caption_ids", "fps"))
     choices = tuple(
         tuple((int(row), float(share)) for row, share in clip) for clip in index.get("choices", ())
     )
     sources = tuple(index.get("sources", ()))
-    return ClipCache(latents, text, tuple(index["captions"]), *arrays, pooled, sources, choices)
+    return ClipCache(
+        latents, text, tuple(index["captions"]), offsets, caption_ids, fps, pooled, sources, choices
+    )
 
 
 def mapped(path: Path) -> np.ndarray | None:
