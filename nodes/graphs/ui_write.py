@@ -52,7 +52,7 @@ class LevelWriter:
     def _source(self, value: Any) -> Link | None:
         link = self.graph.now(value) if isinstance(value, Link) else None
         found = None if link is None else self.ids.get(link.node, link.node)
-        return Link(found, link.slot) if found in self.sources else None
+        return Link(found, link.slot) if link is not None and found in self.sources else None
 
     def _rewired(self, wire: Wire) -> None:
         link = self._source(wire.source)

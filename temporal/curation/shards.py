@@ -19,6 +19,7 @@ from ..weights.whole_file import whole_file
 from .table import ClipRow, write_text
 
 INDEX = "index.json"
+READ = 2**20  # bytes of a shard that are hashed at a time
 
 
 def write_shards(root: Path, out: Path, rows: Sequence[ClipRow], clips_each: int = 500) -> list[Path]:
@@ -51,8 +52,11 @@ def _write_shard(path: Path, root: Path, rows: Sequence[ClipRow]) -> str:
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
+        digest = hashlib.sha256()
         with partial.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            while part := file.read(READ):
+                digest.update(part)
+        return digest.hexdigest()
 
 
 def _members(root: Path, rows: Sequence[ClipRow]) -> Iterator[tuple[str, bytes]]:

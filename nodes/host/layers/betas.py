@@ -50,15 +50,17 @@ def with_betas(model: Any, choice: str, trained: Betas | None) -> Any:
     sampling.
     """
     parts = [trained] if choice == AUTO else [CHOICES.get(name) for name in AVERAGES.get(choice, (choice,))]
-    if None in parts:
+    chosen = [betas for betas in parts if betas is not None]
+    if len(chosen) < len(parts):
         return model
     current = model.get_model_object("model_sampling")
     if not isinstance(current, ModelSamplingDiscrete):
         logger.warning("The image model has continuous noise levels, so its schedule stays as it is.")
         return model
-    sampling, *others = (_sampling(betas, current) for betas in parts)
+    sampling, *others = (_sampling(betas, current) for betas in chosen)
     if others:
-        sampling.set_sigmas(torch.stack([sampling.sigmas, *(other.sigmas for other in others)]).mean(0))
+        levels = [one.get_buffer("sigmas") for one in (sampling, *others)]
+        sampling.set_sigmas(torch.stack(levels).mean(0))
     patched = model.clone()
     patched.add_object_patch("model_sampling", sampling)
     return patched
@@ -89,7 +91,7 @@ def _sampling(betas: Betas, current: ModelSamplingDiscrete) -> ModelSamplingDisc
     kind = type(current) if betas.lcm_steps is None else _consistency(betas.lcm_steps)
     sampling = kind(SimpleNamespace(sampling_settings={**settings, "zsnr": current.zsnr}))
     if own:
-        sampling.set_sigmas(_squared_cosine(len(sampling.sigmas), current.zsnr))
+        sampling.set_sigmas(_squared_cosine(len(sampling.get_buffer("sigmas")), current.zsnr))
     return sampling
 
 

@@ -23,6 +23,7 @@ from ....temporal.training.memory.levels import Level, chosen_level, gibibytes
 from ....temporal.training.memory.live import LiveMemory, flash_attention
 from ....temporal.training.memory.recompute import recomputed
 from ..layers.hooks import inserted
+from ..memory import free_memory
 from .unet import blocks_of, empty_unet
 
 CONTEXT = 600 * 2**20  # bytes that a GPU's driver and libraries take
@@ -54,7 +55,7 @@ def level_for(step: Step, name: str, device: torch.device) -> tuple[Level, str]:
     Raises InvalidInputError where the training does not fit, with the level that would.
     """
     mm.unload_all_models()  # what encoded the clips is not needed now
-    needed, free = functools.cache(lambda level: needs(step, level)), int(mm.get_free_memory(device))
+    needed, free = functools.cache(lambda level: needs(step, level)), int(free_memory(device))
     level = chosen_level(name, needed, free)
     line = f"memory {level.name}: about {gibibytes(needed(level))} of {gibibytes(free)} that are free"
     return level, line
@@ -86,7 +87,7 @@ def activations(
         weight.data = weight.data.to(step.dtype)
         weight.grad = torch.empty_like(weight)  # counted for every weight by `bytes_per_weight`
     noisy, mask = torch.empty(frames, *step.latent, **new), torch.empty(frames, **new)
-    known = {"known_latents": noisy, "known_mask": mask} if step.stack.known_frames else {}
+    known: dict[str, Any] = {"known_latents": noisy, "known_mask": mask} if step.stack.known_frames else {}
     options = {"optimized_attention_override": lambda _host, *args, **kwargs: flash_attention(*args)}
     given: dict[str, Any] = {"transformer_options": options}
     if unet.num_classes == "sequential":  # SDXL

@@ -41,7 +41,8 @@ class TrainedModel:
 
     def step_size(self, clips: ClipCache) -> tuple[int, int, int]:
         """Channels, height and width of what a step computes on."""
-        return self.models.channels, *clips.latents.shape[-2:]
+        height, width = clips.latents.shape[-2:]
+        return self.models.channels, int(height), int(width)
 
     def new_layers(self) -> StackConfig:
         """New temporal layers."""

@@ -70,14 +70,14 @@ def private_unet(model: Any, dtype: torch.dtype, device: torch.device) -> nn.Mod
     return unet.requires_grad_(False)
 
 
-def empty_unet(model: Any, dtype: torch.dtype, device: torch.device | str) -> nn.Module:
+def empty_unet(model: Any, dtype: torch.dtype, device: torch.device | str) -> Any:
     """A UNet like that of a MODEL, without numbers."""
     config = {**model.model.model_config.unet_config, "dtype": dtype}
     kind = type(model.model.diffusion_model)
     return kind(**config, device=device, operations=comfy.ops.disable_weight_init).eval()
 
 
-def denoiser(unet: nn.Module, vector: Vector | None = None, kept: ExitStack | None = None) -> Denoise:
+def denoiser(unet: Any, vector: Vector | None = None, kept: ExitStack | None = None) -> Denoise:
     """The UNet with temporal layers as a function of noisy latents; the host may move its weights away
     between calls.
 
@@ -108,8 +108,8 @@ def denoiser(unet: nn.Module, vector: Vector | None = None, kept: ExitStack | No
             noisy = torch.cat([noisy, conditions.low_res], dim=1)
         given["context"] = repeat(text, "b m e -> (b f) m e", f=clip.num_frames).to(unet.dtype)
         with ExitStack() as layers:
-            stays = kept is not None and torch.is_grad_enabled()
-            (kept if stays else layers).enter_context(inserted(unet, stack, clip))
+            place = kept if kept is not None and torch.is_grad_enabled() else layers
+            place.enter_context(inserted(unet, stack, clip))
             if stack.image_changes is None:
                 return unet(noisy.to(unet.dtype), t, **given)
             changed = dict(stack.image_changes.added_to(dict(unet.named_parameters())))

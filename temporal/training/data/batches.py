@@ -206,7 +206,7 @@ class BatchSource:
         if len(choices) < 2:
             return int(self.cache.caption_ids[index])
         shares = torch.tensor([share for _, share in choices])
-        return choices[torch.multinomial(shares, 1, generator=generator).item()][0]
+        return choices[int(torch.multinomial(shares, 1, generator=generator))][0]
 
     def _cut(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """The part of a clip's frames that is trained on."""

@@ -46,9 +46,9 @@ class ClipFiles:
     @classmethod
     def opened(cls, paths: Sequence[Path], lengths: np.ndarray) -> ClipFiles | None:
         """Files of so many frames each; None where one is missing, damaged or of another size."""
-        arrays = [mapped(path) for path in paths]
-        sizes = {None if array is None or array.ndim != 4 else array.shape[1:] for array in arrays}
-        if len(sizes) != 1 or None in sizes:
+        arrays = [array for array in map(mapped, paths) if array is not None and array.ndim == 4]
+        sizes = {array.shape[1:] for array in arrays}
+        if len(arrays) != len(paths) or len(sizes) != 1:
             return None
         if [len(array) for array in arrays] != lengths.tolist():
             return None

@@ -70,7 +70,7 @@ def camera_clip(picture: Tensor, move: Move, num_frames: int, size: tuple[int, i
         side = side * image.shape[-1] / columns
     frames = []
     for progress in _progress(num_frames):
-        places = _places(move, progress, side, image.shape[-2:], fine)[None]
+        places = _places(move, progress, side, (image.shape[-2], image.shape[-1]), fine)[None]
         # bilinear: PyTorch's bicubic moves what it samples by up to a twentieth of a pixel
         seen = functional.grid_sample(image, places, "bilinear", "border", align_corners=False)
         frames.append(functional.avg_pool2d(seen, FINER))

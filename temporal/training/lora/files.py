@@ -48,7 +48,7 @@ def write_lora(
     names = {(place.weight, place.rows): place for place in places_of(stack, config)}
     changes = [
         lora_writing.Factors(names[place.weight, place.rows], factors.up, factors.down, factors.scale)
-        for place, factors in zip(lora.changed, lora.factors, strict=True)
+        for place, factors in lora.pairs
     ]
     notes = {"rank": config.rank, "alpha": config.alpha or config.rank, "trigger": config.trigger, **notes}
     lora_writing.write_motion_lora(path, changes, stack, spelling, notes)
@@ -57,7 +57,7 @@ def write_lora(
 def write_image_lora(path: str | Path, lora: LowRank) -> None:
     """Write the factors of an image model in kohya's spelling with the host's names."""
     tensors = {}
-    for place, factors in zip(lora.changed, lora.factors, strict=True):
+    for place, factors in lora.pairs:
         module = lora_writing.FLAT + place.layer.replace(".", "_")
         tensors[f"{module}.lora_up.weight"] = factors.up.detach().to("cpu", torch.float16)
         tensors[f"{module}.lora_down.weight"] = factors.down.detach().to("cpu", torch.float16)

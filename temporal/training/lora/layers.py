@@ -6,10 +6,11 @@ Shapes: r rank, i and o channels into and out of a layer, k taps of a kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class Factors(nn.Module):
         self.up = nn.Parameter(torch.zeros(shape[0], rank))  # (o r)
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
-    def forward(self, x: Tensor, layer: nn.Module) -> Tensor:
+    def forward(self, x: Tensor, layer: Any) -> Tensor:
         """Change of the layer's output for x."""
         down, up = self.down, self.up
         if x.is_meta or not torch.is_autocast_enabled(x.device.type):
@@ -65,15 +66,19 @@ class LowRank(nn.Module):
             rows = weight.shape[0] if place.rows is None else place.rows[1]
             self.factors.append(Factors((rows, *weight.shape[1:]), rank, scale))
 
+    @property
+    def pairs(self) -> list[tuple[Changed, Factors]]:
+        """Every changed weight with its factors."""
+        return list(zip(self.changed, cast("Sequence[Factors]", self.factors), strict=True))
+
     @contextmanager
     def beside(self, module: nn.Module) -> Iterator[None]:
         """The module with its weights changed inside the `with` statement, as it was afterwards.
 
         A backward pass that computes again what was not kept belongs inside, too.
         """
-        both = zip(self.changed, self.factors, strict=True)
         with ExitStack() as hooks:
-            for path, group in groupby(both, key=lambda pair: pair[0].layer):
+            for path, group in groupby(self.pairs, key=lambda pair: pair[0].layer):
                 layer = module.get_submodule(path)
                 hooks.callback(layer.register_forward_hook(_adding(tuple(group))).remove)
             yield
@@ -81,23 +86,23 @@ class LowRank(nn.Module):
     @contextmanager
     def left_out(self) -> Iterator[None]:
         """No change inside the `with` statement, wherever the factors are."""
-        scales = [factors.scale for factors in self.factors]
+        scales = [(factors, factors.scale) for _, factors in self.pairs]
         try:
-            for factors in self.factors:
+            for factors, _ in scales:
                 factors.scale = 0.0
             yield
         finally:
-            for factors, scale in zip(self.factors, scales, strict=True):
+            for factors, scale in scales:
                 factors.scale = scale
 
 
-def _adding(group: Sequence[tuple[Changed, Factors]]) -> object:
+def _adding(group: Sequence[tuple[Changed, Factors]]) -> Callable[..., Tensor]:
     """A forward hook that adds to a layer's output what factors give."""
 
     def after(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        if group[0][0].rows is None:
+        parts = {place.rows[0]: (place.rows[1], factors) for place, factors in group if place.rows}
+        if not parts:
             return output + group[0][1](args[0], layer)
-        parts = {place.rows[0]: (place.rows[1], factors) for place, factors in group}
         pieces, start = [], 0
         while start < output.shape[-1]:
             later = [first for first in parts if first > start]

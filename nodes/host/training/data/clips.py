@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -106,7 +107,7 @@ def _cache_of_videos(footage: Footage, kind: TrainedModel) -> Path:
             "fewer --frames."
         )
     logger.info("%d of %d clips are trained on%s", len(used), len(rows), f"; {told}" if told else "")
-    more = {
+    more: dict[str, list[Any]] = {
         "files": [row.path.relative_to(target).as_posix() for row in used],
         "sources": [row.video.path.relative_to(folder).as_posix() for row in used],
     }
