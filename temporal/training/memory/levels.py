@@ -30,7 +30,9 @@ class Level:
         if not self.small_optimiser:
             return torch.optim.AdamW(groups, rate, fused=True)
         try:
-            from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports, reportPrivateImportUsage] an extra
+            from bitsandbytes.optim import (
+                AdamW8bit,  # pyright: ignore[reportMissingImports, reportPrivateImportUsage] an extra
+            )
         except ImportError:
             raise MissingLibraryError(
                 f"Memory {self.name!r} needs the package bitsandbytes, which is not installed; run pip "
