@@ -172,11 +172,12 @@ def test_a_whole_model_has_no_native_spelling_and_is_written_in_its_other_one(
 def test_a_family_that_keys_do_not_tell_can_be_named(
     tmp_path, command, capsys, family, base, middle, taken_for, tables
 ):
-    given, out = str(tmp_path / "in.safetensors"), str(tmp_path / "out.safetensors")
+    given = str(tmp_path / "in.safetensors")
     weights = dict(convert.spelled(stack_of(family, base, middle, 32), DIFFUSERS))
     save_file({key: weight for key, weight in weights.items() if tables or not key.endswith(".pe")}, given)
     assert load_stack(given).config.family == taken_for
     for spelling in ("diffusers", "native"):
+        out = str(tmp_path / f"{spelling}.safetensors")
         assert command(["convert", given, out, "--to", spelling, "--family", family]) == 0
         assert capsys.readouterr().out.startswith(f"{family} (diffusers file)")
         named = load_stack(out).config
