@@ -30,9 +30,7 @@ class Level:
         if not self.small_optimiser:
             return torch.optim.AdamW(groups, rate, fused=True)
         try:
-            from bitsandbytes.optim import (
-                AdamW8bit,  # pyright: ignore[reportMissingImports, reportPrivateImportUsage] an extra
-            )
+            from bitsandbytes.optim import AdamW8bit  # pyright: ignore  (an extra)
         except ImportError:
             raise MissingLibraryError(
                 f"Memory {self.name!r} needs the package bitsandbytes, which is not installed; run pip "
