@@ -66,7 +66,7 @@ def engine() -> Iterator[Engine]:
         yield Engine()
         return
     with _told():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        distributed.init_process_group(None if torch.accelerator.is_available() else "gloo")
     try:
         yield Engine(distributed.get_rank(), world)
     finally:
@@ -75,9 +75,9 @@ def engine() -> Iterator[Engine]:
 
 def choose_device() -> None:
     """Give each process on a machine a GPU of its own, before the host asks for one."""
-    number = int(os.environ.get("LOCAL_RANK", "0"))
-    if torch.cuda.is_available() and number < torch.cuda.device_count():
-        torch.cuda.set_device(number)
+    number = int(os.environ.get("LOCAL_RANK", "-1"))
+    if 0 <= number < torch.accelerator.device_count():
+        torch.accelerator.set_device_index(number)
 
 
 @contextmanager

@@ -61,6 +61,7 @@ def test_after_a_yes_nothing_is_red_and_it_runs(editor, dropped):
 def test_after_a_no_it_is_the_old_graph(editor, dropped):
     types = dropped("gen1_static", False)
     assert "ADE_AnimateDiffLoaderGen1" in types and "MarkdownNote" not in types
+    editor.page.keyboard.press("Escape")  # what the page says of missing nodes
 
 
 def test_a_graph_of_a_script_is_asked_about_too(editor, dropped):

@@ -30,14 +30,11 @@ def test_layers_see_known_frames_at_every_size(host, rig, block, after_skip):
 
 
 def test_features_keep_their_mean_in_a_smaller_size():
-    from types import SimpleNamespace
-
     from video_ldm.temporal.sampling.clip import Clip
     from video_ldm.temporal.stack.stack import _features
 
     clip = Clip(num_frames=2, features={1: torch.arange(2.0 * 3 * 4 * 6).reshape(2, 3, 4, 6)})
-    site = SimpleNamespace(level=1)
-    assert _features(site, torch.zeros(2, 8, 4, 6), clip) is clip.features[1]
-    small = _features(site, torch.zeros(2, 8, 2, 3), clip)
+    assert _features(1, torch.zeros(2, 8, 4, 6), clip) is clip.features[1]
+    small = _features(1, torch.zeros(2, 8, 2, 3), clip)
     torch.testing.assert_close(small[1, 2, 1, 2], clip.features[1][1, 2, 2:4, 4:6].mean())
-    assert _features(SimpleNamespace(level=0), torch.zeros(2, 8, 4, 6), clip) is None
+    assert _features(0, torch.zeros(2, 8, 4, 6), clip) is None

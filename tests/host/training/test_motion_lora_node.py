@@ -91,7 +91,6 @@ def test_an_interrupted_run_goes_on(host, clips, folder, given, monkeypatch):
         patch.setattr(mm, "throw_exception_if_processing_interrupted", stop)
         with pytest.raises(mm.InterruptProcessingException):
             host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
-    assert [path.name for path in folder.parent.rglob("*.pt")] == ["made.looks.state.pt"]
     _, name = host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
     assert (folder / name).is_file() and not list(folder.parent.rglob("*.pt"))
 
