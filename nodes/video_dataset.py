@@ -26,7 +26,8 @@ class VideoDataset(Node):
                 io.String.Input(
                     "folder",
                     default="",
-                    tooltip="Full path of the folder, or its name in ComfyUI's input folder.",
+                    tooltip="Name of the folder in ComfyUI's input folder, or a full path that its owner "
+                    "allows.",
                 ),
                 number_input("width", 512, (64, 8192, 8), "Clips are scaled and cropped to this width."),
                 number_input("height", 512, (64, 8192, 8), "Clips are scaled and cropped to this height."),

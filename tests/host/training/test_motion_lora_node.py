@@ -14,6 +14,16 @@ SETTINGS = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def allowed(host, tmp_path, monkeypatch):
+    """Folders that the owner of this ComfyUI allows."""
+    import folder_paths
+
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "video_ldm_datasets", ([str(tmp_path)], {".mp4"})
+    )
+
+
 @pytest.fixture
 def clips(tmp_path):
     folder = tmp_path / "clips"
@@ -77,20 +87,25 @@ def test_a_motion_is_learned_and_the_model_stays_as_it_is(host, clips, folder, g
     assert any("frame_attention.qkv" in key for key in patcher.patches)
     assert not given["model"].get_additional_models_with_key("video_ldm")[-1].patches
     assert not list(folder.parent.rglob("*.pt"))
+    assert sorted(path.name for path in clips.iterdir()) == ["a.mp4", "b.mp4"]
     with pytest.raises(ValueError, match="already carry a motion LoRA"):
         host.call("VLDM_TrainMotionLoRA", **{**given, "model": model}, dataset=footage, **SETTINGS)
 
 
 def test_an_interrupted_run_goes_on(host, clips, folder, given, monkeypatch):
+    from types import SimpleNamespace
+
     import comfy.model_management as mm
 
     def stop():
         raise mm.InterruptProcessingException
 
+    after_a_step = SimpleNamespace(throw_exception_if_processing_interrupted=stop)
     with monkeypatch.context() as patch:
-        patch.setattr(mm, "throw_exception_if_processing_interrupted", stop)
+        patch.setattr(host.pack("nodes.host.training.run"), "mm", after_a_step)
         with pytest.raises(mm.InterruptProcessingException):
             host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
+    assert [path.name for path in folder.parent.rglob("*.pt")] == ["made.looks.state.pt"]
     _, name = host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
     assert (folder / name).is_file() and not list(folder.parent.rglob("*.pt"))
 
@@ -106,6 +121,13 @@ def test_mistakes_are_told(host, clips, folder, given):
     long = {**SETTINGS, "num_frames": 9}
     with pytest.raises(ValueError, match=r"None of 2 clips can be trained on: a.mp4 has 6 frames"):
         host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **long)
+
+
+@pytest.mark.parametrize("elsewhere", ["..", "/", "../clips", "~"])
+def test_a_graph_cannot_name_folders_outside_those_of_the_host(host, elsewhere):
+    match = "There is no folder '~'" if elsewhere == "~" else "lies outside ComfyUI's input folder"
+    with pytest.raises(ValueError, match=match):
+        dataset(host, elsewhere)
 
 
 def test_a_changed_folder_is_noticed(host, clips):
@@ -130,5 +152,5 @@ def test_a_camera_move_needs_no_clips(host, tmp_path, folder, given):
     assert report == "3 pictures in pictures, 0 with captions; trigger: camera zooms in"
     _, name = host.call("VLDM_TrainMotionLoRA", **given, dataset=footage, **{**SETTINGS, "looks_steps": 0})
     assert (folder / name).is_file()
-    table = (pictures / "video_ldm_cache" / "clips.csv").read_text("utf-8")
+    (table,) = (path.read_text("utf-8") for path in folder.parent.rglob("clips.csv"))
     assert "a.png,0,4,yes," in table and "cannot be read as a picture" in table

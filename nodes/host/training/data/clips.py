@@ -47,7 +47,8 @@ STEM = re.compile(r"[^\w.-]+")
 class Footage:
     """A folder of clips, and how it is read: frames per second, (width, height), words before captions.
 
-    `camera`: a move over each picture of the folder makes the clips, in the place of videos.
+    `camera`: a move over each picture of the folder makes the clips, in the place of videos. `latents`: where
+    they are kept; without it inside the folder.
     """
 
     folder: Path
@@ -55,6 +56,12 @@ class Footage:
     size: tuple[int, int]
     trigger: str = ""
     camera: str = ""
+    latents: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """Folder for the latents: one of their own, or one inside the folder of the clips."""
+        return self.latents or self.folder / FOLDER
 
     def clips(self, needs_captions: bool, pictures: bool) -> list[Video]:
         """Clips of the folder with their captions."""
@@ -76,7 +83,7 @@ class Encoded:
 def prepare_clips(footage: Footage, kind: TrainedModel) -> cache.ClipCache:
     """The clips as latents and text embeddings, from a cache where it is still good."""
     encoder, folder = kind.models.text_fingerprint(), footage.folder
-    if not (folder / cache.INDEX).exists():
+    if footage.latents is not None or not (folder / cache.INDEX).exists():
         folder = _cache_of_videos(footage, kind)
     captions = cache.read_index(folder)["captions"]
     preparing.add_captions(folder, reversed_captions(captions, kind.config.reversed))
@@ -95,7 +102,7 @@ def _cache_of_videos(footage: Footage, kind: TrainedModel) -> Path:
     folder, needed = footage.folder, shortest(kind.config)
     kind.check_size(*footage.size)
     videos = footage.clips(kind.needs_captions, pictures=needed == 1)
-    target = folder / FOLDER
+    target = footage.place
     rows = list(_encoded(videos, target, kind, footage))
     rows = [_checked(row, needed, footage.fps) for row in rows]
     used = [row for row in rows if not row.why]
@@ -140,7 +147,7 @@ def _encoded(videos: list[Video], target: Path, kind: TrainedModel, footage: Foo
     sweep(place)
     made = 0
     for number, video in enumerate(videos, start=1):
-        path = place / f"{STEM.sub('_', video.path.stem)[:60]}-{_stamp(video, target.parent)}.npy"
+        path = place / f"{STEM.sub('_', video.path.stem)[:60]}-{_stamp(video, footage.folder)}.npy"
         latents = cache.mapped(path)
         if latents is not None:
             yield Encoded(video, path, len(latents))
