@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 from video_ldm.demo import environment, thumbnails
 
+WIDTH = 128  # pixels of a drawn frame
 GRAPHS = sorted(thumbnails.WORKFLOWS.glob("*.json"))
 
 
@@ -19,6 +20,13 @@ def test_frames_stand_side_by_side_and_a_shorter_clip_waits():
     made = thumbnails.beside_one_another([[red, blue], [red]])
     assert [frame.size for frame in made] == [(528, 292)] * 2
     assert [made[1].getpixel((x, 9)) for x in (9, 500)] == [(0, 0, 255), (255, 0, 0)]
+
+
+@pytest.mark.parametrize("name", [name for name, card in thumbnails.CARDS.items() if isinstance(card, list)])
+def test_captions_are_as_wide_as_their_frames_at_most(name):
+    font = ImageFont.load_default(11)
+    for panel in thumbnails.CARDS[name]:
+        assert 1 + font.getlength(panel.caption) <= WIDTH, panel.caption
 
 
 @pytest.mark.parametrize("path", GRAPHS, ids=lambda path: path.stem)
