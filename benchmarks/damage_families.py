@@ -41,10 +41,8 @@ def narrowed() -> Iterator[None]:
         patch.setattr(motion_modules, "BASES", BASES)
         for module in (lvdm, svd):
             patch.setattr(module, "SHAPE", tiny_models.SHAPE)
-        for name in ("FAMILIES", "SEPARABLE", "VIDEO_MODELS"):
-            found = getattr(formats, name)
-            small = [tiny_models.narrow(f) if f in models.FAMILIES else f for f in found]
-            patch.setattr(formats, name, tuple(small))
+        small = [tiny_models.narrow(f) if f in models.FAMILIES else f for f in formats.FAMILIES]
+        patch.setattr(formats, "FAMILIES", tuple(small))
         yield
 
 
@@ -56,7 +54,7 @@ def made(folder: Path) -> dict[str, tuple[bytes, Opened]]:
     }
     for family in models.FAMILIES:
         weights = tiny_models.weights_of(tiny_models.narrow(family))
-        name = f"{family.family} ({' '.join(getattr(family, 'label', ('', 'layers'))[1:])})"
+        name = f"{family.family} ({'layers' if family in models.UPSCALERS else family.label[1]})"
         found[name] = (save(weights), layers if family in models.UPSCALERS else video_model)
     for name, (config, spelling) in adapters.ADAPTERS.items():
         convert.write(folder / "adapter", sine_init(TemporalStack(config)).half(), spelling)

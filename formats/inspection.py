@@ -17,8 +17,8 @@ from ..temporal.decoder.svd import (
 )
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import (
-    VIDEO_MODELS,
     bare,
+    model_families,
     report,
     report_model,
     stack_of,
@@ -126,7 +126,7 @@ def _video_model(file: WeightsFile) -> Inspected | None:
     if family is None:
         return None
     name, spelling = family.label
-    targets = {other.label[1]: other for other in VIDEO_MODELS if other.label[0] == name}
+    targets = {other.label[1]: other for other in model_families() if other.label[0] == name}
     return Inspected(
         what=f"the UNet of {name}",
         report=report_model(video_model_of(file)),

@@ -1,7 +1,4 @@
-"""Files of temporal layers, and of whole video models.
-
-One module per family: `recognise` a file, `load` what it holds.
-"""
+"""Files of temporal layers, and of whole video models: one module per family, as `Family` says."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +10,14 @@ from torch import nn
 from ..errors import CheckpointFormatError
 from ..stack.stack import TemporalStack
 from ..weights.files import WeightsFile, read_weights
-from . import inside, lavie, lvdm, modelscope, native, seine, svd, upscale_a_video, videocrafter
+from . import lavie, modelscope, seine, svd, upscale_a_video, videocrafter
 from .animatediff import ORIGINAL
 from .facts import Betas
+from .family import Family, ModelFamily
 from .hotshot import HOTSHOT
 from .motion_adapter import DIFFUSERS
-from .native import save_stack
-from .source import Source, report, trained_betas, trained_frames
+from .native import NATIVE, save_stack
+from .source import Layers, Source, report, trained_betas, trained_frames
 from .strangers import describe_other
 from .video_model import VideoModel, report_model
 
@@ -41,16 +39,17 @@ __all__ = [
     "what_it_is",
 ]
 
-FAMILIES = (
-    native,
+# the first that recognises a file has it
+FAMILIES: tuple[Family, ...] = (
+    NATIVE,
     ORIGINAL,  # also one of diffusers' names
     DIFFUSERS,
     HOTSHOT,
     lavie.UPSCALER,
     upscale_a_video.UPSCALER,
-)
-# bring an image model that was trained along; their temporal layers can be taken out
-SEPARABLE = (
+    # whole models, whose image model was trained along
+    svd.ORIGINAL,
+    svd.DIFFUSERS,
     videocrafter.VIDEOCRAFTER2,
     videocrafter.VIDEOCRAFTER1_1024,
     videocrafter.VIDEOCRAFTER1_512,
@@ -61,7 +60,6 @@ SEPARABLE = (
     lavie.INTERPOLATION,
     seine.SEINE,
 )
-VIDEO_MODELS = (svd.ORIGINAL, svd.DIFFUSERS, *SEPARABLE)
 # what trainers and pipelines put before every key, also before each other's
 PREFIXES = (
     *("_forward_module.", "_fsdp_wrapped_module.", "_orig_mod.", "base_model.model."),
@@ -91,7 +89,7 @@ def open_stack(
     ops: Any = nn,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-) -> tuple[TemporalStack, Source]:
+) -> Layers:
     """Read temporal layers as `load_stack` does, and tell where they came from, for `report`.
 
     Of a whole video model only its temporal layers.
@@ -104,17 +102,13 @@ def stack_of(
     ops: Any = nn,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-) -> tuple[TemporalStack, Source]:
+) -> Layers:
     """Make a stack of a file that was read, and tell where it came from."""
     named = bare(file)
-    for family in FAMILIES:
-        if family.recognise(named):
-            return family.load(named, ops, dtype, device)
-    for family in SEPARABLE:
-        if family.recognise(named):
-            layers = family.load(named, ops, dtype, device).layers()
-            if layers is not None:
-                return layers
+    family = next((family for family in FAMILIES if family.separable and family.recognise(named)), None)
+    layers = None if family is None else family.load(named, ops, dtype, device).layers()
+    if layers is not None:
+        return layers
     raise CheckpointFormatError(f"{file.path.name} holds no temporal layers: {what_it_is(file)}")
 
 
@@ -149,9 +143,14 @@ def video_model_of(
     return family.load(named, ops, dtype, device)
 
 
-def video_family(file: WeightsFile) -> svd.SvdFamily | lvdm.LvdmFamily | inside.WholeFamily | None:
+def model_families() -> tuple[ModelFamily, ...]:
+    """The families of whole video models, each in each of its spellings."""
+    return tuple(family for family in FAMILIES if isinstance(family, ModelFamily))
+
+
+def video_family(file: WeightsFile) -> ModelFamily | None:
     """The family of whole video models that a file, under bare names, is of."""
-    return next((family for family in VIDEO_MODELS if family.recognise(file)), None)
+    return next((family for family in model_families() if family.recognise(file)), None)
 
 
 def what_it_is(file: WeightsFile) -> str:
@@ -160,17 +159,16 @@ def what_it_is(file: WeightsFile) -> str:
     For a loader that does not.
     """
     named = bare(file)
-    layers = next((family for family in FAMILIES if family.recognise(named)), None)
-    if layers is not None:
+    family = next((family for family in FAMILIES if family.recognise(named)), None)
+    if isinstance(family, ModelFamily):
         return (
-            f"it holds temporal layers of {layers.called(named)}; put it in models/temporal_layers and "
-            "load it with Load Temporal Layers."
+            f"it is {family.called(named)}, a whole video model: its image model was trained along; put it "
+            "in models/diffusion_models and load it with Load Video Model."
         )
-    model = video_family(named)
-    if model is not None:
+    if family is not None:
         return (
-            f"it is {model.label[0]}, a whole video model: its image model was trained along; put it in "
-            "models/diffusion_models and load it with Load Video Model."
+            f"it holds temporal layers of {family.called(named)}; put it in models/temporal_layers and "
+            "load it with Load Temporal Layers."
         )
     return describe_other(file)
 

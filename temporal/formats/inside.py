@@ -21,7 +21,7 @@ from ..weights.files import WeightsFile, assign_weights, shown
 from .facts import FACTS
 from .keys import bystanders, check_keys, joined, picked
 from .signs import Sign
-from .source import Source
+from .source import Layers, Source
 from .unet_names import image_names, unet_modules
 from .unet_shapes import image_shapes
 from .video_model import VideoModel
@@ -67,6 +67,16 @@ class InsideFamily:
     condition: Condition | None = None
     prediction: str = "eps"
     labels: bool = False  # the image model has an embedding of labels
+    separable: bool = True
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Family and spelling; there is one."""
+        return self.family, SPELLING
+
+    def called(self, file: WeightsFile) -> str:
+        """The family, which is one."""
+        return self.family
 
     def recognise(self, file: WeightsFile) -> bool:
         """True if a file is of this family."""
@@ -162,12 +172,7 @@ class InsideFamily:
 class WholeFamily(InsideFamily):
     """A family whose image model was trained along."""
 
-    @property
-    def label(self) -> tuple[str, str]:
-        """Family and spelling; there is one."""
-        return self.family, SPELLING
-
-    def respelled(self, tensors: Mapping[str, Tensor], _target: "WholeFamily") -> dict[str, Tensor]:
+    def respelled(self, tensors: Mapping[str, Tensor], target: "WholeFamily") -> dict[str, Tensor]:
         """The weights of a file, as they are."""
         return dict(tensors)
 
@@ -190,13 +195,9 @@ class WholeFamily(InsideFamily):
 class LayersFamily(InsideFamily):
     """A family whose image model stayed as it was: the layers alone are taken, and may come alone."""
 
-    def called(self, _file: WeightsFile) -> str:
-        """Describe the temporal layers of a file in an artist's words."""
-        return self.family
-
     def load(
         self, file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
-    ) -> tuple[TemporalStack, Source]:
+    ) -> Layers:
         """The temporal layers.
 
         Raises:
@@ -205,7 +206,8 @@ class LayersFamily(InsideFamily):
         """
         stack, own, unused = self._open(file, ops, dtype, device, whole=False)
         image = len(file.tensors.keys() & set(self.image_keys().values()))
-        return stack, Source(SPELLING, len(own), {**unused, "of an image model (not used)": image})
+        unused = {**unused, "of an image model (not used)": image}
+        return Layers(stack, Source(SPELLING, len(own), unused))
 
 
 def _check_turns(name: str, tensors: Mapping[str, Tensor], keys: set[str]) -> None:

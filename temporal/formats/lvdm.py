@@ -59,6 +59,7 @@ class LvdmFamily:
     sign: Sign
     config: LvdmConfig
     fps: float | None = None
+    separable: bool = True
 
     def recognise(self, file: WeightsFile) -> bool:
         """True if a file is of this family and so spelled."""
@@ -95,6 +96,10 @@ class LvdmFamily:
     def label(self) -> tuple[str, str]:
         """Family and spelling."""
         return self.family, self.spelling.name
+
+    def called(self, file: WeightsFile) -> str:
+        """The family, which is one."""
+        return self.family
 
     def respelled(self, tensors: Mapping[str, Tensor], target: "LvdmFamily") -> dict[str, Tensor]:
         """The weights of a file under the names of another spelling."""

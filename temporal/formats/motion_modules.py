@@ -22,7 +22,7 @@ from ..weights.files import WeightsFile, assign_weights, shown
 from .facts import FACTS
 from .image_parts import ImagePart, image_part
 from .keys import check_keys, joined
-from .source import Source
+from .source import Layers, Source
 from .strangers import relative
 
 Layout = tuple[str | None, bool, int | None]  # base, module in the middle block, length of the position table
@@ -30,6 +30,7 @@ BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the U
 # in the original spelling, where their absence tells the family
 WITHOUT_TABLES = ("AnimateLCM", "AnimateLCM-I2V")
 FAMILY_KEY = "video_ldm.family"  # in the metadata of files we wrote, where keys alone do not tell
+KIND = "the AnimateDiff kind"
 TABLE_TOLERANCE = 0.01  # bfloat16 is 0.004 off
 # of what a kind of numbers can tell apart at 1: what numbers of 8 bits are off, and a little more
 ROUNDING = 0.3
@@ -51,6 +52,12 @@ class MotionSpelling:
     norm_out: str
     tables: tuple[str, ...]  # position tables, all alike
     others: Mapping[Layout, str] = field(default_factory=dict)
+    separable: bool = True
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """The kind of families, which only a file tells, and the spelling."""
+        return KIND, self.name
 
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Our name of each part and the names in files of what is stacked into it."""
@@ -80,7 +87,7 @@ class MotionSpelling:
         pattern = self.pattern
         return [key for key in file.tensors if pattern.match(key)]
 
-    def respelled(self, key: str, other: "MotionSpelling") -> str:
+    def renamed(self, key: str, other: "MotionSpelling") -> str:
         """A key inside a motion module with one position table, or of a change to one, in another spelling.
 
         Any other as it is.
@@ -124,7 +131,7 @@ class MotionSpelling:
 
     def called(self, file: WeightsFile) -> str:
         """Describe the temporal layers of a file as an artist would."""
-        return self.family_of(file) or "the AnimateDiff kind"
+        return self.family_of(file) or KIND
 
     def note(self, file: WeightsFile) -> str:
         """Advice for a file that may be of another family with the same layout.
@@ -161,7 +168,7 @@ class MotionSpelling:
 
     def load(
         self, file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
-    ) -> tuple[TemporalStack, Source]:
+    ) -> Layers:
         """A stack with the weights of a file.
 
         Raises:
@@ -186,7 +193,7 @@ class MotionSpelling:
         weights = {**dict(joined(name, file.tensors, keys, stack)), **given}
         assign_weights(stack, weights, name, stack.shapes, dtype, device)
         unused = {"position tables (computed anew)": len(tables), "of an image model (not used)": len(image)}
-        return stack, Source(self.name, len(wanted), unused, self.note(file))
+        return Layers(stack, Source(self.name, len(wanted), unused, self.note(file)))
 
 
 def file_keys(stack: TemporalStack, spelling: MotionSpelling) -> dict[str, tuple[str, ...]]:

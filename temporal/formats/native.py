@@ -13,7 +13,7 @@ from ..stack.kinds import KINDS
 from ..stack.stack import StackConfig, TemporalStack
 from ..weights.files import WeightsFile, assign_weights, check_numbers, write_weights
 from ..weights.shapes import weight_shapes
-from .source import Source
+from .source import Layers, Source
 
 FORMAT, VERSION = "video_ldm.temporal_layers", "1"
 CHANGES = "image_changes."  # before the names of an image model's weights: what changed in them
@@ -21,36 +21,44 @@ CHANGES = "image_changes."  # before the names of an image model's weights: what
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def recognise(file: WeightsFile) -> bool:
-    """True if a file says it holds our temporal layers."""
-    return file.metadata.get("format") == FORMAT
+class NativeFamily:
+    """Temporal layers of any kind that we wrote, which their description tells."""
+
+    separable = True
+    label = ("Video LDM", "native")
+
+    def recognise(self, file: WeightsFile) -> bool:
+        """True if a file says it holds our temporal layers."""
+        return file.metadata.get("format") == FORMAT
+
+    def called(self, file: WeightsFile) -> str:
+        """The name of this pack's layers."""
+        return self.label[0]
+
+    def load(
+        self, file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
+    ) -> Layers:
+        """Build the stack that the file describes and give it the file's weights."""
+
+        def describe(text: str) -> StackConfig:
+            described = StackConfig.from_json(text)
+            layers = sum(KINDS[site.kind].build is not None for site in described.sites)
+            tensors = len(file.tensors)
+            if layers > tensors:
+                raise CheckpointFormatError(
+                    f"{file.path.name} describes {layers} layers but holds {tensors} tensors. It may be "
+                    "damaged."
+                )
+            return described
+
+        changes = {key: value for key, value in file.tensors.items() if key.startswith(CHANGES)}
+        own = {key: value for key, value in file.tensors.items() if key not in changes}
+        stack = load_described(replace(file, tensors=own), describe, TemporalStack, ops, dtype, device)
+        stack.changed_image = _changed_image(file.path.name, stack.config, changes)
+        return Layers(stack, Source(self.label[1], len(file.tensors), note=_note(stack)))
 
 
-def called(_file: WeightsFile) -> str:
-    """Describe the temporal layers of a file as an artist would."""
-    return "Video LDM"
-
-
-def load(
-    file: WeightsFile, ops: Any, dtype: torch.dtype | None, device: torch.device | str | None
-) -> tuple[TemporalStack, Source]:
-    """Build the stack that the file describes and give it the file's weights."""
-
-    def describe(text: str) -> StackConfig:
-        described = StackConfig.from_json(text)
-        layers = sum(KINDS[site.kind].build is not None for site in described.sites)
-        tensors = len(file.tensors)
-        if layers > tensors:
-            raise CheckpointFormatError(
-                f"{file.path.name} describes {layers} layers but holds {tensors} tensors. It may be damaged."
-            )
-        return described
-
-    changes = {key: value for key, value in file.tensors.items() if key.startswith(CHANGES)}
-    own = {key: value for key, value in file.tensors.items() if key not in changes}
-    stack = load_described(replace(file, tensors=own), describe, TemporalStack, ops, dtype, device)
-    stack.changed_image = _changed_image(file.path.name, stack.config, changes)
-    return stack, Source("native", len(file.tensors), note=_note(stack))
+NATIVE = NativeFamily()
 
 
 def _changed_image(name: str, config: StackConfig, changes: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -76,8 +76,8 @@ def respelled_lora(file: WeightsFile, lora: MotionLora, wanted: str) -> dict[str
 def _renamed(key: str, given: MotionSpelling, other: MotionSpelling, flat: Mapping[str, str]) -> str:
     module, _, leaf = key.partition(".")
     if module in flat:
-        return f"{FLAT}{given.respelled(flat[module], other).replace('.', '_')}.{leaf}"
-    return f"{UNET if other is DIFFUSERS else ''}{given.respelled(key.removeprefix(UNET), other)}"
+        return f"{FLAT}{given.renamed(flat[module], other).replace('.', '_')}.{leaf}"
+    return f"{UNET if other is DIFFUSERS else ''}{given.renamed(key.removeprefix(UNET), other)}"
 
 
 def sparse_control_spelling(file: WeightsFile) -> MotionSpelling:
@@ -89,4 +89,4 @@ def respelled_sparse_control(file: WeightsFile, wanted: str) -> dict[str, Tensor
     """The tensors of SparseCtrl by their names in one of the two spellings."""
     given = sparse_control_spelling(file)
     other = next(spelling for spelling in sparse_control.SPELLINGS if spelling.name == wanted)
-    return {given.respelled(key, other): tensor for key, tensor in file.tensors.items()}
+    return {given.renamed(key, other): tensor for key, tensor in file.tensors.items()}

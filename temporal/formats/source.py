@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..stack.stack import TemporalStack
 from .facts import FACTS, Betas
@@ -17,6 +18,17 @@ class Source:
     used: int
     unused: Mapping[str, int] = field(default_factory=dict)  # how many keys, by what they are
     note: str = ""  # a warning for the report
+
+
+class Layers(NamedTuple):
+    """Temporal layers that were read, and where they came from."""
+
+    stack: TemporalStack
+    source: Source
+
+    def layers(self) -> "Layers":
+        """The layers themselves, as a whole video model gives its own."""
+        return self
 
 
 def trained_betas(stack: TemporalStack) -> Betas | None:

@@ -34,6 +34,7 @@ class SvdFamily:
 
     spelling: str
     sign: Sign
+    separable: bool = False  # the host has its temporal layers
 
     def recognise(self, file: WeightsFile) -> bool:
         """True if a file is Stable Video Diffusion so spelled."""
@@ -60,6 +61,10 @@ class SvdFamily:
     def label(self) -> tuple[str, str]:
         """Family and spelling."""
         return NAME, self.spelling
+
+    def called(self, file: WeightsFile) -> str:
+        """The family, which is one."""
+        return NAME
 
     def respelled(self, tensors: Mapping[str, Tensor], target: "SvdFamily") -> dict[str, Tensor]:
         """The weights of a file under the names of another spelling."""

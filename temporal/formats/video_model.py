@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..stack.stack import TemporalStack
 from .facts import Betas
-from .source import Source, report_text
+from .source import Layers, Source, report_text
 
 EXPERIMENT = (
     "Experiment: the image model in this file was trained along with these layers, so on another image "
@@ -35,14 +35,15 @@ class VideoModel:
     betas: Betas | None = None
     fps: float | None = None  # what the layers are told where nobody says otherwise
 
-    def layers(self) -> tuple[TemporalStack, Source] | None:
+    def layers(self) -> Layers | None:
         """The stack for another image model, with a source that calls this an experiment; None without a
         stack."""
         if self.stack is None:
             return None
         unused = {**self.source.unused, "of its image model (not used)": len(self.image)}
         used = self.source.used - len(self.image)
-        return self.stack, replace(self.source, used=used, unused=unused, note=EXPERIMENT + self._unscaled())
+        note = EXPERIMENT + self._unscaled()
+        return Layers(self.stack, replace(self.source, used=used, unused=unused, note=note))
 
     def _unscaled(self) -> str:
         if self.betas is None or self.betas.x0_scale == 1:

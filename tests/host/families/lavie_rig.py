@@ -84,9 +84,8 @@ def tell_host(monkeypatch: Any, formats: Any, text: int = TEXT) -> None:
         unet = replace(family.unet, model_channels=32, context_dim=width, num_heads=HEADS)
         return replace(family, unet=unet)
 
-    for name in ("FAMILIES", "SEPARABLE", "VIDEO_MODELS"):
-        families = getattr(formats, name)
-        monkeypatch.setattr(formats, name, tuple(narrow(f) if hasattr(f, "unet") else f for f in families))
+    families = tuple(narrow(f) if hasattr(f, "unet") else f for f in formats.FAMILIES)
+    monkeypatch.setattr(formats, "FAMILIES", families)
 
 
 def as_lavie(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -277,8 +277,7 @@ def narrow_projector(patch: Any, formats: Any, sizes: dict[str, int]) -> None:
             return family
         return replace(family, config=replace(family.config, picture=type(picture)(**sizes)))
 
-    for name in ("SEPARABLE", "VIDEO_MODELS"):
-        patch.setattr(formats, name, tuple(map(narrow, getattr(formats, name))))
+    patch.setattr(formats, "FAMILIES", tuple(map(narrow, formats.FAMILIES)))
 
 
 def without_convs(unet: Any) -> None:

@@ -25,7 +25,8 @@ from .lazy_host import lazy_weights
 
 TOY = environment.REPO / "demo" / "models"
 MOTION = MotionConfig(True, False, False)
-WHOLE = {family.label[0]: family for family in formats.SEPARABLE if family.label[1] == "original"}
+SEPARABLE = [family for family in formats.model_families() if family.separable]
+WHOLE = {family.label[0]: family for family in SEPARABLE if family.label[1] == "original"}
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def whole(name: str):
     def write(path: Path, monkeypatch):
         monkeypatch.setattr(lvdm, "SHAPE", tiny_models.SHAPE)
         family = tiny_models.narrow(WHOLE[name])
-        monkeypatch.setattr(formats, "SEPARABLE", (family,))
+        monkeypatch.setattr(formats, "FAMILIES", (family,))
         write_weights(path, tiny_models.weights_of(family), {})
         return formats.load_stack
 

@@ -12,7 +12,11 @@ from ... import damage
 from ...damage_trial import trial
 from . import tiny_models
 
-OTHERS = [family for family in formats.SEPARABLE if family.label != ("ModelScope or ZeroScope", "diffusers")]
+OTHERS = [
+    family
+    for family in formats.model_families()
+    if family.separable and family.label != ("ModelScope or ZeroScope", "diffusers")
+]
 UPSCALERS = [lavie.UPSCALER, upscale_a_video.UPSCALER]
 FAMILIES = [*OTHERS, *UPSCALERS]
 
@@ -44,9 +48,8 @@ def test_every_damaged_model_is_refused_in_a_sentence_or_can_be_used(tmp_path):
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.family)
 def test_so_is_every_other_family(monkeypatch, tmp_path, family):
     """Stable Video Diffusion is in tests/host/test_video_model.py: the host has its temporal layers."""
-    for name in ("FAMILIES", "SEPARABLE", "VIDEO_MODELS"):
-        families = tuple(tiny_models.narrow(f) if f is family else f for f in getattr(formats, name))
-        monkeypatch.setattr(formats, name, families)
+    families = tuple(tiny_models.narrow(f) if f is family else f for f in formats.FAMILIES)
+    monkeypatch.setattr(formats, "FAMILIES", families)
     good = save(tiny_models.weights_of(tiny_models.narrow(family)))
     layers = family in UPSCALERS
     opened = (lambda path: open_stack(path)[0].state_dict()) if layers else opened_as(family.family)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from video_ldm.formats import inspection
 from video_ldm.formats.inspection import inspected
 from video_ldm.temporal import formats
 from video_ldm.temporal.formats import lavie, seine, upscale_a_video
+from video_ldm.temporal.formats.unet_shapes import image_shapes
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 
 from ..tiny import SHAPE, sine_init
@@ -40,7 +40,7 @@ def test_the_description_survives(family):
 @pytest.mark.parametrize("family", [lavie.UPSCALER, upscale_a_video.UPSCALER], ids=lambda f: f.family)
 def test_layers_for_the_upscaler_become_native_without_loss(tmp_path, monkeypatch, family):
     small = tiny(family)
-    monkeypatch.setattr(formats, "FAMILIES", (formats.native, small))
+    monkeypatch.setattr(formats, "FAMILIES", (formats.NATIVE, small))
     save_file(published(small), tmp_path / "in.safetensors")
     stack = formats.load_stack(tmp_path / "in.safetensors")
     formats.save_stack(tmp_path / "out.safetensors", stack)
@@ -53,12 +53,11 @@ def test_layers_for_the_upscaler_become_native_without_loss(tmp_path, monkeypatc
 
 def test_a_whole_model_is_written_again_without_loss(tmp_path, monkeypatch):
     small = tiny(seine.SEINE)
-    shapes = formats.inside.image_shapes(small.unet, small.in_channels, linear=False)
+    shapes = image_shapes(small.unet, small.in_channels, linear=False)
     image = {key: torch.randn(shapes[host]) for host, key in small.image_keys().items()}
     weights = {**published(small), **image}
     torch.save({"ema": weights}, tmp_path / "seine.pt")
-    for module in (formats, inspection):
-        monkeypatch.setattr(module, "VIDEO_MODELS", (small,))
+    monkeypatch.setattr(formats, "FAMILIES", (small,))
     inspected(tmp_path / "seine.pt").convert(tmp_path / "seine.safetensors", "original")
     again = load_file(tmp_path / "seine.safetensors")
     assert again.keys() == weights.keys() and all(torch.equal(again[key], weights[key]) for key in again)
