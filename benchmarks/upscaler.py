@@ -33,7 +33,7 @@ from ..demo import world
 from ..demo.train.upscaler import FRAMES, RATES, SCALE, clip, enlarged, psnr, reduce
 from ..demo.world.classifier import Classifier, frechet_distance, load_classifier
 from ..nodes.host_boot import keep_freed_memory
-from ..temporal.training.decoder.trainer import flicker
+from ..temporal.training.decoder.trainer import flicker_of_error
 from ..temporal.upscaler import UpscaleSettings, VideoUpscaler, load_upscaler
 from ..temporal.upscaler.model import enlarge
 from .toy import markdown, median_interval
@@ -108,7 +108,7 @@ def enlarge_all(
 def measure(judge: Classifier, made: list[Tensor], true: list[Tensor], seconds: float) -> dict[str, Any]:
     """Compare one way of enlarging with the clips as drawn."""
     pairs = list(zip(made, true, strict=True))
-    flickers = [255 * flicker(ours, theirs).item() for ours, theirs in pairs]
+    flickers = [255 * flicker_of_error(ours, theirs).item() for ours, theirs in pairs]
     return {
         "fvd": frechet_distance(video_features(judge, made), video_features(judge, true)),
         "fid": frechet_distance(picture_features(judge, made), picture_features(judge, true)),

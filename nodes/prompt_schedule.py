@@ -13,13 +13,13 @@ from ..temporal.sampling.prompt_schedule import (
     weights_text,
 )
 from ..temporal.sampling.schedules.amount import numbers_of
-from ..temporal.sampling.schedules.quoted_schedule import at_frames, is_quoted, parse_quoted, with_texts
+from ..temporal.sampling.schedules.quoted_schedule import is_quoted, parse_quoted, texts_at_frames, with_texts
 from .host import Node, io
 from .host.door import FloatPerFrame
 from .host.sampling.prompts import encode_schedule
 from .host.search import search_aliases
 from .host.shown import shown_curves
-from .value_schedule import frames_of, length_input
+from .value_schedule import length_input, length_of
 
 NUMBERS = ("pw_a", "pw_b", "pw_c", "pw_d")
 MAX_CURVES = 32  # drawn, one for each of the first keyframes
@@ -89,7 +89,7 @@ class PromptSchedule(Node):
         after: str = "",
         **numbers: float | Sequence[float],
     ) -> io.NodeOutput:
-        num_frames = frames_of(latent, num_frames)
+        num_frames = length_of(latent, num_frames)
         parse = parse_quoted if is_quoted(prompts) else parse_schedule
         keyframes = parse(prompts, num_frames)
         weights = frame_weights([frame for frame, _ in keyframes], num_frames, hold=interpolation == "hold")
@@ -97,7 +97,7 @@ class PromptSchedule(Node):
         sides = zip(*(with_texts(prompt, before, after) for _, prompt in keyframes), strict=True)
         made, lines = [], []
         for texts in sides:
-            spelled, parts = at_frames(texts, weights, values)
+            spelled, parts = texts_at_frames(texts, weights, values)
             keys = list(enumerate(spelled))
             made.append(encode_schedule(clip, keys, parts, interpolation == "slerp"))
             lines.append(weights_text(keys, parts))

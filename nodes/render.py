@@ -10,7 +10,7 @@ from .host.film.frame_stream import DecodeSettings, frame_stream
 from .host.film.lazy_video import LazyVideo
 from .host.film.render import FilmSettings, as_video, render, saved_notes
 from .host.graph import leading_to
-from .host.latents import there_and_back
+from .host.latents import with_way_back
 from .host.names import filled_in
 from .host.search import search_aliases
 from .host.speed import speed_of
@@ -100,7 +100,7 @@ class RenderVideo(Node):
         origin = leading_to(cls.hidden, "samples", "images")
         speed = speed_of(fps, samples, origin, usual=0.0)
         if pingpong:
-            samples, images = there_and_back(samples), there_and_back(images)
+            samples, images = with_way_back(samples), with_way_back(images)
         clip = frame_stream(
             samples, vae, images, upscaler, speed.fps, DecodeSettings(chunk_length, overlap, known_images)
         )

@@ -54,7 +54,7 @@ class ValueSchedule(Node):
     def execute(
         cls, values: str, num_frames: int, interpolation: str, latent: io.Latent.Type | None = None
     ) -> io.NodeOutput:
-        numbers = parse_values(values, frames_of(latent, num_frames), interpolation)
+        numbers = parse_values(values, length_of(latent, num_frames), interpolation)
         return io.NodeOutput(
             numbers, [round(number) for number in numbers], ui=shown_curves({"value": numbers}, "frame")
         )
@@ -67,6 +67,6 @@ def length_input() -> io.Input:
     )
 
 
-def frames_of(latent: io.Latent.Type | None, num_frames: int) -> int:
+def length_of(latent: io.Latent.Type | None, num_frames: int) -> int:
     """Number of frames of a clip, or the number that was set."""
     return num_frames if latent is None else len(latent["samples"])

@@ -27,6 +27,8 @@ MAX_PARAMETERS = 8  # else a frozen dataclass
 # older than these limits, and not yet split
 MANY_NAMES = {"nodes/host/layers/insertion.py", "nodes/host/sampling/upscale_x4.py"}
 MANY_PARAMETERS = {"ddim"}
+# every command line has these parts, by these names
+OF_COMMANDS = {"main", "parser", "run", "config_from"}
 # one file for each node, and one for each family of weights
 LARGE_FOLDERS = (Path("nodes"), Path("temporal/formats"))
 # What each part of a folder may import from it, beside itself: the parts to its left.
@@ -193,6 +195,18 @@ def shown(path: Path) -> list[str]:
 
 def test_modules_show_few_names():
     assert set(found(PACK, lambda path: len(shown(path)) > MAX_NAMES)) <= MANY_NAMES
+
+
+def test_one_name_is_one_thing():
+    """A function or class that a module shows is found by its name alone."""
+    homes: dict[str, list[str]] = {}
+    for path in PACK:
+        for name in shown(path):
+            homes.setdefault(name, []).append(path.as_posix())
+    twice = {name: places for name, places in homes.items() if len(places) > 1}
+    assert twice.keys() == OF_COMMANDS, {n: twice.get(n) for n in twice.keys() ^ OF_COMMANDS}
+    of_pack = {name: [p for p in twice[name] if not p.startswith(COMMANDS)] for name in OF_COMMANDS}
+    assert not {name: places for name, places in of_pack.items() if len(places) > 1}
 
 
 def test_functions_take_few_parameters():

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
     scale = init.config.scale if init is not None else args.scale
     store = open_frames(Path(args.clips), args.fps, _size(args, scale))
     patches = Patches(store, args.batch, config.num_frames, args.side, scale, config.seed)
-    shape = init.config if init is not None else new_config(args, config)
+    shape = init.config if init is not None else config_of_new(args, config)
     patches.check(shape)
     logger.info("%d videos, %d frames", len(store.offsets) - 1, len(store.frames))
     torch.manual_seed(config.seed)
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, config: UpscalerTrainingConfig) -> None:
     train(trainer, args, lambda path: write_upscaler(path, trainer, {}), pictures, args.save_every)
 
 
-def new_config(args: argparse.Namespace, config: UpscalerTrainingConfig) -> UpscalerConfig:
+def config_of_new(args: argparse.Namespace, config: UpscalerTrainingConfig) -> UpscalerConfig:
     """Shape of a new upscaler, before its clips are measured."""
     return UpscalerConfig(
         scale=args.scale,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .graph import Graph, Link, Node, highest_id
+from .graph import Graph, GraphNode, Link, highest_id
 from .targets import TARGETS
 
 
@@ -26,7 +26,7 @@ def read_api(data: Mapping[str, Any]) -> Graph:
     for name, raw in data.items():
         given = raw.get("inputs") if isinstance(raw.get("inputs"), Mapping) else {}
         inputs = {key: _value(value, data) for key, value in given.items()}
-        nodes[name] = Node(name, raw["class_type"], inputs, raw=dict(raw))
+        nodes[name] = GraphNode(name, raw["class_type"], inputs, raw=dict(raw))
     return Graph(nodes, last_id=highest_id(data))
 
 
@@ -46,7 +46,7 @@ def write_api(graph: Graph, data: Mapping[str, Any], ids: Mapping[Any, Any]) -> 
 
     Other nodes are as they were but for links to what was replaced.
     """
-    followers: dict[Any, list[Node]] = {}
+    followers: dict[Any, list[GraphNode]] = {}
     for node in graph.nodes.values():
         if node.at is not None:
             followers.setdefault(node.at.id, []).append(node)
@@ -59,7 +59,7 @@ def write_api(graph: Graph, data: Mapping[str, Any], ids: Mapping[Any, Any]) -> 
     return out
 
 
-def _kept(graph: Graph, node: Node, raw: Mapping[str, Any], ids: Mapping[Any, Any]) -> Any:
+def _kept(graph: Graph, node: GraphNode, raw: Mapping[str, Any], ids: Mapping[Any, Any]) -> Any:
     changed = {name: link for name, link in node.links().items() if graph.now(link) != link}
     if not changed:
         return raw
@@ -73,7 +73,7 @@ def _kept(graph: Graph, node: Node, raw: Mapping[str, Any], ids: Mapping[Any, An
     return {**raw, "inputs": inputs}
 
 
-def _new(graph: Graph, node: Node, ids: Mapping[Any, Any]) -> dict[str, Any]:
+def _new(graph: Graph, node: GraphNode, ids: Mapping[Any, Any]) -> dict[str, Any]:
     inputs = {}
     for part in TARGETS[node.type].inputs:
         value = node.inputs.get(part.name, part.default)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...temporal.errors import GraphError
 from .api import is_api, read_api, write_api
-from .graph import BYPASSED, Node
+from .graph import BYPASSED, GraphNode
 from .report import Report
 from .rules import animated, films, hooks, loaders, prompts, settings
 from .table import NEIGHBOURS, OLD_NODES, REFUSED
@@ -16,7 +16,7 @@ from .ui import is_ui, levels, read_level, slots_of
 from .ui_write import LevelWriter
 from .work import Installed, Work, passed
 
-Rule = Callable[[Work, Node], None]
+Rule = Callable[[Work, GraphNode], None]
 # Nodes with an output that others understand; the rest are options that these read.
 RULES: dict[str, Rule] = {
     "CheckpointLoaderSimpleWithNoiseSelect": loaders.checkpoint,
@@ -134,7 +134,7 @@ def _options(work: Work) -> set[Any]:
     }
 
 
-def _leave_out(work: Work, node: Node) -> None:
+def _leave_out(work: Work, node: GraphNode) -> None:
     """An old node that nothing converts: its outputs lead past it where an input has the same type."""
     row = OLD_NODES.get(node.type) or NEIGHBOURS[node.type]
     if node.id not in work.used:

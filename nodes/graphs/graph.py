@@ -22,7 +22,7 @@ class Link(NamedTuple):
 
 
 @dataclass(eq=False)
-class Node:
+class GraphNode:
     """A node. `inputs`: links and, where names are known, values of widgets by name. `raw`: as it was saved.
 
     `at`: the old node in whose place a new one stands.
@@ -33,7 +33,7 @@ class Node:
     inputs: dict[str, Any]
     mode: int = RUNS
     raw: dict[str, Any] = field(default_factory=dict)
-    at: Node | None = None
+    at: GraphNode | None = None
 
     def links(self) -> dict[str, Link]:
         """Its inputs that come from other nodes."""
@@ -52,7 +52,7 @@ class Graph:
     `moved` says where the outputs of replaced nodes are now, None for nowhere.
     """
 
-    nodes: dict[Any, Node]
+    nodes: dict[Any, GraphNode]
     moved: dict[Link, Link | None] = field(default_factory=dict)
     last_id: int = 0
 
@@ -71,7 +71,7 @@ class Graph:
             self.moved[step] = None if link in passed else link
         return None if link in passed else link
 
-    def consumers(self, link: Link) -> Iterator[tuple[Node, str]]:
+    def consumers(self, link: Link) -> Iterator[tuple[GraphNode, str]]:
         """Nodes that read an output, and by which input."""
         for node in self.nodes.values():
             for name, source in node.links().items():

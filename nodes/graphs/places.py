@@ -45,7 +45,7 @@ class Box(NamedTuple):
         )
 
 
-class Places:
+class TakenPlaces:
     """Taken places of the page."""
 
     def __init__(self, kept: Iterable[Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .graph import PRIMITIVE, RUNS, Graph, Link, Node, highest_id
+from .graph import PRIMITIVE, RUNS, Graph, GraphNode, Link, highest_id
 from .old import named_values
 
 INLET, OUTLET = -10, -20  # what wires of a subgraph call its edge
@@ -76,7 +76,7 @@ def read_level(level: Mapping[str, Any]) -> tuple[Graph, dict[Any, int]]:
         ):
             values, more = _values(raw)
             unknown |= {raw["id"]: more} if more else {}
-            nodes[raw["id"]] = Node(raw["id"], raw["type"], values, raw.get("mode") or RUNS, dict(raw))
+            nodes[raw["id"]] = GraphNode(raw["id"], raw["type"], values, raw.get("mode") or RUNS, dict(raw))
     known = {INLET, *nodes}
     for wire in wires(level):
         slots = slots_of(nodes[wire.target].raw, "inputs") if wire.target in nodes else []

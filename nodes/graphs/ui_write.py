@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from .graph import Graph, Link, Node, highest_id
+from .graph import Graph, GraphNode, Link, highest_id
 from .old import SEEDS
-from .places import Places, pair, size_of
+from .places import TakenPlaces, pair, size_of
 from .targets import TARGETS, Input
 from .ui import INLET, OUTLET, WIRE, Wire, counted, slots_of, wires
 
@@ -39,7 +39,7 @@ class LevelWriter:
                 if link is not None:
                     self._wire(link, self.ids[node.id], slot, part.type)
         nodes = [self._kept(node) for node in self.graph.nodes.values() if node.at is None]
-        places = Places(nodes)
+        places = TakenPlaces(nodes)
         nodes += [self._new(node, order, places) for order, node in enumerate(new, len(nodes))]
         strange = [raw for raw in self.level["nodes"] if not isinstance(raw, Mapping)]
         out = {**self.level, "nodes": [*nodes, *strange], "links": self.links, **self._edges()}
@@ -78,7 +78,7 @@ class LevelWriter:
         self.into[target, slot] = name
         self.out_of.setdefault(link, []).append(name)
 
-    def _kept(self, node: Node) -> dict[str, Any]:
+    def _kept(self, node: GraphNode) -> dict[str, Any]:
         raw = dict(node.raw)
         if isinstance(raw.get("inputs"), list):
             raw["inputs"] = [
@@ -92,7 +92,7 @@ class LevelWriter:
             ]
         return raw
 
-    def _new(self, node: Node, order: int, places: Places) -> dict[str, Any]:
+    def _new(self, node: GraphNode, order: int, places: TakenPlaces) -> dict[str, Any]:
         name, target = self.ids[node.id], TARGETS[node.type]
         inputs = [self._socket(part, self.into.get((name, slot))) for slot, part in enumerate(sockets(node))]
         outputs = [
@@ -140,7 +140,7 @@ class LevelWriter:
         return edges
 
 
-def sockets(node: Node) -> list[Input]:
+def sockets(node: GraphNode) -> list[Input]:
     """Inputs that a saved node lists: all sockets, and widgets that another node sets."""
     inputs = TARGETS[node.type].inputs
     return [part for part in inputs if not part.widget or isinstance(node.inputs.get(part.name), Link)]

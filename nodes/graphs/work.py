@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .graph import BYPASSED, GETTER, MUTED, PRIMITIVE, REROUTE, SETTER, Graph, Link, Node
+from .graph import BYPASSED, GETTER, MUTED, PRIMITIVE, REROUTE, SETTER, Graph, GraphNode, Link
 from .old import OLD_WIDGETS
 from .report import CHANGED, DIFFERENT, LOST, Report
 from .ui import slots_of
@@ -35,7 +35,7 @@ class Work:
 
     # what old nodes hold
 
-    def given(self, node: Node, name: str) -> Any:
+    def given(self, node: GraphNode, name: str) -> Any:
         """A link, a value, or the default of a widget; None where nothing is."""
         value = node.inputs.get(name)
         if isinstance(value, Link):
@@ -46,7 +46,7 @@ class Work:
         default = OLD_WIDGETS.get(node.type, {}).get(name)
         return default if value is None else _of_kind(value, default)
 
-    def fixed(self, node: Node, name: str) -> Any:
+    def fixed(self, node: GraphNode, name: str) -> Any:
         """A value that must be known now.
 
         Of one that another node gives, the default, and a line in the report.
@@ -63,7 +63,7 @@ class Work:
         )
         return default
 
-    def source(self, link: Link | None) -> tuple[Node | None, int]:
+    def source(self, link: Link | None) -> tuple[GraphNode | None, int]:
         """The node behind a link and its output.
 
         Through reroutes, get and set nodes, and what is bypassed.
@@ -85,7 +85,7 @@ class Work:
                 return node, link.slot
         return None, 0
 
-    def option(self, node: Node, name: str) -> Node | None:
+    def option(self, node: GraphNode, name: str) -> GraphNode | None:
         """The old node that an input reads its options from; it has been used then."""
         value = node.inputs.get(name)
         found, _ = self.source(value if isinstance(value, Link) else None)
@@ -93,9 +93,9 @@ class Work:
             self.used.add(found.id)
         return found
 
-    def chain(self, node: Node | None, name: str) -> list[Node]:
+    def chain(self, node: GraphNode | None, name: str) -> list[GraphNode]:
         """A node and those before it, linked by `name`, the first one first."""
-        found: dict[Any, Node] = {}
+        found: dict[Any, GraphNode] = {}
         while node is not None and node.id not in found:
             found[node.id] = node
             node = self.option(node, name)
@@ -103,15 +103,15 @@ class Work:
 
     # new nodes
 
-    def add(self, node_type: str, at: Node, **inputs: Any) -> Link:
+    def add(self, node_type: str, at: GraphNode, **inputs: Any) -> Link:
         """A new node in the place of an old one; its first output."""
         place = at.at or at
         self._made += 1
-        new = Node(("new", self._made), node_type, inputs, at.mode, at=place)
+        new = GraphNode(("new", self._made), node_type, inputs, at.mode, at=place)
         self.graph.nodes[new.id] = new
         return Link(new.id, 0)
 
-    def replace(self, node: Node, *outputs: Link | None) -> None:
+    def replace(self, node: GraphNode, *outputs: Link | None) -> None:
         """Take an old node out; what its outputs were is `outputs` now, further ones lead nowhere."""
         for slot in range(max(len(outputs), len(slots_of(node.raw, "outputs")), 1)):
             self.graph.moved[Link(node.id, slot)] = outputs[slot] if slot < len(outputs) else None
@@ -120,15 +120,15 @@ class Work:
             self.takes_over.setdefault(main.node, node.id)
         self.graph.nodes.pop(node.id, None)
 
-    def became(self, node: Node, what: str) -> None:
+    def became(self, node: GraphNode, what: str) -> None:
         """A line of the report."""
         self.report.add(CHANGED, f"{node.title()}: {what}.")
 
-    def differs(self, node: Node, sentence: str) -> None:
+    def differs(self, node: GraphNode, sentence: str) -> None:
         """A line of the report."""
         self.report.add(DIFFERENT, f"{node.title()}: {sentence}")
 
-    def lost(self, node: Node, sentence: str) -> None:
+    def lost(self, node: GraphNode, sentence: str) -> None:
         """A line of the report."""
         self.report.add(LOST, f"{node.title()}: {sentence}")
 
@@ -159,7 +159,7 @@ class Work:
                 readers[link.node] -= 1
                 lost_readers.append(link.node)
 
-    def _fed_by_replaced(self, node: Node) -> bool:
+    def _fed_by_replaced(self, node: GraphNode) -> bool:
         links = node.links().values()
         return bool(links) and all(self.graph.now(link) is None for link in links)
 
@@ -178,7 +178,7 @@ class Work:
                 final[node.id] = self.graph.new_id(text)
         return final
 
-    def old_nodes(self) -> Iterator[Node]:
+    def old_nodes(self) -> Iterator[GraphNode]:
         """Nodes as they were saved, those that were not replaced yet."""
         return (node for node in list(self.graph.nodes.values()) if node.at is None)
 
@@ -191,13 +191,13 @@ def _of_kind(value: Any, default: Any) -> Any:
     return value if isinstance(value, kinds) and value == value else default
 
 
-def first_value(node: Node) -> Any:
+def first_value(node: GraphNode) -> Any:
     """The first widget of a node whose widgets have no names, as a text."""
     values = node.raw.get("widgets_values")
     return str(values[0]) if isinstance(values, list) and values else None
 
 
-def passed(node: Node, slot: int) -> Link | None:
+def passed(node: GraphNode, slot: int) -> Link | None:
     """Value that a bypassed node hands on as an output: its first input of the same type."""
     outputs, inputs = slots_of(node.raw, "outputs"), slots_of(node.raw, "inputs")
     if slot >= len(outputs):

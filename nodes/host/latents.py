@@ -124,7 +124,7 @@ def index_of(latent: Mapping[str, Any]) -> list[int]:
     return list(range(frames)) if index is None or len(index) != frames else list(index)
 
 
-def there_and_back(clip: Any) -> Any:
+def with_way_back(clip: Any) -> Any:
     """Frames (f ...), or a LATENT without its record of given frames, to the end and back to the start.
 
     None stays None.
@@ -133,5 +133,5 @@ def there_and_back(clip: Any) -> Any:
         return torch.cat([clip, clip[1:-1].flip(0)])
     if isinstance(clip, Mapping):
         kept = {name: clip[name] for name in (FPS_KEY,) if name in clip}
-        return {**kept, "samples": there_and_back(clip["samples"])}
+        return {**kept, "samples": with_way_back(clip["samples"])}
     return clip

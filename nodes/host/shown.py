@@ -18,7 +18,7 @@ from comfy_api.latest import io, ui
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...temporal.sampling.affinity import Motion
+from ...temporal.sampling.affinity import MotionAmount
 from .preview import MAX_FRAMES, pictures, thinned_out
 
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 4, 128
@@ -86,7 +86,7 @@ def cfg_curve(first: float, last: float, latent: Mapping[str, Any] | None) -> di
     return shown_curves({f"cfg, {first:g} to {last:g}": ramp}, across)
 
 
-def affinity_curve(motion: Motion) -> dict[str, Any]:
+def affinity_curve(motion: MotionAmount) -> dict[str, Any]:
     """A node's `ui` for how alike frames are to their image.
 
     By distance in frames, or over hundredths of a clip that loops.

@@ -31,7 +31,7 @@ PROCESSORS = {
 
 
 @dataclass(frozen=True)
-class Factors:
+class LowRankChange:
     """A change of one place: `scale * up @ down`, with up (o r) and down (r i) or (r i k k)."""
 
     place: LoraPlace
@@ -58,7 +58,7 @@ def check_spelling(spelling: str, stack: TemporalStack) -> None:
 
 def write_motion_lora(
     path: str | Path,
-    changes: Sequence[Factors],
+    changes: Sequence[LowRankChange],
     stack: TemporalStack,
     spelling: str,
     notes: Mapping[str, object],
@@ -85,7 +85,7 @@ def read_notes(metadata: Mapping[str, str]) -> dict[str, object]:
     return notes if isinstance(notes, dict) else {}
 
 
-def _tensors(change: Factors, stack: TemporalStack, spelling: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(change: LowRankChange, stack: TemporalStack, spelling: str) -> Iterator[tuple[str, Tensor]]:
     """Keys and tensors of one change.
 
     The scale is a number of its own in kohya's spelling; programs that read the other two know none, so there

@@ -27,7 +27,7 @@ PRESETS: Mapping[str, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True)
-class Motion:
+class MotionAmount:
     """Amount of motion of an animated image.
 
     Affinities by distance in frames, for PIA; `frame_weight` for AnimateLCM-I2V.
@@ -58,17 +58,17 @@ class Motion:
         return torch.lerp(values[before], values[after], places - before)
 
 
-def chosen(preset: str, custom: str, frame_weight: float) -> Motion:
+def chosen(preset: str, custom: str, frame_weight: float) -> MotionAmount:
     """Read an artist's choice: a name in `PRESETS`, or "custom" and a text such as "1, 0.9, 0.85".
 
     Raises:
         InvalidInputError: an unknown name, no list, or something in it that is no number from 0 to 1.
     """
     if preset == CUSTOM:
-        return Motion(parse_affinities(custom), False, frame_weight)
+        return MotionAmount(parse_affinities(custom), False, frame_weight)
     if preset not in PRESETS:
         raise InvalidInputError(f"Unknown motion {preset!r}; choose from {', '.join((*PRESETS, CUSTOM))}.")
-    return Motion(PRESETS[preset], preset.startswith("loop"), frame_weight)
+    return MotionAmount(PRESETS[preset], preset.startswith("loop"), frame_weight)
 
 
 def parse_affinities(text: str) -> tuple[float, ...]:

@@ -184,7 +184,7 @@ class VideoFile:
         )
 
 
-def cannot_write(folder: Path, reason: object) -> OutputError:
+def cannot_write_film(folder: Path, reason: object) -> OutputError:
     """The error of a film that does not fit on the disk or may not be written there."""
     return OutputError(
         f"The film cannot be written to {folder}: {reason}. Free space there or make the folder writable, "

@@ -59,6 +59,6 @@ class Sound:
             file.writeframes(samples.numpy().astype("<i2", order="C").tobytes())
 
 
-def channels_of(sound: Sound | None) -> int:
+def sound_channels(sound: Sound | None) -> int:
     """Channels of a sound, 0 of none."""
     return 0 if sound is None else sound.channels

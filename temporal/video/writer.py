@@ -21,8 +21,8 @@ from ..errors import InvalidInputError, OutputError
 from .formats import check_film, format_named
 from .pictures import PictureFolder
 from .pixels import check_frames
-from .process import VideoFile, cannot_write
-from .sound import Sound, channels_of
+from .process import VideoFile, cannot_write_film
+from .sound import Sound, sound_channels
 
 FINEST = 1001  # denominator of a frame rate, as in 24000/1001
 
@@ -81,7 +81,7 @@ class FilmWriter:
                 if kind is None:
                     self.claim.publish(self.made)
             except OSError as problem:
-                raise cannot_write(self.path.parent, problem.strerror or problem) from None
+                raise cannot_write_film(self.path.parent, problem.strerror or problem) from None
 
     def write(self, frames: Tensor) -> None:
         """Add a chunk of frames (n h w 3), or (n h w 4): how opaque they are is kept where the format can."""
@@ -95,11 +95,11 @@ class FilmWriter:
                 film.write(frame)
                 self.count += 1
         except OSError as problem:
-            raise cannot_write(self.path.parent, problem.strerror or problem) from None
+            raise cannot_write_film(self.path.parent, problem.strerror or problem) from None
 
     def _begin(self, size: tuple[int, int, int]) -> VideoFile | PictureFolder:
         film, self.size = self.film, size
-        check_film(self.format, *size[:2], film.fps, film.quality, channels_of(film.sound))
+        check_film(self.format, *size[:2], film.fps, film.quality, sound_channels(film.sound))
         notes = {key: json.dumps(value) for key, value in film.notes.items()}
         self.claim.begin()
         if self.format.is_sequence:

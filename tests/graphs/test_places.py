@@ -6,7 +6,7 @@ import json
 
 import pytest
 from video_ldm.nodes.graphs.convert import convert
-from video_ldm.nodes.graphs.places import TITLE, Places
+from video_ldm.nodes.graphs.places import TITLE, TakenPlaces
 from video_ldm.tests.graphs.examples import GRAPHS, as_ui
 
 
@@ -39,18 +39,18 @@ def test_no_new_node_covers_another(name):
 
 
 def test_a_place_that_is_free_is_kept():
-    places = Places([{"pos": [0, 0], "size": [100, 100]}])
+    places = TakenPlaces([{"pos": [0, 0], "size": [100, 100]}])
     assert places.nearest(500, 0, 100, 100) == (500, 0)
     assert places.nearest(500, 0, 100, 100) != (500, 0)
 
 
 def test_a_page_that_is_full_is_left_downwards():
-    places = Places([{"pos": [-9000, -9000], "size": [18000, 18000]}])
+    places = TakenPlaces([{"pos": [-9000, -9000], "size": [18000, 18000]}])
     assert places.nearest(0, 0, 100, 100)[1] > 9000
 
 
 @pytest.mark.parametrize("pos", [None, [], ["x", 3], [1e300, 2], {"0": 1}, [0]])
 def test_places_that_are_none_harm_nothing(pos):
-    places = Places([{"pos": pos, "size": pos}])
+    places = TakenPlaces([{"pos": pos, "size": pos}])
     x, y = places.nearest(3, 4, 10, 10)
     assert abs(x) < 1000 and abs(y) < 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 from .values import multival
 
@@ -26,7 +26,7 @@ class Animated:
     `known` are inputs of Known Frames, `motion` of Image Motion.
     """
 
-    apply: Node
+    apply: GraphNode
     known: dict[str, Any]
     motion: dict[str, Any] | None
 
@@ -37,7 +37,7 @@ class Animated:
         return work.add("VLDM_ImageMotion", self.apply, model=model, **self.motion)
 
 
-def animated(work: Work, apply: Node) -> Animated | None:
+def animated(work: Work, apply: GraphNode) -> Animated | None:
     """The image of an apply node that has one."""
     if apply.type == "ADE_ApplyAnimateDiffModelWithPIA":
         image = {"images": apply.inputs.get("image"), "vae": apply.inputs.get("vae")}
@@ -51,7 +51,7 @@ def animated(work: Work, apply: Node) -> Animated | None:
     return None
 
 
-def _pia(work: Work, apply: Node) -> dict[str, Any]:
+def _pia(work: Work, apply: GraphNode) -> dict[str, Any]:
     found = work.option(apply, "pia_input")
     if found is None:
         return {"motion": "medium"}
@@ -102,7 +102,7 @@ def with_image(work: Work, model: Link, image: Animated) -> None:
         )
 
 
-def _video_sampler(work: Work, node: Node, image: Animated) -> None:
+def _video_sampler(work: Work, node: GraphNode, image: Animated) -> None:
     known = work.add(
         "VLDM_KnownFrames",
         image.apply,
@@ -118,7 +118,7 @@ def _video_sampler(work: Work, node: Node, image: Animated) -> None:
     work.replace(node, made)
 
 
-def scaled_image(work: Work, node: Node) -> None:
+def scaled_image(work: Work, node: GraphNode) -> None:
     """The image for AnimateLCM-I2V, scaled to the latent and encoded."""
     image = node.inputs.get("image")
     source, _ = work.source(
@@ -135,7 +135,7 @@ def scaled_image(work: Work, node: Node) -> None:
     work.replace(node, work.add("VAEEncode", node, pixels=scaled, vae=node.inputs.get("vae")))
 
 
-def _size(work: Work, source: Node | None, name: str) -> Any:
+def _size(work: Work, source: GraphNode | None, name: str) -> Any:
     """Width or height of the clip, where its node says them."""
     if source is None or source.type not in ("EmptyLatentImage", "ADE_EmptyLatentImageLarge"):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 
 SCHEDULES = {
@@ -25,7 +25,7 @@ VIEWS_WITHIN = (
 )
 
 
-def context_of(work: Work, node: Node) -> Node | None:
+def context_of(work: Work, node: GraphNode) -> GraphNode | None:
     """The context options that hold from the first step on; of others the report tells."""
     found = work.option(node, "context_options")
     while found is not None and found.type == "ADE_ContextExtras_Set":
@@ -39,12 +39,12 @@ def context_of(work: Work, node: Node) -> Node | None:
     return parts[0] if parts else None
 
 
-def longer_clips(context: Node | None) -> str:
+def longer_clips(context: GraphNode | None) -> str:
     """Choose the treatment of clips longer than the layers were trained for."""
     return "convolve" if context is not None and context.type == VIEWS else "refuse"
 
 
-def with_windows(work: Work, model: Link | None, context: Node | None) -> Link | None:
+def with_windows(work: Work, model: Link | None, context: GraphNode | None) -> Link | None:
     """The MODEL with its windows."""
     if context is None:
         return model
@@ -68,12 +68,12 @@ def with_windows(work: Work, model: Link | None, context: Node | None) -> Link |
     return _windows(work, model, context, SCHEDULES[context.type])
 
 
-def v1_windows(work: Work, model: Link, loader: Node) -> Link:
+def v1_windows(work: Work, model: Link, loader: GraphNode) -> Link:
     """The MODEL with the windows that the oldest loader had among its own widgets."""
     return _windows(work, model, loader, "looped_uniform")
 
 
-def _windows(work: Work, model: Link | None, node: Node, schedule: str) -> Link:
+def _windows(work: Work, model: Link | None, node: GraphNode, schedule: str) -> Link:
     batched = schedule == "batched"
     fuse = "flat" if batched else work.fixed(node, "fuse_method") or "flat"
     if fuse not in FUSE_METHODS:

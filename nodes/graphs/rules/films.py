@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph import Node
+from ..graph import GraphNode
 from ..work import Work
 
 FORMATS = {
@@ -32,7 +32,7 @@ SCALES = {  # crf at quality 0 and 100
 PREFIX = "AnimateDiff"
 
 
-def film(work: Work, node: Node) -> None:
+def film(work: Work, node: GraphNode) -> None:
     """AnimateDiff Combine or VHS Video Combine."""
     kind = str(work.fixed(node, "format"))
     name = FORMATS.get(kind)

@@ -5,7 +5,7 @@ One node for one, by other names of inputs.
 
 from __future__ import annotations
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 
 PROPERTIES = {"mask": "opt_mask", "hooks": "opt_lora_hook", "timesteps": "opt_timesteps"}
@@ -95,7 +95,7 @@ REGISTERED = {
 PAIRS = ("PairConditioning",)
 
 
-def renamed(work: Work, node: Node) -> None:
+def renamed(work: Work, node: GraphNode) -> None:
     """The host's node in the place of the old one."""
     target, names = RENAMED[node.type]
     made = work.add(target, node, **{new: work.given(node, old) for new, old in names.items()})
@@ -103,7 +103,7 @@ def renamed(work: Work, node: Node) -> None:
     work.replace(node, *(Link(made.node, slot) for slot in range(2 if target.startswith(PAIRS) else 1)))
 
 
-def registered(work: Work, node: Node) -> None:
+def registered(work: Work, node: GraphNode) -> None:
     """A LoRA as a hook; the model and the text encoder go past it."""
     target, names = REGISTERED[node.type]
     made = work.add(target, node, **{name: work.given(node, name) for name in names})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 from .animated import animated, with_image
 from .context import context_of, longer_clips, v1_windows, with_windows
@@ -48,8 +48,8 @@ class Loading:
     The old node that loads it, the one that applies it, its file, betas and part of the sampling.
     """
 
-    loader: Node
-    apply: Node
+    loader: GraphNode
+    apply: GraphNode
     schedule: str
     norms: str = OLD_NORMS
     longer: str = "refuse"
@@ -57,7 +57,7 @@ class Loading:
     scale: Any = None
 
 
-def schedule_named(work: Work, node: Node) -> str:
+def schedule_named(work: Work, node: GraphNode) -> str:
     """Our name of the noise schedule that a loader has, or that its sample settings have instead."""
     named = schedule_of(work, work.option(node, "sample_settings"))
     if named is not None:
@@ -146,7 +146,7 @@ def _with_settings_of_model(work: Work, model: Link, part: Loading) -> Link:
     )
 
 
-def gen1(work: Work, node: Node) -> None:
+def gen1(work: Work, node: GraphNode) -> None:
     """A loader that does everything."""
     context = context_of(work, node)
     norms = ALL_NORMS if work.fixed(node, "apply_v2_models_properly") is False else OLD_NORMS
@@ -164,7 +164,7 @@ def gen1(work: Work, node: Node) -> None:
     work.replace(node, with_settings(work, model, work.option(node, "sample_settings")))
 
 
-def v1(work: Work, node: Node) -> None:
+def v1(work: Work, node: GraphNode) -> None:
     """The oldest loaders, which also hand on the latents."""
     work.became(node, "Load Temporal Layers")
     model = load(work, _link(node.inputs.get("model")), Loading(node, node, schedule_named(work, node)))
@@ -177,7 +177,7 @@ def _link(value: Any) -> Link | None:
     return value if isinstance(value, Link) else None
 
 
-def gen2(work: Work, node: Node) -> None:
+def gen2(work: Work, node: GraphNode) -> None:
     """Use Evolved Sampling: the end of Load and Apply nodes."""
     model, schedule = _link(node.inputs.get("model")), schedule_named(work, node)
     context, image = context_of(work, node), None
@@ -208,7 +208,7 @@ def gen2(work: Work, node: Node) -> None:
         with_image(work, model, image)
 
 
-def _loader(work: Work, apply: Node) -> Node | None:
+def _loader(work: Work, apply: GraphNode) -> GraphNode | None:
     loader = work.option(apply, "motion_model")
     while loader is not None and loader.type in INJECTIONS:
         family = INJECTIONS[loader.type]
@@ -221,7 +221,7 @@ def _loader(work: Work, apply: Node) -> Node | None:
     return loader if loader is not None and loader.type in LOADS else None
 
 
-def unload(work: Work, node: Node) -> None:
+def unload(work: Work, node: GraphNode) -> None:
     """A node that took the motion model off: the MODEL that was there before it."""
     source, _ = work.source(node.inputs.get("model"))
     work.lost(
@@ -232,7 +232,7 @@ def unload(work: Work, node: Node) -> None:
     work.replace(node, _link(node.inputs.get("model")))
 
 
-def checkpoint(work: Work, node: Node) -> None:
+def checkpoint(work: Work, node: GraphNode) -> None:
     """Load Checkpoint with Noise Select: the host's loader.
 
     The schedule is that of the temporal layers behind it.
@@ -250,7 +250,7 @@ def checkpoint(work: Work, node: Node) -> None:
     work.replace(node, made, Link(made.node, 1), Link(made.node, 2))
 
 
-def empty_latent(work: Work, node: Node) -> None:
+def empty_latent(work: Work, node: GraphNode) -> None:
     """A large batch of empty latents."""
     sizes = {name: work.given(node, name) for name in ("width", "height", "batch_size")}
     work.became(node, "Empty Latent Image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 
 INTERPOLATIONS = {"lerp": "linear", "slerp": "slerp"}
@@ -18,7 +18,7 @@ COMPOUND = (
 )
 
 
-def scheduled(work: Work, node: Node) -> None:
+def scheduled(work: Work, node: GraphNode) -> None:
     """That pack's Prompt Scheduling."""
     text = work.given(node, "prompts")
     text, values = _replaced(work, node, text)
@@ -39,7 +39,7 @@ def scheduled(work: Work, node: Node) -> None:
     work.replace(node, made, latent if isinstance(latent, Link) else None)
 
 
-def _replaced(work: Work, node: Node, text: Any) -> tuple[Any, dict[str, Any]]:
+def _replaced(work: Work, node: GraphNode, text: Any) -> tuple[Any, dict[str, Any]]:
     """The prompts with the names of values that ours knows, and the values."""
     found = work.chain(work.option(node, "values_replace"), "prev_replace")
     values = {}
@@ -54,12 +54,12 @@ def _replaced(work: Work, node: Node, text: Any) -> tuple[Any, dict[str, Any]]:
     return text, values
 
 
-def _texts(work: Work, node: Node, before: str, after: str) -> dict[str, Any]:
+def _texts(work: Work, node: GraphNode, before: str, after: str) -> dict[str, Any]:
     texts = {"before": work.given(node, before), "after": work.given(node, after)}
     return {name: text for name, text in texts.items() if text}
 
 
-def _length(work: Work, node: Node, name: str, text: Any) -> dict[str, Any]:
+def _length(work: Work, node: GraphNode, name: str, text: Any) -> dict[str, Any]:
     """Number of frames: a number, a link, or the clip itself."""
     for latent in ("latent", "num_latents"):
         if isinstance(node.inputs.get(latent), Link):
@@ -79,7 +79,7 @@ def _length(work: Work, node: Node, name: str, text: Any) -> dict[str, Any]:
     return {"num_frames": int(value)}
 
 
-def values(work: Work, node: Node) -> None:
+def values(work: Work, node: GraphNode) -> None:
     """Values that change along a clip, of that pack and of FizzNodes."""
     fizz = node.type.startswith("Batch")
     text = work.given(node, "text" if fizz else "values")
@@ -98,14 +98,14 @@ def values(work: Work, node: Node) -> None:
     )
 
 
-def floats(work: Work, node: Node) -> None:
+def floats(work: Work, node: GraphNode) -> None:
     """A node that only renamed the type of a list."""
     value = node.inputs.get("FLOAT")
     work.became(node, "nothing: lists of numbers need no other type here")
     work.replace(node, value if isinstance(value, Link) else None)
 
 
-def batch_prompts(work: Work, node: Node) -> None:
+def batch_prompts(work: Work, node: GraphNode) -> None:
     """FizzNodes' Batch Prompt Schedule."""
     text = work.given(node, "text")
     weights = {place: work.given(node, place) for place in PLACES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 from .values import Value, multival, plain_number
 
@@ -26,7 +26,7 @@ CFG_NODES = {
 RAMP = "ADE_CustomCFGKeyframeInterpolation"
 
 
-def with_settings(work: Work, model: Link | None, settings: Node | None) -> Link | None:
+def with_settings(work: Work, model: Link | None, settings: GraphNode | None) -> Link | None:
     """The MODEL with the noise and guidance of sample settings."""
     if settings is None:
         return model
@@ -39,7 +39,7 @@ def with_settings(work: Work, model: Link | None, settings: Node | None) -> Link
     return _with_guidance(work, model, settings)
 
 
-def schedule_of(work: Work, settings: Node | None) -> Node | None:
+def schedule_of(work: Work, settings: GraphNode | None) -> GraphNode | None:
     """The node that names a noise schedule which counts more than the loader's, if sample settings have
     one."""
     found = None if settings is None else work.option(settings, "sigma_schedule")
@@ -49,7 +49,7 @@ def schedule_of(work: Work, settings: Node | None) -> Node | None:
     return None
 
 
-def _left_out(work: Work, settings: Node) -> None:
+def _left_out(work: Work, settings: GraphNode) -> None:
     for name, sentence in (
         ("noise_layers", NOISE_LAYERS),
         (
@@ -75,7 +75,7 @@ def _left_out(work: Work, settings: Node) -> None:
         work.differs(settings, "adapt_denoise_steps had no effect in that pack and has none here.")
 
 
-def _with_noise(work: Work, model: Link | None, settings: Node) -> Link | None:
+def _with_noise(work: Work, model: Link | None, settings: GraphNode) -> Link | None:
     kind, seeds = work.fixed(settings, "noise_type"), str(work.fixed(settings, "seed_gen"))
     if "gpu" in seeds:
         work.differs(
@@ -95,7 +95,7 @@ def _with_noise(work: Work, model: Link | None, settings: Node) -> Link | None:
     return work.add("VLDM_InitialNoise", settings, model=model, **inputs)
 
 
-def _rounds(work: Work, options: Node | None) -> dict[str, Any]:
+def _rounds(work: Work, options: GraphNode | None) -> dict[str, Any]:
     """FreeInit."""
     if options is None:
         return {}
@@ -128,7 +128,7 @@ def _rounds(work: Work, options: Node | None) -> dict[str, Any]:
     return {new: work.given(options, old) for new, old in names.items()}
 
 
-def _with_guidance(work: Work, model: Link | None, settings: Node) -> Link | None:
+def _with_guidance(work: Work, model: Link | None, settings: GraphNode) -> Link | None:
     frames = work.chain(work.option(settings, "custom_cfg"), "prev_custom_cfg")
     frames.sort(key=lambda frame: _start(work, frame))
     starts = [_start(work, frame) for frame in frames]
@@ -148,11 +148,11 @@ def _with_guidance(work: Work, model: Link | None, settings: Node) -> Link | Non
     return model
 
 
-def _start(work: Work, frame: Node) -> float:
+def _start(work: Work, frame: GraphNode) -> float:
     return float(work.fixed(frame, "start_percent") or 0)
 
 
-def _guidance(work: Work, frame: Node) -> dict[str, Any] | None:
+def _guidance(work: Work, frame: GraphNode) -> dict[str, Any] | None:
     if frame.type == RAMP:
         if work.fixed(frame, "interpolation") != "linear":
             work.differs(frame, "the guidance follows a straight line between its start and its end.")
@@ -173,7 +173,7 @@ def _guidance(work: Work, frame: Node) -> dict[str, Any] | None:
     return {"cfg": value.number}
 
 
-def _extras(work: Work, model: Link | None, frame: Node) -> Link | None:
+def _extras(work: Work, model: Link | None, frame: GraphNode) -> Link | None:
     """RescaleCFG and perturbed attention, which the host has for all steps."""
     for extra in work.chain(work.option(frame, "cfg_extras"), "prev_extras"):
         if extra.type.startswith("ADE_CFGExtrasRescaleCFG"):
@@ -195,14 +195,14 @@ def _extras(work: Work, model: Link | None, frame: Node) -> Link | None:
     return model
 
 
-def rescale(work: Work, node: Node) -> None:
+def rescale(work: Work, node: GraphNode) -> None:
     """RescaleCFG on a model."""
     number = plain_number(work, node, "mult_multival", 0.7)
     work.became(node, "RescaleCFG")
     work.replace(node, work.add("RescaleCFG", node, model=node.inputs.get("model"), multiplier=number))
 
 
-def perturbed(work: Work, node: Node) -> None:
+def perturbed(work: Work, node: GraphNode) -> None:
     """Perturbed attention on a model."""
     number = plain_number(work, node, "scale_multival", 3.0)
     work.became(node, "PerturbedAttentionGuidance")

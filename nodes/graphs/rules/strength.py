@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 from .values import Value, multival
 
@@ -15,7 +15,7 @@ BLOCKS = (
 )
 
 
-def with_strength(work: Work, model: Link, apply: Node, layers: str, scale: Any = None) -> Link:
+def with_strength(work: Work, model: Link, apply: GraphNode, layers: str, scale: Any = None) -> Link:
     """The MODEL with what an old node says of the strength and motion of its layers."""
     if work.option(apply, "per_block") is not None:
         work.lost(apply, BLOCKS)
@@ -40,7 +40,7 @@ def _start(work: Work) -> Any:
     return lambda frame: float(work.fixed(frame, "start_percent"))
 
 
-def _left_out(work: Work, frame: Node) -> None:
+def _left_out(work: Work, frame: GraphNode) -> None:
     if frame.type not in KEYFRAMES:
         work.lost(frame, "this kind of keyframe is not understood.")
     if work.option(frame, "pia_input") is not None:
@@ -59,7 +59,7 @@ def _left_out(work: Work, frame: Node) -> None:
 def _changed(
     work: Work,
     model: Link,
-    at: Node,
+    at: GraphNode,
     values: tuple[Value | None, Value | None],
     span: tuple[float, float],
     layers: str,

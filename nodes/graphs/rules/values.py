@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import Link, Node
+from ..graph import GraphNode, Link
 from ..work import Work
 
 
@@ -26,13 +26,13 @@ class Value:
         return self.mask is None and not isinstance(self.number, Link)
 
 
-def multival(work: Work, node: Node, name: str) -> Value | None:
+def multival(work: Work, node: GraphNode, name: str) -> Value | None:
     """Value of a node's multival input; None: nothing."""
     found = work.option(node, name)
     return None if found is None else read_multival(work, found, node)
 
 
-def read_multival(work: Work, found: Node, reader: Node) -> Value | None:
+def read_multival(work: Work, found: GraphNode, reader: GraphNode) -> Value | None:
     """Value of a multival node."""
     if found.type == "ADE_MultivalScaledMask":
         if work.fixed(found, "scaling") == "relative":
@@ -54,7 +54,7 @@ def read_multival(work: Work, found: Node, reader: Node) -> Value | None:
     return None
 
 
-def plain_number(work: Work, node: Node, name: str, otherwise: float) -> float:
+def plain_number(work: Work, node: GraphNode, name: str, otherwise: float) -> float:
     """A multival that must be one number."""
     value = multival(work, node, name)
     if value is None:

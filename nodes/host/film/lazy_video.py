@@ -17,7 +17,7 @@ from comfy_api.latest import Input, Types
 from ....temporal.errors import InvalidInputError
 from ....temporal.video import Film, Sound
 from .frame_stream import FrameStream, part_of
-from .writing import write
+from .writing import write_films
 
 MP4 = ("auto", "mp4")
 H264 = ("auto", "h264")
@@ -141,7 +141,7 @@ class LazyVideo(Input.Video):
         clip = self.clip
         sound = None if self.audio is None else Sound.of(self.audio, clip.num_frames / clip.fps)
         with torch.inference_mode():
-            write(clip, {path: Film(format, clip.fps, notes=metadata or {}, sound=sound)})
+            write_films(clip, {path: Film(format, clip.fps, notes=metadata or {}, sound=sound)})
 
 
 def _heard(audio: Mapping[str, Any] | None, start: Fraction, stop: Fraction) -> dict[str, Any] | None:

@@ -16,14 +16,14 @@ from comfy_api.latest import Input, InputImpl, io, ui
 
 from ....temporal.claims import Claim, check_length, claim_new
 from ....temporal.video import Film, Format, Sound, check_film, format_named
-from ....temporal.video.process import cannot_write
-from ....temporal.video.sound import channels_of
+from ....temporal.video.process import cannot_write_film
+from ....temporal.video.sound import sound_channels
 from ..names import folder_inside_output
 from ..progress import say
 from .estimate import check_it_fits, film_needs, size_text
 from .frame_stream import FrameStream
 from .lazy_video import LazyVideo
-from .writing import write
+from .writing import write_films
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def render(
     """
     format = format_named(settings.format)
     sound = None if audio is None else Sound.of(audio, clip.num_frames / clip.fps)
-    check_film(format, clip.width, clip.height, clip.fps, settings.quality, channels_of(sound))
+    check_film(format, clip.width, clip.height, clip.fps, settings.quality, sound_channels(sound))
     series = series_of(settings.filename_prefix, format, clip)
     needs = film_needs(clip, format, settings.quality, series.folder)
     check_it_fits(needs, clip, format, series.folder)
@@ -76,11 +76,11 @@ def render(
         logger.info("Rendering %s.", announcement)
         say(announcement)
         if format.plays:
-            write(clip, {claim: film})
+            write_films(clip, {claim: film})
             shown = ui.SavedResult(claim.path.name, series.subfolder, io.FolderType.output)
         else:
             small = names.enter_context(stand_in(clip).claim())
-            write(clip, {claim: film, small: _stand_in_film(clip, sound)}, small)
+            write_films(clip, {claim: film, small: _stand_in_film(clip, sound)}, small)
             shown = ui.SavedResult(small.path.name, "", io.FolderType.temp)
     path = claim.path
     text = f"{path.name}: {what} as {format.name}, {_size_on_disk(path)} at {path}"
@@ -109,7 +109,7 @@ class Series:
                 lambda number: self.folder / f"{self.name}_{number:05}_{self.suffix}", self.first
             )
         except OSError as error:
-            raise cannot_write(self.folder, error.strerror or error) from None
+            raise cannot_write_film(self.folder, error.strerror or error) from None
 
 
 def series_of(prefix: str, format: Format, clip: FrameStream) -> Series:
@@ -128,7 +128,7 @@ def series_of(prefix: str, format: Format, clip: FrameStream) -> Series:
             prefix, folder_paths.get_output_directory(), clip.width, clip.height
         )
     except OSError as error:
-        raise cannot_write(inside, error.strerror) from None
+        raise cannot_write_film(inside, error.strerror) from None
     return Series(Path(full), name, counter, suffix, subfolder)
 
 
@@ -141,7 +141,7 @@ def stand_in(clip: FrameStream) -> Series:
 
 
 def _stand_in_film(clip: FrameStream, sound: Sound | None) -> Film:
-    has_place = channels_of(sound) in format_named(STAND_IN.format).channels
+    has_place = sound_channels(sound) in format_named(STAND_IN.format).channels
     return replace(STAND_IN, fps=clip.fps, sound=sound if has_place else None)
 
 

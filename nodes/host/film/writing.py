@@ -22,7 +22,7 @@ from .frame_stream import FrameStream
 SMALL = 512  # longest side of a film that only shows what is in another
 
 
-def write(clip: FrameStream, films: Mapping[Path | Claim, Film], small: Claim | None = None) -> None:
+def write_films(clip: FrameStream, films: Mapping[Path | Claim, Film], small: Claim | None = None) -> None:
     """Write every frame of a clip into one or several films as it comes.
 
     The one at `small` is scaled down.

@@ -22,7 +22,7 @@ from torch import Tensor
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.formats import trained_frames
 from ....temporal.layers.picture import PictureConfig
-from ....temporal.sampling.affinity import Motion
+from ....temporal.sampling.affinity import MotionAmount
 from ....temporal.sampling.clip import Clip
 from ....temporal.sampling.known_channels import Condition, channels_of
 from ....temporal.sampling.places import product
@@ -189,7 +189,7 @@ def reads_affinities(model: Any) -> bool:
     return any(stack.config.image == "affinity" for stack, _ in stacks_of(model))
 
 
-def set_image_motion(model: Any, motion: Motion) -> Any:
+def set_image_motion(model: Any, motion: MotionAmount) -> Any:
     """Clone of a MODEL that moves a given image so far.
 
     Raises IncompatibleModelError when it animates none.
@@ -204,9 +204,9 @@ def set_image_motion(model: Any, motion: Motion) -> Any:
     return patched
 
 
-def image_motion(model: Any) -> Motion:
+def image_motion(model: Any) -> MotionAmount:
     """Amount of motion that a MODEL gives to the image that it animates."""
-    return model.get_attachment(MOTION_KEY) or Motion()
+    return model.get_attachment(MOTION_KEY) or MotionAmount()
 
 
 def check_base(model: Any, config: StackConfig) -> None:

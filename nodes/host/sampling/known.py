@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ....temporal.sampling.affinity import Motion
+from ....temporal.sampling.affinity import MotionAmount
 from ....temporal.sampling.known_frames import nearest_given
 from ..latents import GIVEN_KEY, INDEX_KEY, KNOWN_KEY, SIZE_KEY, index_of, record_of
 from ..layers.insertion import IMAGE_COND, KNOWN_COND
@@ -154,7 +154,7 @@ def _size(latents: Tensor) -> str:
     return f"{width} x {height} with {channels} channels"
 
 
-def with_known(conditioning: list, known: KnownFrames, latent_format: Any, motion: Motion) -> list:
+def with_known(conditioning: list, known: KnownFrames, latent_format: Any, motion: MotionAmount) -> list:
     """CONDITIONING whose temporal layers see the known frames, in the sampler's scaled latents.
 
     The input stays as it was.

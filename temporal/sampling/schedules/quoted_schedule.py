@@ -68,7 +68,7 @@ def with_texts(prompt: str, before: str, after: str) -> tuple[str, str]:
     return positive, negative
 
 
-def at_frames(
+def texts_at_frames(
     texts: Sequence[str], weights: Sequence[Weight], values: Mapping[str, Sequence[float]]
 ) -> tuple[list[str], list[Weight]]:
     """Texts that the frames read, and the weights of each frame among them.

@@ -169,10 +169,10 @@ def _gradient_at(seen: Tensor, loss: Tensor) -> Tensor:
 def reconstruction_loss(decoded: Tensor, frames: Tensor, steadiness: float) -> Tensor:
     """Mean absolute error, plus `steadiness` times that of the changes from frame to frame (scalar)."""
     error = (decoded - frames).abs().mean()
-    return error + steadiness * flicker(decoded, frames) if len(frames) > 1 else error
+    return error + steadiness * flicker_of_error(decoded, frames) if len(frames) > 1 else error
 
 
-def flicker(decoded: Tensor, frames: Tensor) -> Tensor:
+def flicker_of_error(decoded: Tensor, frames: Tensor) -> Tensor:
     """Mean absolute change of the error from frame to frame.
 
     What flickers although the clip does not (scalar).

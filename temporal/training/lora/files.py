@@ -47,7 +47,7 @@ def write_lora(
     """Write the factors of temporal layers in a spelling of motion LoRAs."""
     names = {(place.weight, place.rows): place for place in places_of(stack, config)}
     changes = [
-        lora_writing.Factors(names[place.weight, place.rows], factors.up, factors.down, factors.scale)
+        lora_writing.LowRankChange(names[place.weight, place.rows], factors.up, factors.down, factors.scale)
         for place, factors in lora.pairs
     ]
     notes = {"rank": config.rank, "alpha": config.alpha or config.rank, "trigger": config.trigger, **notes}

@@ -20,9 +20,9 @@ from video_ldm.temporal.sampling.prompt_schedule import frame_weights
 from video_ldm.temporal.sampling.schedules.amount import Amount, numbers_of
 from video_ldm.temporal.sampling.schedules.expressions import evaluate
 from video_ldm.temporal.sampling.schedules.quoted_schedule import (
-    at_frames,
     is_quoted,
     parse_quoted,
+    texts_at_frames,
     with_texts,
 )
 from video_ldm.temporal.sampling.schedules.value_schedule import parse_values
@@ -93,7 +93,7 @@ def test_texts_around_a_prompt_and_what_is_not_to_be_seen():
 
 def test_numbers_in_prompts_differ_from_frame_to_frame():
     weights = frame_weights([0, 2], 3)
-    texts, parts = at_frames(["(a:`pw_a`)", "b"], weights, {"pw_a": [0.5, 1.0]})
+    texts, parts = texts_at_frames(["(a:`pw_a`)", "b"], weights, {"pw_a": [0.5, 1.0]})
     assert texts == ["(a:0.5)", "b", "(a:1)"]
     assert [(texts[p.start], texts[p.end], p.weight) for p in parts][1] == ("(a:1)", "b", 0.5)
 

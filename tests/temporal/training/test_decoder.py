@@ -25,7 +25,7 @@ from video_ldm.temporal.training.decoder.config import DecoderTrainingConfig
 from video_ldm.temporal.training.decoder.perceptual import random_features, vgg_features
 from video_ldm.temporal.training.decoder.trainer import (
     DecoderTrainer,
-    flicker,
+    flicker_of_error,
     keep_still,
     reconstruction_loss,
     site_scales,
@@ -67,14 +67,14 @@ class Problem:
     def measure(self):
         latents, frames = self.draw(10**6)
         decoded = self.run(latents, self.decoder)
-        return flicker(decoded, frames).item(), (decoded - frames).abs().mean().item()
+        return flicker_of_error(decoded, frames).item(), (decoded - frames).abs().mean().item()
 
 
 def test_flicker_is_the_change_of_the_error():
     frames = torch.rand(4, 3, 2, 2)
-    assert flicker(frames + 0.3, frames) == pytest.approx(0, abs=1e-6)
+    assert flicker_of_error(frames + 0.3, frames) == pytest.approx(0, abs=1e-6)
     shaking = frames + 0.1 * torch.tensor([0.0, 1.0, 0.0, 1.0])[:, None, None, None]
-    assert flicker(shaking, frames).item() == pytest.approx(0.1, rel=1e-4)
+    assert flicker_of_error(shaking, frames).item() == pytest.approx(0.1, rel=1e-4)
     assert reconstruction_loss(shaking, frames, 3.0).item() == pytest.approx(0.05 + 0.3, rel=1e-4)
     assert reconstruction_loss(shaking[1:2], frames[1:2], 3.0).item() == pytest.approx(0.1, rel=1e-4)
 
