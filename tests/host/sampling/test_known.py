@@ -320,3 +320,14 @@ def test_what_cannot_be_given_is_refused(rig):
     for message, run in cases:
         with pytest.raises(InvalidInputError, match=message):
             run()
+
+
+def test_grey_is_that_of_the_hosts_inpainting_models(host):
+    from types import SimpleNamespace
+
+    from comfy.model_base import BaseModel
+    from video_ldm.temporal.sampling.known_channels import GREY
+
+    holder = SimpleNamespace()
+    BaseModel.set_inpaint(holder)
+    assert holder.blank_inpaint_image_like(torch.ones(1, 4, 1, 1)).flatten().tolist() == pytest.approx(GREY)

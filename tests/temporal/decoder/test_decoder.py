@@ -1,5 +1,7 @@
 """The temporal layers of decoders."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from video_ldm.temporal.decoder import (
@@ -11,9 +13,11 @@ from video_ldm.temporal.decoder import (
     load_decoder,
     save_decoder,
 )
+from video_ldm.temporal.decoder.formats import image_weights
 from video_ldm.temporal.decoder.layers import TemporalResBlock
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.formats import save_stack
+from video_ldm.temporal.weights.files import read_weights
 
 from ..tiny import descend, new_stack, normal, sine_init
 
@@ -123,3 +127,24 @@ def test_temporal_layers_are_no_temporal_decoder(tmp_path):
         match="no temporal decoder: it holds temporal layers of Video LDM; put it in models/temporal_layers",
     ):
         load_decoder(tmp_path / "a.safetensors")
+
+
+def test_the_middle_is_as_wide_as_the_last_level():
+    assert [site.channels for site in TemporalDecoder(config(SMALL_KL)).sites[:2]] == [16, 16]
+
+
+@pytest.mark.parametrize("changes", [{"channel_mult": (1, 16)}, {"num_res_blocks": 16}])
+def test_the_largest_sizes(changes):
+    replace(SMALL_KL, **changes).check()
+    larger = {name: (1, 17) if name == "channel_mult" else 17 for name in changes}
+    with pytest.raises(CheckpointFormatError):
+        replace(SMALL_KL, **larger).check()
+
+
+def test_weights_of_the_image_decoder_are_kept_apart(tmp_path):
+    decoder, image = sine_init(TemporalDecoder(config(SMALL_KL))), {"conv_out.weight": normal(3, 8, 3, 3)}
+    save_decoder(tmp_path / "a.safetensors", decoder, image=image)
+    kept = image_weights(read_weights(tmp_path / "a.safetensors"))
+    assert kept.keys() == image.keys() and torch.equal(kept["conv_out.weight"], image["conv_out.weight"])
+    own = load_decoder(tmp_path / "a.safetensors").state_dict()
+    assert all(torch.equal(own[key], weight) for key, weight in decoder.state_dict().items())

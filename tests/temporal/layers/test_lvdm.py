@@ -88,3 +88,12 @@ def test_the_frame_rate_joins_the_time_embedding_of_its_clip():
     rates = layer.linear_out(functional.silu(layer.linear_in(table))).repeat_interleave(3, 0)
     torch.testing.assert_close(layer(emb, Clip(3, fps=torch.tensor([8.0, 24.0]))), emb + rates)
     torch.testing.assert_close(layer(emb, Clip(3, fps=24.0))[3:], (emb + rates)[3:])
+
+
+def test_the_norm_of_a_transformer_is_over_the_clip():
+    """A norm per frame would not see that one frame is brighter."""
+    layer, x = sine_init(frame_transformer(CHANNELS, HEADS, CHANNELS, None, nn)), hidden(3, clips=1)
+    brighter = x + torch.tensor([5.0, 0, 0])[:, None, None, None]
+    assert not torch.allclose(
+        layer(brighter, Clip(3)) - brighter, layer(x, Clip(3)) - x, rtol=1e-2, atol=1e-2
+    )

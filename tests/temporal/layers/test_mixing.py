@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from video_ldm.temporal.layers.mixing import blend, effective_alpha
+from video_ldm.temporal.layers.mixing import blend, effective_alpha, new_mix_factor
 
 from ...reference import mixed
 from ..tiny import normal
@@ -42,3 +42,7 @@ def test_a_strength_above_1_goes_on_past_what_was_trained(logit):
     trained = blend(spatial, temporal, effective_alpha(logit, None, 1.0))
     strong = blend(spatial, temporal, effective_alpha(logit, None, 1.15))
     torch.testing.assert_close(strong, spatial + 1.15 * (trained - spatial))
+
+
+def test_a_new_layer_mixes_mostly_what_is_new():
+    assert effective_alpha(new_mix_factor(), None, 1.0).item() == pytest.approx(0.12, abs=0.005)

@@ -59,3 +59,8 @@ def test_default_attention_in_low_precision_is_as_good_as_pytorchs():
     heads = [rearrange(x, "b n (h d) -> b h n d", h=2) for x in low]
     plain = rearrange(torch.nn.functional.scaled_dot_product_attention(*heads), "b h n d -> b n (h d)")
     assert (sdpa(*low, 2) - exact).abs().max() <= 2 * (plain - exact).abs().max()
+
+
+def test_what_is_not_said_is_as_trained():
+    clip = Clip(3)
+    assert (clip.strength, clip.key_scale, clip.window, clip.positions) == (1, 1, None, None)

@@ -108,3 +108,9 @@ def test_zeros_stay_finite():
 def test_too_few_keyframes(count):
     with pytest.raises(InvalidInputError, match=f"at least 2 keyframes, but the clip has {count}"):
         refine(keyframes(count), line)
+
+
+def test_difference_is_the_same_for_twice_the_channels():
+    start, end = keyframes(2)
+    twice = (torch.cat([frame, frame]) for frame in (start, end))
+    assert difference(*twice) == pytest.approx(difference(start, end), rel=1e-4)

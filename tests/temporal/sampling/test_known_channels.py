@@ -1,7 +1,7 @@
 """Known frames as input channels of an image model."""
 
 import torch
-from video_ldm.temporal.sampling.known_channels import GREY, known_channels, nothing_known
+from video_ldm.temporal.sampling.known_channels import GREY, channels_of, known_channels, nothing_known
 
 from ..tiny import normal
 
@@ -32,3 +32,10 @@ def test_nothing_known():
     latents, frames = known([], 3)
     for condition in ("masked", "nearest"):
         assert torch.equal(nothing_known(condition, latents), known_channels(condition, frames))
+
+
+def test_channels_of_a_call():
+    latents, frames = known([1], 3)
+    half = latents.half()
+    assert torch.equal(channels_of("masked", frames, half), known_channels("masked", frames.half()))
+    assert torch.equal(channels_of("masked", None, half), nothing_known("masked", half))

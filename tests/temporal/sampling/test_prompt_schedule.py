@@ -8,6 +8,7 @@ import torch
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.sampling.prompt_schedule import (
     Weight,
+    curves_of,
     frame_weights,
     parse_schedule,
     travel,
@@ -141,3 +142,14 @@ def test_the_preview_names_every_frame():
     assert frame_weights([0, 2], 3)[1] == Weight(0, 1, 0.5)
     long = weights_text(((0, "x" * 1000),), frame_weights([0], 2000))
     assert len(long) < 60_000 and long.splitlines()[-1] == "and so on, to frame 1999"
+
+
+def test_quotes_of_a_prompt_stay_where_its_frame_has_none():
+    assert parse_schedule('0: "a" sign', 3)[0] == (0, '"a" sign')
+    assert parse_schedule('0: "a"\n2: b', 3)[0] == (0, '"a"')
+    assert parse_schedule('"0": "a"\n"2": "b"', 3)[0] == (0, "a")
+
+
+def test_the_curve_of_a_keyframe_rises_to_it_and_falls_behind():
+    curves = curves_of(frame_weights([0, 2, 4], 5), 3)
+    assert curves == [[1, 0.5, 0, 0, 0], [0, 0.5, 1, 0.5, 0], [0, 0, 0, 0.5, 1]]

@@ -19,6 +19,7 @@ from video_ldm.temporal.sampling.places import at_layer, at_places, over_frames,
 from video_ldm.temporal.sampling.prompt_schedule import frame_weights
 from video_ldm.temporal.sampling.schedules.amount import Amount, numbers_of
 from video_ldm.temporal.sampling.schedules.expressions import evaluate
+from video_ldm.temporal.sampling.schedules.places_in_time import Keyed, filled
 from video_ldm.temporal.sampling.schedules.quoted_schedule import (
     is_quoted,
     parse_quoted,
@@ -96,6 +97,7 @@ def test_numbers_in_prompts_differ_from_frame_to_frame():
     texts, parts = texts_at_frames(["(a:`pw_a`)", "b"], weights, {"pw_a": [0.5, 1.0]})
     assert texts == ["(a:0.5)", "b", "(a:1)"]
     assert [(texts[p.start], texts[p.end], p.weight) for p in parts][1] == ("(a:1)", "b", 0.5)
+    assert texts_at_frames(["(a:`t/max_f`)"], frame_weights([0], 3), {})[0] == ["(a:0)", "(a:0.5)", "(a:1)"]
 
 
 def test_one_number_and_a_list_are_tuples():
@@ -114,6 +116,14 @@ def test_amounts_by_frame_and_place():
         and torch.equal(amount[2], amount[1])
     )
     assert product([0.5, amount], 4, 4)[1, 0, 0] == 2 and product([2.0, 3.0], 4, 4) == 6
+    by_frame = Amount((2.0, 4.0)).of([0, 1, 5])
+    assert by_frame.flatten().tolist() == [2, 4, 4] and product([by_frame, 3.0], 4, 4).shape == (3, 1, 1)
+    assert Amount((2.0,)).of([0, 1]) == 2.0
+
+
+def test_a_held_value_ends_before_the_next_frame_and_each_frame_has_one():
+    held = (Keyed(0, "a", hold=True), Keyed(1, "b", hold=True), Keyed(4, "c"))
+    assert filled(held) == ((0, "a"), (1, "b"), (3, "b"), (4, "c"))
 
 
 def test_places_of_a_layer_are_those_of_the_latent_made_smaller():
@@ -148,8 +158,10 @@ def test_filters_are_what_their_formula_says(kind):
 
 def test_a_round_keeps_all_or_nothing_at_the_ends():
     made, noise, fresh = torch.randn(3, 4, 2, 6, 6)
-    nothing = next_round(made, noise, fresh, 10.0, LowPass(space=0.0))
-    torch.testing.assert_close(nothing, fresh)
+    for share in (LowPass(space=0.0), LowPass(time=0.0)):
+        torch.testing.assert_close(next_round(made, noise, fresh, 10.0, share), fresh)
+    for share in (LowPass(space=1.0), LowPass(time=1.0)):
+        assert share.mask(4, 6, 6).max() == 1  # of what stays the same
     everything = next_round(made, noise, fresh, 10.0, LowPass("ideal", 2.0, 2.0))
     torch.testing.assert_close(everything, (made + 10 * noise) / math.sqrt(101), rtol=1e-4, atol=1e-4)
 
