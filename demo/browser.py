@@ -9,7 +9,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ QUEUE = """async () => {
     return refused.length ? ['refused', JSON.stringify(refused)] : over;
 }"""
 
-CLICKS, LOST_AFTER = 3, 15.0  # a click on a template that shows nothing after so many seconds was lost
+CLICKS, LOST_AFTER = 4, 20.0  # a click that shows nothing after so many seconds was lost
 
 
 def executable() -> str | None:
@@ -121,18 +121,37 @@ class Editor:
     def open_template(self, pack: str, name: str, nodes: int) -> None:
         """Choose a graph in the template browser, as an artist does.
 
-        A click that the page has lost is made again.
+        A browser that the page has closed again is opened again, and a click that it has lost is repeated.
         """
         self.page.evaluate("() => app.graph.clear()")
-        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-        self.page.get_by_text(pack, exact=True).first.click()
         card = self.page.locator(f"[data-testid=template-workflow-{name}]")
+        self.until_shown(card, lambda: self.browse_templates(pack))
         for _ in range(CLICKS):
             card.click()
             if self.has_nodes(nodes, LOST_AFTER) or not card.is_visible():
                 break
         self.wait_for_nodes(nodes)
+        # The page closes its browser some time after the graph is there: the next one must not be taken for it.
+        card.wait_for(state="hidden")
         self.page.wait_for_selector("[role=dialog]", state="hidden")
+
+    def browse_templates(self, pack: str) -> None:
+        """Open the template browser at the graphs of a pack."""
+        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+        self.page.get_by_text(pack, exact=True).first.click(timeout=1000 * LOST_AFTER)
+
+    def until_shown(self, wanted: Any, act: Callable[[], None]) -> None:
+        """Act until an element is there, a few times at most; the last error is playwright's."""
+        from playwright.sync_api import TimeoutError as TookTooLong
+
+        for tries_left in reversed(range(CLICKS)):
+            try:
+                act()
+                wanted.wait_for(timeout=1000 * LOST_AFTER)
+                break
+            except TookTooLong:
+                if not tries_left:
+                    raise
 
     def open_help(self, node_type: str) -> str:
         """Select the first node of a type and press its info button: the text of its help page."""
