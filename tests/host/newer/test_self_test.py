@@ -160,13 +160,26 @@ def test_a_host_on_which_layers_go_wrong_is_refused(newer, rig, monkeypatch, cha
             load(rig)
 
 
-def test_training_is_refused_there_too_before_anything_is_read(newer, tmp_path, monkeypatch):
-    """It would learn from layers that are not called."""
-    from video_ldm.temporal.errors import IncompatibleModelError
+def layers_command(words: list[str]) -> None:
     from video_ldm.training import arguments, run_layers
 
-    words = ["--checkpoint", "gone.safetensors", "--clips", "gone", "--out", str(tmp_path / "o.safetensors")]
     args = arguments.parser().parse_args(words)
+    run_layers.run(args, arguments.config_from(args))
+
+
+def lora_command(words: list[str]) -> None:
+    from video_ldm.training import arguments, lora, run_lora
+
+    args = lora.parser().parse_args([*words, "--layers", "gone.safetensors"])
+    run_lora.run(args, arguments.config_from(args), lora.lora_from(args))
+
+
+@pytest.mark.parametrize("command", [layers_command, lora_command])
+def test_training_is_refused_there_too_before_anything_is_read(newer, tmp_path, monkeypatch, command):
+    """It would learn from layers that are not called."""
+    from video_ldm.temporal.errors import IncompatibleModelError
+
+    words = ["--checkpoint", "gone.safetensors", "--clips", "gone", "--out", str(tmp_path / "o.safetensors")]
     broken_one(monkeypatch)
     with pytest.raises(IncompatibleModelError, match=r"cannot be used on ComfyUI 0\.99\.1"):
-        run_layers.run(args, arguments.config_from(args))
+        command(words)
