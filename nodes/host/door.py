@@ -127,6 +127,15 @@ def _check_text(part: Any, value: Any) -> None:
         raise _refused(part, value, "text")
 
 
+def _check_unicode(part: Any, value: Any) -> None:
+    """Refuse what no text encoder and no file can take: half of a pair of UTF-16, as broken JSON brings."""
+    _check_text(part, value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _refused(part, value, "text without halves of characters") from None
+
+
 def _check_switch(part: Any, value: Any) -> None:
     if not isinstance(value, bool):
         raise _refused(part, value, "true or false")
@@ -208,7 +217,7 @@ def _check_finite(part: Any, value: Tensor) -> None:
 CHECKS: Mapping[str, Callable[[Any, Any], None]] = {
     "INT": _check_number,
     "FLOAT": _check_number,
-    "STRING": _check_text,
+    "STRING": _check_unicode,
     "BOOLEAN": _check_switch,
     "COMBO": _check_choice,
     "IMAGE": _check_pictures,

@@ -117,6 +117,7 @@ def test_texts_and_switches_take_nothing_else(parts, refused):
     for schema, part in parts:
         if part.get_io_type() == "STRING":
             assert "it takes text" in refused(schema, part, 3)
+            assert "text without halves of characters" in refused(schema, part, "a \ud83c dog")
         if part.get_io_type() == "BOOLEAN":
             assert "it takes true or false" in refused(schema, part, "yes")
 
