@@ -10,6 +10,7 @@ from .graph import PRIMITIVE, RUNS, Graph, GraphNode, Link, highest_id
 from .old import named_values
 
 INLET, OUTLET = -10, -20  # what wires of a subgraph call its edge
+ID = (int, str)
 WIRE = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 
 
@@ -46,13 +47,11 @@ def wires(level: Mapping[str, Any]) -> Iterator[Wire]:
     """Its wires; what is none is left out."""
     for raw in level["links"]:
         parts: Any = [raw.get(name) for name in WIRE] if isinstance(raw, Mapping) else raw
-        if (
-            isinstance(parts, list)
-            and len(parts) >= 5
-            and all(_number(part) for part in (parts[2], parts[4]))
-            and all(isinstance(part, int | str) for part in (parts[0], parts[1], parts[3]))
-        ):
-            name, source, slot, target, target_slot, *kind = parts
+        if not isinstance(parts, list) or len(parts) < 5:
+            continue
+        name, source, slot, target, target_slot, *kind = parts
+        ids = isinstance(name, ID) and isinstance(source, ID) and isinstance(target, ID)
+        if ids and _number(slot) and _number(target_slot):
             yield Wire(name, Link(source, slot), target, target_slot, kind[0] if kind else "*", raw)
 
 
@@ -78,8 +77,9 @@ def read_level(level: Mapping[str, Any]) -> tuple[Graph, dict[Any, int]]:
             unknown |= {raw["id"]: more} if more else {}
             nodes[raw["id"]] = GraphNode(raw["id"], raw["type"], values, raw.get("mode") or RUNS, dict(raw))
     known = {INLET, *nodes}
+    inputs = {name: slots_of(node.raw, "inputs") for name, node in nodes.items()}
     for wire in wires(level):
-        slots = slots_of(nodes[wire.target].raw, "inputs") if wire.target in nodes else []
+        slots = inputs.get(wire.target, [])
         if wire.target_slot < len(slots) and wire.source.node in known:
             nodes[wire.target].inputs[slots[wire.target_slot].get("name")] = wire.source
     return Graph(nodes, last_id=max(highest_id(nodes), counted(level.get("last_node_id")))), unknown
