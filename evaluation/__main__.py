@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..temporal.errors import InvalidInputError, MissingLibraryError, exit_status
+from ..temporal.metrics.distances import clips_of, measure_distances
 from ..temporal.metrics.films import FilmNumbers, Look, measure_film
 from ..temporal.video.reading import FILMS
 from ..temporal.weights.whole_file import check_writable
-from .distances import measure_distances
 from .report import PAGE, write_results
 
 logger = logging.getLogger("video_ldm.evaluation")
@@ -61,9 +61,12 @@ def run(args: argparse.Namespace) -> None:
     folders = {side: _measured(folder, look, remarks) for side, folder in paths.items()}
     distances = {}
     if args.real:
-        made, real = ([paths[side] / film.file for film in folders[side]] for side in ("made", "real"))
-        distances, missing = measure_distances(made, real, args.networks)
-        remarks += missing
+        try:
+            made, real = (clips_of([paths[s] / film.file for film in folders[s]]) for s in ("made", "real"))
+            distances, missing = measure_distances(made, real, args.networks)
+            remarks += missing
+        except InvalidInputError as error:
+            remarks.append(str(error))
     page = write_results(args.out, folders, paths, distances, remarks)
     for said in remarks:
         logger.info("%s", said)

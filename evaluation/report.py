@@ -12,20 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..temporal.curation.table import write_text
-from ..temporal.metrics.films import FilmNumbers
+from ..temporal.metrics.films import TITLES, FilmNumbers
 
 JSON, PAGE = "evaluation.json", "evaluation.html"
-COLUMNS = {
-    "motion": ("Motion", "diagonals a second"),
-    "flicker": ("Flicker", "change of still places, of 255; less is better"),
-    "warping_error": ("Warping error", "change along the motion, of 255; less is better"),
-    "smoothness": ("Smoothness", "0 to 1; more is better"),
-    "brightness_drift": ("Brightness drift", "end against start, of 255"),
-    "colour_drift": ("Colour drift", "end against start, of 255"),
-    "seam": ("Seam", "last to first frame, in usual changes; 1 in a loop"),
-    "sharpness": ("Sharpness", "mean Laplacian, of 255"),
-    "text_area": ("Text", "share of the frame"),
-}
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em }
 body { color: #222; background: #fff }
@@ -41,7 +30,7 @@ Folders = Mapping[str, Sequence[FilmNumbers]]  # by "made" and "real"
 def means(films: Sequence[FilmNumbers]) -> dict[str, tuple[float, float]]:
     """Mean and half of its 95 % interval over films, by number; what was not measured is left out."""
     result = {}
-    for name in COLUMNS:
+    for name in TITLES:
         values = np.array([v for film in films if (v := getattr(film, name)) is not None and np.isfinite(v)])
         if len(values):
             spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
@@ -79,7 +68,7 @@ def _table(folders: Folders) -> str:
     sides = {side: means(films) for side, films in folders.items()}
     head = "".join(f"<th>{side} ({len(folders[side])} films)</th>" for side in sides)
     lines = []
-    for name, (title, unit) in COLUMNS.items():
+    for name, (title, unit) in TITLES.items():
         if any(name in values for values in sides.values()):
             cells = "".join(
                 f"<td>{values[name][0]:.4g} ± {values[name][1]:.2g}</td>" if name in values else "<td></td>"

@@ -29,6 +29,7 @@ from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
 from .value_schedule import ValueSchedule
 from .video_dataset import VideoDataset
+from .video_metrics import VideoMetrics
 from .video_model import LoadVideoModel
 from .windows import VideoWindows
 
@@ -62,6 +63,7 @@ NODES: tuple[type[Node], ...] = (
     TrainMotionLora,
     RenderVideo,
     VideoFromLatents,
+    VideoMetrics,
 )
 
 

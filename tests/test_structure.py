@@ -34,9 +34,13 @@ LARGE_FOLDERS = (Path("nodes"), Path("temporal/formats"))
 # What each part of a folder may import from it, beside itself: the parts to its left.
 TEMPORAL_STAIRS = (
     "errors claims weights sampling layers stack formats decoder upscaler training".split(),
-    "errors claims weights video metrics curation".split(),
+    "errors claims libraries weights video metrics curation".split(),
 )
-HOST_STAIRS = (["plumbing", "layers", "sampling"], ["plumbing", "layers", "film", "training"])
+HOST_STAIRS = (
+    ["plumbing", "layers", "sampling"],
+    ["plumbing", "layers", "film", "training"],
+    ["plumbing", "measuring"],
+)
 
 
 def files(*folders: str) -> list[Path]:

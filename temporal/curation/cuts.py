@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingLibraryError
+from ..libraries import opencv
 
 SIZE = (160, 90)  # width and height that frames are looked at in
 CUT = 27.0  # change of hue, saturation and brightness, of 255, that is a cut: PySceneDetect's default
@@ -199,8 +200,7 @@ def _merged(transitions: list[Transition]) -> list[Transition]:
 
 def _tiny(frame: np.ndarray) -> np.ndarray:
     """A frame as a small grey picture (p,)."""
-    import cv2
-
+    cv2 = opencv()
     return cv2.resize(frame, TINY, interpolation=cv2.INTER_AREA).mean(axis=2).reshape(-1).astype(np.float32)
 
 

@@ -9,9 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidInputError
+from ..libraries import opencv
 from ..video.reading import fitted, frames_of, probe
 from .flow import motion, warping_error
 from .steadiness import drift, flicker, seam, smoothness
+
+TITLES = {  # of the numbers of a film, and their units
+    "motion": ("Motion", "diagonals a second"),
+    "flicker": ("Flicker", "change of still places, of 255; less is better"),
+    "warping_error": ("Warping error", "change along the motion, of 255; less is better"),
+    "smoothness": ("Smoothness", "0 to 1; more is better"),
+    "subject": ("Subject consistency", "cosine to the first and the last frame before; more is better"),
+    "background": ("Background consistency", "the same with the other network"),
+    "brightness_drift": ("Brightness drift", "end against start, of 255"),
+    "colour_drift": ("Colour drift", "end against start, of 255"),
+    "seam": ("Seam", "last to first frame, in usual changes; 1 in a loop"),
+    "sharpness": ("Sharpness", "mean Laplacian, of 255"),
+    "given": ("Distance to given frames", "of 255; less is better"),
+    "text_area": ("Text", "share of the frame"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,9 @@ class FilmNumbers:
     seam: float
     sharpness: float
     text_area: float | None = None
+    subject: float | None = None  # consistency by features of a picture network, see `consistency.py`
+    background: float | None = None
+    given: float | None = None  # distance to given frames
 
     def to_json(self) -> dict[str, float | int | str | None]:
         """By name."""
@@ -89,7 +108,7 @@ def measure(frames: np.ndarray, fps: float, name: str = "", text: bool = False) 
 
 def sharpness(frames: np.ndarray) -> float:
     """Mean absolute Laplacian of brightness, of 255; falls where a film is blurred."""
-    import cv2
+    cv2 = opencv()
 
     grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
     return float(np.mean([np.abs(cv2.Laplacian(frame, cv2.CV_32F)).mean() for frame in grey]))

@@ -14,6 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..libraries import opencv
+
 PAPER_SIDE = 16  # pixels of the shorter side that Stable Video Diffusion averages flow at (appendix C)
 LOST = 0.01  # part of the squared length of both flows, and ...
 # ... squared pixels, by which forward and backward flow may disagree where nothing is hidden
@@ -34,7 +36,7 @@ class Motion:
 
 def flow_between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Flow from one frame to another (h w 2)."""
-    import cv2
+    cv2 = opencv()
 
     grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (one, other)]
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -57,7 +59,7 @@ def motion(frames: Iterable[np.ndarray], fps: float) -> Motion:
 
 def warped(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """The frame that a flow leads to, seen from where the flow begins: (h w 3) float32."""
-    import cv2
+    cv2 = opencv()
 
     height, width = flow.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -105,7 +107,7 @@ def warping_error(frames: np.ndarray) -> float:
 
 def _at_paper_size(flow: np.ndarray) -> float:
     """Mean length of a flow whose map was shrunk to 16 pixels at the shorter side, in pixels of that size."""
-    import cv2
+    cv2 = opencv()
 
     height, width = flow.shape[:2]
     scale = PAPER_SIDE / min(height, width)

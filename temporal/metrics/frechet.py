@@ -39,6 +39,15 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(gap @ gap + np.trace(one) + np.trace(other) - 2 * np.sqrt(cross).sum())
 
 
+def check_enough(count: int, fewest: int = FEWEST, what: str = "clips") -> None:
+    """Raise InvalidInputError when a distance of so many samples would say nothing."""
+    if count < fewest:
+        raise InvalidInputError(
+            f"A Frechet distance of {count} {what} says nothing, as it is mostly bias; give at least "
+            f"{fewest} {what} on both sides."
+        )
+
+
 def with_interval(
     ours: np.ndarray, theirs: np.ndarray, draws: int = 50, seed: int = 0, fewest: int = FEWEST
 ) -> Distance:
@@ -47,12 +56,7 @@ def with_interval(
     Raises:
         InvalidInputError: fewer clips than `fewest` in one of the sets.
     """
-    count = min(len(ours), len(theirs))
-    if count < fewest:
-        raise InvalidInputError(
-            f"A Frechet distance of {count} clips says nothing, as it is mostly bias; give at least "
-            f"{fewest} clips on both sides."
-        )
+    check_enough(min(len(ours), len(theirs)), fewest)
     rng = np.random.default_rng(seed)
     values = [
         frechet_distance(

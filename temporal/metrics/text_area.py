@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingLibraryError
+from ..libraries import opencv
 
 LONG_SIDE = 736  # pixels that the detector sees of the longer side; small subtitles are lost below
 
@@ -23,7 +24,7 @@ class TextDetector:
         except ImportError:
             raise MissingLibraryError(
                 "Finding text needs RapidOCR, which is not installed; run pip install rapidocr "
-                "onnxruntime, or leave the stage out with --skip text."
+                "onnxruntime, or leave text out (--skip text)."
             ) from None
         settings = {
             "Global.log_level": "error",
@@ -35,7 +36,7 @@ class TextDetector:
 
     def area(self, frame: np.ndarray) -> float:
         """Share of a frame, 0..1, that boxes of text cover."""
-        import cv2
+        cv2 = opencv()
 
         found = self.engine(
             np.ascontiguousarray(frame[..., ::-1]), use_det=True, use_cls=False, use_rec=False

@@ -1,6 +1,8 @@
-"""Distances between two folders of films, with what a reader needs to compare them.
+"""Distances between two sets of clips, with what a reader needs to compare them.
 
 How many, how long, how large, which file.
+
+Shapes: clips (n f h w 3) uint8, RGB.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..temporal.errors import InvalidInputError
-from ..temporal.metrics.frechet import kernel_distance, with_interval
-from ..temporal.metrics.networks import (
+from ..errors import CheckpointFormatError, InvalidInputError
+from ..video.reading import frames_of, probe
+from .frechet import check_enough, kernel_distance, with_interval
+from .networks import (
     FVD_FRAMES,
     FVD_SIDE,
     I3D,
@@ -23,7 +26,6 @@ from ..temporal.metrics.networks import (
     picture_features,
     video_features,
 )
-from ..temporal.video.reading import frames_of, probe
 
 FEWEST_PICTURES = 256
 
@@ -48,33 +50,31 @@ def clips_of(paths: Sequence[Path], side: int = FVD_SIDE, frames: int = FVD_FRAM
     return np.stack(clips)
 
 
-def measure_distances(
-    made: Sequence[Path], real: Sequence[Path], networks: Path
-) -> tuple[dict[str, Any], list[str]]:
+def measure_distances(made: np.ndarray, real: np.ndarray, networks: Path) -> tuple[dict[str, Any], list[str]]:
     """FVD, FID and KID where their files are there, and a sentence for each that cannot be measured."""
     results: dict[str, Any] = {}
     missing = []
-    try:
-        sets = [clips_of(paths) for paths in (made, real)]
-    except InvalidInputError as error:
-        return results, [str(error)]
     for name, measure in (("FVD", _fvd), ("FID", _fid_and_kid)):
         try:
-            results.update(measure(sets, networks))
-        except InvalidInputError as error:
+            results.update(measure((made, real), networks))
+        except (InvalidInputError, CheckpointFormatError) as error:
             missing.append(f"{name} was left out: {error}")
     return results, missing
 
 
 def _fvd(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
+    check_enough(min(map(len, sets)))
     network = load_network(networks, I3D, "FVD")
-    distance = with_interval(*(video_features(network, clips) for clips in sets))
+    ours, theirs = (video_features(network, clips[:, :FVD_FRAMES]) for clips in sets)
+    distance = with_interval(ours, theirs)
     return {"FVD": {**vars(distance), **_facts(network.name, network.digest)}}
 
 
 def _fid_and_kid(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
+    pictures = [clips.reshape(-1, *clips.shape[2:]) for clips in sets]
+    check_enough(min(map(len, pictures)), FEWEST_PICTURES, "pictures")
     network = load_network(networks, INCEPTION, "FID")
-    ours, theirs = (picture_features(network, clips.reshape(-1, *clips.shape[2:])) for clips in sets)
+    ours, theirs = (picture_features(network, found) for found in pictures)
     distance = with_interval(ours, theirs, fewest=FEWEST_PICTURES)
     facts = _facts(network.name, network.digest)
     kernel = {"value": kernel_distance(ours, theirs), "ours": distance.ours, "theirs": distance.theirs}

@@ -1,0 +1,1 @@
+"""Numbers for clips, by the networks that the host has loaded and by those in `models/metrics`."""
