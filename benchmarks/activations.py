@@ -5,7 +5,7 @@ anything.
 
 Models and tensors lie on the meta device: every operation only says how large its results are, and the peak
 of what is alive at once is counted. Attention is counted as flash attention does it, without its matrix. The
-ratio is what nodes/host/insertion.py tells the host as ACTIVATION_FACTOR. Latents `((b f) 4 h/8 w/8)`, half
+ratio is what nodes/host/layers/insertion.py tells the host as ACTIVATION_FACTOR. Latents `((b f) 4 h/8 w/8)`, half
 precision.
 """
 

@@ -134,7 +134,8 @@ def add_layers(model: Any, unet: Any, shape: UNetShape) -> Any:
     import comfy.model_management as mm
     import comfy.ops
 
-    from ..nodes.host.layers.insertion import LayerSettings, add_temporal_layers
+    from ..nodes.host.layers.attached.settings import LayerSettings
+    from ..nodes.host.layers.insertion import add_temporal_layers
     from ..nodes.host.patcher import new_patcher
 
     motion_modules.BASES = {4: ("SD 1.x", shape)}

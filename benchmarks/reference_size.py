@@ -115,7 +115,8 @@ def x4_model() -> Any:
     import comfy.ops
     from comfy.supported_models import SD_X4Upscaler
 
-    from ..nodes.host.layers.insertion import LayerSettings, add_temporal_layers
+    from ..nodes.host.layers.attached.settings import LayerSettings
+    from ..nodes.host.layers.insertion import add_temporal_layers
     from ..nodes.host.layers.shapes import unet_shape
     from ..nodes.host.patcher import new_patcher
     from ..temporal.stack.stack import StackConfig, TemporalStack

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..temporal.sampling.affinity import CUSTOM, PRESETS, chosen
 from .host import Node, io
-from .host.layers.insertion import reads_affinities, set_image_motion
+from .host.layers.attached.stacks import reads_affinities, set_image_motion
 from .host.search import search_aliases
 from .host.shown import affinity_curve
 

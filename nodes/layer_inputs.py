@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from ..temporal.stack.alphas import EXAMPLE, parse_alphas
 from ..temporal.stack.plan import UNetShape
 from .host import io
-from .host.layers.insertion import REFUSE, LayerSettings
+from .host.layers.attached.settings import REFUSE, LayerSettings
 
 AS_TRAINED = -1.0
 MOST = 2.0  # times what was trained

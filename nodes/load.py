@@ -7,8 +7,9 @@ from dataclasses import replace
 from .host import Node, io, ui
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
 from .host.film.vae import open_temporal_decoder
+from .host.layers.attached.settings import LONGER_CLIPS, NORMS, REFUSE
 from .host.layers.betas import AUTO, NAMES, OLD_AUTO, OLD_AUTO_FAMILIES, with_betas
-from .host.layers.insertion import LONGER_CLIPS, NORMS, REFUSE, add_temporal_layers
+from .host.layers.insertion import add_temporal_layers
 from .host.layers.motion_lora import add_motion_lora
 from .host.layers.self_test import check_host, with_host
 from .host.search import search_aliases

@@ -8,7 +8,7 @@ from typing import Any
 from ..temporal.sampling.schedules.amount import Amount, Change, numbers_of
 from .host import Node, io
 from .host.door import FloatPerFrame
-from .host.layers.strength import ALL, LAYERS, change_layers
+from .host.layers.attached.strength import ALL, LAYERS, change_layers
 from .host.search import search_aliases
 from .layer_inputs import percent_inputs
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import VideoModel
 from .host import Node, io, ui
+from .host.layers.attached.settings import LayerSettings
 from .host.layers.betas import AUTO, NAMES, with_betas
-from .host.layers.insertion import LayerSettings
 from .host.layers.self_test import check_host, with_host
 from .host.layers.video_model import build_video_model, read_video_model, video_model_names
 from .host.search import search_aliases

@@ -25,7 +25,7 @@ MAX_FILES = 12  # of a folder, beside __init__.py and __main__.py
 MAX_NAMES = 10  # that a module shows
 MAX_PARAMETERS = 8  # else a frozen dataclass
 # older than these limits, and not yet split
-MANY_NAMES = {"nodes/host/layers/insertion.py", "nodes/host/sampling/upscale_x4.py"}
+MANY_NAMES = {"nodes/host/sampling/upscale_x4.py"}
 MANY_PARAMETERS = {"ddim"}
 # every command line has these parts, by these names
 OF_COMMANDS = {"main", "parser", "run", "config_from"}

@@ -101,7 +101,8 @@ class Rig:
 
     def with_layers(self, model: Any = None, patcher: Any = None, **settings: Any) -> Any:
         """MODEL with temporal layers of random weights."""
-        from video_ldm.nodes.host.layers.insertion import LayerSettings, add_temporal_layers
+        from video_ldm.nodes.host.layers.attached.settings import LayerSettings
+        from video_ldm.nodes.host.layers.insertion import add_temporal_layers
 
         return add_temporal_layers(model or self.model, patcher or self.stack(), LayerSettings(**settings))
 

@@ -14,7 +14,7 @@ from ....temporal.errors import IncompatibleModelError
 from ....temporal.formats.motion_lora import is_for, read_motion_lora, report_lora
 from ....temporal.weights.files import read_weights
 from ..files import MOTION_LORA, full_path
-from .insertion import KEY
+from .attached.settings import KEY
 
 logger = logging.getLogger(__name__)
 

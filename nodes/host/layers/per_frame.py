@@ -16,6 +16,11 @@ from torch import Tensor
 
 from .controls import FrameControls
 
+TEXT_COND = "video_ldm_text"
+KNOWN_COND = "video_ldm_known"  # per frame (f c+1 h w): mask * latent in the sampler's scale, and the mask
+# per frame (f c+1 h w): latent of the image it is made from; how alike they are
+IMAGE_COND = "video_ldm_image"
+PICTURE_COND = "video_ldm_picture"  # what an image encoder says of every patch of a picture (1 p g)
 TEXTS = ("cross_attn", "pooled_output")  # of a condition inside a guider
 
 

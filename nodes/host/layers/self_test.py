@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from ....temporal.errors import IncompatibleModelError
 from ....temporal.stack.stack import StackConfig, TemporalStack
 from ....temporal.weights.shapes import shapes_of
-from .insertion import LayerSettings, add_temporal_layers
+from .attached.settings import LayerSettings
+from .insertion import add_temporal_layers
 from .shapes import unet_shape
 from .versions import TESTED, host_version, is_newer_than_tested
 

@@ -26,7 +26,8 @@ from ....temporal.stack.stack import TemporalStack
 from ....temporal.weights.files import listed
 from ....temporal.weights.shapes import shapes_of
 from ..patcher import new_patcher
-from .insertion import ClipSettings, LayerSettings, add_temporal_layers, set_clip_settings
+from .attached.settings import ClipSettings, LayerSettings, set_clip_settings
+from .insertion import add_temporal_layers
 
 logger = logging.getLogger(__name__)
 

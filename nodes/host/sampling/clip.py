@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ....temporal.sampling.noise import NoiseMode, correlated_noise
 from ..latents import FPS_KEY
-from ..layers.insertion import ClipSettings, set_clip_settings
+from ..layers.attached.settings import ClipSettings, set_clip_settings
 from ..progress import SamplingProgress
 from .guider import VideoGuider
 from .prompts import MotionPrompt, with_motion

@@ -21,8 +21,8 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.noise import SEEDS
 from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
+from ..layers.attached.stacks import trained_length
 from ..layers.controls import FrameControls
-from ..layers.insertion import trained_length
 from ..progress import SamplingProgress
 from .clip import SamplerSettings, sample_clip
 from .interpolate import PromptedModel

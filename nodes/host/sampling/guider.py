@@ -18,7 +18,13 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.guidance import with_context
-from ..layers.insertion import animates_image, condition_of, image_motion, layers_know_frames, makes_video
+from ..layers.attached.stacks import (
+    animates_image,
+    condition_of,
+    image_motion,
+    layers_know_frames,
+    makes_video,
+)
 from ..layers.per_frame import for_frames, hints, masks, odd_counts
 from ..progress import SamplingProgress
 from .known import KnownFrames, known_of, scaled_of, with_known, without_known

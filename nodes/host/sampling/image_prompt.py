@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ..layers.insertion import PICTURE_COND
-from ..layers.per_frame import with_model_conds
+from ..layers.per_frame import PICTURE_COND, with_model_conds
 
 GREY = 0.5  # the picture that says nothing
 

@@ -17,8 +17,8 @@ from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.sampling.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
 from ....temporal.sampling.noise import SEEDS
 from ..latents import FPS_KEY, frame_rate
+from ..layers.attached.stacks import layers_know_frames
 from ..layers.controls import FrameControls
-from ..layers.insertion import layers_know_frames
 from ..progress import SamplingProgress
 from .clip import SamplerSettings, sample_clip
 from .known import with_frames

@@ -21,8 +21,7 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.affinity import MotionAmount
 from ....temporal.sampling.known_frames import nearest_given
 from ..latents import GIVEN_KEY, INDEX_KEY, KNOWN_KEY, SIZE_KEY, index_of, record_of
-from ..layers.insertion import IMAGE_COND, KNOWN_COND
-from ..layers.per_frame import masks, with_model_conds
+from ..layers.per_frame import IMAGE_COND, KNOWN_COND, masks, with_model_conds
 
 RECORD_KEYS = (KNOWN_KEY, GIVEN_KEY, INDEX_KEY, SIZE_KEY)
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.prompt_schedule import Weight, common_tokens, travel
 from ..layers.controls import FrameControls
-from ..layers.insertion import TEXT_COND
-from ..layers.per_frame import hints, odd_counts, rows, with_model_conds
+from ..layers.per_frame import TEXT_COND, hints, odd_counts, rows, with_model_conds
 from ..memory import free_memory
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.upscaler.blend import Box, blended, places
 from ....temporal.upscaler.noise import frame_noise
-from ..layers.insertion import stacks_of
+from ..layers.attached.stacks import stacks_of
 from ..layers.per_frame import with_model_conds
 from ..memory import GIB, total_memory
 from ..progress import say

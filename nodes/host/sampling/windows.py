@@ -28,8 +28,9 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.noise import repeat_noise
+from ..layers.attached.stacks import trained_length
 from ..layers.controls import FrameControls
-from ..layers.insertion import TEXT_COND, trained_length
+from ..layers.per_frame import TEXT_COND
 from ..progress import say
 
 DEFAULT_LENGTH = 16  # where no layers say

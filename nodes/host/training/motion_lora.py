@@ -21,7 +21,8 @@ from ....temporal.training.lora.layers import LowRank
 from ....temporal.training.lora.trainer import LoraTrainer
 from ....temporal.training.memory.recompute import Memory
 from ..files import MOTION_LORA, new_path, write_new, written_line
-from ..layers.insertion import KEY, check_base
+from ..layers.attached.checks import check_base
+from ..layers.attached.settings import KEY
 from ..layers.motion_lora import add_motion_lora
 from ..patcher import original_weights
 from .data.clips import Footage, prepare_clips

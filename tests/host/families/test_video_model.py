@@ -75,7 +75,7 @@ FPS = 24.0
 )
 @pytest.mark.parametrize("frames", [3, 20])
 def test_videocrafter_is_the_reference(load_model, family, frames):
-    from video_ldm.nodes.host.layers.insertion import ClipSettings, set_clip_settings
+    from video_ldm.nodes.host.layers.attached.settings import ClipSettings, set_clip_settings
 
     unet, extra, convs = rig.modelscope(), {}, family == "VideoCrafter2"
     if "512" not in family:
@@ -91,7 +91,7 @@ def test_videocrafter_is_the_reference(load_model, family, frames):
 
 
 def test_videocrafter_is_told_its_usual_frame_rate_where_nobody_says_otherwise(load_model):
-    from video_ldm.nodes.host.layers.insertion import ClipSettings, set_clip_settings
+    from video_ldm.nodes.host.layers.attached.settings import ClipSettings, set_clip_settings
 
     unet, extra = rig.modelscope(), rig.frame_rate_weights()
     model, _ = load_model(rig.videocrafter_as_published(unet, extra, convs=True))

@@ -37,7 +37,7 @@ def give_back():
 
 @pytest.mark.parametrize("spelling", ["original", "diffusers"])
 def test_opening_takes_little_more_than_the_file(host, monkeypatch, spelling):
-    from video_ldm.nodes.host.layers.insertion import LayerSettings
+    from video_ldm.nodes.host.layers.attached.settings import LayerSettings
     from video_ldm.nodes.host.layers.video_model import build_video_model, read_video_model
 
     path = host.base / "models" / "diffusion_models" / "memory_under_test.safetensors"

@@ -16,7 +16,7 @@ from video_ldm.tests.host.rig import LATENT
 
 
 def changed(model, layers="all", **parts):
-    from video_ldm.nodes.host.layers.strength import change_layers
+    from video_ldm.nodes.host.layers.attached.strength import change_layers
 
     return change_layers(model, Change(**parts), layers)
 

@@ -66,7 +66,7 @@ def prompted(image=None, encoder=None):
 
 
 def features_of(options):
-    from video_ldm.nodes.host.layers.insertion import PICTURE_COND
+    from video_ldm.nodes.host.layers.per_frame import PICTURE_COND
 
     return options["model_conds"][PICTURE_COND].cond[0]
 

@@ -34,7 +34,8 @@ def images():
 def with_layers(model, max_frames=8, scale=0.1):
     import comfy.model_management as mm
     import comfy.ops
-    from video_ldm.nodes.host.layers.insertion import LayerSettings, add_temporal_layers
+    from video_ldm.nodes.host.layers.attached.settings import LayerSettings
+    from video_ldm.nodes.host.layers.insertion import add_temporal_layers
     from video_ldm.nodes.host.layers.shapes import unet_shape
     from video_ldm.nodes.host.patcher import new_patcher
     from video_ldm.temporal.stack.stack import StackConfig, TemporalStack

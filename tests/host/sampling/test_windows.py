@@ -63,7 +63,7 @@ def test_texts_of_another_number_than_frames_count_from_the_start_of_the_clip(ri
 
 def test_only_texts_are_cut_where_their_number_is_not_that_of_the_frames(rig):
     from comfy.conds import CONDRegular
-    from video_ldm.nodes.host.layers.insertion import TEXT_COND
+    from video_ldm.nodes.host.layers.per_frame import TEXT_COND
     from video_ldm.nodes.host.sampling.windows import FrameWindow
 
     def cut(key, rows):
@@ -226,7 +226,8 @@ def test_windows_of_published_layers_are_as_long_as_in_their_training():
     """AnimateDiff v2 knows 32 positions and was trained on 16 frames."""
     from types import SimpleNamespace
 
-    from video_ldm.nodes.host.layers.insertion import KEY, trained_length
+    from video_ldm.nodes.host.layers.attached.settings import KEY
+    from video_ldm.nodes.host.layers.attached.stacks import trained_length
 
     stack = SimpleNamespace(config=SimpleNamespace(family="AnimateDiff v2", max_frames=32))
     parts = {KEY: [SimpleNamespace(model=stack)]}

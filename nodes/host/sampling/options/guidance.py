@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .....temporal.errors import InvalidInputError
-from ...layers.insertion import holds_at
+from ...layers.attached.settings import holds_at
 
 
 @dataclass(frozen=True)

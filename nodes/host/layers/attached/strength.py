@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ....temporal.errors import IncompatibleModelError
-from ....temporal.sampling.schedules.amount import Change
-from .insertion import KEY
+from .....temporal.errors import IncompatibleModelError
+from .....temporal.sampling.schedules.amount import Change
+from .settings import KEY
 
 LAYERS = ALL, LAST = ("all", "last loaded")
 

@@ -1,0 +1,1 @@
+"""Everything of ours that a MODEL carries with it."""
