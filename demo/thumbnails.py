@@ -77,6 +77,11 @@ CARDS: dict[str, HelpPicture | list[Panel]] = {
     "seine": [_drawn("from one to next", SHOWN, given=(0, 7))],
     "sparse_control": [_drawn("two given", SHOWN, given=(0, 7))],
     "stable_video_diffusion": [_drawn("image to video", STAR_CLIP, given=(0,))],
+    "train_motion_lora": [
+        _drawn("clips of a zoom", replace(STAR, camera="zoom in", speed=scene.ZOOM_RANGE / 4))
+    ],
+    "train_temporal_decoder": [_drawn("no flicker", MOVED)],
+    "train_temporal_layers": [_drawn("clips", SQUARE), _drawn("more clips", MOVED)],
     "videocrafter": [_drawn("text to video", SQUARE)],
     "videocrafter_image": [_drawn("picture prompt", SQUARE, given=(0,))],
     "zeroscope": [_drawn("text to video", MOVED)],

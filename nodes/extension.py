@@ -24,6 +24,7 @@ from .sample import VideoKSampler
 from .sparse_control import LoadSparseControl
 from .train_decoder import TrainTemporalDecoder
 from .train_motion_lora import TrainMotionLora
+from .train_temporal_layers import TrainTemporalLayers
 from .train_upscaler import TrainVideoUpscaler
 from .upscale import LoadVideoUpscaler, VideoUpscale
 from .upscale_x4 import VideoUpscaleDiffusion
@@ -60,6 +61,7 @@ NODES: tuple[type[Node], ...] = (
     VideoUpscaleDiffusion,
     TrainVideoUpscaler,
     VideoDataset,
+    TrainTemporalLayers,
     TrainMotionLora,
     RenderVideo,
     VideoFromLatents,

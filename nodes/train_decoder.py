@@ -6,8 +6,10 @@ from typing import Any
 
 from ..temporal.training.decoder.config import DecoderTrainingConfig
 from .host import Node, io
+from .host.files import TEMPORAL_DECODERS
 from .host.search import search_aliases
 from .host.training.decoder import train_decoder_on_images
+from .host.training.run import stops
 from .training_inputs import clips_inputs, number_input, run_inputs
 
 DEFAULTS = DecoderTrainingConfig()
@@ -40,6 +42,10 @@ class TrainTemporalDecoder(Node):
             ],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, filename: str = "", **_settings: object) -> str:
+        return stops(TEMPORAL_DECODERS, filename)
 
     @classmethod
     def execute(

@@ -6,13 +6,15 @@ from typing import Any
 
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.lora.config import LoraConfig
-from ..temporal.training.memory.levels import AUTO, CHOICES
 from .host import Node, io
+from .host.files import MOTION_LORA
 from .host.search import search_aliases
+from .host.training.lesson import Wanted
 from .host.training.models import Checkpoint
-from .host.training.motion_lora import Wanted, train_motion_lora
+from .host.training.motion_lora import PART, train_motion_lora
+from .host.training.run import stops
 from .sockets import VideoDatasetType
-from .training_inputs import number_input, run_inputs
+from .training_inputs import memory_input, number_input, run_inputs
 
 DEFAULTS, LORA = TrainingConfig(), LoraConfig()
 
@@ -51,6 +53,10 @@ class TrainMotionLora(Node):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, filename: str = "", **_settings: object) -> str:
+        return stops(MOTION_LORA, filename, PART)
+
+    @classmethod
     def execute(
         cls,
         model: io.Model.Type,
@@ -73,8 +79,8 @@ class TrainMotionLora(Node):
             kept_out=0.0,
             seed=values["seed"],
         )
-        wanted = Wanted(config, settings, memory, resume)
-        *made, line = train_motion_lora(Checkpoint(model, clip, vae), dataset, filename, wanted)
+        models, wanted = Checkpoint(model, clip, vae), Wanted(config, memory, resume)
+        *made, line = train_motion_lora(models, dataset, filename, settings, wanted)
         return io.NodeOutput(*made, ui={"text": (line,)})
 
 
@@ -107,11 +113,5 @@ def lora_settings() -> list[io.Input]:
             "Steps in which the looks of single frames are learned first, to be left out of the motion; "
             "0 for none.",
         ),
-        io.Combo.Input(
-            "memory",
-            options=list(CHOICES),
-            default=AUTO,
-            tooltip="fast keeps everything, small computes blocks twice, smallest also needs bitsandbytes; "
-            "auto is the fastest that fits.",
-        ),
+        memory_input(),
     ]

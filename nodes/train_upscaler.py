@@ -6,8 +6,10 @@ from typing import Any
 
 from ..temporal.training.upscaler import UpscalerTrainingConfig
 from .host import Node, io
+from .host.files import VIDEO_UPSCALERS
 from .host.search import search_aliases
-from .host.training.upscaler import PatchSettings, train_upscaler_on_images
+from .host.training.run import stops
+from .host.training.upscaler import PART, PatchSettings, train_upscaler_on_images
 from .sockets import UpscalerType
 from .training_inputs import clips_inputs, number_input, run_inputs
 
@@ -55,6 +57,10 @@ class TrainVideoUpscaler(Node):
             ],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, filename: str = "", **_settings: object) -> str:
+        return stops(VIDEO_UPSCALERS, filename, PART)
 
     @classmethod
     def execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..temporal.training.memory.levels import AUTO, CHOICES
 from .host import io
 
 
@@ -24,6 +25,17 @@ def clips_inputs() -> list[io.Input]:
             "clip_length", 0, (0, 100000, 1), "Frames of each clip in images; 0: they are one clip."
         ),
     ]
+
+
+def memory_input() -> io.Input:
+    """The level of memory of a training."""
+    return io.Combo.Input(
+        "memory",
+        options=list(CHOICES),
+        default=AUTO,
+        tooltip="fast keeps everything, small computes blocks twice, smallest also needs bitsandbytes; "
+        "auto is the fastest that fits.",
+    )
 
 
 def run_inputs() -> list[io.Input]:

@@ -46,7 +46,7 @@ class VideoDataset(Node):
                 ),
             ],
             outputs=[
-                VideoDatasetType.Output(display_name="dataset", tooltip="Connect it to Train Motion LoRA."),
+                VideoDatasetType.Output(display_name="dataset", tooltip="Connect it to a training node."),
                 io.String.Output(display_name="report", tooltip="How many clips and captions there are."),
             ],
         )

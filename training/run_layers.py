@@ -9,6 +9,7 @@ import argparse
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,9 +20,10 @@ from ..nodes.host.training import models as host
 from ..nodes.host.training.data.clips import prepare_clips
 from ..nodes.host.training.estimate import Step, level_for
 from ..nodes.host.training.kinds import TrainedModel
+from ..nodes.host.training.layers import write_layers
 from ..nodes.host.training.unet import blocks_of, compile_blocks
 from ..temporal.errors import InvalidInputError
-from ..temporal.formats import load_stack, save_stack
+from ..temporal.formats import load_stack
 from ..temporal.sampling.clip import Clip
 from ..temporal.stack.stack import TemporalStack
 from ..temporal.training import report
@@ -90,8 +92,9 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
             logger.info("step %d, %s", trainer.step, found)
             trainer.finished = 0 < args.stop_when_known <= found.least_known
 
+    write = partial(write_layers, trainer=trainer, image_model=Path(args.checkpoint).name)
     with memory.used_by(blocks_of(unet, stack)):
-        train(trainer, args, lambda path: write_layers(path, trainer, args), show, args.validate_every, check)
+        train(trainer, args, write, show, args.validate_every, check)
 
 
 def memory_for(
@@ -154,21 +157,6 @@ def check_image_model(stack: TemporalStack, args: argparse.Namespace) -> None:
             "--compile keeps the image model's weights as they are, but this run trains them along; leave "
             "--compile out."
         )
-
-
-def write_layers(out: Path, trainer: LayersTrainer, args: argparse.Namespace) -> None:
-    """The averaged layers in float16, with the settings of the run beside them."""
-    with trainer.average.applied_to(trainer.stack):
-        half = TemporalStack(trainer.stack.config, dtype=torch.float16)
-        if trainer.stack.image_changes is not None:
-            half.train_image(trainer.stack.image_changes.shapes)
-        half.load_state_dict(trainer.stack.state_dict())
-    notes = {
-        "training": trainer.config.to_json(),
-        "step": str(trainer.step),
-        "image_model": Path(args.checkpoint).name,
-    }
-    save_stack(out, half, notes)
 
 
 def sample_clips(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -51,6 +52,9 @@ FRAMES = {
     "storyboard": 13,
     "text_to_video": 5,
     "textual_inversion": 8,
+    "train_motion_lora": 3,
+    "train_temporal_decoder": 4,
+    "train_temporal_layers": 3,
     "upscale_a_video": 4,
     "upscale_clip": 4,
     "upscale_lavie": 4,
@@ -70,6 +74,16 @@ SMALL = {
     "EmptyLatentImage": {"width": SIDE, "height": SIDE},
     "ImageScale": {"width": SIDE, "height": SIDE},
     "SVD_img2vid_Conditioning": {"width": SIDE, "height": SIDE, "video_frames": 3},
+    "VLDM_TrainMotionLoRA": {
+        "steps": 1,
+        "looks_steps": 1,
+        "num_frames": 3,
+        "batch_size": 1,
+        "memory": "fast",
+    },
+    "VLDM_TrainTemporalDecoder": {"steps": 1, "num_frames": 3, "crop": 32},
+    "VLDM_TrainTemporalLayers": {"steps": 1, "num_frames": 3, "batch_size": 1, "memory": "fast"},
+    "VLDM_VideoDataset": {"width": SIDE, "height": SIDE},
     "VLDM_VideoKSampler": {"steps": 1},
     "VLDM_VideoUpscaleDiffusion": {"steps": 1},
     "VLDM_LatentInterpolate": {"steps": 1},
@@ -90,6 +104,8 @@ SHORT = {
     "seine": 3,
     "several_futures": 5,
     "text_to_video": 5,
+    "train_motion_lora": 3,
+    "train_temporal_layers": 3,
     "videocrafter": 3,
     "videocrafter_image": 3,
     "zeroscope": 3,
@@ -119,6 +135,10 @@ def files(host):
     Image.fromarray((255 * frames[0]).numpy().astype(np.uint8)).save(folder / "example.png")
     components = Types.VideoComponents(images=frames, frame_rate=Fraction(8))
     InputImpl.VideoFromComponents(components).save_to(str(folder / "clip.mp4"))
+    (folder / "my_clips").mkdir()
+    for name in "ab":
+        shutil.copy(folder / "clip.mp4", folder / "my_clips" / f"{name}.mp4")
+        (folder / "my_clips" / f"{name}.txt").write_text("a red circle")
     stand_ins.write_embedding(host.base / EMBEDDING)
 
 
@@ -298,5 +318,5 @@ def test_it_can_be_read(path):
     left = [group["bounding"][0] for group in workflow["groups"]]
     assert left == sorted(left) and all(group["title"] for group in workflow["groups"])
     notes = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] in NOTES]
-    folders = ("models/temporal_layers", "models/diffusion_models")
+    folders = ("models/temporal_layers", "models/diffusion_models", "models/temporal_decoders")
     assert any("models/checkpoints" in note and any(folder in note for folder in folders) for note in notes)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ....temporal.training.decoder.config import DecoderTrainingConfig
-from ..files import TEMPORAL_DECODERS, new_path, write_new, written_line
+from ..files import TEMPORAL_DECODERS, new_path
 from ..film.vae import open_temporal_decoder
-from .run import frame_store, run, state_path
+from .run import frame_store, run_to_file, state_path
 from .vae import open_for_training, trainer
 
 
@@ -24,7 +24,7 @@ def train_decoder_on_images(
 
     The VAE with them, the name of their file in `models/temporal_decoders`, and a line about it.
 
-    An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in
+    A stopped run keeps what it has learned; with the same settings, `resume` goes on from there. Nothing in
     the given VAE changes.
     """
     store = frame_store(images, clip_length)
@@ -34,7 +34,6 @@ def train_decoder_on_images(
     with torch.inference_mode(False), torch.enable_grad():
         trainable = open_for_training(vae, path.stem, None, config)
         training = trainer(vae, trainable, store, config)
-        run(training, state, config.to_json(), resume)
-        made = write_new(path, lambda to: trainable.save(to, training))
-        state.unlink()
-    return open_temporal_decoder(vae, made.name), made.name, written_line(made, path)
+        save, settings = (lambda to: trainable.save(to, training)), config.to_json()
+        made, line = run_to_file(training, state, settings, resume, path, save)
+    return open_temporal_decoder(vae, made.name), made.name, line

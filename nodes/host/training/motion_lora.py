@@ -4,83 +4,71 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import comfy.model_management as mm
 import torch
 
 from ....temporal.errors import IncompatibleModelError
-from ....temporal.formats import trained_betas
 from ....temporal.formats.lora_writing import usual_spelling
-from ....temporal.stack.stack import TemporalStack
-from ....temporal.training.config import TrainingConfig
 from ....temporal.training.lora.config import LoraConfig
 from ....temporal.training.lora.files import new_lora, write_lora
 from ....temporal.training.lora.layers import LowRank
 from ....temporal.training.lora.trainer import LoraTrainer
-from ....temporal.training.memory.recompute import Memory
-from ..files import MOTION_LORA, new_path, write_new, written_line
+from ..files import MOTION_LORA, new_path
 from ..layers.attached.checks import check_base
 from ..layers.attached.settings import KEY
 from ..layers.motion_lora import add_motion_lora
-from ..patcher import original_weights
-from .data.clips import Footage, prepare_clips
-from .estimate import Step, level_for
-from .kinds import TrainedModel
+from .data.clips import Footage
+from .lesson import Wanted, copy_of_layers, prepare
 from .lora import Lesson
-from .models import Checkpoint, training_device
-from .run import run, state_path
+from .models import Checkpoint
+from .run import run, run_to_file, state_path
 from .unet import private_unet
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """Wishes of an artist: settings of training and LoRA, the level of memory, whether to go on."""
-
-    config: TrainingConfig
-    settings: LoraConfig
-    memory: str
-    resume: bool
+LOOKS, PART = ".looks", ".lora"  # in the names of states
 
 
 def train_motion_lora(
-    models: Checkpoint, footage: Footage, name: str, wanted: Wanted
+    models: Checkpoint, footage: Footage, name: str, settings: LoraConfig, wanted: Wanted
 ) -> tuple[Any, str, str]:
     """Train a motion LoRA: the MODEL with it, its file's name in `models/motion_lora`, and a line about it.
 
-    An interrupted run leaves its state behind; with the same settings, `resume` goes on from it. Nothing in
-    the given MODEL changes.
+    A stopped run keeps what it has learned of the motion; with the same settings, `resume` goes on from
+    there. Nothing in the given MODEL changes.
     """
-    path, device, given = new_path(MOTION_LORA, name), training_device(), models.model
+    path, given = new_path(MOTION_LORA, name), models.model
     patcher = layers_of(given)
-    config, settings = wanted.config, wanted.settings
-    if device.type != "cpu":
-        config = replace(config, precision="bf16")
-    betas = trained_betas(patcher.model)
-    if betas is not None:  # a distilled schedule leaves out most steps, and training needs them all
-        models = models.on_betas(replace(betas, lcm_steps=None))
-    kind, stack = TrainedModel(models, config), patcher.model.config
-    states = [state_path(f"{path.stem}.{part}") for part in ("looks", "lora")]
-    same = json.dumps([config.to_json(), settings.to_json(), str(footage), stack.to_json()])
+    looks, motion = (state_path(path.stem + part) for part in (LOOKS, PART))
+    made: list[tuple[Path, str]] = []
     with torch.inference_mode(False), torch.enable_grad():
-        clips = prepare_clips(footage, kind)
-        step = Step(models.model, stack, config, kind.step_size(clips), lambda made: new_lora(made, settings))
-        level, _ = level_for(step, wanted.memory, device)
-        lesson = Lesson(settings, kind, _own(patcher), clips, Memory(level))
-        made: list[Path] = []
+        ready = prepare(models, footage, wanted, patcher.model, lambda stack: new_lora(stack, settings))
+        stack = copy_of_layers(patcher)
+        lesson = Lesson(settings, ready.kind, stack, ready.clips, ready.memory)
+        same = json.dumps(
+            [ready.kind.config.to_json(), settings.to_json(), str(footage), stack.config.to_json()]
+        )
+
+        def learn_looks(trainer: LoraTrainer) -> None:
+            if not run(trainer, looks, same, wanted.resume):
+                raise mm.InterruptProcessingException  # nothing of the motion is learned yet
 
         def learn_motion(trainer: LoraTrainer, _looks: LowRank | None) -> None:
-            run(trainer, states[1], same, wanted.resume)
-            notes = lesson.notes(type(models.model.model).__name__, stack.family, trainer.step)
-            with trainer.average.applied_to(trainer.lora):
-                made.append(write_new(path, lambda to: _write(to, trainer, notes)))
+            def write(to: Path) -> None:
+                notes = lesson.notes(type(given.model).__name__, stack.config.family, trainer.step)
+                with trainer.average.applied_to(trainer.lora):
+                    _write(to, trainer, notes)
 
-        unet = private_unet(models.model, step.dtype, device)
-        lesson.learn(unet, lambda trainer: run(trainer, states[0], same, wanted.resume), learn_motion)
-    for state in states:
-        state.unlink(missing_ok=True)
-    return add_motion_lora(given, made[0].name, 1.0)[0], made[0].name, written_line(made[0], path)
+            made.append(run_to_file(trainer, motion, same, wanted.resume, path, write))
+
+        lesson.learn(
+            private_unet(ready.kind.models.model, ready.dtype, ready.device), learn_looks, learn_motion
+        )
+    if not motion.exists():
+        looks.unlink(missing_ok=True)
+    ((file, line),) = made
+    return add_motion_lora(given, file.name, 1.0)[0], file.name, line
 
 
 def layers_of(model: Any) -> Any:
@@ -107,14 +95,6 @@ def layers_of(model: Any) -> Any:
             "Connect the MODEL from before Load Motion LoRA."
         )
     return patcher
-
-
-def _own(patcher: Any) -> TemporalStack:
-    """The layers of a patcher once more, in float32, with weights of their own."""
-    stack = TemporalStack(patcher.model.config)
-    weights = original_weights(patcher)
-    stack.load_state_dict({name: weight.detach().float().cpu() for name, weight in weights.items()})
-    return stack
 
 
 def _write(path: Path, trainer: LoraTrainer, notes: Mapping[str, object]) -> None:

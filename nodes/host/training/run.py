@@ -1,5 +1,7 @@
 """A training run inside a graph: with a progress bar, stopped by an interrupt, gone on with afterwards.
 
+Stopped, a run keeps what it has learned: its file is written, and the graph goes on with it.
+
 Shapes: images (f h w 3) in 0..1.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +24,13 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.training import checkpoint
 from ....temporal.training.data.frames import FrameStore
 from ....temporal.training.report import curve_picture
+from ....temporal.weights.whole_file import whole_file
+from ..files import new_path, write_new, written_line
 from ..progress import TimeLeft
 
 logger = logging.getLogger(__name__)
 SAVE_EVERY = 200
+STOPPED = ".stopped"  # in the place of .pt: a file that is written anew by every stop
 CURVE_SECONDS, CURVE_SIDE = 3.0, 512  # between two curves; longest side in pixels
 SETTINGS = "settings"  # under which a state keeps what it was made with
 
@@ -53,8 +58,40 @@ def state_path(name: str) -> Path:
     return Path(folder_paths.get_output_directory()) / "video_ldm_training" / f"{name}.state.pt"
 
 
-def run(training: AnyTrainer, state: Path, settings: str, resume: bool) -> None:
-    """Train to the end.
+def stops(folder: str, filename: str, part: str = "") -> str:
+    """Fingerprint of the stopped runs for a file: the host keeps what a node made until this changes, and a
+    run that was stopped is to be gone on with."""
+    try:
+        mark = state_path(new_path(folder, filename).stem + part).with_suffix(STOPPED)
+        return str(mark.stat().st_mtime_ns)
+    except (InvalidInputError, OSError):
+        return ""
+
+
+def run_to_file(
+    training: AnyTrainer,
+    state: Path,
+    settings: str,
+    resume: bool,
+    path: Path,
+    write: Callable[[Path], None],
+) -> tuple[Path, str]:
+    """Train to the end or until stopped, and let `write` make the file of what was learned.
+
+    The file, and a line about it. The state is left behind where the run was stopped.
+    """
+    whole = run(training, state, settings, resume)
+    made = write_new(path, write)
+    line = written_line(made, path)
+    if whole:
+        state.unlink()
+        return made, line
+    steps = training.config.steps
+    return made, f"{line}; stopped at step {training.step} of {steps}, queue again to go on from there"
+
+
+def run(training: AnyTrainer, state: Path, settings: str, resume: bool) -> bool:
+    """Train to the end; False where an interrupt stopped it after a step or more.
 
     When stopped, the state is left behind, and `resume` goes on from one of the same settings.
     """
@@ -76,9 +113,16 @@ def run(training: AnyTrainer, state: Path, settings: str, resume: bool) -> None:
 
     try:
         training.run(after_step=after_step)
+    except mm.InterruptProcessingException:
+        if not training.step:
+            raise
+        with whole_file(state.with_suffix(STOPPED)) as mark:
+            mark.write_text(f"step {training.step}\n", "utf-8")
+        return False
     finally:
         if training.step:
             save()
+    return True
 
 
 class LiveCurve:

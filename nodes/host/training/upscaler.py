@@ -15,13 +15,14 @@ from ....temporal.errors import InvalidInputError
 from ....temporal.training.data.patches import Patches
 from ....temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler
-from ..files import VIDEO_UPSCALERS, new_path, write_new, written_line
+from ..files import VIDEO_UPSCALERS, new_path
 from ..film.upscaler import HostUpscaler, open_upscaler
 from ..patcher import original_weights
 from .models import training_device
-from .run import frame_store, run, state_path
+from .run import frame_store, run_to_file, state_path
 
 SCALE, PATCH, CHANNEL_MULT, RES_BLOCKS, HEADS = 4, 4, (1, 2, 3), 2, 8  # of a new upscaler
+PART = ".upscaler"  # in the name of a state
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def train_upscaler_on_images(
 
     Ready for use, its file's name in `models/video_upscalers`, and a line about it.
 
-    An interrupted run leaves its state behind; with the same settings, `resume` goes on from it.
+    A stopped run keeps what it has learned; with the same settings, `resume` goes on from there.
     """
     path = new_path(VIDEO_UPSCALERS, name)
     shape = start.config if start is not None else new_config(seen, config)
@@ -55,17 +56,16 @@ def train_upscaler_on_images(
         frame_store(images, clip_length), seen.batch, config.num_frames, seen.side, shape.scale, config.seed
     )
     patches.check(shape)
-    state = state_path(f"{path.stem}.upscaler")
+    state = state_path(path.stem + PART)
     device = training_device()
     with torch.inference_mode(False), torch.enable_grad():
         upscaler = copy_of(start) if start is not None else new_upscaler(patches, shape, config.seed)
         training = UpscalerTrainer(upscaler.to(device), patches, config, device.type)
         settings = [config.to_json(), upscaler.config.to_json(), vars(seen), clip_length, start is not None]
-        run(training, state, json.dumps(settings), resume)
-        made = write_new(path, lambda to: write_upscaler(to, training, {}))
-        state.unlink()
-    settings = start.settings if start is not None else UpscaleSettings()
-    return open_upscaler(made.name, settings), made.name, written_line(made, path)
+        same, save = json.dumps(settings), lambda to: write_upscaler(to, training, {})
+        made, line = run_to_file(training, state, same, resume, path, save)
+    used = start.settings if start is not None else UpscaleSettings()
+    return open_upscaler(made.name, used), made.name, line
 
 
 def new_config(seen: PatchSettings, config: UpscalerTrainingConfig) -> UpscalerConfig:

@@ -17,6 +17,8 @@ from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
 from video_ldm.training import __main__ as training_command
 from video_ldm.training import decoder as command
 
+from .test_motion_lora_node import StopAfter
+
 CHECKPOINT = environment.REPO / "demo" / "models" / "toy_sd.safetensors"
 
 
@@ -170,20 +172,19 @@ def test_the_node_trains_and_its_vae_decodes(host, toy, tmp_path):
     assert not list((tmp_path / "output").rglob("*.pt"))
 
 
-def test_an_interrupted_node_goes_on(host, toy, tmp_path):
+def test_a_stopped_node_goes_on(host, toy, tmp_path, monkeypatch):
     import comfy.model_management as mm
 
     images = torch.rand(4, 32, 32, 3, generator=torch.Generator().manual_seed(0))
     inputs = {"vae": toy, "images": images}
     host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(filename="straight", steps=3))
-    mm.interrupt_current_processing()
-    with pytest.raises(mm.InterruptProcessingException):
-        host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(steps=3))
-    assert not (tmp_path / "models" / "made.safetensors").exists()
-    host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(steps=3))
-    straight, resumed = (
-        load_decoder(tmp_path / "models" / f"{name}.safetensors") for name in ("straight", "made")
-    )
+    with monkeypatch.context() as patch:
+        patch.setattr(host.pack("nodes.host.training.run"), "mm", StopAfter(mm, 1))
+        _, name = host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(steps=3))
+    assert name == "made.safetensors" and list((tmp_path / "output").rglob("made.state.pt"))
+    _, name = host.call("VLDM_TrainTemporalDecoder", **inputs, **settings(steps=3))
+    assert name == "made_00002_.safetensors" and not list((tmp_path / "output").rglob("*.pt"))
+    straight, resumed = (load_decoder(tmp_path / "models" / file) for file in ("straight.safetensors", name))
     assert all(torch.equal(resumed.get_parameter(name), p) for name, p in straight.named_parameters())
 
 

@@ -92,22 +92,40 @@ def test_a_motion_is_learned_and_the_model_stays_as_it_is(host, clips, folder, g
         host.call("VLDM_TrainMotionLoRA", **{**given, "model": model}, dataset=footage, **SETTINGS)
 
 
-def test_an_interrupted_run_goes_on(host, clips, folder, given, monkeypatch):
-    from types import SimpleNamespace
+class StopAfter:
+    """The host's model management, in which an artist stops a training after so many steps."""
 
+    def __init__(self, mm, steps):
+        self.mm, self.left = mm, steps
+
+    def throw_exception_if_processing_interrupted(self):
+        self.left -= 1
+        if self.left == 0:
+            raise self.mm.InterruptProcessingException
+
+    def __getattr__(self, name):
+        return getattr(self.mm, name)
+
+
+def test_a_stopped_run_goes_on(host, clips, folder, given, monkeypatch):
     import comfy.model_management as mm
 
-    def stop():
-        raise mm.InterruptProcessingException
+    def stopped_after(steps):
+        with monkeypatch.context() as patch:
+            patch.setattr(host.pack("nodes.host.training.run"), "mm", StopAfter(mm, steps))
+            return host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
 
-    after_a_step = SimpleNamespace(throw_exception_if_processing_interrupted=stop)
-    with monkeypatch.context() as patch:
-        patch.setattr(host.pack("nodes.host.training.run"), "mm", after_a_step)
-        with pytest.raises(mm.InterruptProcessingException):
-            host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
+    with pytest.raises(mm.InterruptProcessingException):  # the looks are all that is learned yet
+        stopped_after(1)
     assert [path.name for path in folder.parent.rglob("*.pt")] == ["made.looks.state.pt"]
+    model, name = stopped_after(1)
+    assert name == "made.safetensors" and model.get_additional_models_with_key("video_ldm")[-1].patches
+    assert sorted(path.name for path in folder.parent.rglob("*.pt")) == [
+        "made.looks.state.pt",
+        "made.lora.state.pt",
+    ]
     _, name = host.call("VLDM_TrainMotionLoRA", **given, dataset=dataset(host, clips)[0], **SETTINGS)
-    assert (folder / name).is_file() and not list(folder.parent.rglob("*.pt"))
+    assert name == "made_00002_.safetensors" and not list(folder.parent.rglob("*.pt"))
 
 
 def test_mistakes_are_told(host, clips, folder, given):
