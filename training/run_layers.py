@@ -34,7 +34,7 @@ from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.lora.layers import LowRank
 from ..temporal.training.memory.levels import AUTO, FAST
 from ..temporal.training.memory.recompute import Memory
-from ..temporal.training.sampling import ddim
+from ..temporal.training.sampling import SampledModel, ddim
 from ..temporal.training.sense import check_sense
 from ..temporal.training.trainer import computing_in
 from .kinds import config_for_layers, footage_of, on_own_betas, trained_model
@@ -167,7 +167,7 @@ def sample_clips(
     Frames (f h w 3), their frame rate.
     """
     stack, config = trainer.stack, trainer.config
-    model = (trainer.denoise, stack, trainer.batches.noise_levels)
+    model = SampledModel(trainer.denoise, stack, trainer.batches.noise_levels)
     fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
     texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
     clips = []
@@ -183,6 +183,6 @@ def sample_clips(
             if pooled is not None:
                 conditions = replace(conditions, pooled=pooled[[number, 0]])
             text, empty = texts[number : number + 1], texts[:1]
-            latents = ddim(*model, noise, text, empty, clip, guidance=guidance, conditions=conditions)
+            latents = ddim(model, noise, text, empty, clip, guidance=guidance, conditions=conditions)
             clips.append(models.decode(latents))
     return clips, fps

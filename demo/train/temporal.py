@@ -108,7 +108,7 @@ def look(args: argparse.Namespace) -> None:
     from ...temporal.formats import load_stack
     from ...temporal.sampling.clip import Clip
     from ...temporal.training.report import contact_sheet
-    from ...temporal.training.sampling import ddim
+    from ...temporal.training.sampling import SampledModel, ddim
 
     rng, ways = np.random.default_rng(args.seed), tuple(DIRECTIONS)
     scenes = [world.sample(rng, "test", ways[index % len(ways)]) for index in range(args.prompts)]
@@ -125,9 +125,7 @@ def look(args: argparse.Namespace) -> None:
         noise = noise.to(device)
         with half_precision(device):
             latents = ddim(
-                models.denoiser(unet),
-                stack,
-                noise_levels,
+                SampledModel(models.denoiser(unet), stack, noise_levels),
                 noise,
                 prompt[None],
                 text[:1],

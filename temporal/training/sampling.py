@@ -5,7 +5,7 @@ Shapes: latents ((b f) c h w); text, empty (b m e); conditions of 2b clips, both
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -18,11 +18,18 @@ from .loop import Denoise
 from .noise_levels import NoiseLevels
 
 
+@dataclass(frozen=True, eq=False)
+class SampledModel:
+    """An image model as a function, the layers that it is called with, and its noise levels."""
+
+    denoise: Denoise
+    stack: TemporalStack
+    noise_levels: NoiseLevels
+
+
 @torch.no_grad()
 def ddim(
-    denoise: Denoise,
-    stack: TemporalStack,
-    noise_levels: NoiseLevels,
+    model: SampledModel,
     noise: Tensor,
     text: Tensor,
     empty: Tensor,
@@ -32,9 +39,10 @@ def ddim(
     conditions: Conditions = NOTHING,
 ) -> Tensor:
     """Clean latents from noise with DDIM (eta 0) and text guidance; known frames come with `clip`."""
+    denoise, stack, noise_levels = model.denoise, model.stack, model.noise_levels
     both = torch.cat([text, empty])
     clip = stack.prepare(
-        dataclasses.replace(
+        replace(
             clip,
             text=both,
             known_latents=None if clip.known_latents is None else torch.cat([clip.known_latents] * 2),

@@ -25,9 +25,9 @@ from ....temporal.upscaler.blend import Box, blended, places
 from ....temporal.upscaler.noise import frame_noise
 from ..layers.attached.stacks import stacks_of
 from ..layers.per_frame import with_model_conds
-from ..memory import GIB, total_memory
 from ..progress import say
 from .clip import SamplerSettings, sample_clip
+from .upscale_x4_memory import checked_report, tile_shape
 from .windows import add_windows
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,6 @@ KEY = "video_ldm.upscale_x4"
 LEVEL_COND = "video_ldm_noise_level"
 AUGMENTATION = 2  # stream of noise
 DEFAULT_WINDOW = 8  # frames, as in Video LDM
-LIVE_TENSORS = 20  # peak number of feature maps of the first level in memory (measured: 16, plus reserve)
-NO_LAYERS = (
-    "This model has no temporal layers, so all frames share one noise, which keeps still things still but "
-    "not moving ones. Put Load Temporal Layers with layers for the x4 upscaler before it."
-)
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def upscale_latents(
     frames, h, w = images.shape[:3]
     limits = [stack.config.max_frames for stack, _ in stacks if stack.config.max_frames]  # 0: any length
     window = settings.window or min(limits or [DEFAULT_WINDOW])
-    report = checked_report(model, images, min(window, frames), settings, bool(stacks))
+    report = checked_report(model, images, min(window, frames), settings.tile, temporal=bool(stacks))
     logger.info("%s", report)
     say(report)
     noise = "independent" if stacks else "mixed"  # mixed wholly: the same for all frames
@@ -171,37 +166,3 @@ def with_tiles(model: Any, tile: int, overlap: int) -> Any:
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_model)
     patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare)
     return patched
-
-
-def tile_shape(shape: Any, tile: int) -> list[int]:
-    """Shape of the latents in the largest tile of latents of a shape."""
-    return [*shape[:-2], *(min(side, tile or side) for side in shape[-2:])]
-
-
-def step_memory(model: Any, shape: Any) -> float:
-    """Bytes that a step takes for latents of a shape (n 4 h w), beside the weights.
-
-    The host's own number is for models that attend at full resolution, which the x4 upscaler does not.
-    """
-    frames, _, h, w = shape
-    dtype = model.model.manual_cast_dtype or model.model.get_dtype()
-    return LIVE_TENSORS * model.model.diffusion_model.model_channels * frames * h * w * dtype.itemsize
-
-
-def checked_report(model: Any, images: Tensor, window: int, settings: X4Settings, temporal: bool) -> str:
-    """Report on a clip that is enlarged, and what a step needs.
-
-    Raises InvalidInputError when the device could never hold it.
-    """
-    f, h, w = images.shape[:3]
-    needed = step_memory(model, tile_shape([2 * window, 4, h, w], settings.tile)) / GIB
-    total = total_memory(model.load_device) / GIB
-    report = (
-        f"{f} frames of {w} x {h} become {4 * w} x {4 * h}: about {needed:.2f} GB for a step with prompt "
-        f"and negative prompt together, and {f * h * w * 192 / GIB:.2f} GB for the decoded frames."
-    )
-    if needed / 2 > total:  # the host can compute them one after the other
-        raise InvalidInputError(
-            f"{report} The device has {total:.2f} GB. Set a smaller tile_size or a shorter context_length."
-        )
-    return report if temporal else f"{report} {NO_LAYERS}"

@@ -31,7 +31,7 @@ from video_ldm.temporal.training.data.batches import Batch
 from video_ldm.temporal.training.data.conditions import Conditions
 from video_ldm.temporal.training.loop import LayersTrainer
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
-from video_ldm.temporal.training.sampling import ddim
+from video_ldm.temporal.training.sampling import SampledModel, ddim
 from video_ldm.temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig
 from video_ldm.temporal.upscaler import VideoUpscaler
 from video_ldm.tests.temporal.training import world
@@ -172,7 +172,8 @@ def test_training_of_layers(precision):
     trainer.average.update(stack)
     text = gpu(1, 2, 6)
     with trainer.average.applied_to(stack):
-        args = (denoise, stack, trainer.batches.noise_levels, gpu(4, *world.LATENT), text, text, Clip(4))
+        sampled = SampledModel(denoise, stack, trainer.batches.noise_levels)
+        args = (sampled, gpu(4, *world.LATENT), text, text, Clip(4))
         assert ddim(*args, steps=2, conditions=Conditions(gpu(2, 7))).device == GPU
     assert set(seen) == {GPU}
 

@@ -11,7 +11,7 @@ from video_ldm.temporal.errors import CheckpointFormatError, IncompatibleModelEr
 from video_ldm.temporal.training import checkpoint, report
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.ema import ExponentialMovingAverage
-from video_ldm.temporal.training.sampling import ddim
+from video_ldm.temporal.training.sampling import SampledModel, ddim
 from video_ldm.tests.temporal.training import world
 
 
@@ -140,7 +140,8 @@ def test_ddim_recovers_a_clip_from_a_perfect_prediction(cache, image_model):
     from video_ldm.temporal.sampling.clip import Clip
 
     text = cache.embedding([1])
-    result = ddim(oracle, trainer.stack, schedule, torch.randn_like(clean), text, text, Clip(4), steps=5)
+    model = SampledModel(oracle, trainer.stack, schedule)
+    result = ddim(model, torch.randn_like(clean), text, text, Clip(4), steps=5)
     torch.testing.assert_close(result, clean, rtol=1e-3, atol=1e-3)
 
 
