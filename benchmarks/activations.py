@@ -5,8 +5,8 @@ anything.
 
 Models and tensors lie on the meta device: every operation only says how large its results are, and the peak
 of what is alive at once is counted. Attention is counted as flash attention does it, without its matrix. The
-ratio is what nodes/host/layers/insertion.py tells the host as ACTIVATION_FACTOR. Latents `((b f) 4 h/8 w/8)`, half
-precision.
+ratio is what nodes/host/layers/insertion.py tells the host as ACTIVATION_FACTOR. Latents `((b f) 4 h/8 w/8)`,
+half precision.
 """
 
 from __future__ import annotations
@@ -42,9 +42,11 @@ def host_unet(shape: UNetShape) -> nn.Module:
     return UNetModel(
         image_size=32, in_channels=4, out_channels=4, model_channels=shape.model_channels,
         channel_mult=shape.channel_mult, num_res_blocks=list(shape.num_res_blocks),
-        transformer_depth=list(shape.transformer_depth), transformer_depth_output=list(shape.transformer_depth_output),
+        transformer_depth=list(shape.transformer_depth),
+        transformer_depth_output=list(shape.transformer_depth_output),
         transformer_depth_middle=shape.transformer_depth_middle, num_heads=shape.num_heads,
-        num_head_channels=shape.num_head_channels, use_spatial_transformer=True, context_dim=shape.context_dim,
+        num_head_channels=shape.num_head_channels, use_spatial_transformer=True,
+        context_dim=shape.context_dim,
         use_linear_in_transformer=shape is SD2, legacy=False, dtype=HALF, device="meta",
         operations=comfy.ops.disable_weight_init,
     ).eval()  # fmt: skip

@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.animatediff --pack FOLDER
 
-FOLDER is a clone of that pack, which stays as it is: a copy of it is told other widths, and loaded beside ours
-into one ComfyUI. The image model is SD 1.5 with a tenth of its channels, the motion models are random files of
-that size in their authors' layout, so that both packs open the same files. Each case is one graph of that pack
-(animatediff_cases.py); it runs as it is, then converted.
+FOLDER is a clone of that pack, which stays as it is: a copy of it is told other widths, and loaded beside
+ours into one ComfyUI. The image model is SD 1.5 with a tenth of its channels, the motion models are random
+files of that size in their authors' layout, so that both packs open the same files. Each case is one graph of
+that pack (animatediff_cases.py); it runs as it is, then converted.
 
 Shapes: f frames, c h w a latent.
 """

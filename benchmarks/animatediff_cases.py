@@ -1,4 +1,4 @@
-"""One graph of AnimateDiff-Evolved for each thing that the converter carries over, or says that it does not."""
+"""One graph of AnimateDiff-Evolved for each thing that the converter carries over, or says it does not."""
 
 from __future__ import annotations
 

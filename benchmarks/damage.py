@@ -74,7 +74,7 @@ def run(folder: Path, numbers: range) -> dict[str, object]:
 
 
 def run_families(folder: Path, numbers: range) -> dict[str, object]:
-    """Counts of damaged video models, SparseCtrl and adapters, each damaged in every way that its container can be."""
+    """Counts of damaged video models, SparseCtrl and adapters, each damaged in every way of its container."""
     with damage_families.narrowed():
         made = damage_families.made(folder)
         good, opened = ({name: pair[i] for name, pair in made.items()} for i in (0, 1))

@@ -1,9 +1,9 @@
-"""`python -m video_ldm.benchmarks.film_kills`: Extend Video and Render Video, killed at every one of their file operations.
+"""`python -m video_ldm.benchmarks.film_kills`: Extend Video and Render Video, killed at each file operation.
 
 A program is killed right before its first operation on files, before its second, and so on, with the encoder
 that it started (tests/kill.py; Linux). After each kill two things are asked. Under a final name lies what is
-whole or nothing, and what was there before is untouched. And the same work, done again, ends with exactly what
-it makes undisturbed, with nothing left over. `--host` kills the nodes in a ComfyUI, too.
+whole or nothing, and what was there before is untouched. And the same work, done again, ends with exactly
+what it makes undisturbed, with nothing left over. `--host` kills the nodes in a ComfyUI, too.
 
 Shapes: frames (f h w 3) float 0..1, latents (f c h w).
 """

@@ -1,5 +1,5 @@
-"""Tiny random files of every published family at the size of the toy world, so that each loader can succeed in
-the fuzz, and the models that they make."""
+"""Tiny random files of every published family at the size of the toy world, so that each loader can succeed
+in the fuzz, and the models that they make."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Call = Callable[..., tuple]
 
 @contextmanager
 def tiny_files(host: InProcessHost) -> Iterator[None]:
-    """The files below the host's models, and its copy of the pack told of their sizes; all gone afterwards."""
+    """The files below the host's models, and its copy of the pack told their sizes; all gone afterwards."""
     models = host.base / "models"
     before = set(models.rglob("*"))
     with pytest.MonkeyPatch.context() as patch:

@@ -46,8 +46,12 @@ NUM_FRAMES = STRIDE * (KEYFRAMES - 1) + 1
 NOTICED = 8  # of 255: a pixel that differs by less does not move
 BETWEEN = [frame for frame in range(NUM_FRAMES) if frame % STRIDE]
 METHODS = ("learned", "pinned", "slerp", "linear")
-KINDS = {"straight": ("left", "right", "up", "down"), "turning": ("clockwise", "counterclockwise"),
-         "camera": ("camera",), "road": ("road",)}  # fmt: skip
+KINDS = {
+    "straight": ("left", "right", "up", "down"),
+    "turning": ("clockwise", "counterclockwise"),
+    "camera": ("camera",),
+    "road": ("road",),
+}
 log = logging.getLogger("benchmarks.interpolation")
 
 
@@ -67,29 +71,52 @@ def graph(prompt: str, latent: str, method: str | None, settings: dict[str, Any]
         "latent": {"class_type": "LoadLatent", "inputs": {"latent": latent}},
         "decode": {
             "class_type": "VLDM_TemporalVAEDecode",
-            "inputs": {"samples": ["between" if method else "latent", 0], "vae": ["model", 2],
-                       "chunk_length": 32, "overlap": 4},
+            "inputs": {
+                "samples": ["between" if method else "latent", 0],
+                "vae": ["model", 2],
+                "chunk_length": 32,
+                "overlap": 4,
+            },
         },
         "show": {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}},
-    }  # fmt: skip
+    }
     if method is None:
         return nodes
     nodes["between"] = {
         "class_type": "VLDM_LatentInterpolate",
-        "inputs": {"samples": ["latent", 0], "method": method, "passes": 1, "loop": False, "cut_threshold": 1.0,
-                   "fps": FPS / STRIDE, "seed": 0, "steps": settings["steps"], "cfg": settings["cfg"],
-                   "sampler_name": "euler", "scheduler": "normal", "pinned_denoise": settings["pinned_denoise"]},
-    }  # fmt: skip
+        "inputs": {
+            "samples": ["latent", 0],
+            "method": method,
+            "passes": 1,
+            "loop": False,
+            "cut_threshold": 1.0,
+            "fps": FPS / STRIDE,
+            "seed": 0,
+            "steps": settings["steps"],
+            "cfg": settings["cfg"],
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "pinned_denoise": settings["pinned_denoise"],
+        },
+    }
     if method in ("learned", "pinned"):
-        layers = {"model": ["model", 0], "file": "toy_temporal.safetensors", "strength": 1.0, "alpha_input": -1.0,
-                  "alpha_middle": -1.0, "alpha_output": -1.0}  # fmt: skip
+        layers = {
+            "model": ["model", 0],
+            "file": "toy_temporal.safetensors",
+            "strength": 1.0,
+            "alpha_input": -1.0,
+            "alpha_middle": -1.0,
+            "alpha_output": -1.0,
+        }
         nodes["layers"] = {"class_type": "VLDM_LoadTemporalLayers", "inputs": layers}
         guidance = settings["context_guidance"] if method == "learned" else 1.0
         nodes["between"]["inputs"]["context_guidance"] = guidance
         nodes["positive"] = {**text, "inputs": {"clip": ["model", 1], "text": prompt}}
         nodes["negative"] = {**text, "inputs": {"clip": ["model", 1], "text": ""}}
-        nodes["between"]["inputs"] |= {name: [source, 0] for name, source in
-                                       (("model", "layers"), ("positive", "positive"), ("negative", "negative"))}  # fmt: skip
+        nodes["between"]["inputs"] |= {
+            name: [source, 0]
+            for name, source in (("model", "layers"), ("positive", "positive"), ("negative", "negative"))
+        }
     return nodes
 
 
@@ -174,9 +201,13 @@ def run(settings: dict[str, Any]) -> list[dict[str, Any]]:
             }
             made["optical flow"] = flow_between(made["slerp"][::STRIDE])
             made["encoded and decoded"] = shown(client, graph("", f"all_{name}", None, settings))
-            found.append({"kind": kind, "prompt": world.caption(scene)}
-                         | {method: measure(frames, drawn, made["encoded and decoded"], scene)
-                            for method, frames in made.items()})  # fmt: skip
+            found.append(
+                {"kind": kind, "prompt": world.caption(scene)}
+                | {
+                    method: measure(frames, drawn, made["encoded and decoded"], scene)
+                    for method, frames in made.items()
+                }
+            )
             log.info("clip %d, %s", number + 1, world.caption(scene))
             if settings["sheet"] and number == 0:
                 rows = [np.concatenate(list(frames), 1) for frames in (drawn, *made.values())]
@@ -235,11 +266,11 @@ def main() -> None:
     began = time.monotonic()
     found = run(settings)
     facts = {
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
-                                                                                         f"{os.cpu_count()} "
-                                                                                         "cores",
+        "date": datetime.date.today().isoformat(),
+        "torch": torch.__version__,
+        "device": f"cpu, {os.cpu_count()} cores",
         "seconds": round(time.monotonic() - began),
-    }  # fmt: skip
+    }
     kept = {key: settings[key] for key in ("per_kind", "steps", "cfg", "pinned_denoise", "context_guidance")}
     settings["out"].write_text(json.dumps({"settings": kept, "run": facts, "clips": found}, indent=1) + "\n")
     sys.stdout.write(table(found) + "\n\n" + region_table(found) + "\n")

@@ -25,14 +25,24 @@ from .toy import MODELS, decoded, features, held_out, markdown, median_interval,
 
 TRAINED, FPS = 8, 8.0
 WAYS = {"convolve": "convolve", "squeeze": "squeeze", "Video Windows": "refuse"}
-WINDOWS = {"context_length": TRAINED, "context_overlap": TRAINED // 2, "context_schedule": "standard_static",
-           "fuse_method": "pyramid", "closed_loop": False, "repeated_noise": False}  # fmt: skip
+WINDOWS = {
+    "context_length": TRAINED,
+    "context_overlap": TRAINED // 2,
+    "context_schedule": "standard_static",
+    "fuse_method": "pyramid",
+    "closed_loop": False,
+    "repeated_noise": False,
+}
 ROWS = {
-    "jitter": "jitter of the track (px, median)", "jitter_circling": "that of what circles, times the drawn one",
-    "jitter_standing": "that of what stands (px, median)", "frame_distance": "Frechet distance of single frames",
-    "seen": "frames with the object (%)", "shape": "shape right (%)", "color": "colour right (%)",
+    "jitter": "jitter of the track (px, median)",
+    "jitter_circling": "that of what circles, times the drawn one",
+    "jitter_standing": "that of what stands (px, median)",
+    "frame_distance": "Frechet distance of single frames",
+    "seen": "frames with the object (%)",
+    "shape": "shape right (%)",
+    "color": "colour right (%)",
     "seconds": "seconds a frame",
-}  # fmt: skip
+}
 log = logging.getLogger("benchmarks.long_clips")
 
 
@@ -44,13 +54,25 @@ def graph(way: str, prompt: str, seed: int, settings: dict[str, Any]) -> comfy.G
         "latent": {"class_type": "EmptyLatentImage", "inputs": size},
         "sample": {
             "class_type": "VLDM_VideoKSampler",
-            "inputs": {"model": ["layers", 0], "positive": ["positive", 0], "negative": ["negative", 0],
-                       "latent_image": ["latent", 0], "seed": seed, "steps": settings["steps"], "cfg": settings["cfg"],
-                       "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0, "cfg_last_frame": 0.0,
-                       "noise_type": "independent", "noise_correlation": 0.5, "fps": FPS},
+            "inputs": {
+                "model": ["layers", 0],
+                "positive": ["positive", 0],
+                "negative": ["negative", 0],
+                "latent_image": ["latent", 0],
+                "seed": seed,
+                "steps": settings["steps"],
+                "cfg": settings["cfg"],
+                "sampler_name": "euler",
+                "scheduler": "normal",
+                "denoise": 1.0,
+                "cfg_last_frame": 0.0,
+                "noise_type": "independent",
+                "noise_correlation": 0.5,
+                "fps": FPS,
+            },
         },
         **decoded("sample"),
-    }  # fmt: skip
+    }
     if way == "Video Windows":
         nodes["windows"] = {"class_type": "VLDM_VideoWindows", "inputs": {"model": ["layers", 0], **WINDOWS}}
         nodes["sample"]["inputs"]["model"] = ["windows", 0]
@@ -58,7 +80,7 @@ def graph(way: str, prompt: str, seed: int, settings: dict[str, Any]) -> comfy.G
 
 
 def clips_of(way: str, scenes: list[Scene], settings: dict[str, Any]) -> tuple[list[np.ndarray], float]:
-    """A clip per scene from a host of their own, and the median seconds a frame once the models are loaded."""
+    """A clip per scene from a host of their own, and the median seconds a frame with loaded models."""
     clips, seconds = [], []
     with comfy.Host() as client:
         client.run(graph(way, "", len(scenes), {**settings, "steps": 1}))

@@ -3,8 +3,8 @@
     python -m video_ldm.benchmarks.lora --folder FOLDER
 
 A motion LoRA learns from drawn clips in which everything goes left, captioned without a word of motion; a
-camera LoRA from drawn stills, over which the camera pans. Held-out prompts without motion are sampled with the
-same seeds, without and with the LoRA. Frames `(f h w 3)`.
+camera LoRA from drawn stills, over which the camera pans. Held-out prompts without motion are sampled with
+the same seeds, without and with the LoRA. Frames `(f h w 3)`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def sampled(models: Any, prompts: list[str], folder: Path | None, args: Any, ste
 
 
 def moved(frames: np.ndarray, colour: str) -> Mapping[str, float]:
-    """Pixels a frame: of the object to the left, and of the whole picture to the left (median of the flow)."""
+    """Pixels a frame: of the object to the left, and of the whole picture to the left (median flow)."""
     path = tracker.velocity(tracker.track(frames, colour))
     steps = [np.median(flow_between(one, two)[..., 0]) for one, two in pairwise(frames)]
     return {"object": -float(path[0]), "picture": -float(np.mean(steps))}

@@ -1,12 +1,13 @@
 """Make small wrong changes in the code, one at a time, and see which the tests notice.
 
-    OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.mutations --count 200 --seed 0 --out mutations.jsonl
-    OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.mutations --count 200 --seed 0 --out mutations.jsonl --host
+    OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.mutations --count 200 --out mutations.jsonl
+    OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.mutations --count 200 --out mutations.jsonl --host
 
-Changes are drawn from all that benchmarks/mutants.py finds in the folders of `TESTS`. Each is made in a copy of
-one process in which the tests, with `--host` also ComfyUI, are loaded (`fork`, so not on Windows). It is met first
-by the test file of its name, then by the rest of its folder's tests, with `--host` also by wider ones, until a test
-fails. A copy that takes more than `SECONDS` of processor time has been noticed too, as a suite that does not end.
+Changes are drawn from all that benchmarks/mutants.py finds in the folders of `TESTS`. Each is made in a copy
+of one process in which the tests, with `--host` also ComfyUI, are loaded (`fork`, so not on Windows). It is
+met first by the test file of its name, then by the rest of its folder's tests, with `--host` also by wider
+ones, until a test fails. A copy that takes more than `SECONDS` of processor time has been noticed too, as a
+suite that does not end.
 What was tried stands in the file, a line each; a run goes on where it was stopped.
 """
 
@@ -97,7 +98,7 @@ def stages(path: str, with_wide: bool) -> list[list[str]]:
 def trial(mutant: Mutant | None, tests: list[str]) -> tuple[str, str, float]:
     """Run tests with a change: their end, the first test that failed, and seconds.
 
-    The end is "seen", "endless", "unseen", "undecided", or "no change" where the change reaches nothing that is loaded.
+    The end is "seen", "endless", "unseen", "undecided", or "no change" where nothing that is loaded has it.
     """
     started, (read, write) = time.monotonic(), os.pipe()
     child = os.fork()

@@ -93,11 +93,22 @@ def graph(
 ) -> comfy.Graph:
     """Extend Video from a latent file until there are `frames` predicted frames."""
     extend = {
-        "model": ["layers", 0], "positive": ["positive", 0], "negative": ["negative", 0], "samples": ["latent", 0],
-        "segments": -(-frames // NEW), "segment_length": LENGTH, "context_frames": CONTEXT, "seeds": str(seed),
-        "steps": settings["steps"], "cfg": settings["cfg"], "sampler_name": "euler", "scheduler": "normal", "fps": FPS,
-        "folder": f"benchmark/{latent}", "context_guidance": guidance,
-    }  # fmt: skip
+        "model": ["layers", 0],
+        "positive": ["positive", 0],
+        "negative": ["negative", 0],
+        "samples": ["latent", 0],
+        "segments": -(-frames // NEW),
+        "segment_length": LENGTH,
+        "context_frames": CONTEXT,
+        "seeds": str(seed),
+        "steps": settings["steps"],
+        "cfg": settings["cfg"],
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "fps": FPS,
+        "folder": f"benchmark/{latent}",
+        "context_guidance": guidance,
+    }
     return {
         **models(world.caption(scene)),
         "latent": {"class_type": "LoadLatent", "inputs": {"latent": latent}},
@@ -260,21 +271,47 @@ def _still(
 
 def report(found: dict[str, Any]) -> str:
     """Both tables as Markdown, and the drift in percent."""
-    header = ["toy world, prediction", "video distance", "frames with the object (%)", "turn right (%)",
-              "steps at seams (px)", "inside (px)", "ratio", "velocity changes at seams (px)", "inside (px)", "ratio"]  # fmt: skip
-    keys = ("distance", "seen", "turn", "position_seams", "position_inside", "position",
-            "velocity_seams", "velocity_inside", "velocity")  # fmt: skip
+    header = [
+        "toy world, prediction",
+        "video distance",
+        "frames with the object (%)",
+        "turn right (%)",
+        "steps at seams (px)",
+        "inside (px)",
+        "ratio",
+        "velocity changes at seams (px)",
+        "inside (px)",
+        "ratio",
+    ]
+    keys = (
+        "distance",
+        "seen",
+        "turn",
+        "position_seams",
+        "position_inside",
+        "position",
+        "velocity_seams",
+        "velocity_inside",
+        "velocity",
+    )
     rows = [
-        [f"{name}, {row['low']:.2f} to {row['high']:.2f}, floor {row['floor']:.2f} of {row['axes']} axes",
-         *(row[key] for key in keys)]
+        [
+            f"{name}, {row['low']:.2f} to {row['high']:.2f}, floor {row['floor']:.2f} of {row['axes']} axes",
+            *(row[key] for key in keys),
+        ]
         for name, row in found["guidances"].items()
-    ]  # fmt: skip
+    ]
     text = markdown(header, rows)
     if not found["drift"]:
         return text
-    header = ["toy world, long rollout", "Frechet distance of single frames", "offset from the own scene, "
-                                                                              "drawn",
-              "shape right (%)", "colour right (%)", "frames with the object (%)"]  # fmt: skip
+    header = [
+        "toy world, long rollout",
+        "Frechet distance of single frames",
+        "offset from the own scene, drawn",
+        "shape right (%)",
+        "colour right (%)",
+        "frames with the object (%)",
+    ]
     keys = ("distance", "offset", "shape", "color", "seen")
     rows = [[name, *(row[key] for key in keys)] for name, row in found["drift"].items() if name != "percent"]
     drifted = "{drift:.1f} % ({low:.1f} to {high:.1f})".format(**found["drift"]["percent"])

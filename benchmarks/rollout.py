@@ -38,13 +38,29 @@ def segments(frames: int) -> int:
 def graph(prompt: str, frames: int, settings: dict[str, Any]) -> comfy.Graph:
     """Two given frames to a film."""
     extend = {
-        "model": ["layers", 0], "positive": ["positive", 0], "negative": ["negative", 0], "samples": ["latent", 0],
-        "segments": segments(frames), "segment_length": LENGTH, "context_frames": CONTEXT, "seeds": "0", "fps": FPS,
-        "steps": settings["steps"], "cfg": settings["cfg"], "sampler_name": "euler", "scheduler": "normal",
+        "model": ["layers", 0],
+        "positive": ["positive", 0],
+        "negative": ["negative", 0],
+        "samples": ["latent", 0],
+        "segments": segments(frames),
+        "segment_length": LENGTH,
+        "context_frames": CONTEXT,
+        "seeds": "0",
+        "fps": FPS,
+        "steps": settings["steps"],
+        "cfg": settings["cfg"],
+        "sampler_name": "euler",
+        "scheduler": "normal",
         "folder": "benchmark",
-    }  # fmt: skip
-    film = {"samples": ["extend", 0], "vae": ["model", 2], "format": "mp4 (H.264)", "quality": 80, "fps": FILM_FPS,
-            "filename_prefix": "film"}  # fmt: skip
+    }
+    film = {
+        "samples": ["extend", 0],
+        "vae": ["model", 2],
+        "format": "mp4 (H.264)",
+        "quality": 80,
+        "fps": FILM_FPS,
+        "filename_prefix": "film",
+    }
     return {
         **models(prompt),
         "latent": {"class_type": "LoadLatent", "inputs": {"latent": "start.latent"}},
@@ -79,10 +95,14 @@ def measure(frames: int, settings: dict[str, Any]) -> Measure:
         film = host.base / "output" / shown["subfolder"] / shown["filename"]
         made = CONTEXT + NEW * segments(frames)
         return {
-            "frames": made, "latents_bytes": LATENT_BYTES * made, "before_bytes": progress.peaks["extend"],
-            "rollout_bytes": progress.peaks["end"], "peak_bytes": peak(host.process.pid),
-            "film_bytes": film.stat().st_size, "seconds": round(seconds, 1),
-        }  # fmt: skip
+            "frames": made,
+            "latents_bytes": LATENT_BYTES * made,
+            "before_bytes": progress.peaks["extend"],
+            "rollout_bytes": progress.peaks["end"],
+            "peak_bytes": peak(host.process.pid),
+            "film_bytes": film.stat().st_size,
+            "seconds": round(seconds, 1),
+        }
 
 
 def spread(measures: list[Measure]) -> float:
@@ -93,10 +113,14 @@ def spread(measures: list[Measure]) -> float:
 
 def report(measures: list[Measure]) -> str:
     """The numbers as Markdown."""
-    header = ["frames", "latents of the clip, MB", "peak before, MB", "after Extend Video, MB", "after "
-                                                                                                "Render "
-                                                                                                "Video, MB",
-              "seconds"]  # fmt: skip
+    header = [
+        "frames",
+        "latents of the clip, MB",
+        "peak before, MB",
+        "after Extend Video, MB",
+        "after Render Video, MB",
+        "seconds",
+    ]
     keys = ("latents_bytes", "before_bytes", "rollout_bytes", "peak_bytes")
     rows = [
         [str(row["frames"]), *(f"{row[key] / 2**20:.0f}" for key in keys), f"{row['seconds']:.0f}"]

@@ -91,8 +91,10 @@ def new_unet() -> nn.Module:
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
     unet = UNetModel(
-        image_size=32, in_channels=4, out_channels=4, model_channels=32, channel_mult=[1, 2], num_res_blocks=[1, 1],
-        transformer_depth=[1, 1], transformer_depth_output=[1, 1, 1, 1], transformer_depth_middle=1, num_heads=2,
+        image_size=32, in_channels=4, out_channels=4, model_channels=32, channel_mult=[1, 2],
+        num_res_blocks=[1, 1],
+        transformer_depth=[1, 1], transformer_depth_output=[1, 1, 1, 1], transformer_depth_middle=1,
+        num_heads=2,
         use_spatial_transformer=True, context_dim=48, legacy=False, dtype=torch.float32,
         operations=norms_of(GROUPS, comfy.ops.disable_weight_init),
     )  # fmt: skip

@@ -56,25 +56,46 @@ def graph(prompt: str, seed: int, strength: float, settings: dict[str, Any]) -> 
         "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "toy_sd.safetensors"}},
         "layers": {
             "class_type": "VLDM_LoadTemporalLayers",
-            "inputs": {"model": ["model", 0], "file": settings["file"], "strength": strength,
-                       "alpha_input": -1.0, "alpha_middle": -1.0, "alpha_output": -1.0},
+            "inputs": {
+                "model": ["model", 0],
+                "file": settings["file"],
+                "strength": strength,
+                "alpha_input": -1.0,
+                "alpha_middle": -1.0,
+                "alpha_output": -1.0,
+            },
         },
         "positive": {**text, "inputs": {"clip": ["model", 1], "text": prompt}},
         "negative": {**text, "inputs": {"clip": ["model", 1], "text": ""}},
-        "latent": {"class_type": "EmptyLatentImage", "inputs": {"width": 128, "height": 128, "batch_size": NUM_FRAMES}},
+        "latent": {
+            "class_type": "EmptyLatentImage",
+            "inputs": {"width": 128, "height": 128, "batch_size": NUM_FRAMES},
+        },
         "sample": {
             "class_type": "VLDM_VideoKSampler",
-            "inputs": {"model": ["layers", 0], "positive": ["positive", 0], "negative": ["negative", 0],
-                       "latent_image": ["latent", 0], "seed": seed, "steps": settings["steps"], "cfg": settings["cfg"],
-                       "sampler_name": settings["sampler"], "scheduler": "normal", "denoise": 1.0,
-                       "cfg_last_frame": 0.0, "noise_type": "independent", "noise_correlation": 0.5, "fps": FPS},
+            "inputs": {
+                "model": ["layers", 0],
+                "positive": ["positive", 0],
+                "negative": ["negative", 0],
+                "latent_image": ["latent", 0],
+                "seed": seed,
+                "steps": settings["steps"],
+                "cfg": settings["cfg"],
+                "sampler_name": settings["sampler"],
+                "scheduler": "normal",
+                "denoise": 1.0,
+                "cfg_last_frame": 0.0,
+                "noise_type": "independent",
+                "noise_correlation": 0.5,
+                "fps": FPS,
+            },
         },
         "decode": {
             "class_type": "VLDM_TemporalVAEDecode",
             "inputs": {"samples": ["sample", 0], "vae": ["model", 2], "chunk_length": 16, "overlap": 4},
         },
         "show": {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}},
-    }  # fmt: skip
+    }
 
 
 def make_clip(
@@ -146,10 +167,11 @@ def motion_summary(measures: list[Measure]) -> dict[str, list[float]]:
 def motion_table(results: dict[str, dict[str, list[float]]]) -> str:
     """Axis, sense and speed as a Markdown table, intervals in brackets."""
     labels = {
-        "direction": "direction right (%)", "axis": "axis right (%)", "sense": "sense right where the axis "
-        "is (%)",
+        "direction": "direction right (%)",
+        "axis": "axis right (%)",
+        "sense": "sense right where the axis is (%)",
         "speed": "speed, times the drawn one (median)",
-    }  # fmt: skip
+    }
     rows = [
         [label, *("{:.2f} ({:.2f} to {:.2f})".format(*values[key]) for values in results.values())]
         for key, label in labels.items()
@@ -168,7 +190,7 @@ def recount(path: Path) -> dict[str, dict[str, list[float]]]:
 
 
 def summary(measures: list[Measure], features: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Shares in percent, the median track's jitter in pixels, the distance of single frames to rendered ones."""
+    """Shares in percent, the median track's jitter in pixels, the distance of frames to rendered ones."""
     shares = {
         key: 100 * float(np.mean([m[key] for m in measures]))
         for key in ("color", "shape", "direction", "seen")
@@ -180,10 +202,13 @@ def summary(measures: list[Measure], features: np.ndarray, real: np.ndarray) -> 
 def table(results: dict[str, dict[str, float]]) -> str:
     """The results as a Markdown table, one row per measure."""
     rows = {
-        "color": "colour right (%)", "shape": "shape right (%)", "direction": "direction right (%)",
-        "seen": "frames with the object (%)", "jitter": "jitter of the track (px, median)",
+        "color": "colour right (%)",
+        "shape": "shape right (%)",
+        "direction": "direction right (%)",
+        "seen": "frames with the object (%)",
+        "jitter": "jitter of the track (px, median)",
         "frame_distance": "Frechet distance of single frames",
-    }  # fmt: skip
+    }
     names = list(results)
     lines = ["| toy world | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for key, label in rows.items():
@@ -251,11 +276,12 @@ def main() -> None:
     found = run(held_out_scenes(settings["prompts"]), settings)
     found["settings"] = {key: settings[key] for key in ("prompts", "steps", "cfg", "sampler", "file")}
     found["run"] = {
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
-                                                                                         f"{os.cpu_count()} "
-                                                                                         "cores",
-        "python": platform.python_version(), "seconds": round(time.monotonic() - began),
-    }  # fmt: skip
+        "date": datetime.date.today().isoformat(),
+        "torch": torch.__version__,
+        "device": f"cpu, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "seconds": round(time.monotonic() - began),
+    }
     settings["out"].parent.mkdir(parents=True, exist_ok=True)
     settings["out"].write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.write(table(found["results"]) + "\n\n" + motion_table(found["motion"]) + "\n")

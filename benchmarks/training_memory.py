@@ -2,8 +2,8 @@
 
     python -m video_ldm.benchmarks.training_memory
 
-Models and tensors lie on the meta device (nodes/host/training/estimate.py, which every training asks before its
-first step). SD 1.x, 16 frames, batch 1, bfloat16; attention is counted as flash attention does it.
+Models and tensors lie on the meta device (nodes/host/training/estimate.py, which every training asks before
+its first step). SD 1.x, 16 frames, batch 1, bfloat16; attention is counted as flash attention does it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ def image_model() -> Any:
         "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": SD1.model_channels,
         "channel_mult": SD1.channel_mult, "num_res_blocks": list(SD1.num_res_blocks),
         "transformer_depth": list(SD1.transformer_depth), "transformer_depth_middle": 1,
-        "transformer_depth_output": list(SD1.transformer_depth_output), "num_heads": 8, "num_head_channels": -1,
-        "use_spatial_transformer": True, "context_dim": 768, "use_linear_in_transformer": False, "legacy": False,
+        "transformer_depth_output": list(SD1.transformer_depth_output), "num_heads": 8,
+        "num_head_channels": -1,
+        "use_spatial_transformer": True, "context_dim": 768, "use_linear_in_transformer": False,
+        "legacy": False,
     }  # fmt: skip
     unet = UNetModel.__new__(UNetModel)  # of which only the kind is asked
     base = SimpleNamespace(

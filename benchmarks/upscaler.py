@@ -44,9 +44,13 @@ RESULTS = ROOT / "benchmarks" / "results" / "upscaler.json"
 SQUARE = 128
 CHANGE = 4.0  # the grain of the toy world, made as strong as its edges
 ROWS = {
-    "fvd": "toy FVD", "fid": "toy FID", "flicker": "flicker of the error (of 255)", "psnr": "PSNR (dB)",
-    "colour": "largest shift of a mean colour (of 255)", "seconds": "seconds a frame",
-}  # fmt: skip
+    "fvd": "toy FVD",
+    "fid": "toy FID",
+    "flicker": "flicker of the error (of 255)",
+    "psnr": "PSNR (dB)",
+    "colour": "largest shift of a mean colour (of 255)",
+    "seconds": "seconds a frame",
+}
 log = logging.getLogger("benchmarks.upscaler")
 
 
@@ -161,14 +165,20 @@ def main() -> None:
     made = enlarge_all(load_upscaler(args.file, dtype=torch.float32), true, args)
     found: dict[str, Any] = {
         "results": {name: measure(judge, clips, true, seconds) for name, (clips, seconds) in made.items()},
-        "settings": {"clips": args.clips, "steps": args.steps, "noise_level": args.noise_level, "shared_noise": args.shared_noise},
-        "run": {
-            "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
-                                                                                             f"{os.cpu_count()} "
-                                                                                             "cores",
-            "python": platform.python_version(), "seconds": round(time.monotonic() - began),
+        "settings": {
+            "clips": args.clips,
+            "steps": args.steps,
+            "noise_level": args.noise_level,
+            "shared_noise": args.shared_noise,
         },
-    }  # fmt: skip
+        "run": {
+            "date": datetime.date.today().isoformat(),
+            "torch": torch.__version__,
+            "device": f"cpu, {os.cpu_count()} cores",
+            "python": platform.python_version(),
+            "seconds": round(time.monotonic() - began),
+        },
+    }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.write(table(found["results"]) + "\n\n" + shares_of_video(found["results"]) + "\n")

@@ -1,6 +1,7 @@
 """`python demo`: make a short clip with the bundled toy models in a real, headless ComfyUI.
 
-`python demo install PATH` puts these models into a ComfyUI of yours, `python demo uninstall PATH` takes them out.
+`python demo install PATH` puts these models into a ComfyUI of yours, `python demo uninstall PATH` takes them
+out.
 """
 
 from __future__ import annotations

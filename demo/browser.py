@@ -32,7 +32,8 @@ PATIENCE = 180_000  # milliseconds; a loaded machine is slow to start a page
 
 UP = "() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 300"
 PROBLEMS = """() => {
-    const problems = [...document.querySelectorAll('.p-toast-message-error, .p-toast-message-warn, [role=alertdialog]')]
+    const problems = [...document.querySelectorAll(
+        '.p-toast-message-error, .p-toast-message-warn, [role=alertdialog]')]
         .concat([...document.querySelectorAll('[role=dialog]')].filter(dialog => dialog.offsetParent))
         .map(shown => shown.innerText.trim().slice(0, 300));
     for (const node of app.graph.nodes) {
@@ -131,7 +132,7 @@ class Editor:
             if self.has_nodes(nodes, LOST_AFTER) or not card.is_visible():
                 break
         self.wait_for_nodes(nodes)
-        # The page closes its browser some time after the graph is there: the next one must not be taken for it.
+        # The page closes its browser some time after the graph is there: the next one is not that one.
         card.wait_for(state="hidden")
         self.page.wait_for_selector("[role=dialog]", state="hidden")
 

@@ -275,7 +275,7 @@ def docstrings(path: Path) -> Iterator[str]:
 
 
 def test_docstrings_open_with_a_sentence_that_stands_alone():
-    """An editor shows nothing else: an imperative or a noun phrase, and not an answer without its question."""
+    """An editor shows nothing else: an imperative or a noun phrase, no answer without its question."""
     riddle = re.compile(r"(What|How|Where|Whether|Which|Who|Why|The same|Same|As)\b")
     assert not found(EVERYTHING, lambda path: [text for text in docstrings(path) if riddle.match(text)])
 

@@ -1,4 +1,4 @@
-"""A custom node folder for `host_flags` only: every weight stays where it is kept and is cast when it is used.
+"""A custom node folder for `host_flags` only: every weight stays where it is kept and is cast when used.
 
 What --novram does, which ComfyUI refuses beside --cpu.
 """

@@ -81,7 +81,7 @@ class Model(nn.Module):
 
 
 def schedule() -> Tensor:
-    """The share of signal variance left after each of 1000 steps, SD 1.x's scaled-linear schedule, `(1000,)`."""
+    """The share of signal variance left after each step with SD 1.x's scaled-linear betas (1000,)."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     return (1 - betas).cumprod(0).float()
 

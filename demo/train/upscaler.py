@@ -57,7 +57,7 @@ def reduce(large: Tensor) -> Tensor:
 
 
 def draw(step: int, seed: int, scenes: int, patches: int, side: int) -> tuple[Tensor, Tensor]:
-    """Patches of `side` given pixels from scenes of the training split, half of them where the object passes."""
+    """Patches of `side` given pixels from scenes of the training split, half of them where the object is."""
     rng = np.random.default_rng((seed, step))
     cut = []
     for _ in range(scenes):

@@ -104,7 +104,8 @@ BatchPromptSchedule: text="" | max_frames=120
 BatchPromptScheduleLatentInput: text=""
 BatchValueSchedule: text="" | max_frames=120 | print_output=false
 BatchValueScheduleLatentInput: text="" | print_output=false
-VHS_VideoCombine: frame_rate=8 | loop_count=0 | filename_prefix="AnimateDiff" | format="image/gif" | pingpong=false | save_output=true
+VHS_VideoCombine: frame_rate=8 | loop_count=0 | filename_prefix="AnimateDiff" | format="image/gif" |
+    pingpong=false | save_output=true
 KSampler: seed=0 | steps=20 | cfg=8.0 | sampler_name="euler" | scheduler="normal" | denoise=1.0
 """
 

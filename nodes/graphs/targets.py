@@ -21,8 +21,10 @@ VLDM_MotionStrength: model:MODEL | strength:FLOAT=1.0 | motion:FLOAT=1.0 | start
 VLDM_VideoWindows: model:MODEL | context_length:INT=16 | context_overlap:INT=4 |
     context_schedule:COMBO="standard_static" | fuse_method:COMBO="pyramid" | closed_loop:BOOLEAN=false |
     repeated_noise:BOOLEAN=false | context_stride:INT=1 | on_equal_length:BOOLEAN=false -> MODEL
-VLDM_InitialNoise: model:MODEL | noise_type:COMBO="default" | seed_per_frame:BOOLEAN=false | seed_offset:INT=0 |
-    frame_offset:INT=0 | rounds:INT=1 | filter:COMBO="gaussian" | keep_space:FLOAT=0.25 | keep_time:FLOAT=0.25 |
+VLDM_InitialNoise: model:MODEL | noise_type:COMBO="default" | seed_per_frame:BOOLEAN=false |
+    seed_offset:INT=0 |
+    frame_offset:INT=0 | rounds:INT=1 | filter:COMBO="gaussian" | keep_space:FLOAT=0.25 |
+    keep_time:FLOAT=0.25 |
     sharpness:INT=4 -> MODEL
 VLDM_GuidanceSchedule: model:MODEL | cfg:FLOAT=7.5 | cfg_end:FLOAT=0.0 | start_percent:FLOAT=0.0 |
     end_percent:FLOAT=1.0 -> MODEL
@@ -35,7 +37,8 @@ VLDM_KnownFrames: latent:LATENT | pattern:COMBO="first" | every:INT=4 | indices:
     images:IMAGE | images_2:IMAGE | images_3:IMAGE | images_4:IMAGE | given_latents:LATENT -> LATENT
 VLDM_ImageMotion: model:MODEL | motion:COMBO="small" | affinities:STRING="1, 0.9, 0.85, 0.85, 0.85, 0.8" |
     frame_weight:FLOAT=0.8 -> MODEL
-VLDM_VideoKSampler: model:MODEL | positive:CONDITIONING | negative:CONDITIONING | latent_image:LATENT | seed:INT=0 |
+VLDM_VideoKSampler: model:MODEL | positive:CONDITIONING | negative:CONDITIONING | latent_image:LATENT |
+    seed:INT=0 |
     steps:INT=20 | cfg:FLOAT=7.5 | sampler_name:COMBO="euler" | scheduler:COMBO="normal" | denoise:FLOAT=1.0 |
     cfg_last_frame:FLOAT=0.0 | noise_type:COMBO="independent" | noise_correlation:FLOAT=0.5 | fps:FLOAT=0.0 |
     motion_prompt:VLDM_MOTION_PROMPT | context_guidance:FLOAT=1.0 -> LATENT
@@ -45,17 +48,22 @@ VLDM_RenderVideo: samples:LATENT | vae:VAE | images:IMAGE | upscaler:VLDM_UPSCAL
 CheckpointLoaderSimple: ckpt_name:COMBO="" -> MODEL CLIP VAE
 EmptyLatentImage: width:INT=512 | height:INT=512 | batch_size:INT=1 -> LATENT
 VAEEncode: pixels:IMAGE | vae:VAE -> LATENT
-ImageScale: image:IMAGE | upscale_method:COMBO="nearest-exact" | width:INT=512 | height:INT=512 | crop:COMBO="disabled"
+ImageScale: image:IMAGE | upscale_method:COMBO="nearest-exact" | width:INT=512 | height:INT=512 |
+    crop:COMBO="disabled"
     -> IMAGE
 RescaleCFG: model:MODEL | multiplier:FLOAT=0.7 -> MODEL
 PerturbedAttentionGuidance: model:MODEL | scale:FLOAT=3.0 -> MODEL
-CreateHookLora: lora_name:COMBO="" | strength_model:FLOAT=1.0 | strength_clip:FLOAT=1.0 | prev_hooks:HOOKS -> HOOKS
+CreateHookLora: lora_name:COMBO="" | strength_model:FLOAT=1.0 | strength_clip:FLOAT=1.0 |
+    prev_hooks:HOOKS -> HOOKS
 CreateHookLoraModelOnly: lora_name:COMBO="" | strength_model:FLOAT=1.0 | prev_hooks:HOOKS -> HOOKS
-CreateHookModelAsLora: ckpt_name:COMBO="" | strength_model:FLOAT=1.0 | strength_clip:FLOAT=1.0 | prev_hooks:HOOKS -> HOOKS
+CreateHookModelAsLora: ckpt_name:COMBO="" | strength_model:FLOAT=1.0 | strength_clip:FLOAT=1.0 |
+    prev_hooks:HOOKS -> HOOKS
 CreateHookModelAsLoraModelOnly: ckpt_name:COMBO="" | strength_model:FLOAT=1.0 | prev_hooks:HOOKS -> HOOKS
 SetHookKeyframes: hooks:HOOKS | hook_kf:HOOK_KEYFRAMES -> HOOKS
-CreateHookKeyframe: strength_mult:FLOAT=1.0 | start_percent:FLOAT=0.0 | prev_hook_kf:HOOK_KEYFRAMES -> HOOK_KEYFRAMES
-CreateHookKeyframesInterpolated: strength_start:FLOAT=1.0 | strength_end:FLOAT=1.0 | interpolation:COMBO="linear" |
+CreateHookKeyframe: strength_mult:FLOAT=1.0 | start_percent:FLOAT=0.0 |
+    prev_hook_kf:HOOK_KEYFRAMES -> HOOK_KEYFRAMES
+CreateHookKeyframesInterpolated: strength_start:FLOAT=1.0 | strength_end:FLOAT=1.0 |
+    interpolation:COMBO="linear" |
     start_percent:FLOAT=0.0 | end_percent:FLOAT=1.0 | keyframes_count:INT=5 | print_keyframes:BOOLEAN=false |
     prev_hook_kf:HOOK_KEYFRAMES -> HOOK_KEYFRAMES
 CombineHooks2: hooks_A:HOOKS | hooks_B:HOOKS -> HOOKS
@@ -63,9 +71,11 @@ CombineHooks4: hooks_A:HOOKS | hooks_B:HOOKS | hooks_C:HOOKS | hooks_D:HOOKS -> 
 CombineHooks8: hooks_A:HOOKS | hooks_B:HOOKS | hooks_C:HOOKS | hooks_D:HOOKS | hooks_E:HOOKS | hooks_F:HOOKS |
     hooks_G:HOOKS | hooks_H:HOOKS -> HOOKS
 SetClipHooks: clip:CLIP | apply_to_conds:BOOLEAN=true | schedule_clip:BOOLEAN=false | hooks:HOOKS -> CLIP
-ConditioningTimestepsRange: start_percent:FLOAT=0.0 | end_percent:FLOAT=1.0 -> TIMESTEPS_RANGE TIMESTEPS_RANGE TIMESTEPS_RANGE
+ConditioningTimestepsRange: start_percent:FLOAT=0.0 |
+    end_percent:FLOAT=1.0 -> TIMESTEPS_RANGE TIMESTEPS_RANGE TIMESTEPS_RANGE
 ConditioningCombine: conditioning_1:CONDITIONING | conditioning_2:CONDITIONING -> CONDITIONING
-ConditioningSetProperties: cond_NEW:CONDITIONING | strength:FLOAT=1.0 | set_cond_area:COMBO="default" | mask:MASK |
+ConditioningSetProperties: cond_NEW:CONDITIONING | strength:FLOAT=1.0 | set_cond_area:COMBO="default" |
+    mask:MASK |
     hooks:HOOKS | timesteps:TIMESTEPS_RANGE -> CONDITIONING
 ConditioningSetPropertiesAndCombine: cond:CONDITIONING | cond_NEW:CONDITIONING | strength:FLOAT=1.0 |
     set_cond_area:COMBO="default" | mask:MASK | hooks:HOOKS | timesteps:TIMESTEPS_RANGE -> CONDITIONING
@@ -73,11 +83,14 @@ ConditioningSetDefaultCombine: cond:CONDITIONING | cond_DEFAULT:CONDITIONING | h
 PairConditioningCombine: positive_A:CONDITIONING | negative_A:CONDITIONING | positive_B:CONDITIONING |
     negative_B:CONDITIONING -> CONDITIONING CONDITIONING
 PairConditioningSetProperties: positive_NEW:CONDITIONING | negative_NEW:CONDITIONING | strength:FLOAT=1.0 |
-    set_cond_area:COMBO="default" | mask:MASK | hooks:HOOKS | timesteps:TIMESTEPS_RANGE -> CONDITIONING CONDITIONING
-PairConditioningSetPropertiesAndCombine: positive:CONDITIONING | negative:CONDITIONING | positive_NEW:CONDITIONING |
+    set_cond_area:COMBO="default" | mask:MASK | hooks:HOOKS |
+    timesteps:TIMESTEPS_RANGE -> CONDITIONING CONDITIONING
+PairConditioningSetPropertiesAndCombine: positive:CONDITIONING | negative:CONDITIONING |
+    positive_NEW:CONDITIONING |
     negative_NEW:CONDITIONING | strength:FLOAT=1.0 | set_cond_area:COMBO="default" | mask:MASK | hooks:HOOKS |
     timesteps:TIMESTEPS_RANGE -> CONDITIONING CONDITIONING
-PairConditioningSetDefaultCombine: positive:CONDITIONING | negative:CONDITIONING | positive_DEFAULT:CONDITIONING |
+PairConditioningSetDefaultCombine: positive:CONDITIONING | negative:CONDITIONING |
+    positive_DEFAULT:CONDITIONING |
     negative_DEFAULT:CONDITIONING | hooks:HOOKS -> CONDITIONING CONDITIONING
 MarkdownNote: text:STRING="" -> NONE
 """

@@ -16,7 +16,8 @@ VIDEO = """() => {
     const end = app.graph.nodes.find(node => ['SaveVideo', 'VLDM_RenderVideo'].includes(node.type));
     const prefix = end.widgets.find(widget => widget.name === 'filename_prefix').value.split('/').pop();
     const video = [...document.querySelectorAll('video')].find(
-        video => video.videoWidth > 0 && video.currentSrc.includes('type=output') && video.currentSrc.includes(prefix));
+        video => video.videoWidth > 0 && video.currentSrc.includes('type=output')
+            && video.currentSrc.includes(prefix));
     return video && [video.videoWidth, video.videoHeight, video.duration];
 }"""
 BOXES = """() => app.graph.nodes.map(node => {
@@ -25,7 +26,8 @@ BOXES = """() => app.graph.nodes.map(node => {
 })"""
 CLIPPED = """() => [...document.querySelectorAll('.comfy-markdown .tiptap')].filter(note => {
     const last = note.lastElementChild?.getBoundingClientRect();
-    return last && note.clientHeight && last.bottom > note.closest('.comfy-markdown').getBoundingClientRect().bottom + 1;
+    const page = note.closest('.comfy-markdown');
+    return last && note.clientHeight && last.bottom > page.getBoundingClientRect().bottom + 1;
 }).length"""
 
 
@@ -34,8 +36,8 @@ def saved(path) -> dict:
     return json.loads(path.read_text("utf-8"))
 
 
-# What the page sends of every graph is what `host/test_workflows.py` runs (`test_graphs.py`); these show every
-# kind of end and of progress on the way.
+# What the page sends of every graph is what `host/test_workflows.py` runs (`test_graphs.py`); these show
+# every kind of end and of progress on the way.
 SHOWN = ("image_to_video", "long_video", "text_to_video", "whole_cascade")
 shown_graphs = pytest.mark.parametrize(
     "path", [path for path in WORKFLOWS if path.stem in SHOWN], ids=lambda path: path.stem

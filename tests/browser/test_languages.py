@@ -13,7 +13,8 @@ from video_ldm.demo.browser import Editor
 from video_ldm.tests.host.test_workflows import WORKFLOWS
 
 GRAPH = next(path for path in WORKFLOWS if path.stem == "text_to_video")
-SHOWN = """() => Object.fromEntries(app.graph.nodes.filter(node => node.type.startsWith('VLDM_')).map(node => {
+SHOWN = """() => Object.fromEntries(app.graph.nodes.filter(
+    node => node.type.startsWith('VLDM_')).map(node => {
     const slot = part => [part.name, part.label ?? part.localized_name];
     const widgets = (node.widgets ?? []).map(widget => [widget.name, widget.label]);
     return [node.type, {

@@ -204,8 +204,16 @@ PUBLISHED = {  # an old graph, the file that it loads, and the same written by h
             ("VLDM_LoadMotionLoRA", {"file": PAN, "strength": 0.5}),
         ),
     ),
-    "v3": ("gen2_advanced", "v3_sd15_mm.ckpt", by_hand(layers("v3_sd15_mm.ckpt", start_percent=0.1, end_percent=0.9), STRENGTH)),
-    "AnimateLCM": ("gen2", "AnimateLCM_sd15_t2v.ckpt", by_hand(layers("AnimateLCM_sd15_t2v.ckpt", schedule="lcm_linear_50"))),
+    "v3": (
+        "gen2_advanced",
+        "v3_sd15_mm.ckpt",
+        by_hand(layers("v3_sd15_mm.ckpt", start_percent=0.1, end_percent=0.9), STRENGTH),
+    ),
+    "AnimateLCM": (
+        "gen2",
+        "AnimateLCM_sd15_t2v.ckpt",
+        by_hand(layers("AnimateLCM_sd15_t2v.ckpt", schedule="lcm_linear_50")),
+    ),
     "PIA": (
         "pia",
         "pia.ckpt",

@@ -149,7 +149,7 @@ def test_interpolation_with_context_guidance_is_refused(load_model, weights):
 
 
 def test_keys_of_other_frames_reach_attention_patches(load_model, weights):
-    """Another node that replaces self-attention still gets the keys of the first frame and of the one before."""
+    """Another node that replaces self-attention still gets the keys of the first and the former frame."""
     from comfy.ldm.modules.attention import optimized_attention
 
     model = load_model(weights["lavie_interpolation"])[0]

@@ -33,7 +33,7 @@ def test_the_host_recognises_the_image_models(host, monkeypatch, name):
 
 
 def test_the_upscaler_is_the_hosts(host):
-    """Every place of the layers exists in the host's UNet, made on no device, and every weight has its name."""
+    """Every place of the layers exists in the host's UNet, made on no device, and every weight is named."""
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
     from comfy.model_detection import model_config_from_unet
     from video_ldm.temporal.formats.lavie import UPSCALER

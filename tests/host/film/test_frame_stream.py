@@ -150,7 +150,8 @@ def test_a_video_decoder_beside_the_encoder_of_taesd_is_not_counted_as_taesd(rig
 def test_known_images_are_in_the_film_as_they_are(host, rig, latent, decoded, chunk_length):
     images = torch.rand(2, *decoded.shape[1:])
     video = render(
-        host, samples=latent, vae=rig.vae, chunk_length=chunk_length, known_images=images, upscaler=Doubling(),
+        host, samples=latent, vae=rig.vae, chunk_length=chunk_length, known_images=images,
+        upscaler=Doubling(),
         format="png sequence (16 bit)",
     )  # fmt: skip
     frames = video.get_components().images[:, ::2, ::2]

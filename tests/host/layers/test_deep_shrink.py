@@ -8,7 +8,13 @@ import pytest
 import torch
 
 LATENT = (3, 4, 16, 12)
-SHRINK = {"downscale_factor": 2.0, "start_percent": 0.0, "end_percent": 0.6, "downscale_method": "bicubic", "upscale_method": "bicubic"}  # fmt: skip
+SHRINK = {
+    "downscale_factor": 2.0,
+    "start_percent": 0.0,
+    "end_percent": 0.6,
+    "downscale_method": "bicubic",
+    "upscale_method": "bicubic",
+}
 
 
 @pytest.mark.parametrize("after_skip", [True, False])
@@ -19,7 +25,13 @@ def test_layers_see_known_frames_at_every_size(host, rig, block, after_skip):
     given = torch.randn(2, *LATENT[1:], generator=torch.Generator().manual_seed(3))
     clips = [with_frames({"samples": torch.zeros(LATENT)}, given[[n]], ((1, 0),)) for n in (0, 1)]
     model = rig.with_layers()
-    shrunk = host.call("PatchModelAddDownscale", model=model, block_number=block, downscale_after_skip=after_skip, **SHRINK)[0]  # fmt: skip
+    shrunk = host.call(
+        "PatchModelAddDownscale",
+        model=model,
+        block_number=block,
+        downscale_after_skip=after_skip,
+        **SHRINK,
+    )[0]
     made = [rig.sample_video(shrunk, latent=clip)["samples"] for clip in clips]
     assert torch.equal(made[0][1], given[0]) and bool(torch.isfinite(made[0]).all())
     assert not torch.equal(made[0][0], made[1][0]), "the given frame is seen"

@@ -42,7 +42,7 @@ def sizes(host, monkeypatch):
 
 @pytest.fixture
 def published(sizes):
-    """The reference, the processors of its attention, its projector, and all weights as they are published."""
+    """The reference, the processors of its attention, its projector, and all weights as published."""
     unet = rig.modelscope()
     rate = rig.frame_rate_weights()
     rig.add_frame_rate(unet, rate, FPS)

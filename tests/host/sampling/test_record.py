@@ -59,7 +59,12 @@ def refused(run) -> str:
 
 @pytest.mark.parametrize(
     ("start", "length", "given", "shown"),
-    [(0, 8, [0, 4, 6], {0: 0, 4: 1, 6: 2}), (4, 4, [4, 6], {0: 1, 2: 2}), (1, 3, [], {}), (0, 7, [0, 4, 6], {0: 0, 4: 1, 6: 2})],
+    [
+        (0, 8, [0, 4, 6], {0: 0, 4: 1, 6: 2}),
+        (4, 4, [4, 6], {0: 1, 2: 2}),
+        (1, 3, [], {}),
+        (0, 7, [0, 4, 6], {0: 0, 4: 1, 6: 2}),
+    ],
 )  # fmt: skip
 def test_a_cut_clip_keeps_what_it_still_has(node, storyboard, start, length, given, shown):
     cut = node("LatentFromBatch", samples=storyboard, batch_index=start, length=length)
@@ -113,7 +118,8 @@ def test_other_seeds_do_not_matter(node, storyboard, behavior):
 
 def test_the_right_pictures_come_out_of_a_cut_clip(host, node, rig):
     clip = host.call(
-        "VLDM_KnownFrames", latent={"samples": torch.randn(FRAMES, 4, SIDE, SIDE)}, pattern="indices", every=4,
+        "VLDM_KnownFrames", latent={"samples": torch.randn(FRAMES, 4, SIDE, SIDE)}, pattern="indices",
+        every=4,
         indices="0, 5", vae=rig.vae, images=IMAGES[1:],
     )[0]  # fmt: skip
     cut = node("LatentFromBatch", samples=clip, batch_index=4, length=4)

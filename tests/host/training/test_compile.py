@@ -23,7 +23,7 @@ UNET = {
 
 
 def gradients(compiled: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """A prediction of a tiny UNet and the gradients of its temporal layers, with or without compiled blocks."""
+    """A prediction of a tiny UNet and the gradients of its layers, with or without compiled blocks."""
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
     from comfy.ops import manual_cast
     from video_ldm.nodes.host.training import unet as training

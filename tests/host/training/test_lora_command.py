@@ -1,4 +1,4 @@
-"""Teaching a motion on the toy checkpoint: looks first, then the motion, and the file that Load Motion LoRA opens."""
+"""Teaching a motion on the toy checkpoint: looks, then the motion; Load Motion LoRA opens the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train Motion LoRA in a graph: the model keeps its weights, the file is opened, an interrupted run goes on."""
+"""Train Motion LoRA in a graph: the model keeps its weights, the file opens, an interrupted run goes on."""
 
 from __future__ import annotations
 

@@ -81,7 +81,8 @@ def test_code_in_a_pickle_is_named_and_not_run(good, tmp_path):
     (tmp_path / "evil.ckpt").write_bytes(damage.torch_saved({"weight": damage.Call(bytearray, 2**50)}))
     with pytest.raises(
         VideoLDMError,
-        match=r"would run code when opened, so it was not opened\. It calls '(builtins|__builtin__).bytearray'",
+        match=r"would run code when opened, so it was not opened\. It calls "
+        r"'(builtins|__builtin__).bytearray'",
     ):
         read_weights(tmp_path / "evil.ckpt")
 

@@ -237,7 +237,8 @@ ATTENTION = f"{MODULE}.transformer_blocks.0.attention_blocks.0"
     [
         (
             {f"{MODULE}.proj_in.bias": None, f"{MODULE}.surprise": torch.zeros(1)},
-            rf"looks like AnimateDiff v3, but .* missing: {MODULE}.proj_in.bias; unknown: {MODULE}.surprise\.",
+            rf"looks like AnimateDiff v3, but .* missing: {MODULE}.proj_in.bias; "
+            rf"unknown: {MODULE}.surprise\.",
         ),
         ({"surprise": torch.zeros(1)}, r"unknown: surprise\."),
         (

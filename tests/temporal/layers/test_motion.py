@@ -15,7 +15,7 @@ CHANNELS, FRAMES = 32, 3
 
 
 def group_norm(layer: nn.GroupNorm, x: torch.Tensor, over_clip: bool) -> torch.Tensor:
-    """Statistics of (h w) of one frame, or of (f h w) of one clip, of one channel: there are 32 groups of one."""
+    """Statistics of (h w) of a frame, or of (f h w) of a clip, by channel: there are 32 groups of one."""
     clips = rearrange(x, "(b f) c h w -> b f c h w", f=FRAMES)
     axes = (1, 3, 4) if over_clip else (3, 4)
     normed = (clips - clips.mean(axes, keepdim=True)) / (

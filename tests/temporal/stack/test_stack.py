@@ -160,7 +160,7 @@ def test_runs_under_autocast_and_inference_mode(site):
 
 
 def test_a_new_stack_trains_from_the_first_step():
-    """Zero outputs learn at once, what is behind them one step later, what is behind two of them after two."""
+    """Zero outputs learn at once, what is behind one of them a step later, behind two after two."""
     stack = new_stack()
     prepared_from = clip_with_known_frames(3)
     names = {name for name, _ in stack.named_parameters()}

@@ -1,4 +1,4 @@
-"""Low-rank changes: nothing at birth, as merging by hand, learned while all else stays, and files others read."""
+"""Low-rank changes: nothing at birth, as merging by hand, learned alone, and files that others read."""
 
 from __future__ import annotations
 

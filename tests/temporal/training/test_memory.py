@@ -1,4 +1,4 @@
-"""Levels of memory: the same gradients bit for bit, averages elsewhere, and a refusal that names what would fit."""
+"""Levels of memory: the same gradients bit for bit, averages elsewhere, a refusal that names what fits."""
 
 from __future__ import annotations
 
