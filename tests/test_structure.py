@@ -140,6 +140,33 @@ def test_the_pack_imports_itself_relatively():
     assert not found(PACK, absolute)
 
 
+@functools.cache
+def bound(path: Path) -> set[str]:
+    """Names that a module has once it is loaded, as far as they are written in it."""
+    nodes = list(ast.walk(tree(path)))
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    made = {node.name for node in tree(path).body if isinstance(node, kinds)}
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    aliases = [a for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names]
+    return made | stored | {(a.asname or a.name).partition(".")[0] for a in aliases}
+
+
+def test_everything_imported_from_the_pack_is_there():
+    """Also inside functions, and in what the type checker does not see: tests, demo and benchmarks."""
+    modules = {module_name(path): path for path in EVERYTHING}
+
+    def missing(path: Path) -> list[str]:
+        statements = [n for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom)]
+        found = []
+        for base, *names in (targets(node, path) for node in statements):
+            known = set() if base not in modules else bound(modules[base])
+            others = [name for name in names if name not in modules and base.startswith(PACKAGE)]
+            found += [name for name in others if name.rpartition(".")[2] not in {*known, "*"}]
+        return found
+
+    assert not found(EVERYTHING, missing)
+
+
 def test_no_cycles():
     known = {module_name(path) for path in PACK}
     graph = {module_name(path): imports(path) & known - {module_name(path)} for path in PACK}

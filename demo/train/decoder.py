@@ -25,7 +25,7 @@ from ...temporal.decoder.streaming import AtSite, RunDecoder
 from ...temporal.training.checkpoint import load_state, save_state
 from ...temporal.training.data.ahead import DrawnAhead
 from ...temporal.training.decoder.config import DecoderTrainingConfig
-from ...temporal.training.decoder.trainer import DecoderTrainer, flicker, frozen_for_training
+from ...temporal.training.decoder.trainer import DecoderTrainer, flicker_of_error, frozen_for_training
 from .. import world
 from .common import half_precision, start_log
 from .toy_models import LATENT_SCALE, encode, load_autoencoder
@@ -78,7 +78,7 @@ def measure(autoencoder: nn.Module, at_site: AtSite, noise: float, clips: int) -
     for number in range(clips):
         latents, frames = encoded(autoencoder, *render(10**6 + number, "test", noise))
         decoded = run(latents, at_site).clamp(0, 1)
-        values.append((flicker(decoded, frames).item(), (decoded - frames).abs().mean().item()))
+        values.append((flicker_of_error(decoded, frames).item(), (decoded - frames).abs().mean().item()))
     return tuple((255 * np.mean(values, 0)).tolist())
 
 

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from ...temporal.training.checkpoint import load_state, save_state
 from ...temporal.training.data.ahead import DrawnAhead
-from ...temporal.training.decoder.trainer import flicker
+from ...temporal.training.decoder.trainer import flicker_of_error
 from ...temporal.training.report import contact_sheet
 from ...temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
@@ -140,7 +140,7 @@ def measure(args: argparse.Namespace) -> None:
         made = {"bicubic": enlarge(given, SCALE).clamp(0, 1)}
         made |= {name: enlarged(upscaler, given, settings) for name, settings in ways.items()}
         for name, frames in made.items():
-            values[name].append((psnr(frames, large), 255 * flicker(frames, large).item()))
+            values[name].append((psnr(frames, large), 255 * flicker_of_error(frames, large).item()))
         middle = slice(SIDE * SCALE // 2 - 64, SIDE * SCALE // 2 + 64)
         rows.append(
             rearrange(
