@@ -6,24 +6,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..temporal.curation.captions import Server, beside, of_command
 from ..temporal.curation.engine import Job, run_all
 from ..temporal.curation.film import CurationSettings
-from ..temporal.curation.ledger import FilmResult
+from ..temporal.curation.plain_folder import write_plain_folder
 from ..temporal.curation.report import Curated, write_report
 from ..temporal.curation.shards import write_shards
-from ..temporal.curation.table import Caption, ClipRow, with_captions, write_table
+from ..temporal.curation.table import write_table
 from ..temporal.curation.thresholds import PAPER, Filter, choose
 from ..temporal.errors import InvalidInputError, exit_status
 from ..temporal.video.reading import FILMS
+from .captioning import captioned
 from .options import parser
+from .scoring import scored
 
 logger = logging.getLogger("video_ldm.curation")
 
@@ -41,12 +41,14 @@ def run(args: argparse.Namespace) -> int:
             "%d of %d: %s, %s", number, len(paths), result.file, result.problem or f"{len(result.rows)} clips"
         )
     results.sort(key=lambda result: result.file)
-    rows = captioned(args, job, results)
+    rows = scored(args, job.out, results, captioned(args, job, results))
     rows, thresholds = choose(rows, filters)
     write_table(args.out, rows)
     page = write_report(args.out, Curated(job.out, results, rows, thresholds))
     if args.shards:
         write_shards(job.out, args.shards, rows)
+    if args.folder:
+        write_plain_folder(job.out, args.folder, rows, args.folder_style)
     kept = sum(row.kept for row in rows)
     print(f"{kept} of {len(rows)} clips kept, of {len(paths)} films; see {page}.")
     return kept
@@ -88,38 +90,6 @@ def chosen_filters(drops: Sequence[str], limits: Sequence[str]) -> tuple[Filter,
                 )
             filters[column] = replace(filters[column], **{name: value})
     return tuple(filters.values())
-
-
-def captioned(args: argparse.Namespace, job: Job, results: Sequence[FilmResult]) -> list[ClipRow]:
-    """The clips of all films with their captions; those that were made before are not made again."""
-    texts = _metadata(args.films)
-    server = Server(args.caption_server, args.caption_model) if args.caption_server else None
-    rows = []
-    for result in results:
-        given = beside(job.out / result.file, texts)
-        for row in result.rows:
-            if given:
-                rows.append(with_captions(row, [Caption(given)]))
-            elif args.caption_command:
-                rows.append(with_captions(row, of_command(args.caption_command, job.out, row)))
-            elif server:
-                rows.append(with_captions(row, server.captions(job.out, row)))
-            else:
-                rows.append(row)
-    return rows
-
-
-def _metadata(folder: Path) -> dict[str, str]:
-    path = folder / "metadata.jsonl"
-    if not path.is_file():
-        return {}
-    try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return {line["file_name"]: line["text"] for line in lines}
-    except (ValueError, KeyError, TypeError):
-        raise InvalidInputError(
-            f'{path} must hold one {{"file_name": ..., "text": ...}} per line; correct it or remove it.'
-        ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from ..temporal.curation.film import STAGES, CurationSettings
+from ..temporal.curation.plain_folder import STYLES
+from ..temporal.curation.scores import ALIKE
 
 EXAMPLE = """
 Example:
@@ -50,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _choice(root.add_argument_group("choice"))
     _captions(root.add_argument_group("captions"))
+    _clip(root.add_argument_group("CLIP, which ComfyUI opens"))
     _engine(root.add_argument_group("engine"))
     return root
 
@@ -83,6 +86,31 @@ def _captions(texts: argparse._ArgumentGroup) -> None:
     texts.add_argument("--caption-model", default="default", help="model that the server is asked for")
 
 
+def _clip(clip: argparse._ArgumentGroup) -> None:
+    clip.add_argument(
+        "--clip",
+        nargs="+",
+        metavar="FILE",
+        help="CLIP's file, or its file for pictures and that for texts: by path, or by name in "
+        "models/clip_vision or models/text_encoders; measures how well captions match, and finds clips "
+        "that look alike",
+    )
+    clip.add_argument(
+        "--aesthetics",
+        type=Path,
+        metavar="FILE",
+        help="LAION's aesthetic predictor for this CLIP, such as sac+logos+ava1-l14-linearMSE.pth",
+    )
+    clip.add_argument(
+        "--alike",
+        type=float,
+        default=ALIKE,
+        help="cosine of frames from which on a clip is dropped as a duplicate; above 1: none (%(default)s)",
+    )
+    clip.add_argument("--comfyui", help="folder of ComfyUI (COMFYUI_PATH)")
+    clip.add_argument("--cpu", action="store_true", help="without the graphics card")
+
+
 def _engine(engine: argparse._ArgumentGroup) -> None:
     engine.add_argument(
         "--workers", type=int, default=1, help="processes, or actors of a cluster (%(default)s)"
@@ -90,4 +118,10 @@ def _engine(engine: argparse._ArgumentGroup) -> None:
     engine.add_argument("--ray", metavar="ADDRESS", help="Ray cluster, or local")
     engine.add_argument(
         "--shards", type=Path, help="folder to write WebDataset shards of the kept clips into"
+    )
+    engine.add_argument(
+        "--folder", type=Path, help="folder to write the kept clips into as films with captions beside them"
+    )
+    engine.add_argument(
+        "--folder-style", choices=STYLES, default=STYLES[0], help="trainer that reads it (%(default)s)"
     )

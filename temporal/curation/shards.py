@@ -61,11 +61,11 @@ def _write_shard(path: Path, root: Path, rows: Sequence[ClipRow]) -> str:
 
 def _members(root: Path, rows: Sequence[ClipRow]) -> Iterator[tuple[str, bytes]]:
     for row in rows:
-        yield f"{row.key}.mp4", _cut(root / row.file, row)
+        yield f"{row.key}.mp4", cut_out(root / row.file, row)
         yield f"{row.key}.json", json.dumps(row.to_json(), ensure_ascii=False).encode()
 
 
-def _cut(film: Path, row: ClipRow) -> bytes:
+def cut_out(film: Path, row: ClipRow) -> bytes:
     """A clip as H.264, exact to the frame, without its sound."""
     import imageio_ffmpeg
 

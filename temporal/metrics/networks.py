@@ -10,7 +10,6 @@ Shapes: clips (n f h w 3) uint8, RGB; pictures (n h w 3) uint8; features (n d).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..errors import CheckpointFormatError, InvalidInputError
+from ..weights.files import digest_of
 
 I3D, INCEPTION = "i3d_torchscript.pt", "inception-2015-12-05.pt"
 FVD_FRAMES = 16  # of a clip, as papers publish it
@@ -51,15 +51,11 @@ def load_network(folder: Path, name: str, measure: str) -> Network:
             f"{measure} needs {name}, which is not in {folder}; put the TorchScript file that StyleGAN-V "
             "or StyleGAN3 share there."
         )
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 24):
-            digest.update(piece)
     try:
         module = torch.jit.load(str(path), map_location="cpu").eval()
     except RuntimeError:
         raise CheckpointFormatError(f"{path} is no TorchScript file; download it again.") from None
-    return Network(name, digest.hexdigest()[:12], module)
+    return Network(name, digest_of(path), module)
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Files of weights, read without ever running what is in them and written in one step."""
 
+import hashlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ SHOWN = 3  # how many names an error message lists
 LONGEST_NAME = 120  # of what an error message shows
 MOST_AXES = 6  # of a weight, and of what an error message shows
 CHUNK = 2**18  # numbers looked at together
+PIECE = 2**24  # bytes hashed together
 PACKED = {
     getattr(torch, name, None) for name in ("float4_e2m1fn_x2", "float8_e8m0fnu")
 }  # not in every PyTorch
@@ -55,6 +57,15 @@ def read_weights(path: str | Path) -> WeightsFile:
         f"{path.name} is not a file of weights: it is neither safetensors nor a PyTorch file. "
         "It may be a web page or a pointer saved in place of the file; download it again."
     )
+
+
+def digest_of(path: Path) -> str:
+    """First characters of a file's SHA-256, by which results say which file they come of."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()[:12]
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
