@@ -1,4 +1,4 @@
-"""Captions of a run: what lies beside the films, or what a command or a server says, asked once for a clip."""
+"""Captions of a run: what lies beside the films, or what a command or a server says, asked once a clip."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _on_ray(job: Job, paths: Sequence[Path], workers: int, address: str) -> Iter
     except (ConnectionError, ValueError) as error:
         raise InvalidInputError(f"There is no Ray cluster at {address}: {error}.") from None
     remote: Any = ray.remote(num_cpus=1)(_Worker)
-    pool = ActorPool([remote.remote(job) for _ in range(max(1, workers))])
+    pool: Any = ActorPool([remote.remote(job) for _ in range(max(1, workers))])
     try:
         yield from pool.map_unordered(lambda actor, path: actor.run.remote(path), list(paths))
     finally:

@@ -133,7 +133,10 @@ def test_a_page_shows_a_small_picture(schemas):
     assert sum(path.stat().st_size for path in PAGES.rglob("*.*")) < TOTAL_SIZE
 
 
-@pytest.mark.parametrize("path", sorted(PAGES.glob("*.md")), ids=lambda path: path.stem)
+GUIDES = [path for path in PAGES.glob("guides/*.md") if "## Messages" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", sorted([*PAGES.glob("*.md"), *GUIDES]), ids=lambda path: path.stem)
 def test_messages_are_those_of_the_code(path):
     messages = ROW.findall(section(path.read_text("utf-8"), "Messages"))
     assert messages
