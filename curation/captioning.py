@@ -37,7 +37,7 @@ def captioned(args: argparse.Namespace, job: Job, results: Sequence[FilmResult])
 def _source(
     args: argparse.Namespace, job: Job
 ) -> tuple[str, Callable[[ClipRow], tuple[Caption, ...]]] | None:
-    """What tells this source of captions from others, and the function that asks it."""
+    """Name of the source of captions, and the function that asks it; None where there is none."""
     if args.caption_command:
         command = args.caption_command
         return command, lambda row: of_command(command, job.out, row)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from ..temporal.curation.film import STAGES, CurationSettings
+from ..temporal.curation.looks.scores import ALIKE
 from ..temporal.curation.plain_folder import STYLES
-from ..temporal.curation.scores import ALIKE
 
 EXAMPLE = """
 Example:

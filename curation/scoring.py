@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..temporal.curation.embeddings import Embedder, embedded, joined
 from ..temporal.curation.ledger import FilmResult
-from ..temporal.curation.scores import open_aesthetics, with_duplicates, with_marks, with_text_match
+from ..temporal.curation.looks.embeddings import Embedder, embedded, side_by_side
+from ..temporal.curation.looks.scores import open_aesthetics, with_duplicates, with_marks, with_text_match
 from ..temporal.curation.table import ClipRow
 from ..temporal.errors import InvalidInputError
 
@@ -29,7 +29,7 @@ def scored(
         return list(rows)
     marks = open_aesthetics(args.aesthetics) if args.aesthetics else None
     network = open_network(args)
-    features = joined([embedded(root, result, network) for result in results])
+    features = side_by_side([embedded(root, result, network) for result in results])
     found = with_duplicates(rows, features, args.alike)
     if marks is not None:
         found = with_marks(found, features, marks)

@@ -31,7 +31,7 @@ QUICK_GELU = 768  # width up to which text encoders are OpenAI's, which have it
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipNetworks:
     """CLIP's two networks; `text` is None where the files hold none. `identity` tells files apart."""
 
     identity: str
@@ -65,7 +65,7 @@ class Clip:
         return self.text(tokens)[1].float().cpu().numpy()
 
 
-def open_clip(names: Sequence[str]) -> Clip:
+def open_clip(names: Sequence[str]) -> ClipNetworks:
     """CLIP out of one file, or out of one for pictures and one for texts.
 
     By path, or by name in the host's folders.
@@ -85,7 +85,7 @@ def open_clip(names: Sequence[str]) -> Clip:
         )
     text = _text(tensors)
     tokenizer = None if text is None else comfy.sd1_clip.SDTokenizer().tokenizer
-    return Clip(identity, vision, text, tokenizer)
+    return ClipNetworks(identity, vision, text, tokenizer)
 
 
 def _path(name: str) -> Path:

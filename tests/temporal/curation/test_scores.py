@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from video_ldm.temporal.curation.embeddings import FRAMES, LEDGER, embedded, joined
 from video_ldm.temporal.curation.film import CurationSettings, look_at
 from video_ldm.temporal.curation.folder import find_videos
-from video_ldm.temporal.curation.plain_folder import write_plain_folder
-from video_ldm.temporal.curation.scores import (
+from video_ldm.temporal.curation.looks.embeddings import FRAMES, LEDGER, embedded, side_by_side
+from video_ldm.temporal.curation.looks.scores import (
     open_aesthetics,
     with_duplicates,
     with_marks,
     with_text_match,
 )
+from video_ldm.temporal.curation.plain_folder import write_plain_folder
 from video_ldm.temporal.curation.table import Caption, ClipRow, key_of
 from video_ldm.temporal.errors import CheckpointFormatError, IncompatibleModelError, InvalidInputError
 
@@ -82,7 +82,7 @@ def test_a_clip_that_could_not_be_seen_is_not_judged():
     assert [row.aesthetic for row in marked] == [1.0, None]
     unseen = [replace(row, captions=(Caption("red"),)) for row in rows((), ())]
     assert with_text_match(unseen, features, Colours())[1].text_match is None
-    assert joined([directions(0), np.zeros((2, FRAMES, 1), np.float32)]).shape == (3, FRAMES, 2)
+    assert side_by_side([directions(0), np.zeros((2, FRAMES, 1), np.float32)]).shape == (3, FRAMES, 2)
 
 
 def test_laions_predictors_are_read_and_mark_as_torch_does(tmp_path):

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CheckpointFormatError, IncompatibleModelError
-from ..weights.files import read_weights
+from ...errors import CheckpointFormatError, IncompatibleModelError
+from ...weights.files import read_weights
+from ..table import ClipRow
 from .embeddings import Embedder
-from .table import ClipRow
 
 ALIKE = 0.99  # cosine of the middle frames of clips that are taken for the same
 BLOCK = 2048  # clips that are compared with each other at a time

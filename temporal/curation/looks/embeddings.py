@@ -1,4 +1,4 @@
-"""What CLIP sees of every clip: features of its first, middle and last frame, kept in a file a film.
+"""Features of every clip, of its first, middle and last frame by CLIP, kept in a file a film.
 
 They are the only slow part of the scores that come of them (scores.py), so a new threshold, caption or
 aesthetic network computes no picture again.
@@ -17,11 +17,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..errors import CheckpointFormatError, InvalidInputError
-from ..video.reading import FilmInfo, fitted, frame_at, probe
-from ..weights.files import read_weights, write_weights
-from .ledger import FilmResult
-from .table import ClipRow
+from ...errors import CheckpointFormatError, InvalidInputError
+from ...video.reading import FilmInfo, fitted, frame_at, probe
+from ...weights.files import read_weights, write_weights
+from ..ledger import FilmResult
+from ..table import ClipRow
 
 logger = logging.getLogger("video_ldm.curation")
 SIDE = 336  # pixels of the shorter side of the frames that CLIP is given, which it shrinks itself
@@ -64,7 +64,7 @@ def embedded(root: Path, result: FilmResult, network: Embedder) -> np.ndarray:
     return features
 
 
-def joined(films: Sequence[np.ndarray]) -> np.ndarray:
+def side_by_side(films: Sequence[np.ndarray]) -> np.ndarray:
     """Features of the clips of all films; those without any are zeros of the others' width."""
     width = max((len(film[0, 0]) for film in films if len(film)), default=1)
     return np.concatenate(

@@ -1,0 +1,1 @@
+"""Scores of clips by how they look, of the features of a network for pictures and texts."""
