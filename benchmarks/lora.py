@@ -51,7 +51,7 @@ class Arm:
     name: str
     clips: int = 20
     rank: int = 8
-    steps: int = 100
+    steps: int = 40
     seed: int = 0
     camera: str = ""
 
@@ -62,10 +62,10 @@ ARMS = (
     Arm("camera", camera="pan_right"),
     Arm("motion, 5 clips", clips=5),
     Arm("motion, rank 2", rank=2),
-    Arm("motion, 25 steps", steps=25),
+    Arm("motion, 10 steps", steps=10),
     Arm("motion, rank 32", rank=32),
     Arm("motion, 100 clips", clips=100),
-    Arm("camera, 25 steps", camera="pan_right", steps=25),
+    Arm("camera, 10 steps", camera="pan_right", steps=10),
     Arm("camera, 5 stills", camera="pan_right", clips=5),
     Arm("motion, seed 1", seed=1),
 )

@@ -56,17 +56,23 @@ class Engine:
 
 
 ALONE = Engine()
+LONGEST_REASON = 120  # of what the network says
 
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """This process among those that its launcher started."""
+    """This process among those that its launcher started; raises ProcessLostError where they do not meet."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Engine()
         return
-    with _told():
+    try:
         distributed.init_process_group(None if torch.accelerator.is_available() else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise ProcessLostError(
+            f"The {world} processes of this training did not find each other ({_reason(error)}); start them "
+            "with torchrun or accelerate launch, on several machines with the address of the first one."
+        ) from None
     try:
         yield Engine(distributed.get_rank(), world)
     finally:
@@ -87,6 +93,11 @@ def _told() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ProcessLostError(
-            f"Another process of this training ended ({str(error).splitlines()[0][:120]}); start all of "
-            "them again with --resume."
+            f"Another process of this training ended ({_reason(error)}); start all of them again with "
+            "--resume."
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """The beginning of what the network said."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_REASON]
