@@ -155,7 +155,7 @@ def _widgets(schema: dict[str, Any]) -> Iterator[Widget]:
             types = str if isinstance(kind, list) else WIDGETS[kind]
             default = options.get("default", choices[0] if choices else None)
             yield Widget(name, types, bool(choices) or "default" in options, default)
-            if (kind == "INT" and name in SEEDS) or options.get("control_after_generate"):
+            if options.get("control_after_generate", kind == "INT" and name in SEEDS):
                 yield Widget(None)
             if any(options.get(f"{medium}_upload") for medium in ("image", "video", "audio")):
                 yield Widget(None)

@@ -20,6 +20,8 @@ from .comfy import Host
 LOCALES = environment.REPO / "locales"
 PHRASES = LOCALES / "phrases.json"
 LANGUAGES = ("zh", "zh-TW", "ja", "ko")
+ENGLISH = "en"  # what nodes say, with names for people in place of those in saved graphs
+WRITTEN_LANGUAGES = (ENGLISH, *LANGUAGES)
 PREFIX = "VLDM_"
 WRITTEN = {"ensure_ascii": False, "indent": 1}
 
@@ -35,7 +37,7 @@ def main() -> None:
     with Host() as client:
         nodes = client.object_info()
     try:
-        for language in LANGUAGES:
+        for language in WRITTEN_LANGUAGES:
             path = LOCALES / language / "nodeDefs.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(content(nodes, read_phrases(), language), "utf-8")
@@ -51,16 +53,18 @@ def read_phrases() -> Phrases:
 def content(nodes: dict[str, Any], phrases: Phrases, language: str) -> str:
     """Text of one language's nodeDefs.json; `nodes` is the server's object_info. Raises LocaleError."""
     check(nodes, phrases)
-    names, texts = (
-        {english: words[language] for english, words in phrases[kind].items()} for kind in ("names", "texts")
-    )
+    texts = {english: words.get(language, english) for english, words in phrases["texts"].items()}
+    names = {key: words.get(language, plain(key)) for key, words in phrases["names"].items()}
     described = {}
     for name, node in own(nodes).items():
         outputs = zip(node["output_name"], node["output_tooltips"], strict=True)
         described[name] = {
             "display_name": texts[node["display_name"]],
             "description": texts[node["description"]],
-            "inputs": {key: {"name": names[key], "tooltip": texts[tip]} for key, tip in inputs(node)},
+            "inputs": {
+                key: {"name": names[own_key(phrases, name, key)], "tooltip": texts[tip]}
+                for key, tip in inputs(node)
+            },
             "outputs": {
                 str(index): {"name": names[key], "tooltip": texts[tip]}
                 for index, (key, tip) in enumerate(outputs)
@@ -72,7 +76,7 @@ def content(nodes: dict[str, Any], phrases: Phrases, language: str) -> str:
 def check(nodes: dict[str, Any], phrases: Phrases) -> None:
     """Raise LocaleError when a phrase is missing in a language, or is left over."""
     problems = []
-    for kind, wanted in zip(("names", "texts"), said(nodes), strict=True):
+    for kind, wanted in zip(("names", "texts"), said(nodes, phrases), strict=True):
         for english in sorted(wanted | set(phrases[kind])):
             missing = [code for code in LANGUAGES if not phrases[kind].get(english, {}).get(code)]
             if english not in wanted:
@@ -83,13 +87,24 @@ def check(nodes: dict[str, Any], phrases: Phrases) -> None:
         raise LocaleError(f"{PHRASES.name}, {len(problems)} to do:\n" + "\n".join(problems))
 
 
-def said(nodes: dict[str, Any]) -> tuple[set[str], set[str]]:
+def plain(name: str) -> str:
+    """The name of an input as people write it, where phrases hold no better one."""
+    return name.replace("_", " ")
+
+
+def own_key(phrases: Phrases, node: str, name: str) -> str:
+    """Where the name of a node's input stands: with that of the node where it has another one there."""
+    own = f"{node}.{name}"
+    return own if own in phrases["names"] else name
+
+
+def said(nodes: dict[str, Any], phrases: Phrases) -> tuple[set[str], set[str]]:
     """Names and texts of the pack's nodes."""
     names, texts = set(), set()
-    for node in own(nodes).values():
+    for key, node in own(nodes).items():
         texts |= {node["display_name"], node["description"], *node["output_tooltips"]}
         texts |= {tooltip for _, tooltip in inputs(node)}
-        names |= {*node["output_name"], *(name for name, _ in inputs(node))}
+        names |= {*node["output_name"], *(own_key(phrases, key, name) for name, _ in inputs(node))}
     return names, texts
 
 

@@ -7,6 +7,7 @@ from .host.film.frame_stream import PREVIEW_FPS, DecodeSettings, collect, latent
 from .host.latents import frame_rate
 from .host.search import search_aliases
 from .host.shown import shown_clip
+from .rare import rare
 
 
 class TemporalVAEDecode(Node):
@@ -22,24 +23,6 @@ class TemporalVAEDecode(Node):
             inputs=[
                 io.Latent.Input("samples", tooltip="The clip to decode."),
                 io.Vae.Input("vae", tooltip="The checkpoint's VAE, or one with a temporal decoder."),
-                io.Int.Input(
-                    "chunk_length",
-                    default=16,
-                    min=2,
-                    max=1024,
-                    tooltip="Frames decoded together; more needs more memory. Video LDM decoders and image "
-                    "VAEs give the same frames for every length, and halve it when memory runs "
-                    "out. SVD decoders look at all frames they get: more is steadier.",
-                ),
-                io.Int.Input(
-                    "overlap",
-                    default=4,
-                    min=0,
-                    max=64,
-                    tooltip="For SVD and other decoders that look at all frames they get: neighbours "
-                    "decoded along with each chunk on either side and faded over. Video LDM "
-                    "decoders and image VAEs need none and ignore it.",
-                ),
                 io.Image.Input(
                     "known_images",
                     optional=True,
@@ -53,6 +36,7 @@ class TemporalVAEDecode(Node):
                     tooltip="The frames that were enlarged, as they went into Video Upscale (SD x4): the "
                     "result gets their colours and brightness and keeps its detail.",
                 ),
+                *rare(*_chunk_inputs()),
             ],
             outputs=[io.Image.Output(tooltip="The frames; connect them to Create Video.")],
         )
@@ -71,3 +55,27 @@ class TemporalVAEDecode(Node):
         decode = DecodeSettings(chunk_length, overlap, known_images, keep_colours_of)
         frames = collect(latent_stream(samples, vae, fps, decode))
         return io.NodeOutput(frames, ui=shown_clip(frames, fps))
+
+
+def _chunk_inputs() -> list[io.Input]:
+    """Inputs for the frames that are decoded together."""
+    return [
+        io.Int.Input(
+            "chunk_length",
+            default=16,
+            min=2,
+            max=1024,
+            tooltip="Frames decoded together; more needs more memory. Video LDM decoders and image "
+            "VAEs give the same frames for every length, and halve it when memory runs "
+            "out. SVD decoders look at all frames they get: more is steadier.",
+        ),
+        io.Int.Input(
+            "overlap",
+            default=4,
+            min=0,
+            max=64,
+            tooltip="For SVD and other decoders that look at all frames they get: neighbours "
+            "decoded along with each chunk on either side and faded over. Video LDM "
+            "decoders and image VAEs need none and ignore it.",
+        ),
+    ]

@@ -13,6 +13,7 @@ from .host.sampling.interpolate import PromptedModel
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.speed import carrying
+from .rare import rare
 from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
 
 
@@ -35,9 +36,13 @@ class ExtendVideo(Node):
                 io.Conditioning.Input("negative", tooltip="What should not be seen."),
                 io.Latent.Input("samples", tooltip="The clip to go on from; one frame is enough."),
                 *_segment_inputs(),
-                *sampler_inputs(seed=False),
                 carried_fps_input(8.0),
-                *_prompt_inputs(),
+                *sampler_inputs(),
+                _folder_input(),
+                io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
+                _prompts_input(),
+                motion_prompt_input(),
+                *rare(*_step_inputs(), context_guidance_input()),
             ],
             outputs=[
                 io.Latent.Output(
@@ -57,12 +62,12 @@ class ExtendVideo(Node):
         negative: io.Conditioning.Type,
         samples: io.Latent.Type,
         segments: int,
-        segment_length: int,
-        context_frames: int,
         seeds: str,
         folder: str,
         clip: io.Clip.Type | None = None,
         prompts: str = "",
+        segment_length: int = 0,
+        context_frames: int = 2,
         motion_prompt: MotionPrompt | None = None,
         **sampler: Any,
     ) -> io.NodeOutput:
@@ -90,7 +95,7 @@ class ExtendVideo(Node):
 
 
 def _segment_inputs() -> list[io.Input]:
-    """Inputs for the length of segments, their steps and the number of futures."""
+    """Inputs for the length of the film and the number of futures."""
     return [
         io.Int.Input(
             "segments",
@@ -98,21 +103,6 @@ def _segment_inputs() -> list[io.Input]:
             min=1,
             max=100000,
             tooltip="How many segments to add; more can be added later.",
-        ),
-        io.Int.Input(
-            "segment_length",
-            default=0,
-            min=0,
-            max=1024,
-            tooltip="Frames sampled together, those of the context included; 0 is the length the layers were "
-            "trained on.",
-        ),
-        io.Int.Input(
-            "context_frames",
-            default=2,
-            min=1,
-            max=64,
-            tooltip="How many last frames each segment goes on from; two carry the direction of motion.",
         ),
         io.String.Input(
             "seeds",
@@ -124,26 +114,46 @@ def _segment_inputs() -> list[io.Input]:
     ]
 
 
-def _prompt_inputs() -> list[io.Input]:
-    """Inputs for the folder of segments and for changes from one segment to the next."""
+def _prompts_input() -> io.Input:
+    return io.String.Input(
+        "prompts",
+        multiline=True,
+        default="",
+        optional=True,
+        tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without "
+        "any, all "
+        "segments follow positive.",
+    )
+
+
+def _step_inputs() -> list[io.Input]:
+    """Inputs for the frames that a segment sees and makes."""
     return [
-        io.String.Input(
-            "folder",
-            default="video_ldm/segments",
-            tooltip="Where finished segments are kept: a folder below ComfyUI's output; elsewhere only where "
-            "extra_model_paths.yaml "
-            "allows it.",
-        ),
-        io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
-        io.String.Input(
-            "prompts",
-            multiline=True,
-            default="",
+        io.Int.Input(
+            "segment_length",
+            default=0,
+            min=0,
+            max=1024,
             optional=True,
-            tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without "
-            "any, all "
-            "segments follow positive.",
+            tooltip="Frames sampled together, those of the context included; 0 is the length the layers were "
+            "trained on.",
         ),
-        motion_prompt_input(),
-        context_guidance_input(),
+        io.Int.Input(
+            "context_frames",
+            default=2,
+            min=1,
+            max=64,
+            optional=True,
+            tooltip="How many last frames each segment goes on from; two carry the direction of motion.",
+        ),
     ]
+
+
+def _folder_input() -> io.Input:
+    return io.String.Input(
+        "folder",
+        default="video_ldm/segments",
+        tooltip="Where finished segments are kept: a folder below ComfyUI's output; elsewhere only where "
+        "extra_model_paths.yaml "
+        "allows it.",
+    )

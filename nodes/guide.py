@@ -10,6 +10,7 @@ from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
 from .host.speed import speed_of
+from .rare import rare
 from .sample import cfg_input, cfg_last_frame_input, context_guidance_input, fps_input, motion_prompt_input
 
 
@@ -30,7 +31,6 @@ class VideoGuiderNode(Node):
                 io.Conditioning.Input("positive", tooltip="What should be seen."),
                 io.Conditioning.Input("negative", tooltip="What should not be seen."),
                 cfg_input(),
-                cfg_last_frame_input(),
                 fps_input(),
                 io.Latent.Input(
                     "known_frames",
@@ -39,7 +39,7 @@ class VideoGuiderNode(Node):
                     "too.",
                 ),
                 motion_prompt_input(),
-                context_guidance_input(),
+                *rare(context_guidance_input(), cfg_last_frame_input(optional=True)),
             ],
             outputs=[io.Guider.Output(tooltip="Connect it to the guider of SamplerCustomAdvanced.")],
         )
@@ -51,11 +51,11 @@ class VideoGuiderNode(Node):
         positive: io.Conditioning.Type,
         negative: io.Conditioning.Type,
         cfg: float,
-        cfg_last_frame: float,
         fps: float,
         known_frames: io.Latent.Type | None = None,
         motion_prompt: MotionPrompt | None = None,
         context_guidance: float = 1.0,
+        cfg_last_frame: float = 0.0,
     ) -> io.NodeOutput:
         scales = (cfg, cfg_last_frame or cfg, context_guidance)
         fps = speed_of(fps, known_frames, {}).fps

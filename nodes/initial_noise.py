@@ -8,6 +8,7 @@ from ..temporal.sampling.initial_noise import DEFAULT, FILTERS, GAUSSIAN, KINDS,
 from .host import Node, io
 from .host.sampling.options.noise import with_noise
 from .host.search import search_aliases
+from .rare import rare
 
 
 class InitialNoise(Node):
@@ -30,27 +31,8 @@ class InitialNoise(Node):
                     "repeated_context: that of the first window again and again; FreeNoise: the same, "
                     "shuffled.",
                 ),
-                io.Boolean.Input(
-                    "seed_per_frame",
-                    default=False,
-                    tooltip="Every frame has a seed of its own, one more than the frame before it.",
-                ),
-                io.Int.Input(
-                    "seed_offset",
-                    default=0,
-                    min=-(2**31),
-                    max=2**31,
-                    tooltip="Added to the seed of the sampler.",
-                ),
-                io.Int.Input(
-                    "frame_offset",
-                    default=0,
-                    min=0,
-                    max=100000,
-                    tooltip="Frames whose noise is left out first: 16 continues a clip of 16 frames with "
-                    "the same seed.",
-                ),
-                *_round_inputs(),
+                _rounds_input(),
+                *rare(*_seed_inputs(), *_round_inputs()),
             ],
             outputs=[io.Model.Output(tooltip="The model with this noise; connect it to the sampler.")],
         )
@@ -60,10 +42,10 @@ class InitialNoise(Node):
         cls,
         model: io.Model.Type,
         noise_type: str,
-        seed_per_frame: bool,
-        seed_offset: int,
-        frame_offset: int,
         rounds: int = 1,
+        seed_per_frame: bool = False,
+        seed_offset: int = 0,
+        frame_offset: int = 0,
         **kept: Any,
     ) -> io.NodeOutput:
         names = {"filter": "kind", "keep_space": "space", "keep_time": "time", "sharpness": "sharpness"}
@@ -72,18 +54,50 @@ class InitialNoise(Node):
         return io.NodeOutput(with_noise(model, settings, rounds, low_pass))
 
 
-def _round_inputs() -> list[io.Input]:
-    """Further rounds, for which most leave everything as it is."""
+def _rounds_input() -> io.Input:
+    return io.Int.Input(
+        "rounds",
+        default=1,
+        min=1,
+        max=10,
+        optional=True,
+        tooltip="How often the clip is made (FreeInit): each round begins with the low frequencies of "
+        "the one before; 3 to 5 are steadier and take as many times longer.",
+    )
+
+
+def _seed_inputs() -> list[io.Input]:
+    """Noise that goes on from that of another clip."""
     return [
-        io.Int.Input(
-            "rounds",
-            default=1,
-            min=1,
-            max=10,
+        io.Boolean.Input(
+            "seed_per_frame",
+            default=False,
             optional=True,
-            tooltip="How often the clip is made (FreeInit): each round begins with the low frequencies of "
-            "the one before; 3 to 5 are steadier and take as many times longer.",
+            tooltip="Every frame has a seed of its own, one more than the frame before it.",
         ),
+        io.Int.Input(
+            "seed_offset",
+            default=0,
+            min=-(2**31),
+            max=2**31,
+            optional=True,
+            tooltip="Added to the seed of the sampler.",
+        ),
+        io.Int.Input(
+            "frame_offset",
+            default=0,
+            min=0,
+            max=100000,
+            optional=True,
+            tooltip="Frames whose noise is left out first: 16 continues a clip of 16 frames with "
+            "the same seed.",
+        ),
+    ]
+
+
+def _round_inputs() -> list[io.Input]:
+    """Inputs for the part of a round that the next one keeps."""
+    return [
         io.Combo.Input(
             "filter",
             options=list(FILTERS),

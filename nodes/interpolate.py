@@ -12,7 +12,14 @@ from .host.sampling.interpolate import METHODS, Interpolation, PromptedModel, in
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.speed import carrying
-from .sample import carried_fps_input, context_guidance_input, motion_prompt_input, sampler_inputs
+from .rare import rare
+from .sample import (
+    carried_fps_input,
+    context_guidance_input,
+    motion_prompt_input,
+    sampler_inputs,
+    seed_input,
+)
 
 
 class LatentInterpolate(Node):
@@ -28,7 +35,8 @@ class LatentInterpolate(Node):
             inputs=[
                 io.Latent.Input("samples", tooltip="The keyframes, such as a clip from Video KSampler."),
                 *_interpolation_inputs(),
-                *sampler_inputs(),
+                *sampler_inputs(seed_input(changes=False)),
+                *rare(*_blend_inputs()),
                 *_model_inputs(),
             ],
             outputs=[
@@ -49,9 +57,9 @@ class LatentInterpolate(Node):
         method: str,
         passes: int,
         loop: bool,
-        cut_threshold: float,
         fps: float,
         pinned_denoise: float,
+        cut_threshold: float,
         model: io.Model.Type | None = None,
         positive: io.Conditioning.Type | None = None,
         negative: io.Conditioning.Type | None = None,
@@ -89,21 +97,12 @@ def _interpolation_inputs() -> list[io.Input]:
             tooltip="Also makes the frames from the last keyframe back to the first, so that the clip can "
             "repeat.",
         ),
-        io.Float.Input(
-            "cut_threshold",
-            default=1.0,
-            min=0.05,
-            max=2.0,
-            step=0.05,
-            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, "
-            "above 1 another scene; 2 never cuts.",
-        ),
         carried_fps_input(2.0),
     ]
 
 
-def _model_inputs() -> list[io.Input]:
-    """Inputs for the model that samples the frames in between."""
+def _blend_inputs() -> list[io.Input]:
+    """Inputs for the limits of blending and of a motion module."""
     return [
         io.Float.Input(
             "pinned_denoise",
@@ -114,6 +113,21 @@ def _model_inputs() -> list[io.Input]:
             tooltip="For method pinned: how far from the blended start the motion module may go; 0.5 to "
             "0.7 are usual.",
         ),
+        io.Float.Input(
+            "cut_threshold",
+            default=1.0,
+            min=0.05,
+            max=2.0,
+            step=0.05,
+            tooltip="Keyframes more unlike than this are a cut and are not blended: 0 is the same picture, "
+            "above 1 another scene; 2 never cuts.",
+        ),
+    ]
+
+
+def _model_inputs() -> list[io.Input]:
+    """Inputs for the model that samples the frames in between."""
+    return [
         io.Model.Input(
             "model", optional=True, tooltip="The model with temporal layers, for learned and pinned."
         ),
@@ -124,5 +138,5 @@ def _model_inputs() -> list[io.Input]:
             "negative", optional=True, tooltip="What should not be seen, for learned and pinned."
         ),
         motion_prompt_input(),
-        context_guidance_input(),
+        *rare(context_guidance_input()),
     ]

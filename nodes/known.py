@@ -6,6 +6,7 @@ from ..temporal.sampling.known_frames import PATTERNS
 from .host import Node, io
 from .host.sampling.known_images import GIVEN_BEFORE, KEEP, give_frames
 from .host.search import search_aliases
+from .rare import rare
 
 
 class KnownFramesNode(Node):
@@ -57,7 +58,7 @@ class KnownFramesNode(Node):
                     tooltip="Latents of given frames, after those of the images, such as frames of another "
                     "clip.",
                 ),
-                _given_before_input(),
+                *rare(_given_before_input()),
             ],
             outputs=[
                 io.Latent.Output(

@@ -21,6 +21,7 @@ from .layer_inputs import (
     percent_inputs,
     strength_input,
 )
+from .rare import rare
 
 
 class LoadTemporalLayers(Node):
@@ -52,16 +53,6 @@ class LoadTemporalLayers(Node):
                     tooltip="How much the temporal layers do: 1 as trained, 0 is exactly the image model, "
                     "above 1 more than trained.",
                 ),
-                *alpha_inputs(),
-                io.Combo.Input(
-                    "schedule",
-                    options=[*NAMES, OLD_AUTO],
-                    default=AUTO,
-                    optional=True,
-                    tooltip="Noise schedule: auto is the one that the layers were trained with, checkpoint "
-                    "that of the image model. The lcm ones also set consistency sampling.",
-                ),
-                *percent_inputs(),
                 io.Combo.Input(
                     "longer_clips",
                     options=list(LONGER_CLIPS),
@@ -71,8 +62,13 @@ class LoadTemporalLayers(Node):
                     "the positions of their frames into the trained length, for slower motion; or "
                     "convolve, where each frame sees those near it in time, as many as in training.",
                 ),
-                alpha_by_level_input(),
-                _norms_input(),
+                *rare(
+                    _schedule_input(),
+                    *percent_inputs(),
+                    *alpha_inputs(),
+                    alpha_by_level_input(),
+                    _norms_input(),
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="The model with temporal layers; connect it to Video KSampler."),
@@ -89,13 +85,13 @@ class LoadTemporalLayers(Node):
         model: io.Model.Type,
         file: str,
         strength: float,
-        alpha_input: float = AS_TRAINED,
-        alpha_middle: float = AS_TRAINED,
-        alpha_output: float = AS_TRAINED,
+        longer_clips: str = REFUSE,
         schedule: str = AUTO,
         start_percent: float = 0.0,
         end_percent: float = 1.0,
-        longer_clips: str = REFUSE,
+        alpha_input: float = AS_TRAINED,
+        alpha_middle: float = AS_TRAINED,
+        alpha_output: float = AS_TRAINED,
         alpha_by_level: str = "",
         norms: str = NORMS[0],
     ) -> io.NodeOutput:
@@ -111,6 +107,17 @@ class LoadTemporalLayers(Node):
         patched = with_betas(patched, schedule, opened.betas)
         report = with_host(opened.report, host)
         return io.NodeOutput(patched, report, ui=ui.PreviewText(report))
+
+
+def _schedule_input() -> io.Input:
+    return io.Combo.Input(
+        "schedule",
+        options=[*NAMES, OLD_AUTO],
+        default=AUTO,
+        optional=True,
+        tooltip="Noise schedule: auto is the one that the layers were trained with, checkpoint "
+        "that of the image model. The lcm ones also set consistency sampling.",
+    )
 
 
 def _norms_input() -> io.Input:

@@ -11,6 +11,7 @@ from .host.door import FloatPerFrame
 from .host.layers.attached.strength import ALL, LAYERS, change_layers
 from .host.search import search_aliases
 from .layer_inputs import percent_inputs
+from .rare import rare
 
 
 class MotionStrength(Node):
@@ -37,19 +38,9 @@ class MotionStrength(Node):
                     "How strongly frames attend to each other: the keys of attention over frames times "
                     "this number; above 1 usually moves more. A list is one for each frame.",
                 ),
-                *percent_inputs(),
-                io.Combo.Input(
-                    "layers",
-                    options=list(LAYERS),
-                    default=ALL,
-                    optional=True,
-                    tooltip="Which temporal layers change, where several were loaded: all, or those loaded "
-                    "last.",
-                ),
                 _mask("strength_mask", "strength"),
                 _mask("motion_mask", "motion"),
-                _outside("strength"),
-                _outside("motion"),
+                *rare(*percent_inputs(), _layers_input(), _outside("strength"), _outside("motion")),
             ],
             outputs=[io.Model.Output(tooltip="The model with this strength; connect it to Video KSampler.")],
         )
@@ -81,6 +72,16 @@ def _amount(name: str, default: float, tooltip: str) -> io.Input:
         max=10.0,
         step=0.01,
         tooltip=tooltip,
+    )
+
+
+def _layers_input() -> io.Input:
+    return io.Combo.Input(
+        "layers",
+        options=list(LAYERS),
+        default=ALL,
+        optional=True,
+        tooltip="Which temporal layers change, where several were loaded: all, or those loaded last.",
     )
 
 

@@ -19,6 +19,7 @@ from .host.door import FloatPerFrame
 from .host.sampling.prompts import encode_schedule
 from .host.search import search_aliases
 from .host.shown import shown_curves
+from .rare import rare
 from .value_schedule import length_input, length_of
 
 NUMBERS = ("pw_a", "pw_b", "pw_c", "pw_d")
@@ -62,7 +63,7 @@ class PromptSchedule(Node):
                 length_input(),
                 _text_input("before", "before"),
                 _text_input("after", "after"),
-                *(_number_input(name) for name in NUMBERS),
+                *rare(*(_number_input(name) for name in NUMBERS)),
             ],
             outputs=[
                 io.Conditioning.Output(

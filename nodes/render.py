@@ -14,6 +14,7 @@ from .host.latents import with_way_back
 from .host.names import filled_in
 from .host.search import search_aliases
 from .host.speed import speed_of
+from .rare import rare
 from .sockets import UpscalerType
 
 OUTPUT = "Video LDM/output"
@@ -74,8 +75,8 @@ class RenderVideo(Node):
                     tooltip="Name of the file in ComfyUI's output folder; may hold folders and variables "
                     "such as %date:yyyy-MM-dd%, %width% or %year%.",
                 ),
-                *decode_inputs(),
                 _pingpong_input(),
+                *decode_inputs(),
             ],
             outputs=[io.Video.Output(tooltip="The film, for nodes that take a VIDEO.")],
         )
@@ -92,10 +93,10 @@ class RenderVideo(Node):
         images: io.Image.Type | None = None,
         upscaler: Any = None,
         audio: io.Audio.Type | None = None,
+        pingpong: bool = False,
+        known_images: io.Image.Type | None = None,
         chunk_length: int = 16,
         overlap: int = 4,
-        known_images: io.Image.Type | None = None,
-        pingpong: bool = False,
     ) -> io.NodeOutput:
         origin = leading_to(cls.hidden, "samples", "images")
         speed = speed_of(fps, samples, origin, usual=0.0)
@@ -155,9 +156,9 @@ class VideoFromLatents(Node):
         fps: float,
         upscaler: Any = None,
         audio: io.Audio.Type | None = None,
+        known_images: io.Image.Type | None = None,
         chunk_length: int = 16,
         overlap: int = 4,
-        known_images: io.Image.Type | None = None,
     ) -> io.NodeOutput:
         clip = frame_stream(
             samples, vae, None, upscaler, fps, DecodeSettings(chunk_length, overlap, known_images)
@@ -182,6 +183,18 @@ def fps_of_film_input() -> io.Input:
 def decode_inputs() -> list[io.Input]:
     """Inputs for decoding the clip, as in Temporal VAE Decode."""
     return [
+        io.Image.Input(
+            "known_images",
+            optional=True,
+            tooltip="Images of the known frames of samples, which come out exactly; as in Temporal VAE "
+            "Decode. With them, ToonCrafter's decoder takes the whole clip at once.",
+        ),
+        *rare(*_chunk_inputs()),
+    ]
+
+
+def _chunk_inputs() -> list[io.Input]:
+    return [
         io.Int.Input(
             "chunk_length",
             default=16,
@@ -198,11 +211,5 @@ def decode_inputs() -> list[io.Input]:
             optional=True,
             tooltip="For SVD decoders: neighbours decoded along with each chunk and faded over. As in "
             "Temporal VAE Decode.",
-        ),
-        io.Image.Input(
-            "known_images",
-            optional=True,
-            tooltip="Images of the known frames of samples, which come out exactly; as in Temporal VAE "
-            "Decode. With them, ToonCrafter's decoder takes the whole clip at once.",
         ),
     ]

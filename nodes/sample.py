@@ -12,6 +12,7 @@ from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.shown import cfg_curve
 from .host.speed import speed_of
+from .rare import rare
 from .sockets import MotionPromptType
 
 NOISE_TYPES = ["independent", "mixed", "progressive"]
@@ -62,7 +63,7 @@ def _host_inputs() -> list[io.Input]:
         io.Latent.Input(
             "latent_image", tooltip="The clip to denoise: Empty Latent Image with batch_size = frames."
         ),
-        *sampler_inputs(),
+        *sampler_inputs(seed_input(changes=True)),
         io.Float.Input(
             "denoise",
             default=1.0,
@@ -76,6 +77,15 @@ def _host_inputs() -> list[io.Input]:
 
 
 def _clip_inputs() -> list[io.Input]:
+    return [
+        fps_input(),
+        motion_prompt_input(),
+        *rare(*_noise_inputs(), context_guidance_input()),
+    ]
+
+
+def _noise_inputs() -> list[io.Input]:
+    """Inputs for guidance and noise that differ from frame to frame."""
     return [
         cfg_last_frame_input(),
         io.Combo.Input(
@@ -93,9 +103,6 @@ def _clip_inputs() -> list[io.Input]:
             step=0.01,
             tooltip="Strength of that relation: 0 is independent, 1 gives every frame the same noise.",
         ),
-        fps_input(),
-        motion_prompt_input(),
-        context_guidance_input(),
     ]
 
 
@@ -127,7 +134,7 @@ def cfg_input() -> io.Input:
     )
 
 
-def cfg_last_frame_input() -> io.Input:
+def cfg_last_frame_input(optional: bool = False) -> io.Input:
     """Guidance of the last frame."""
     return io.Float.Input(
         "cfg_last_frame",
@@ -136,6 +143,7 @@ def cfg_last_frame_input() -> io.Input:
         max=100.0,
         step=0.1,
         round=0.01,
+        optional=optional,
         tooltip="Guidance of the last frame; the frames between follow a straight line. 0 keeps cfg for all.",
     )
 
@@ -154,10 +162,10 @@ def fps_input() -> io.Input:
     )
 
 
-def sampler_inputs(seed: bool = True) -> list[io.Input]:
+def sampler_inputs(seed: io.Input | None = None) -> list[io.Input]:
     """Inputs of the host's samplers, the same wherever a clip is sampled."""
     return [
-        *([_seed_input()] if seed else []),
+        *([seed] if seed else []),
         io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps; 20 to 30 are usual."),
         cfg_input(),
         io.Combo.Input(
@@ -169,13 +177,18 @@ def sampler_inputs(seed: bool = True) -> list[io.Input]:
     ]
 
 
-def _seed_input() -> io.Input:
+def seed_input(changes: bool) -> io.Input:
+    """Input for the seed of the noise.
+
+    It `changes` after every run where another clip is wanted each time, and stays where all that follows
+    would be made anew.
+    """
     return io.Int.Input(
         "seed",
         default=0,
         min=0,
         max=0xFFFFFFFFFFFFFFFF,
-        control_after_generate=True,
+        control_after_generate=changes,
         tooltip="Seed of the noise: the same seed makes the same clip.",
     )
 

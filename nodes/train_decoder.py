@@ -10,6 +10,7 @@ from .host.files import TEMPORAL_DECODERS
 from .host.search import search_aliases
 from .host.training.decoder import train_decoder_on_images
 from .host.training.run import stops
+from .rare import rare
 from .training_inputs import clips_inputs, number_input, run_inputs
 
 DEFAULTS = DecoderTrainingConfig()
@@ -35,6 +36,7 @@ class TrainTemporalDecoder(Node):
                 ),
                 *decoder_settings(),
                 *run_inputs(),
+                *rare(*_loss_settings()),
             ],
             outputs=[
                 io.Vae.Output(tooltip="The VAE with the trained decoder; connect it to Temporal VAE Decode."),
@@ -67,17 +69,10 @@ class TrainTemporalDecoder(Node):
 
 
 def decoder_settings() -> list[io.Input]:
-    """Steps, crops and losses of a decoder in training."""
+    """Steps of a decoder in training, and what each of them sees."""
     return [
         number_input(
             "steps", DEFAULTS.steps, (1, 10**6, 1), "Optimiser steps; 1000 to 10000 for real videos."
-        ),
-        number_input(
-            "learning_rate",
-            DEFAULTS.learning_rate,
-            (1e-6, 0.1, 1e-6),
-            "Relative to the size of the decoder's activations, so that one value fits most VAEs; "
-            "lower it when the loss jumps.",
         ),
         number_input("num_frames", DEFAULTS.num_frames, (1, 64, 1), "Frames that a step sees together."),
         number_input(
@@ -85,6 +80,19 @@ def decoder_settings() -> list[io.Input]:
             256,
             (32, 2048, 8),
             "Side in pixels of the square that a step sees; more needs more memory.",
+        ),
+    ]
+
+
+def _loss_settings() -> list[io.Input]:
+    """Inputs for the losses and the speed of learning."""
+    return [
+        number_input(
+            "learning_rate",
+            DEFAULTS.learning_rate,
+            (1e-6, 0.1, 1e-6),
+            "Relative to the size of the decoder's activations, so that one value fits most VAEs; "
+            "lower it when the loss jumps.",
         ),
         number_input(
             "latent_noise",

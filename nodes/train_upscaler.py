@@ -10,6 +10,7 @@ from .host.files import VIDEO_UPSCALERS
 from .host.search import search_aliases
 from .host.training.run import stops
 from .host.training.upscaler import PART, PatchSettings, train_upscaler_on_images
+from .rare import rare
 from .sockets import UpscalerType
 from .training_inputs import clips_inputs, number_input, run_inputs
 
@@ -42,6 +43,7 @@ class TrainVideoUpscaler(Node):
                 ),
                 *upscaler_settings(),
                 *run_inputs(),
+                *rare(*_rare_settings()),
                 UpscalerType.Input(
                     "upscaler",
                     optional=True,
@@ -79,7 +81,7 @@ class TrainVideoUpscaler(Node):
 
 
 def upscaler_settings() -> list[io.Input]:
-    """Steps, patches and size of an upscaler in training."""
+    """Steps of an upscaler in training, and what each of them sees."""
     return [
         number_input(
             "steps",
@@ -94,9 +96,6 @@ def upscaler_settings() -> list[io.Input]:
             "How many of the steps train the upscaler of single frames; the others train its temporal "
             "layers and leave it as it is. Usually half of them, or 0 for an upscaler that is connected.",
         ),
-        number_input(
-            "learning_rate", 0.0002, (1e-6, 0.1, 1e-6), "Of each stage; lower it when the loss jumps."
-        ),
         number_input("num_frames", DEFAULTS.num_frames, (1, 64, 1), "Frames that a step sees together."),
         number_input(
             "patch_size",
@@ -106,6 +105,15 @@ def upscaler_settings() -> list[io.Input]:
             "needs more memory.",
         ),
         number_input("batch_size", 2, (1, 64, 1), "Squares that a step sees; more needs more memory."),
+    ]
+
+
+def _rare_settings() -> list[io.Input]:
+    """Inputs for the speed of learning, the size, and the noise that can be taken away."""
+    return [
+        number_input(
+            "learning_rate", 0.0002, (1e-6, 0.1, 1e-6), "Of each stage; lower it when the loss jumps."
+        ),
         number_input(
             "channels",
             128,

@@ -41,7 +41,14 @@ def memory_input() -> io.Input:
 def run_inputs() -> list[io.Input]:
     """Inputs for the start of a run, and for going on where another stopped."""
     return [
-        number_input("seed", 0, (0, 2**63 - 1, 1), "Of weights, clips and noise."),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=2**63 - 1,
+            control_after_generate=False,
+            tooltip="Of weights, clips and noise.",
+        ),
         io.Boolean.Input(
             "resume",
             default=True,

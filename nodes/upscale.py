@@ -10,6 +10,7 @@ from .host.files import VIDEO_UPSCALERS, file_names
 from .host.film.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 from .host.search import search_aliases
 from .host.shown import shown_clip
+from .rare import rare
 from .sockets import UpscalerType
 
 
@@ -30,7 +31,7 @@ class LoadVideoUpscaler(Node):
                     tooltip="File in models/video_upscalers, made by the training of this pack.",
                 ),
                 *_quality_inputs(),
-                *_size_inputs(),
+                *rare(_strength_input(), *_size_inputs()),
             ],
             outputs=[
                 UpscalerType.Output(
@@ -105,19 +106,21 @@ def _quality_inputs() -> list[io.Input]:
             default=0,
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
+            control_after_generate=False,
             tooltip="Decides the detail that is added.",
         ),
-        io.Float.Input(
-            "temporal_strength",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            tooltip="How much the temporal layers do: 1 as trained, 0 enlarges frame by frame, which "
-            "flickers.",
-        ),
     ]
+
+
+def _strength_input() -> io.Input:
+    return io.Float.Input(
+        "temporal_strength",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        tooltip="How much the temporal layers do: 1 as trained, 0 enlarges frame by frame, which flickers.",
+    )
 
 
 def _size_inputs() -> list[io.Input]:

@@ -10,7 +10,8 @@ from .host.sampling.clip import SamplerSettings
 from .host.sampling.upscale_x4 import X4Settings, upscale_latents
 from .host.search import search_aliases
 from .host.speed import speed_of
-from .sample import fps_input, sampler_inputs
+from .rare import rare
+from .sample import fps_input, sampler_inputs, seed_input
 
 SAMPLER = ("seed", "steps", "cfg", "sampler_name", "scheduler", "fps")
 
@@ -27,7 +28,11 @@ class VideoUpscaleDiffusion(Node):
             "temporal layers on the model, frames are enlarged together; decode the latents "
             "with the upscaler's own VAE.",
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
-            inputs=[*_given_inputs(), *sampler_inputs(), fps_input(), *_size_inputs()],
+            inputs=[
+                *_given_inputs(),
+                *sampler_inputs(seed_input(changes=False)),
+                *rare(fps_input(), *_size_inputs()),
+            ],
             outputs=[
                 io.Latent.Output(
                     tooltip="The enlarged clip; connect it to Temporal VAE Decode with the upscaler's VAE."

@@ -18,6 +18,7 @@ from .layer_inputs import (
     percent_inputs,
     strength_input,
 )
+from .rare import rare
 
 
 class LoadVideoModel(Node):
@@ -45,17 +46,7 @@ class LoadVideoModel(Node):
                     "1 more than trained. Stable Video Diffusion is always as trained and refuses "
                     "other values.",
                 ),
-                io.Combo.Input(
-                    "schedule",
-                    options=list(NAMES),
-                    default=AUTO,
-                    optional=True,
-                    tooltip="Noise schedule: auto and checkpoint are the one that the model was trained "
-                    "with; the others replace it, the lcm ones also set consistency sampling.",
-                ),
-                *alpha_inputs(),
-                *percent_inputs(),
-                alpha_by_level_input(),
+                *rare(_schedule_input(), *percent_inputs(), *alpha_inputs(), alpha_by_level_input()),
             ],
             outputs=[
                 io.Model.Output(
@@ -76,11 +67,11 @@ class LoadVideoModel(Node):
         file: str,
         strength: float = 1.0,
         schedule: str = AUTO,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
         alpha_input: float = AS_TRAINED,
         alpha_middle: float = AS_TRAINED,
         alpha_output: float = AS_TRAINED,
-        start_percent: float = 0.0,
-        end_percent: float = 1.0,
         alpha_by_level: str = "",
     ) -> io.NodeOutput:
         given = LayerInputs(
@@ -91,6 +82,17 @@ class LoadVideoModel(Node):
         model = build_video_model(file, video, _settings(video, given))
         report = with_host(report, host)
         return io.NodeOutput(with_betas(model, schedule, None), report, ui=ui.PreviewText(report))
+
+
+def _schedule_input() -> io.Input:
+    return io.Combo.Input(
+        "schedule",
+        options=list(NAMES),
+        default=AUTO,
+        optional=True,
+        tooltip="Noise schedule: auto and checkpoint are the one that the model was trained "
+        "with; the others replace it, the lcm ones also set consistency sampling.",
+    )
 
 
 def _settings(video: VideoModel, given: LayerInputs) -> LayerSettings:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .host import Node, io
-from .host.sampling.windows import FUSE_METHODS, SCHEDULES, FurtherWindows, add_windows
+from .host.sampling.windows import FUSE_METHODS, LOOPED, SCHEDULES, FurtherWindows, add_windows
 from .host.search import search_aliases
+from .rare import rare
 
 
 class VideoWindows(Node):
@@ -36,32 +37,13 @@ class VideoWindows(Node):
                     tooltip="Frames that neighbouring windows share; more is smoother and slower, a "
                     "quarter to a half is usual.",
                 ),
-                io.Combo.Input(
-                    "context_schedule",
-                    options=list(SCHEDULES),
-                    default="standard_static",
-                    tooltip="Where windows lie: standard_static the same at every step, standard_uniform "
-                    "moving, looped_uniform moving past the end to the start, batched without overlap.",
-                ),
-                io.Combo.Input(
-                    "fuse_method",
-                    options=list(FUSE_METHODS),
-                    default="pyramid",
-                    tooltip="How windows are blended: pyramid trusts their middle most, flat all frames "
-                    "alike.",
-                ),
                 io.Boolean.Input(
                     "closed_loop",
                     default=False,
-                    tooltip="With looped_uniform: the end of the clip leads back to its start.",
+                    tooltip="The end of the clip leads back to its start: windows go round, as "
+                    "looped_uniform, which this sets.",
                 ),
-                io.Boolean.Input(
-                    "repeated_noise",
-                    default=False,
-                    tooltip="All windows start from the noise of the first, shuffled (FreeNoise): long "
-                    "clips hold together better and vary less.",
-                ),
-                *_further_inputs(),
+                *rare(*_further_inputs()),
             ],
             outputs=[io.Model.Output(tooltip="The model for long clips; connect it to Video KSampler.")],
         )
@@ -72,13 +54,15 @@ class VideoWindows(Node):
         model: io.Model.Type,
         context_length: int,
         context_overlap: int,
+        closed_loop: bool,
         context_schedule: str,
         fuse_method: str,
-        closed_loop: bool,
         repeated_noise: bool,
         context_stride: int = 1,
         on_equal_length: bool = False,
     ) -> io.NodeOutput:
+        if closed_loop and context_schedule != LOOPED:  # one switch for the wish
+            context_schedule, on_equal_length = LOOPED, True
         return io.NodeOutput(
             add_windows(
                 model,
@@ -96,6 +80,25 @@ class VideoWindows(Node):
 def _further_inputs() -> list[io.Input]:
     """Inputs that most leave as they are."""
     return [
+        io.Combo.Input(
+            "context_schedule",
+            options=list(SCHEDULES),
+            default="standard_static",
+            tooltip="Where windows lie: standard_static the same at every step, standard_uniform "
+            "moving, looped_uniform moving past the end to the start, batched without overlap.",
+        ),
+        io.Combo.Input(
+            "fuse_method",
+            options=list(FUSE_METHODS),
+            default="pyramid",
+            tooltip="How windows are blended: pyramid trusts their middle most, flat all frames alike.",
+        ),
+        io.Boolean.Input(
+            "repeated_noise",
+            default=False,
+            tooltip="All windows start from the noise of the first, shuffled (FreeNoise): long "
+            "clips hold together better and vary less.",
+        ),
         io.Int.Input(
             "context_stride",
             default=1,

@@ -10,22 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 TEXT = """
-VLDM_LoadTemporalLayers: model:MODEL | file:COMBO="" | strength:FLOAT=1.0 | alpha_input:FLOAT=-1.0 |
-    alpha_middle:FLOAT=-1.0 | alpha_output:FLOAT=-1.0 | schedule:COMBO="auto" | start_percent:FLOAT=0.0 |
-    end_percent:FLOAT=1.0 | longer_clips:COMBO="refuse" | alpha_by_level:STRING="" | norms:COMBO="as trained"
+VLDM_LoadTemporalLayers: model:MODEL | file:COMBO="" | strength:FLOAT=1.0 | longer_clips:COMBO="refuse" |
+    schedule:COMBO="auto" | start_percent:FLOAT=0.0 | end_percent:FLOAT=1.0 | alpha_input:FLOAT=-1.0 |
+    alpha_middle:FLOAT=-1.0 | alpha_output:FLOAT=-1.0 | alpha_by_level:STRING="" | norms:COMBO="as trained"
     -> MODEL STRING
 VLDM_LoadMotionLoRA: model:MODEL | file:COMBO="" | strength:FLOAT=1.0 -> MODEL STRING
-VLDM_MotionStrength: model:MODEL | strength:FLOAT=1.0 | motion:FLOAT=1.0 | start_percent:FLOAT=0.0 |
-    end_percent:FLOAT=1.0 | layers:COMBO="all" | strength_mask:MASK | motion_mask:MASK |
+VLDM_MotionStrength: model:MODEL | strength:FLOAT=1.0 | motion:FLOAT=1.0 | strength_mask:MASK |
+    motion_mask:MASK | start_percent:FLOAT=0.0 | end_percent:FLOAT=1.0 | layers:COMBO="all" |
     strength_outside:FLOAT=0.0 | motion_outside:FLOAT=0.0 -> MODEL
-VLDM_VideoWindows: model:MODEL | context_length:INT=16 | context_overlap:INT=4 |
-    context_schedule:COMBO="standard_static" | fuse_method:COMBO="pyramid" | closed_loop:BOOLEAN=false |
-    repeated_noise:BOOLEAN=false | context_stride:INT=1 | on_equal_length:BOOLEAN=false -> MODEL
-VLDM_InitialNoise: model:MODEL | noise_type:COMBO="default" | seed_per_frame:BOOLEAN=false |
-    seed_offset:INT=0 |
-    frame_offset:INT=0 | rounds:INT=1 | filter:COMBO="gaussian" | keep_space:FLOAT=0.25 |
-    keep_time:FLOAT=0.25 |
-    sharpness:INT=4 -> MODEL
+VLDM_VideoWindows: model:MODEL | context_length:INT=16 | context_overlap:INT=4 | closed_loop:BOOLEAN=false |
+    context_schedule:COMBO="standard_static" | fuse_method:COMBO="pyramid" | repeated_noise:BOOLEAN=false |
+    context_stride:INT=1 | on_equal_length:BOOLEAN=false -> MODEL
+VLDM_InitialNoise: model:MODEL | noise_type:COMBO="default" | rounds:INT=1 | seed_per_frame:BOOLEAN=false |
+    seed_offset:INT=0 | frame_offset:INT=0 | filter:COMBO="gaussian" | keep_space:FLOAT=0.25 |
+    keep_time:FLOAT=0.25 | sharpness:INT=4 -> MODEL
 VLDM_GuidanceSchedule: model:MODEL | cfg:FLOAT=7.5 | cfg_end:FLOAT=0.0 | start_percent:FLOAT=0.0 |
     end_percent:FLOAT=1.0 -> MODEL
 VLDM_ValueSchedule: values:STRING="0: 1" | num_frames:INT=16 | interpolation:COMBO="linear" | latent:LATENT
@@ -38,13 +36,13 @@ VLDM_KnownFrames: latent:LATENT | pattern:COMBO="first" | every:INT=4 | indices:
 VLDM_ImageMotion: model:MODEL | motion:COMBO="small" | affinities:STRING="1, 0.9, 0.85, 0.85, 0.85, 0.8" |
     frame_weight:FLOAT=0.8 -> MODEL
 VLDM_VideoKSampler: model:MODEL | positive:CONDITIONING | negative:CONDITIONING | latent_image:LATENT |
-    seed:INT=0 |
-    steps:INT=20 | cfg:FLOAT=7.5 | sampler_name:COMBO="euler" | scheduler:COMBO="normal" | denoise:FLOAT=1.0 |
-    cfg_last_frame:FLOAT=0.0 | noise_type:COMBO="independent" | noise_correlation:FLOAT=0.5 | fps:FLOAT=0.0 |
-    motion_prompt:VLDM_MOTION_PROMPT | context_guidance:FLOAT=1.0 -> LATENT
-VLDM_RenderVideo: samples:LATENT | vae:VAE | images:IMAGE | upscaler:VLDM_UPSCALER | audio:AUDIO |
-    format:COMBO="mp4 (H.264)" | quality:INT=80 | fps:FLOAT=0.0 | filename_prefix:STRING="video/VideoLDM" |
-    chunk_length:INT=16 | overlap:INT=4 | known_images:IMAGE | pingpong:BOOLEAN=false -> VIDEO
+    seed:INT=0 | steps:INT=20 | cfg:FLOAT=7.5 | sampler_name:COMBO="euler" | scheduler:COMBO="normal" |
+    denoise:FLOAT=1.0 | fps:FLOAT=0.0 | cfg_last_frame:FLOAT=0.0 | noise_type:COMBO="independent" |
+    noise_correlation:FLOAT=0.5 | motion_prompt:VLDM_MOTION_PROMPT | context_guidance:FLOAT=1.0 -> LATENT
+VLDM_RenderVideo: format:COMBO="mp4 (H.264)" | quality:INT=80 | fps:FLOAT=0.0 |
+    filename_prefix:STRING="video/VideoLDM" | samples:LATENT | vae:VAE | images:IMAGE |
+    upscaler:VLDM_UPSCALER | audio:AUDIO | pingpong:BOOLEAN=false | known_images:IMAGE | chunk_length:INT=16
+    | overlap:INT=4 -> VIDEO
 CheckpointLoaderSimple: ckpt_name:COMBO="" -> MODEL CLIP VAE
 EmptyLatentImage: width:INT=512 | height:INT=512 | batch_size:INT=1 -> LATENT
 VAEEncode: pixels:IMAGE | vae:VAE -> LATENT

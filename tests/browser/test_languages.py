@@ -32,7 +32,7 @@ WIDGET_AT = """([type, name]) => {
     const box = document.querySelector('#graph-canvas').getBoundingClientRect();
     return [box.left + 300 + node.size[0] / 2, box.top + 200 + widget.last_y + 10];
 }"""
-NODE, WIDGET = "VLDM_VideoKSampler", "cfg_last_frame"
+NODE, WIDGET = "VLDM_VideoKSampler", "denoise"
 
 
 @pytest.fixture(scope="module", params=locales.LANGUAGES)

@@ -59,3 +59,26 @@ def test_numbers_have_limits_and_defaults(schemas):
                     name,
                     part.id,
                 )
+
+
+def test_what_most_leave_comes_last(schemas):
+    """The page leaves gaps where a hidden input is not the last; it shows optional inputs behind the others."""
+    widgets = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+    hidden = 0
+    for name, node in schemas.items():
+        shown = sorted(node.GET_SCHEMA().inputs, key=lambda part: bool(part.optional))
+        rare = [bool(part.extra_dict.get("advanced")) for part in shown if part.get_io_type() in widgets]
+        assert rare == sorted(rare), name
+        hidden += sum(rare)
+    assert hidden > 40
+
+
+def test_only_a_sampler_that_makes_another_clip_each_time_changes_its_seed(schemas):
+    seeds = {
+        name: part.control_after_generate
+        for name, node in schemas.items()
+        for part in node.GET_SCHEMA().inputs
+        if part.id == "seed"
+    }
+    assert len(seeds) > 4
+    assert {name for name, changes in seeds.items() if changes is not False} == {"VLDM_VideoKSampler"}

@@ -34,7 +34,8 @@ from ..layers.per_frame import TEXT_COND
 from ..progress import say
 
 DEFAULT_LENGTH = 16  # where no layers say
-SCHEDULES = ("standard_static", "standard_uniform", "looped_uniform", "batched")
+LOOPED = "looped_uniform"
+SCHEDULES = ("standard_static", "standard_uniform", LOOPED, "batched")
 FUSE_METHODS = ("pyramid", "overlap-linear", "relative", "flat")
 NOISE_KEY = "video_ldm.windows"
 TEXTS = ("c_crossattn", "y", TEXT_COND)  # conditions of the model that come from a prompt, y with SDXL

@@ -104,7 +104,7 @@ def test_it_samples_with_both_samplers_and_in_windows(load_model, published):
     assert bool(torch.isfinite(host).all()) and torch.equal(host, ours)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.model.modules())
     windowed = VideoWindows.execute(
-        model, 3, 1, "standard_static", "pyramid", closed_loop=False, repeated_noise=False
+        model, 3, 1, False, "standard_static", "pyramid", repeated_noise=False
     ).result[0]
     assert bool(torch.isfinite(rig_of_host.sample_video(windowed)["samples"]).all())
 

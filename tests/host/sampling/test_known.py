@@ -213,9 +213,7 @@ def test_custom_sampling_with_the_guider(host, rig, video_model, latent):
     from video_ldm.nodes.guide import VideoGuiderNode
 
     with torch.inference_mode():
-        guider = VideoGuiderNode.execute(
-            video_model, rig.positive, rig.negative, 3.0, 0.0, 8.0, latent
-        ).result[0]
+        guider = VideoGuiderNode.execute(video_model, rig.positive, rig.negative, 3.0, 8.0, latent).result[0]
         sigmas = BasicScheduler.execute(video_model, "normal", 3, 1.0).result[0]
         sampler = KSamplerSelect.execute("euler").result[0]
         made = SamplerCustomAdvanced.execute(Noise_RandomNoise(1), guider, sampler, sigmas, latent).result[0]
@@ -228,9 +226,7 @@ def test_two_parts_of_a_schedule_are_one_run(host, rig, video_model, latent):
     from video_ldm.nodes.guide import VideoGuiderNode
 
     with torch.inference_mode():
-        guider = VideoGuiderNode.execute(
-            video_model, rig.positive, rig.negative, 3.0, 0.0, 8.0, latent
-        ).result[0]
+        guider = VideoGuiderNode.execute(video_model, rig.positive, rig.negative, 3.0, 8.0, latent).result[0]
         sigmas = custom.BasicScheduler.execute(video_model, "normal", 4, 1.0).result[0]
         sampler = custom.KSamplerSelect.execute("euler").result[0]
 

@@ -1,0 +1,41 @@
+/**
+ * How nodes of the pack look on the canvas: inputs that most leave as they are wait behind "Show Advanced" in the node's menu,
+ * and links of the pack's own kinds have a colour. A graph in which such an input is set or linked shows them.
+ */
+import { app } from '../../scripts/app.js'
+
+const COLOURS = { VLDM_UPSCALER: '#c86bd6', VLDM_MOTION_PROMPT: '#e0a03c' }
+
+const isOurs = node => String(node.comfyClass ?? node.type).startsWith('VLDM_')
+const isRare = widget => Boolean(widget.options?.advanced)
+
+function defaultOf(node, widget) {
+  const given = node.constructor?.nodeData?.input ?? {}
+  const [kind, options] = given.required?.[widget.name] ?? given.optional?.[widget.name] ?? []
+  return options?.default ?? (Array.isArray(kind) ? kind : options?.options)?.[0]
+}
+
+function isSet(node, widget) {
+  const linked = node.inputs?.some(slot => slot.widget?.name === widget.name && slot.link != null)
+  return linked || widget.value !== defaultOf(node, widget)
+}
+
+app.registerExtension({
+  name: 'videoldm.Faces',
+  setup() {
+    for (const [kind, colour] of Object.entries(COLOURS)) {
+      for (const table of [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors])
+        if (table) table[kind] = colour
+      document.documentElement.style.setProperty(`--color-datatype-${kind}`, colour)
+    }
+  },
+  nodeCreated(node) {
+    const rare = isOurs(node) ? (node.widgets ?? []).filter(isRare) : []
+    if (!rare.length) return
+    for (const widget of rare) widget.advanced = true
+    node.setSize([node.size[0], node.computeSize()[1]])
+  },
+  loadedGraphNode(node) {
+    if (isOurs(node) && node.widgets?.some(widget => isRare(widget) && isSet(node, widget))) node.showAdvanced = true
+  }
+})
