@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
 from PIL import Image
@@ -67,6 +69,14 @@ def frames_of(previews, node):
     return {len(getattr(picture, "frames", [picture])) for picture in previews[node]}
 
 
+def assert_large(strip):
+    """What the page gets of a strip moves, and can be seen."""
+    file = io.BytesIO()
+    strip.save(file, format="PNG", quality=95, compress_level=1)
+    with Image.open(file) as sent:
+        assert sent.n_frames == len(strip.frames) and max(sent.size) >= 256
+
+
 def before_remark(said: list[str], start: str) -> list[str]:
     """Lines that begin so, without what follows the time left: that these graphs have no temporal layers."""
     return [text.partition(". This MODEL")[0] for text in said if text.startswith(start)]
@@ -80,6 +90,8 @@ def test_sampling_and_decoding_move(host, watched):
     run, previews, said = watched(graph)
     assert frames_of(previews, "sample") == {FRAMES}
     assert max(frames_of(previews, "decode")) == FRAMES
+    for node in ("sample", "decode"):
+        assert_large(next(picture for picture in previews[node] if hasattr(picture, "frames")))
     assert said[0].startswith("This MODEL has no temporal layers")
     steps = before_remark(said, "step")
     assert steps[0].startswith("step 1 of 3, ") and steps[0].endswith("left")
