@@ -320,3 +320,29 @@ def test_it_can_be_read(path):
     notes = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] in NOTES]
     folders = ("models/temporal_layers", "models/diffusion_models", "models/temporal_decoders")
     assert any("models/checkpoints" in note and any(folder in note for folder in folders) for note in notes)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_files_to_fetch_are_those_that_the_nodes_name(path, host):
+    """The page offers what stands in `properties.models`, from Hugging Face into the folder that the node
+    reads."""
+    import folder_paths
+
+    for node in json.loads(path.read_text("utf-8"))["nodes"]:
+        for model in node.get("properties", {}).get("models", ()):
+            assert model["name"] == node["widgets_values"][0]
+            assert model["directory"] in folder_paths.folder_names_and_paths
+            url = model["url"]
+            assert url.startswith("https://huggingface.co/") and url.endswith(
+                f"/resolve/main/{model['name']}"
+            )
+
+
+def test_most_published_files_can_be_fetched_from_the_page():
+    offered, named = 0, 0
+    for path in WORKFLOWS:
+        for node in json.loads(path.read_text("utf-8"))["nodes"]:
+            values = node.get("widgets_values") or [""]
+            if str(values[0]).endswith((".safetensors", ".ckpt", ".pt", ".bin")) and "toy" not in values[0]:
+                named, offered = named + 1, offered + ("models" in node["properties"])
+    assert offered / named > 0.6
