@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .host import Node, io, ui
-from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, file_names, open_temporal_layers
+from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, choices, open_temporal_layers
 from .host.film.vae import open_temporal_decoder
 from .host.layers.attached.settings import LONGER_CLIPS, NORMS, REFUSE
 from .host.layers.betas import AUTO, NAMES, OLD_AUTO, OLD_AUTO_FAMILIES, with_betas
@@ -44,7 +44,7 @@ class LoadTemporalLayers(Node):
                 ),
                 io.Combo.Input(
                     "file",
-                    options=file_names(TEMPORAL_LAYERS),
+                    options=choices(TEMPORAL_LAYERS),
                     tooltip="File of temporal layers in models/temporal_layers, made for the same base "
                     "model.",
                 ),
@@ -150,7 +150,7 @@ class LoadMotionLora(Node):
                 ),
                 io.Combo.Input(
                     "file",
-                    options=file_names(MOTION_LORA),
+                    options=choices(MOTION_LORA),
                     tooltip="File in models/motion_lora, made for the same version of AnimateDiff, or by "
                     "MotionDirector.",
                 ),
@@ -193,7 +193,7 @@ class LoadTemporalDecoder(Node):
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint that makes the latents."),
                 io.Combo.Input(
                     "file",
-                    options=file_names(TEMPORAL_DECODERS),
+                    options=choices(TEMPORAL_DECODERS),
                     tooltip="File in models/temporal_decoders, made for the latents of this VAE.",
                 ),
             ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..temporal.sampling.known_frames import PATTERNS
 from .host import Node, io, ui
-from .host.files import CONTROL_NETS, file_names, full_path
+from .host.files import CONTROL_NETS, choices, full_path
 from .host.layers.self_test import check_host, with_host
 from .host.layers.sparse_control import Places, load_sparse_control
 from .host.search import search_aliases
@@ -23,7 +23,7 @@ class LoadSparseControl(Node):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=file_names(CONTROL_NETS),
+                    options=choices(CONTROL_NETS),
                     tooltip="SparseCtrl file in models/controlnet, for RGB frames or for scribbles.",
                 ),
                 io.Combo.Input(

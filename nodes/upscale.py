@@ -6,7 +6,7 @@ from typing import Any
 
 from ..temporal.upscaler import UpscaleSettings
 from .host import Node, io
-from .host.files import VIDEO_UPSCALERS, file_names
+from .host.files import VIDEO_UPSCALERS, choices
 from .host.film.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 from .host.search import search_aliases
 from .host.shown import shown_clip
@@ -27,7 +27,7 @@ class LoadVideoUpscaler(Node):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=file_names(VIDEO_UPSCALERS),
+                    options=choices(VIDEO_UPSCALERS),
                     tooltip="File in models/video_upscalers, made by the training of this pack.",
                 ),
                 *_quality_inputs(),

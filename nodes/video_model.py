@@ -8,7 +8,7 @@ from .host import Node, io, ui
 from .host.layers.attached.settings import LayerSettings
 from .host.layers.betas import AUTO, NAMES, with_betas
 from .host.layers.self_test import check_host, with_host
-from .host.layers.video_model import build_video_model, read_video_model, video_model_names
+from .host.layers.video_model import build_video_model, read_video_model, video_model_choices
 from .host.search import search_aliases
 from .layer_inputs import (
     AS_TRAINED,
@@ -36,7 +36,7 @@ class LoadVideoModel(Node):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=video_model_names(),
+                    options=video_model_choices(),
                     tooltip="File in models/checkpoints or models/diffusion_models, in the original or "
                     "diffusers' spelling.",
                 ),

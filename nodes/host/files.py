@@ -72,6 +72,16 @@ def file_names(folder: str) -> list[str]:
     return folder_paths.get_filename_list(folder)
 
 
+def choices(folder: str) -> list[str]:
+    """Names for the list of a loader; where there is none yet, the folder that it looks into."""
+    return file_names(folder) or [none_in(folder)]
+
+
+def none_in(*folders: str) -> str:
+    """Words in an empty list, where the page would show "undefined"."""
+    return f"no file yet in {' or '.join(f'models/{folder}' for folder in folders)}"
+
+
 def full_path(folder: str, name: str) -> str:
     """Path of a file in one of the pack's folders.
 

@@ -61,6 +61,20 @@ def test_numbers_have_limits_and_defaults(schemas):
                 )
 
 
+def test_an_empty_list_says_which_folder_it_looks_into(schemas, monkeypatch):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "get_filename_list", lambda folder: [])
+    lists = {
+        name: next(part.options for part in node.define_schema().inputs if part.id == "file")
+        for name, node in schemas.items()
+        if any(part.id == "file" for part in node.define_schema().inputs)
+    }
+    assert lists["VLDM_LoadTemporalLayers"] == ["no file yet in models/temporal_layers"]
+    assert lists["VLDM_LoadVideoModel"] == ["no file yet in models/checkpoints or models/diffusion_models"]
+    assert all(len(options) == 1 and "models/" in options[0] for options in lists.values())
+
+
 def test_what_most_leave_comes_last(schemas):
     """The page leaves gaps where a hidden input is not the last; it shows optional inputs behind the others."""
     widgets = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")

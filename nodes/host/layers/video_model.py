@@ -25,6 +25,7 @@ from ....temporal.formats.keys import check_shape
 from ....temporal.stack.stack import TemporalStack
 from ....temporal.weights.files import listed
 from ....temporal.weights.shapes import shapes_of
+from ..files import none_in
 from ..patcher import new_patcher
 from .attached.settings import ClipSettings, LayerSettings, set_clip_settings
 from .insertion import add_temporal_layers
@@ -72,6 +73,11 @@ class RescaledSampling(ModelSamplingDiscrete, EPS):
 def video_model_names() -> list[str]:
     """Names of files that may hold a video model."""
     return sorted({name for folder in FOLDERS for name in folder_paths.get_filename_list(folder)})
+
+
+def video_model_choices() -> list[str]:
+    """Names for the list of the loader; where there is none yet, the folders that it looks into."""
+    return video_model_names() or [none_in(*FOLDERS)]
 
 
 def read_video_model(name: str) -> tuple[VideoModel, str]:
