@@ -93,7 +93,7 @@ def plain(name: str) -> str:
 
 
 def own_key(phrases: Phrases, node: str, name: str) -> str:
-    """Where the name of a node's input stands: with that of the node where it has another one there."""
+    """Key of the name of a node's input: with that of the node where it has another name there."""
     own = f"{node}.{name}"
     return own if own in phrases["names"] else name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -66,20 +66,19 @@ def _of_animatediff(name: str) -> list[str]:
     return list(dict.fromkeys([*configured, str(Path(folder_paths.models_dir) / shared), *map(str, packs)]))
 
 
-def file_names(folder: str) -> list[str]:
+def _file_names(folder: str) -> list[str]:
     """Names an artist can pick from in one of the pack's folders."""
     register_folders()
     return folder_paths.get_filename_list(folder)
 
 
-def choices(folder: str) -> list[str]:
-    """Names for the list of a loader; where there is none yet, the folder that it looks into."""
-    return file_names(folder) or [none_in(folder)]
+def choices(*folders: str, names: Sequence[str] | None = None) -> list[str]:
+    """Names for the list of a loader, those of the files in folders unless others are given.
 
-
-def none_in(*folders: str) -> str:
-    """Words in an empty list, where the page would show "undefined"."""
-    return f"no file yet in {' or '.join(f'models/{folder}' for folder in folders)}"
+    Where there is none yet, the list names the folders: the page would show "undefined".
+    """
+    found = [name for folder in folders for name in _file_names(folder)] if names is None else list(names)
+    return found or [f"no file yet in {' or '.join(f'models/{folder}' for folder in folders)}"]
 
 
 def full_path(folder: str, name: str) -> str:
@@ -93,7 +92,7 @@ def full_path(folder: str, name: str) -> str:
         meant = meant_name(folder, name)
         path = None if meant is None else folder_paths.get_full_path(folder, meant)
     if path is None:
-        known = ", ".join(file_names(folder)[:5]) or "no files"
+        known = ", ".join(_file_names(folder)[:5]) or "no files"
         raise InvalidInputError(
             f"There is no file {name!r} in models/{folder}, which holds {known}. Put the file there and "
             "refresh, or pick another."

@@ -70,7 +70,7 @@ def frames_of(previews, node):
 
 
 def assert_large(strip):
-    """What the page gets of a strip moves, and can be seen."""
+    """A strip moves in the page, and can be seen."""
     file = io.BytesIO()
     strip.save(file, format="PNG", quality=95, compress_level=1)
     with Image.open(file) as sent:

@@ -25,7 +25,7 @@ from ....temporal.formats.keys import check_shape
 from ....temporal.stack.stack import TemporalStack
 from ....temporal.weights.files import listed
 from ....temporal.weights.shapes import shapes_of
-from ..files import none_in
+from ..files import choices
 from ..patcher import new_patcher
 from .attached.settings import ClipSettings, LayerSettings, set_clip_settings
 from .insertion import add_temporal_layers
@@ -77,7 +77,7 @@ def video_model_names() -> list[str]:
 
 def video_model_choices() -> list[str]:
     """Names for the list of the loader; where there is none yet, the folders that it looks into."""
-    return video_model_names() or [none_in(*FOLDERS)]
+    return choices(*FOLDERS, names=video_model_names())
 
 
 def read_video_model(name: str) -> tuple[VideoModel, str]:
