@@ -20,16 +20,20 @@ function isSet(node, widget) {
   return linked || widget.value !== defaultOf(node, widget)
 }
 
+// A palette that the page loads, at its start or later, takes the colour of every kind it does not know.
+function paint() {
+  for (const [kind, colour] of Object.entries(COLOURS)) {
+    for (const table of [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors])
+      if (table) table[kind] = colour
+    document.documentElement.style.setProperty(`--color-datatype-${kind}`, colour)
+  }
+}
+
 app.registerExtension({
   name: 'videoldm.Faces',
-  setup() {
-    for (const [kind, colour] of Object.entries(COLOURS)) {
-      for (const table of [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors])
-        if (table) table[kind] = colour
-      document.documentElement.style.setProperty(`--color-datatype-${kind}`, colour)
-    }
-  },
+  setup: paint,
   nodeCreated(node) {
+    paint()
     const rare = isOurs(node) ? (node.widgets ?? []).filter(isRare) : []
     if (!rare.length) return
     for (const widget of rare) widget.advanced = true
