@@ -6,6 +6,8 @@ import { app } from '../../scripts/app.js'
 
 const COLOURS = { VLDM_UPSCALER: '#c86bd6', VLDM_MOTION_PROMPT: '#e0a03c' }
 
+const GAP = 4 // between two rows; a hidden row takes no place when its height takes that back
+
 const isOurs = node => String(node.comfyClass ?? node.type).startsWith('VLDM_')
 const isRare = widget => Boolean(widget.options?.advanced)
 
@@ -36,7 +38,10 @@ app.registerExtension({
     paint()
     const rare = isOurs(node) ? (node.widgets ?? []).filter(isRare) : []
     if (!rare.length) return
-    for (const widget of rare) widget.advanced = true
+    for (const widget of rare) {
+      widget.advanced = true
+      if (!widget.computeLayoutSize) widget.computeSize = width => [width, node.showAdvanced ? LiteGraph.NODE_WIDGET_HEIGHT : -GAP]
+    }
     node.setSize([node.size[0], node.computeSize()[1]])
   },
   loadedGraphNode(node) {

@@ -8,7 +8,7 @@ ADD = """type => {
     app.graph.clear();
     const node = LiteGraph.createNode(type);
     app.graph.add(node);
-    app.canvas.draw(true, true);
+    for (let frame = 0; frame < 3; frame++) app.canvas.draw(true, true);
     return [node.size[1], node.widgets.map(widget => widget.name), node.widgets.filter(widget => widget.advanced).length];
 }"""
 OPEN_AGAIN = """async values => {
@@ -36,7 +36,7 @@ def test_rare_rows_come_last_and_leave_no_gap(layers):
 
 def test_a_graph_that_sets_a_rare_row_shows_it(editor, layers):
     assert not editor.page.evaluate(OPEN_AGAIN, {"strength": 0.5})
-    assert editor.page.evaluate(OPEN_AGAIN, {"alpha_mid": 0.5})
+    assert editor.page.evaluate(OPEN_AGAIN, {"alpha_middle": 0.5})
 
 
 def test_own_kinds_of_links_keep_their_colours(editor, layers):
