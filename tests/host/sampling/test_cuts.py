@@ -77,8 +77,9 @@ def test_the_node_blends_motion_and_holds_at_a_cut(clips, threshold):
 
     keyframes = torch.stack([clips[0][0], clips[0][1], clips[1][0]])
     sampler = {"seed": 0, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal"}
+    blend = {"method": "linear", "passes": 1, "loop": False, "cut_threshold": threshold}
     made = LatentInterpolate.execute(
-        {"samples": keyframes}, "linear", 1, False, threshold, 4.0, 0.6, **sampler
+        samples={"samples": keyframes}, fps=4.0, pinned_denoise=0.6, **blend, **sampler
     ).result[0]["samples"]
     torch.testing.assert_close(made[2], (keyframes[0] + keyframes[1]) / 2)
     assert torch.equal(made[5:8], keyframes[[1, 1, 2]])
