@@ -1,4 +1,4 @@
-"""Nodes as the page draws them: rows that most never touch are hidden, links of the pack's own kinds have a colour."""
+"""Nodes as the page draws them: rare rows are hidden, links of the pack's own kinds have a colour."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ ADD = """type => {
     const node = LiteGraph.createNode(type);
     app.graph.add(node);
     for (let frame = 0; frame < 3; frame++) app.canvas.draw(true, true);
-    return [node.size[1], node.widgets.map(widget => widget.name), node.widgets.filter(widget => widget.advanced).length];
+    const rare = node.widgets.filter(widget => widget.advanced).length;
+    return [node.size[1], node.widgets.map(widget => widget.name), rare];
 }"""
 OPEN_AGAIN = """async values => {
     const saved = app.graph.serialize();
     const names = app.graph.nodes[0].widgets.map(widget => widget.name);
-    for (const [name, value] of Object.entries(values)) saved.nodes[0].widgets_values[names.indexOf(name)] = value;
+    for (const [name, value] of Object.entries(values))
+        saved.nodes[0].widgets_values[names.indexOf(name)] = value;
     await app.loadGraphData(saved);
     return Boolean(app.graph.nodes[0].showAdvanced);
 }"""

@@ -76,7 +76,7 @@ def test_an_empty_list_says_which_folder_it_looks_into(schemas, monkeypatch):
 
 
 def test_what_most_leave_comes_last(schemas):
-    """The page leaves gaps where a hidden input is not the last; it shows optional inputs behind the others."""
+    """The page leaves gaps where a hidden input is not the last; optional ones come behind the others."""
     widgets = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
     hidden = 0
     for name, node in schemas.items():
