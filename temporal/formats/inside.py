@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError
-from ..layers.inside import ROTATED, InsideConfig, turns
+from ..layers.inside import InsideConfig
+from ..layers.position import ROTATED, turns
 from ..sampling.known_channels import Condition
 from ..stack.plan import Site, UNetShape
 from ..stack.stack import StackConfig, TemporalStack

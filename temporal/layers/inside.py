@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..sampling.clip import AttentionFunction, Clip
 from .attention import FrameAttention, in_slices
+from .position import rotated
 
-ROTATED = 32  # channels of each head that turn with the position of the frame
 BUCKETS, EXACT, FARTHEST = (
     32,
     8,
@@ -67,27 +67,6 @@ class InsideAttention(nn.Module):
     def forward(self, tokens: Tensor, clip: Clip) -> Tensor:
         """The temporal path: tokens ((b f) n c) to the same shape."""
         return tokens + self.attention(self.norm(tokens), clip)
-
-
-def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
-    """Turn pairs of neighbouring channels of queries or keys by the positions (f,) of their frames.
-
-    Queries or keys (b f (heads d)).
-
-    The first 32 channels of each head turn, with periods of 2 pi to 2 pi 10000 frames (Su et al., RoFormer).
-    """
-    x = rearrange(x, "b f (heads d) -> b f heads d", heads=heads)
-    turning, still = x[..., :ROTATED], x[..., ROTATED:]
-    angles = positions[:, None, None] * turns(turning.shape[-1]).to(x.device)
-    cos, sin = angles.cos().to(x), angles.sin().to(x)
-    even, odd = turning[..., 0::2], turning[..., 1::2]
-    turned = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
-    return rearrange(torch.cat([turned, still], dim=-1), "b f heads d -> b f (heads d)")
-
-
-def turns(channels: int) -> Tensor:
-    """Angle by which each pair of channels turns from frame to frame, in radians, (channels / 2,)."""
-    return torch.exp(-math.log(10000) * torch.arange(0, channels, 2) / channels)
 
 
 def buckets(positions: Tensor) -> Tensor:

@@ -1,14 +1,18 @@
-"""Position of a frame in time, and the frame rate, as embeddings.
+"""Position of a frame in time, as an embedding or as a turn of queries and keys, and the frame rate.
 
-Shapes: f frames, n numbers, c channels of a layer, e channels of the UNet's time embedding.
+Shapes: b clips, f frames, n numbers, c channels of a layer, d per head, e channels of the UNet's time
+embedding.
 """
 
 import math
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
+
+ROTATED = 32  # channels of each head that turn with the position of the frame
 
 
 def sinusoid(values: Tensor, channels: int, max_period: float) -> Tensor:
@@ -73,3 +77,24 @@ class FrameRateEmbedding(nn.Module):
         """Frames per second (n,) to (n e)."""
         table = sinusoid(fps.float().log2(), self.model_channels, max_period=100).to(dtype)
         return self.linear_out(functional.silu(self.linear_in(table)))
+
+
+def rotated(x: Tensor, positions: Tensor, heads: int) -> Tensor:
+    """Turn pairs of neighbouring channels of queries or keys by the positions (f,) of their frames.
+
+    Queries or keys (b f (heads d)).
+
+    The first 32 channels of each head turn, with periods of 2 pi to 2 pi 10000 frames (Su et al., RoFormer).
+    """
+    x = rearrange(x, "b f (heads d) -> b f heads d", heads=heads)
+    turning, still = x[..., :ROTATED], x[..., ROTATED:]
+    angles = positions[:, None, None] * turns(turning.shape[-1]).to(x.device)
+    cos, sin = angles.cos().to(x), angles.sin().to(x)
+    even, odd = turning[..., 0::2], turning[..., 1::2]
+    turned = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
+    return rearrange(torch.cat([turned, still], dim=-1), "b f heads d -> b f (heads d)")
+
+
+def turns(channels: int) -> Tensor:
+    """Angle by which each pair of channels turns from frame to frame, in radians, (channels / 2,)."""
+    return torch.exp(-math.log(10000) * torch.arange(0, channels, 2) / channels)
