@@ -114,8 +114,10 @@ def train(folder: Path, arm: Arm) -> tuple[argparse.Namespace, float]:
 
 
 def sampled(models: Any, prompts: list[str], folder: Path | None, args: Any, steps: int) -> list[np.ndarray]:
-    """A clip for each prompt, with the averaged LoRA of a folder or without one; the prompt's place is the
-    seed."""
+    """A clip for each prompt, with the averaged LoRA of a folder or without one.
+
+    The prompt's place is the seed.
+    """
     stack, clips = load_stack(LAYERS, dtype=torch.float32), []
     text, _ = models.embed(["", *prompts])
     with ExitStack() as beside:

@@ -1,5 +1,6 @@
-"""`python demo install PATH` and `python demo uninstall PATH`: the toy models and the toy world's pack in a
-ComfyUI that is there already, and out of it again.
+"""`python demo install PATH` and `python demo uninstall PATH`.
+
+The toy models and the toy world's pack in a ComfyUI that is there already, and out of it again.
 
 Standard library only: it runs with any Python, without the environment of the demo.
 """

@@ -1,5 +1,6 @@
-"""`python -m video_ldm.demo.thumbnails [GRAPH ...]`: a moving picture for each graph in `workflows/`, which
-ComfyUI's template browser shows.
+"""`python -m video_ldm.demo.thumbnails [GRAPH ...]`.
+
+A moving picture for each graph in `workflows/`, which ComfyUI's template browser shows.
 
 Graphs of the toy world show the clips that they made for the help pages (python -m video_ldm.demo.pictures);
 those of published weights, which are not here, show a drawn clip of what they are for, and say so. The host
@@ -122,8 +123,10 @@ def part_of(card: HelpPicture) -> list[Image.Image]:
 
 
 def beside_one_another(panels: list[list[Image.Image]]) -> list[Image.Image]:
-    """Clips side by side, at least SIDE pixels high, at most MAX_FRAMES long; a shorter one holds its last
-    frame."""
+    """Clips side by side, at least SIDE pixels high, at most MAX_FRAMES long.
+
+    A shorter one holds its last frame.
+    """
     width, height = panels[0][0].size
     size = (width * len(panels) + GAP * (len(panels) - 1), height)
     larger = -(-SIDE // min(size))

@@ -17,8 +17,9 @@ Weights = Mapping[str, Tensor]
 
 
 def bucket(offset: int) -> int:
-    """Row of the relative bias for a key `offset` frames after the query: 8 exact distances, then logarithmic
-    to 32.
+    """Row of the relative bias for a key `offset` frames after the query.
+
+    8 exact distances, then logarithmic to 32.
     """
     distance = abs(offset)
     row = distance if distance < 8 else min(15, 8 + int(8 * math.log(distance / 8) / math.log(4) + 1e-6))

@@ -56,8 +56,10 @@ class Car:
 
 @dataclass(frozen=True)
 class Scene:
-    """One shape on a textured ground, or, where cars are given, a road; (x, y) is the shape's centre at time
-    0, or the centre of its orbit, on the screen of a camera that has not moved yet.
+    """One shape on a textured ground, or, where cars are given, a road.
+
+    (x, y) is the shape's centre at time 0, or the centre of its orbit, on the screen of a camera that has not
+    moved yet.
     """
 
     shape: str = "circle"

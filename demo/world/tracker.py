@@ -107,8 +107,9 @@ def turn(path: np.ndarray) -> str | None:
 
 
 def jitter(path: np.ndarray) -> float:
-    """Root mean square of the track's second differences in pixels; 0 for even motion on a line, NaN where
-    unseen.
+    """Root mean square of the track's second differences in pixels.
+
+    0 for even motion on a line, NaN where unseen.
     """
     bends = np.diff(path, n=2, axis=0)
     bends = bends[~np.isnan(bends).any(1)]

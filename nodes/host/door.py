@@ -82,8 +82,10 @@ def _behind_the_door(execute: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _defaults(schema: io.Schema, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults, by id, of what a node takes without naming it: a script may leave it out, the host never
-    does."""
+    """Defaults, by id, of what a node takes without naming it.
+
+    A script may leave it out, the host never does.
+    """
     widgets = (part for part in schema.inputs if part.id not in named and not part.optional)
     defaults = ((part.id, getattr(part, "default", None)) for part in widgets)
     return {name: value for name, value in defaults if value is not None}

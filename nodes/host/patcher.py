@@ -49,8 +49,9 @@ def original_weights(patcher: Any) -> dict[str, Tensor]:
 
 
 def with_image_changes(model: Any, changes: Mapping[str, Tensor], strength: float, throughout: bool) -> Any:
-    """Clone of a MODEL whose image model has the weights that layers were trained along with: `changes` times
-    strength on top, as the host does it with a LoRA.
+    """Clone of a MODEL whose image model has the weights that layers were trained along with.
+
+    They are `changes` times strength on top, as the host does it with a LoRA.
 
     Raises IncompatibleModelError where the image model has no such weights, or the layers are to act in a
     part of the sampling only (not `throughout`).

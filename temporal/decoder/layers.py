@@ -66,8 +66,7 @@ def _activated(norm: nn.Module, x: Tensor) -> Tensor:
 def _along_frames(
     conv: nn.Module, x: Tensor, seen: Tensor | None, ends: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Convolve (f c h w) over frames, laid out as an image whose rows are frames and whose columns are
-    places."""
+    """Convolve (f c h w) over frames, as an image whose rows are frames and whose columns are places."""
     parts = [x[:1] if seen is None else seen, x]
     if ends:
         parts.append((x if len(x) else parts[0])[-1:])

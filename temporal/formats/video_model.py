@@ -36,8 +36,10 @@ class VideoModel:
     fps: float | None = None  # what the layers are told where nobody says otherwise
 
     def layers(self) -> Layers | None:
-        """The stack for another image model, with a source that calls this an experiment; None without a
-        stack."""
+        """The stack for another image model, None without one.
+
+        Its source calls this an experiment.
+        """
         if self.stack is None:
             return None
         unused = {**self.source.unused, "of its image model (not used)": len(self.image)}

@@ -16,8 +16,9 @@ from .mixing import zero_init
 
 
 class KnownInput(nn.Module):
-    """Further input channels of an image model, (mask * latent, mask): what they add to its first
-    convolution.
+    """Further input channels of an image model, as what they add to its first convolution.
+
+    The channels are (mask * latent, mask).
 
     The same numbers as a first convolution that sees them beside the noisy latent (Video LDM, section 4). New
     ones add nothing, and neither do frames that are not known.

@@ -78,8 +78,10 @@ class TemporalStack(nn.Module):
             self.frame_rate = FrameRateEmbedding(unet.model_channels, unet.embedding_channels, ops, **kwargs)
 
     def train_image(self, shapes: Mapping[str, Sequence[int]]) -> None:
-        """Train an image model with weights of these names and shapes along: its changes become weights of
-        the stack, those of a file or new ones of zero."""
+        """Train an image model with weights of these names and shapes along.
+
+        Its changes become weights of the stack, those of a file or new ones of zero.
+        """
         like = next(self.parameters())
         changes = ImageChanges(shapes, dtype=like.dtype, device=like.device)
         if self.changed_image:

@@ -40,8 +40,7 @@ def with_settings(work: Work, model: Link | None, settings: GraphNode | None) ->
 
 
 def schedule_of(work: Work, settings: GraphNode | None) -> GraphNode | None:
-    """The node that names a noise schedule which counts more than the loader's, if sample settings have
-    one."""
+    """The node that names a noise schedule which counts more than the loader's, where there is one."""
     found = None if settings is None else work.option(settings, "sigma_schedule")
     if found is None or found.type == "ADE_SigmaSchedule":
         return found

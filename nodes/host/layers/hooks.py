@@ -30,8 +30,10 @@ def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> It
 
 @contextmanager
 def norms_over_clip(unet: nn.Module, stack: TemporalStack, num_frames: int) -> Iterator[None]:
-    """Let every group norm of the UNet and of its motion modules take its statistics over the clip: its
-    frames are one sample."""
+    """Let all group norms of the UNet and of its motion modules take their statistics over the clip.
+
+    Its frames are one sample then.
+    """
 
     def after_norm(norm: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor | None:
         return over_clip(norm.forward, args[0], num_frames) if args and args[0].ndim == 4 else None
@@ -58,8 +60,10 @@ def _before(hooks: ExitStack, module: nn.Module, path: str, hook: Callable[..., 
 
 
 def _insert_after(hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip) -> None:
-    """Gives the layer what the module got second: a ResBlock the time embedding, a transformer block the
-    text."""
+    """Gives the layer what the module got second.
+
+    A ResBlock got the time embedding, a transformer block the text.
+    """
     names = [name for name in KINDS[site.kind].given if name in ("emb", "context")]
 
     def after_block(_block: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:

@@ -107,8 +107,10 @@ class Checkpoint:
         return host_unet.frozen_unet(self.model, dtype)
 
     def denoiser(self, unet: Any, kept: ExitStack | None = None) -> Denoise:
-        """The frozen UNet with temporal layers, as a function of noisy latents; in training these stay in it
-        until `kept` is closed."""
+        """The frozen UNet with temporal layers, as a function of noisy latents.
+
+        In training the layers stay in it until `kept` is closed.
+        """
         return host_unet.denoiser(unet, self._vector, kept)
 
     def embed(self, captions: list[str]) -> Embedded:

@@ -59,8 +59,10 @@ def state_path(name: str) -> Path:
 
 
 def stops(folder: str, filename: str, part: str = "") -> str:
-    """Fingerprint of the stopped runs for a file: the host keeps what a node made until this changes, and a
-    run that was stopped is to be gone on with."""
+    """Fingerprint of the stopped runs for a file.
+
+    The host keeps what a node made until this changes, and a run that was stopped is to be gone on with.
+    """
     try:
         mark = state_path(new_path(folder, filename).stem + part).with_suffix(STOPPED)
         return str(mark.stat().st_mtime_ns)

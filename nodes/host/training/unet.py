@@ -78,8 +78,9 @@ def empty_unet(model: Any, dtype: torch.dtype, device: torch.device | str) -> An
 
 
 def denoiser(unet: Any, vector: Vector | None = None, kept: ExitStack | None = None) -> Denoise:
-    """The UNet with temporal layers as a function of noisy latents; the host may move its weights away
-    between calls.
+    """The UNet with temporal layers as a function of noisy latents.
+
+    The host may move its weights away between calls.
 
     In training the layers stay in the UNet until `kept` is closed, after the backward pass.
     """
@@ -135,7 +136,9 @@ def blocks_of(unet: nn.Module, stack: TemporalStack) -> list[nn.Module]:
 
 
 def compile_blocks(unet: nn.Module, stack: TemporalStack) -> None:
-    """Compile every block of a private UNet and every temporal layer on its own; the hooks between them stay
-    live."""
+    """Compile every block of a private UNet and every temporal layer on its own.
+
+    The hooks between them stay live.
+    """
     for block in blocks_of(unet, stack):
         block.forward = torch.compile(block.forward)

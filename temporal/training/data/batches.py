@@ -103,8 +103,7 @@ class BatchSource:
         return self._conditioned(batch, generator)
 
     def checks(self, t: int, signal: float) -> Iterator[tuple[Batch, Tensor]]:
-        """Held-out clips, each with the same noise in every call, at step t; and the text that tells their
-        opposites."""
+        """Held-out clips at step t, with the same noise in every call, and the text of their opposites."""
         for chosen, batch in self._fixed(self.held_out, t, signal):
             rows = self.cache.caption_ids[chosen]
             yield batch, self.cache.embedding(self.opposites[rows])

@@ -85,8 +85,9 @@ def write_index(
     source: str = "",
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Describe latents that are already in the folder: one caption and frame rate per clip, offsets (clips
-    + 1).
+    """Describe latents that are already in the folder.
+
+    One caption and frame rate per clip; offsets (clips + 1).
 
     `more` may have `files`, `sources` and `choices`, each with one entry a clip (see cache.py).
     """

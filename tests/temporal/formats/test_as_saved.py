@@ -1,5 +1,6 @@
-"""Good files as trainers and tools save them: 8 bits, prefixes on prefixes, wrappers of any name, alpha as a
-whole number.
+"""Good files as trainers and tools save them.
+
+8 bits, prefixes on prefixes, wrappers of any name, alpha as a whole number.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The clips of a training: encoded once, a file each, and a table of those that are trained on and those
-that are not.
+"""The clips of a training: encoded once, a file each, and a table of them.
+
+The table tells those that are trained on from those that are not.
 
 Shapes: frames (f h w 3) in 0..1; latents (f c h w).
 """
