@@ -20,7 +20,7 @@ MODELS = {
     "temporal_decoders": ("toy_decoder.safetensors",),
     "video_upscalers": ("toy_upscaler.safetensors",),
 }
-PACK, PACK_FILE = "toy-world", "__init__.py"
+PACK, PACK_FILES = "toy-world", ("__init__.py", "preview.safetensors")
 COMMANDS = ("install", "uninstall")
 
 
@@ -87,7 +87,8 @@ def _pairs(base: Path) -> Iterator[tuple[Path, Path]]:
     for folder, names in MODELS.items():
         for name in names:
             yield DEMO / "models" / name, base / "models" / folder / name
-    yield DEMO / "host_pack" / PACK_FILE, base / "custom_nodes" / PACK / PACK_FILE
+    for name in PACK_FILES:
+        yield DEMO / "host_pack" / name, base / "custom_nodes" / PACK / name
 
 
 def _same(source: Path, target: Path) -> bool:

@@ -5,9 +5,14 @@ its own Load Checkpoint node then opens `toy_sd.safetensors` like any other. Lin
 `custom_nodes`.
 """
 
+from pathlib import Path
+
+import comfy.latent_formats
 import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
+import torch.nn.functional as F
+from safetensors.torch import load_file
 
 WIDTH = 48
 TEXT_CONFIG = {
@@ -19,6 +24,26 @@ TEXT_CONFIG = {
     "max_position_embeddings": 77,
     "eos_token_id": 49407,
 }
+
+
+class ToyLatent(comfy.latent_formats.SD15):
+    """Latents of SD 1.x, with colours of their own in previews.
+
+    A layer over neighbours comes before the host's linear map; `demo/train/preview.py` fitted both.
+    """
+
+    def __init__(self):
+        super().__init__()
+        state = load_file(Path(__file__).with_name("preview.safetensors"))
+        self.weight, self.bias = state["0.weight"].float(), state["0.bias"].float()
+        self.latent_rgb_factors = state["2.weight"].float().flatten(1).T.tolist()
+        self.latent_rgb_factors_bias = state["2.bias"].float().tolist()
+        self.latent_rgb_factors_reshape = self.features
+
+    def features(self, latents):
+        """Latents (b 4 h w) to what the linear map reads: (b n h w)."""
+        padded = F.pad(latents, (1, 1, 1, 1), mode="replicate")
+        return F.conv2d(padded, self.weight.to(latents), self.bias.to(latents)).relu()
 
 
 class ToyTextModel(comfy.sd1_clip.SDClipModel):
@@ -53,6 +78,7 @@ class ToySD(comfy.supported_models.SD15):
         "adm_in_channels": None,
         "use_temporal_attention": False,
     }
+    latent_format = ToyLatent
     unet_extra_config = {"num_heads": 4, "num_head_channels": -1}
 
     def clip_target(self, state_dict=None):
