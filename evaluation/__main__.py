@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..curation.scoring import open_network
+from ..temporal.curation.looks.embeddings import Embedder
 from ..temporal.errors import InvalidInputError, MissingLibraryError, exit_status
 from ..temporal.metrics.distances import clips_of, measure_distances
 from ..temporal.metrics.films import FilmNumbers, Look, measure_film
 from ..temporal.video.reading import FILMS
 from ..temporal.weights.whole_file import check_writable
+from .looks import with_looks
 from .report import PAGE, write_results
 
 logger = logging.getLogger("video_ldm.evaluation")
@@ -21,8 +24,9 @@ Example:
   python -m video_ldm.evaluation --made output/video --real my_clips --out report
 
 Without any file: motion, flicker, warping error, smoothness, drift, the seam of a loop and sharpness. With
-i3d_torchscript.pt and inception-2015-12-05.pt in --networks: FVD, FID and KID between both folders, of at
-least 256 films.
+files in --networks, and at least 256 films on both sides: FVD (i3d_torchscript.pt), CD-FVD
+(videomae_torchscript.pt), FID, KID and IS (inception-2015-12-05.pt). With --clip: consistency of the
+background, and CLIPSIM for films with a caption, in a .txt of the same name.
 """
 
 
@@ -48,6 +52,15 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument(
         "--seconds", type=float, default=look.seconds, help="measured of each film (%(default)s)"
     )
+    root.add_argument(
+        "--clip",
+        nargs="+",
+        metavar="FILE",
+        help="CLIP's file, or its file for pictures and that for texts, for consistency and CLIPSIM: path, "
+        "or name in models/clip_vision or models/text_encoders of ComfyUI",
+    )
+    root.add_argument("--comfyui", help="folder of ComfyUI (COMFYUI_PATH)")
+    root.add_argument("--cpu", action="store_true", help="without the graphics card")
     root.add_argument("--text", action="store_true", help="measure text too, with RapidOCR")
     return root
 
@@ -58,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.out / PAGE)  # before what takes long
     paths = {"made": args.made, **({"real": args.real} if args.real else {})}
     remarks: list[str] = []
-    folders = {side: _measured(folder, look, remarks) for side, folder in paths.items()}
+    network = open_network(args) if args.clip else None
+    folders = {side: _measured(folder, look, remarks, network) for side, folder in paths.items()}
     distances = {}
     if args.real:
         try:
@@ -73,14 +87,14 @@ def run(args: argparse.Namespace) -> None:
     print(f"{sum(map(len, folders.values()))} films measured; see {page}.")
 
 
-def _measured(folder: Path, look: Look, remarks: list[str]) -> list[FilmNumbers]:
+def _measured(folder: Path, look: Look, remarks: list[str], network: Embedder | None) -> list[FilmNumbers]:
     """Numbers of all films of a folder; those that cannot be read become remarks."""
     if not folder.is_dir():
         raise InvalidInputError(f"There is no folder {folder}; give a folder of films.")
     measured = []
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in FILMS):
         try:
-            measured.append(measure_film(path, look))
+            measured.append(with_looks(path, measure_film(path, look), look, network))
         except MissingLibraryError:
             raise
         except InvalidInputError as error:

@@ -20,3 +20,9 @@ def consistency(features: np.ndarray) -> float:
     to_first = (units[1:] @ units[0]).clip(min=0)
     to_last = np.einsum("fd,fd->f", units[1:], units[:-1]).clip(min=0)
     return float((to_first + to_last).mean() / 2)
+
+
+def clip_similarity(features: np.ndarray, text: np.ndarray) -> float:
+    """Mean cosine of a clip's frames (f d) and its caption (d): CLIPSIM (GODIVA, arXiv 2104.14806)."""
+    lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(text)
+    return float((features @ text / np.maximum(lengths, 1e-12)).mean())

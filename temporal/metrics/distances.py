@@ -17,13 +17,17 @@ import numpy as np
 from ..errors import CheckpointFormatError, InvalidInputError
 from ..video.reading import frames_of, probe
 from .frechet import check_enough, kernel_distance, with_interval
+from .inception_score import inception_score
 from .networks import (
     FVD_FRAMES,
     FVD_SIDE,
     I3D,
     INCEPTION,
+    VIDEOMAE,
     load_network,
+    masked_features,
     picture_features,
+    probabilities,
     video_features,
 )
 
@@ -51,10 +55,10 @@ def clips_of(paths: Sequence[Path], side: int = FVD_SIDE, frames: int = FVD_FRAM
 
 
 def measure_distances(made: np.ndarray, real: np.ndarray, networks: Path) -> tuple[dict[str, Any], list[str]]:
-    """FVD, FID and KID where their files are there, and a sentence for each that cannot be measured."""
+    """FVD, CD-FVD, FID, KID and IS where their files are there; a sentence for each that is not measured."""
     results: dict[str, Any] = {}
     missing = []
-    for name, measure in (("FVD", _fvd), ("FID", _fid_and_kid)):
+    for name, measure in (("FVD", _fvd), ("CD-FVD", _cd_fvd), ("FID", _fid_and_kid), ("IS", _score)):
         try:
             results.update(measure((made, real), networks))
         except (InvalidInputError, CheckpointFormatError) as error:
@@ -68,6 +72,25 @@ def _fvd(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
     ours, theirs = (video_features(network, clips[:, :FVD_FRAMES]) for clips in sets)
     distance = with_interval(ours, theirs)
     return {"FVD": {**vars(distance), **_facts(network.name, network.digest)}}
+
+
+def _cd_fvd(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
+    check_enough(min(map(len, sets)))
+    network = load_network(networks, VIDEOMAE, "CD-FVD")
+    ours, theirs = (masked_features(network, clips[:, :FVD_FRAMES]) for clips in sets)
+    return {"CD-FVD": {**vars(with_interval(ours, theirs)), **_facts(network.name, network.digest)}}
+
+
+def _score(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
+    """Inception Score of what was made; n is of pictures."""
+    pictures = [clips.reshape(-1, *clips.shape[2:]) for clips in sets]
+    check_enough(min(map(len, pictures)), FEWEST_PICTURES, "pictures")
+    network = load_network(networks, INCEPTION, "IS")
+    score, spread = inception_score(probabilities(network, pictures[0]))
+    real, _ = inception_score(probabilities(network, pictures[1]))
+    counts = {"ours": len(pictures[0]), "theirs": len(pictures[1])}
+    facts = {"spread": spread, "of the others": real, **counts, **_facts(network.name, network.digest)}
+    return {"IS": {"value": score, **facts}}
 
 
 def _fid_and_kid(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:

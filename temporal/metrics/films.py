@@ -21,6 +21,7 @@ TITLES = {  # of the numbers of a film, and their units
     "smoothness": ("Smoothness", "0 to 1; more is better"),
     "subject": ("Subject consistency", "cosine to the first and the last frame before; more is better"),
     "background": ("Background consistency", "the same with the other network"),
+    "clipsim": ("CLIPSIM", "cosine of frames and caption; more is better"),
     "brightness_drift": ("Brightness drift", "end against start, of 255"),
     "colour_drift": ("Colour drift", "end against start, of 255"),
     "seam": ("Seam", "last to first frame, in usual changes; 1 in a loop"),
@@ -51,6 +52,7 @@ class FilmNumbers:
     subject: float | None = None  # consistency by features of a picture network, see `consistency.py`
     background: float | None = None
     given: float | None = None  # distance to given frames
+    clipsim: float | None = None  # cosine of its frames to its caption
 
     def to_json(self) -> dict[str, float | int | str | None]:
         """By name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -96,3 +97,19 @@ def test_the_command_fills_the_columns_and_drops_the_double(files, tmp_path, mon
     capsys.readouterr()
     assert main([*command, "--aesthetics", str(marks)]) == 2
     assert "give its file, too, with --clip" in capsys.readouterr().err
+
+
+def test_evaluation_compares_films_with_their_captions(files, tmp_path, monkeypatch):
+    from video_ldm.evaluation.__main__ import main as evaluate
+
+    monkeypatch.setattr("video_ldm.nodes.host_boot.start_host", lambda *_: None)
+    made = tmp_path / "made"
+    made.mkdir()
+    write_film(made / "a.mp4", shot(1, 20))
+    write_film(made / "b.mp4", shot(2, 20))
+    (made / "a.txt").write_text("dots")
+    clip = str(files[0] / "clip.safetensors")
+    assert evaluate(["--made", str(made), "--out", str(tmp_path / "out"), "--clip", clip, "--cpu"]) == 0
+    one, other = json.loads((tmp_path / "out" / "evaluation.json").read_text())["films"]["made"]
+    assert 0 < one["background"] <= 1.0001 and abs(one["clipsim"]) < 1 and other["clipsim"] is None
+    assert "CLIPSIM" in (tmp_path / "out" / "evaluation.html").read_text("utf-8")
