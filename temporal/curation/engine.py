@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInputError, MissingLibraryError
-from .film import CurationSettings, look_at
-from .ledger import FilmResult, Ledger
+from .film import CurationSettings, file_of, look_at
+from .ledger import FilmResult, Ledger, find_result, save_result
 
 LEDGER = "films"  # folder of results below the data set
 
@@ -36,11 +36,18 @@ class Job:
         return Ledger(self.out / LEDGER, self.settings.to_json())
 
     def run(self, path: Path) -> FilmResult:
-        """The result of a film, from the ledger where it is there."""
-        found = self.ledger.find(path)
+        """The result of a film, from the ledger where it is there.
+
+        What changes while it is looked at is looked at again by the next run.
+        """
+        try:
+            place = self.ledger.place(path)
+        except OSError:
+            return FilmResult(file_of(path, self.out), 0.0, problem=f"{path.name} is gone or cannot be read.")
+        found = find_result(place)
         if found is None:
             found = look_at(path, self.out, self.settings)
-            self.ledger.save(path, found)
+            save_result(place, found)
         return found
 
 

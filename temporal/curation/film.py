@@ -137,6 +137,8 @@ def _scored(
             row = replace(
                 row, text_area=max(detector.area(frame_at(film, moment, size)) for moment in moments)
             )
+    except MissingLibraryError:
+        raise
     except InvalidInputError:
         return replace(row, kept=False, why="cannot be decoded here")
     return row

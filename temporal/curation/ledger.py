@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from .table import ClipRow, row_from_json, write_text
 
+logger = logging.getLogger("video_ldm.curation")
 VERSION = 1  # of the stages; a higher number has every film looked at again
 
 
@@ -32,23 +35,34 @@ class Ledger:
     def __init__(self, folder: Path, settings: str) -> None:
         self.folder, self.settings = folder, settings
 
-    def find(self, path: Path) -> FilmResult | None:
-        """The result for a film as it is now; None where there is none, or it cannot be read."""
-        file = self._file(path)
-        try:
-            values = json.loads(file.read_text("utf-8"))
-            rows = tuple(row_from_json(row) for row in values["rows"])
-            notes = tuple(values["notes"])
-            return FilmResult(values["file"], values["seconds"], rows, values["problem"], notes)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def save(self, path: Path, result: FilmResult) -> None:
-        """Keep the result of a film. Raises OutputError."""
-        values = {**asdict(result), "rows": [row.to_json() for row in result.rows]}
-        write_text(self._file(path), json.dumps(values))
-
-    def _file(self, path: Path) -> Path:
+    def place(self, path: Path) -> Path:
+        """File for the result of a film as it is now. Raises OSError when the film is gone."""
         facts = path.stat()
         name = f"{VERSION} {path.resolve()} {facts.st_size} {facts.st_mtime_ns} {self.settings}"
         return self.folder / f"{hashlib.sha1(name.encode()).hexdigest()[:20]}.json"
+
+
+def find_result(place: Path) -> FilmResult | None:
+    """Result that is kept in a file; None where there is none, or a damaged one, which a line names."""
+    if not place.is_file():
+        return None
+    try:
+        content = json.loads(place.read_text("utf-8"))
+        values = content["result"]
+        if content["sum"] != _sum(values):
+            raise ValueError(content["sum"])
+        rows = tuple(row_from_json(row) for row in values["rows"])
+        return FilmResult(values["file"], values["seconds"], rows, values["problem"], tuple(values["notes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning("The result in %s is damaged; its film is looked at again.", place.name)
+        return None
+
+
+def save_result(place: Path, result: FilmResult) -> None:
+    """Keep a result in a file, with a checksum. Raises OutputError."""
+    values = {**asdict(result), "rows": [row.to_json() for row in result.rows]}
+    write_text(place, json.dumps({"sum": _sum(values), "result": values}))
+
+
+def _sum(values: Any) -> str:
+    return hashlib.sha1(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from video_ldm.temporal.curation.ledger import FilmResult, Ledger
+from video_ldm.temporal.curation.ledger import FilmResult, Ledger, find_result, save_result
 from video_ldm.temporal.curation.table import TABLE, Caption, ClipRow, key_of, read_table, write_table
 from video_ldm.temporal.curation.thresholds import PAPER, Filter, choose
 from video_ldm.temporal.errors import InvalidInputError
@@ -86,18 +86,21 @@ def test_a_folder_without_a_table_is_told_how_to_make_one(tmp_path):
         read_table(tmp_path)
 
 
-def test_the_ledger_believes_only_whole_results_of_the_same_film_and_settings(tmp_path):
+def test_the_ledger_believes_only_whole_results_of_the_same_film_and_settings(tmp_path, caplog):
     film = tmp_path / "a.mp4"
     film.write_bytes(b"film")
     result = FilmResult("a.mp4", 3.0, tuple(rows(2)), notes=("HDR",))
     ledger = Ledger(tmp_path / "films", "settings")
-    ledger.save(film, result)
-    assert ledger.find(film) == result
-    assert Ledger(tmp_path / "films", "others").find(film) is None
-    (file,) = (tmp_path / "films").iterdir()
-    for damaged in ("", "{", json.dumps({"rows": 3}), json.dumps([1])):
-        file.write_text(damaged)
-        assert ledger.find(film) is None
-    ledger.save(film, result)
+    place = ledger.place(film)
+    assert find_result(place) is None and not caplog.text
+    save_result(place, result)
+    assert find_result(place) == result
+    assert Ledger(tmp_path / "films", "others").place(film) != place
+    whole = place.read_text()
+    other, wrong = whole.replace("3.0", "4.0"), json.dumps({"result": {"rows": 3}})
+    for damaged in ("", "{", wrong, json.dumps([1]), other):
+        place.write_text(damaged)
+        caplog.clear()
+        assert find_result(place) is None and "is damaged; its film is looked at again" in caplog.text
     film.write_bytes(b"another film")
-    assert ledger.find(film) is None
+    assert ledger.place(film) != place
