@@ -31,7 +31,8 @@ of the size that large frames should have, e.g. --size 1024x576, are made small,
 patches of both (--side), the small ones with noise of a level of their own. Captions are then not needed, and
 --patterns and --known-noise mean nothing.
 
-An interrupted run continues with the same command and --resume.
+An interrupted run continues with the same command and --resume. Beside the file it leaves its recipe
+(--recipe FILE), its log, the curve of its loss, samples and state; with a folder as --out, all in there.
 
 `python -m video_ldm.training lora --help` says how to teach the layers a motion with a small file, and
 `python -m video_ldm.training decoder --help` how to train a temporal decoder.
@@ -67,7 +68,7 @@ def image_model_and_clips(group: argparse._ArgumentGroup, out: str) -> None:
         "--checkpoint", required=True, help="image model: a file, or a name in ComfyUI's checkpoint folders"
     )
     group.add_argument("--clips", required=True, help="folder of videos with captions, or a prepared cache")
-    group.add_argument("--out", required=True, help=out)
+    group.add_argument("--out", required=True, help=f"{out}, or a folder for the whole run")
 
 
 def add_training(root: argparse.ArgumentParser, defaults: TrainingConfig, compiles: bool = True) -> None:
@@ -244,6 +245,9 @@ def _output(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         help="prompt of a sample clip (default: captions of the clips)",
+    )
+    group.add_argument(
+        "--prompts", metavar="FILE", help="text file with the prompt of a sample clip in each line"
     )
     number_option(group, "--guidance", 4.0, "text guidance of sample clips")
 

@@ -7,6 +7,7 @@ import argparse
 from ..nodes import host_boot as boot
 from ..temporal.training.decoder.config import DecoderTrainingConfig
 from .options import computing_options, host_options, number_option, state_options
+from .recipe import parsed
 
 EXAMPLE = """
 Example:
@@ -21,7 +22,7 @@ An interrupted run continues with the same command and --resume.
 
 def main(words: list[str]) -> None:
     """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
-    args = parser().parse_args(words)
+    args = parsed(parser(), words)
     config = config_from(args)
     boot.keep_freed_memory()
     boot.start_host(args.comfyui, args.custom_node, args.cpu)

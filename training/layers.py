@@ -5,11 +5,12 @@ from __future__ import annotations
 from ..nodes import host_boot as boot
 from ..temporal.training.engine import choose_device, engine
 from . import arguments
+from .recipe import parsed
 
 
 def main(words: list[str]) -> None:
     """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
-    args = arguments.parser().parse_args(words)
+    args = parsed(arguments.parser(), words)
     config = arguments.config_from(args)
     boot.keep_freed_memory()
     choose_device()

@@ -13,6 +13,7 @@ from ..temporal.training.engine import choose_device, engine
 from ..temporal.training.lora.config import LoraConfig
 from . import arguments
 from .options import host_options, number_option
+from .recipe import parsed
 
 EXAMPLE = f"""
 A motion LoRA is a small file that changes temporal layers, which are in a file of their own: AnimateDiff's,
@@ -37,7 +38,7 @@ An interrupted run continues with the same command and --resume.
 
 def main(words: list[str]) -> None:
     """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
-    args = parser().parse_args(words)
+    args = parsed(parser(), words)
     config, settings = arguments.config_from(args), lora_from(args)
     boot.keep_freed_memory()
     choose_device()

@@ -14,7 +14,7 @@ from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.trainer import Trainer
 from ..temporal.training.watching.held_out import held_out_loss
 from ..temporal.training.watching.log import RunLog, read_log
-from ..temporal.weights.whole_file import check_writable
+from .recipe import begin
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ def check_out(args: argparse.Namespace) -> Path:
     be written.
     """
     out = Path(args.out)
-    check_writable(out)
     if out.exists() and not args.resume:
         raise InvalidInputError(
             f"{out} is already there and would be overwritten; continue it with --resume, or give another "
             "--out."
         )
+    begin(out, args)
     return out
 
 

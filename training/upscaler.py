@@ -7,6 +7,7 @@ import argparse
 from ..nodes import host_boot as boot
 from ..temporal.training.upscaler import UpscalerTrainingConfig
 from .options import computing_options, host_options, number_option, state_options
+from .recipe import parsed
 
 EXAMPLE = """
 Example:
@@ -25,7 +26,7 @@ weights then stay as they are. An interrupted run continues with the same comman
 
 def main(words: list[str]) -> None:
     """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
-    args = parser().parse_args(words)
+    args = parsed(parser(), words)
     config = config_from(args)
     boot.keep_freed_memory()
     boot.start_host(args.comfyui, [], args.cpu)
