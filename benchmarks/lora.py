@@ -34,7 +34,7 @@ from ..temporal.metrics.flow import flow_between
 from ..temporal.sampling.clip import Clip
 from ..temporal.training.checkpoint import load_state
 from ..temporal.training.lora.files import new_lora
-from ..temporal.training.sampling import ddim
+from ..temporal.training.sampling import SampledModel, ddim
 from ..training import arguments, lora
 from .toy import MODELS, RESULTS, ROOT, held_out, median_interval
 
@@ -129,8 +129,9 @@ def sampled(models: Any, prompts: list[str], folder: Path | None, args: Any, ste
         denoise = models.denoiser(models.frozen_unet(torch.float32))
         for number in range(len(prompts)):
             noise = torch.randn(FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(number))
-            given = (noise, text[number + 1 : number + 2], text[:1], Clip(num_frames=FRAMES, fps=FPS))
-            latents = ddim(denoise, stack, models.noise_levels(), *given, steps=steps)
+            model = SampledModel(denoise, stack, models.noise_levels())
+            words = (text[number + 1 : number + 2], text[:1])
+            latents = ddim(model, noise, *words, Clip(num_frames=FRAMES, fps=FPS), steps=steps)
             clips.append((255 * models.decode(latents).clamp(0, 1)).round().to(torch.uint8).numpy())
     return clips
 
