@@ -81,7 +81,7 @@ def test_systems_and_devices_are_ones_the_registry_knows(project):
 
 def test_dependencies_have_lower_bounds_and_no_pins(project):
     for dependency in project["project"]["dependencies"]:
-        assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+(; python_version < '3\.\d+')?", dependency), dependency
+        assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+(;python_version<'3\.\d+')?", dependency), dependency
 
 
 def test_the_archive_holds_what_an_artist_needs_and_no_more():

@@ -9,7 +9,7 @@ import sys
 from ..temporal.errors import exit_status
 
 # The word, and the module whose `main(arguments)` runs it.
-COMMANDS = {"layers": "layers", "lora": "lora", "decoder": "decoder", "upscaler": "upscaler"}
+COMMANDS = {"layers": "arguments", "lora": "lora", "decoder": "decoder", "upscaler": "upscaler"}
 
 
 def main() -> int:

@@ -1,15 +1,18 @@
-"""The command line of `python -m video_ldm.training`."""
+"""`python -m video_ldm.training layers`, or without the word: train temporal layers for an image model."""
 
 from __future__ import annotations
 
 import argparse
 
+from ..nodes import host_boot as boot
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.patterns import NAMES, parse_patterns
 from ..temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
 from ..temporal.training.data.reversal import parse_reversed
+from ..temporal.training.engine import choose_device, engine
 from ..temporal.training.memory.levels import AUTO, CHOICES
 from .options import computing_options, host_options, number_option, state_options
+from .recipe import parsed
 
 EXAMPLE = """
 Clips are a folder of video files. A caption is a text file with the video's name (cat.mp4, cat.txt), or a
@@ -39,6 +42,19 @@ An interrupted run continues with the same command and --resume. Beside the file
 """
 KEPT_OUT = 0.05
 PATTERNS = "none=0.5,first=0.25,first_two=0.25"
+
+
+def main(words: list[str]) -> None:
+    """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
+    args = parsed(parser(), words)
+    config = config_from(args)
+    boot.keep_freed_memory()
+    choose_device()
+    boot.start_host(args.comfyui, args.custom_node, args.cpu)
+    from . import run_layers
+
+    with engine() as processes:
+        run_layers.run(args, config, processes)
 
 
 def parser() -> argparse.ArgumentParser:
