@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -175,6 +176,7 @@ def main() -> None:
         files = sorted({test for wanted in chosen.values() for tests in wanted for test in tests})
         with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
             loaded = pytest.main(["--collect-only", *OPTIONS, *files]) if files else 0
+        _load_all(args.host)
         if loaded:
             raise SystemExit(f"The tests cannot be loaded (status {int(loaded)}).")
         for number, (mutant, wanted) in enumerate(chosen.items()):
@@ -199,6 +201,15 @@ def main() -> None:
     counted = Counter((path.rpartition("/")[0], end) for path, end in ends)
     for (place, end), count in sorted(counted.items()):
         print(place, end, count)
+
+
+def _load_all(host: bool) -> None:
+    """Load what may be changed before any copy is made: what a copy loads by itself comes unchanged."""
+    for folder in TESTS:
+        if host or not folder.startswith("nodes"):
+            for path in sorted((ROOT / folder).rglob("*.py")):
+                name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+                importlib.import_module(f"video_ldm.{name}")
 
 
 def _wanted(mutant: Mutant, args: argparse.Namespace, before: dict[str, Any] | None) -> list[list[str]]:

@@ -156,3 +156,11 @@ def test_what_cannot_be_done_is_refused(run, rig, models):
     for method in ("learned", "linear"):
         with pytest.raises(InvalidInputError, match="fps is 0"):
             run({**clip, "video_ldm_fps": 0.0}, method)
+
+
+@pytest.mark.parametrize(("loop", "pairs"), [(False, [2, 8]), (True, [3, 12])])
+def test_pairs_of_each_pass(host, loop, pairs):
+    """The progress bar counts them, and prompts of a schedule go by the frames that the last pass makes."""
+    from video_ldm.nodes.host.sampling.interpolate import Interpolation, _pair_counts
+
+    assert _pair_counts(3, Interpolation("slerp", 2, loop, 1.0, 1.0)) == pairs
