@@ -27,6 +27,7 @@ PAGE, CSV = "report.html", "clips.csv"
 NEAREST = 12  # clips that are shown on each side of a threshold
 SIDE = 96  # pixels of the shorter side of their pictures
 BINS = 30
+NARROW = 0.01  # width of a histogram of scores that are all 0
 NAMES = {
     "motion": "Motion (diagonals a second)",
     "text_area": "Text (share of the frame)",
@@ -145,7 +146,8 @@ def _filter(run: Curated, threshold: Threshold) -> str:
 def _histogram(rows: Sequence[ClipRow], column: str, value: float | None) -> str:
     """Counts of a score as an SVG, the threshold as a line."""
     values = np.array([getattr(row, column) for row in rows])
-    counts, edges = np.histogram(values, BINS)
+    low, high = values.min(), values.max()
+    counts, edges = np.histogram(values, BINS, (low, high if high > low else low + max(abs(low), NARROW)))
     width, height, most = 600, 120, max(1, counts.max())
     bars = [
         f'<rect x="{n * width / BINS:.1f}" y="{height - height * count / most:.1f}" '

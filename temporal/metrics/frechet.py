@@ -43,7 +43,7 @@ def check_enough(count: int, fewest: int = FEWEST, what: str = "clips") -> None:
     """Raise InvalidInputError when a distance of so many samples would say nothing."""
     if count < fewest:
         raise InvalidInputError(
-            f"A Frechet distance of {count} {what} says nothing, as it is mostly bias; give at least "
+            f"A measure of {count} {what} says nothing, as it is mostly bias; give at least "
             f"{fewest} {what} on both sides."
         )
 

@@ -84,7 +84,7 @@ def test_two_clips_stand_side_by_side_and_what_they_are_too_few_for_is_said(host
     report, numbers = host.call("VLDM_VideoMetrics", images=clip(1), other_images=clip(2, 5), **SETTINGS)
     motion = next(line for line in report.splitlines() if line.startswith("Motion"))
     assert motion.count("|") == 1 and "other clip: 5 frames" in report
-    assert "FVD was left out: A Frechet distance of 1 clips says nothing" in report
+    assert "FVD was left out: A measure of 1 clips says nothing" in report
     assert set(json.loads(numbers)["clips"]) == {"this clip", "other clip"}
 
 

@@ -120,6 +120,7 @@ def test_the_command_makes_table_report_and_shards_that_training_reads(folder, t
     assert [row.captions[0].text for row in kept] == ["dots that drift"] * 2
     page = (out / "report.html").read_text("utf-8")
     assert "2 of 3 clips kept" in page and "broken.mp4 cannot be read" in page and "data:image/jpeg" in page
+    assert "-0.5 to 0.5" not in page
     index = json.loads((tmp_path / "shards" / "index.json").read_text())
     assert index["clips"] == 2
     with tarfile.open(tmp_path / "shards" / index["shards"][0]["file"]) as tar:

@@ -134,7 +134,7 @@ def test_the_command_compares_two_folders(tmp_path, capsys):
     found = json.loads((out / "evaluation.json").read_text())
     assert {side: len(films) for side, films in found["films"].items()} == {"made": 1, "real": 1}
     assert any("broken.mp4 cannot be read" in said for said in found["remarks"])
-    assert any("distance of 1 clips says nothing" in said for said in found["remarks"])
+    assert any("measure of 1 clips says nothing" in said for said in found["remarks"])
     assert found["distances"] == {}
     assert "../made/a.mp4" in (out / "evaluation.html").read_text("utf-8")
 
