@@ -16,6 +16,7 @@ from .initial_noise import InitialNoise
 from .interpolate import LatentInterpolate
 from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
+from .load_video import LoadVideoFrames
 from .motion_strength import MotionStrength
 from .prompt import MotionPromptEncode
 from .prompt_schedule import PromptSchedule
@@ -47,6 +48,7 @@ NODES: tuple[type[Node], ...] = (
     ValueSchedule,
     MotionPromptEncode,
     PromptSchedule,
+    LoadVideoFrames,
     KnownFramesNode,
     ImageMotion,
     ImagePrompt,

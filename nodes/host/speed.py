@@ -16,6 +16,7 @@ from .latents import FPS_KEY
 USUAL = 8.0  # of keyframes, which most temporal layers were trained on
 SAME = 0.01  # share by which two rates may differ and count as one
 LOADER, FILE = "LoadVideo", "file"  # the host's node, which gives every frame of a film
+PART = "VLDM_LoadVideoFrames"  # ours, which gives them at a rate of its own
 ONWARD = ("samples", "latent", "latent_image", "pixels", "image", "images", "video")
 STILLS = {"VLDM_KnownFrames": ("latent",)}  # nodes that also take pictures which are not the clip
 
@@ -81,7 +82,9 @@ def _films(origin: Any) -> Iterator[str]:
         return
     kind = origin.get("type")
     inputs = origin.get("inputs", {}) if kind else origin
-    if kind == LOADER and isinstance(inputs.get(FILE), str):
+    if kind == PART and inputs.get("fps"):
+        return
+    if kind in (LOADER, PART) and isinstance(inputs.get(FILE), str) and not inputs.get("video"):
         yield inputs[FILE]
     for name, value in inputs.items():
         if name in STILLS.get(kind or "", ONWARD):

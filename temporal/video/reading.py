@@ -2,7 +2,7 @@
 
 What a file says of itself, and its pictures one by one, in memory that does not grow.
 
-Shapes: a frame (h w 3) uint8, RGB.
+Shapes: a frame (h w 3) uint8, RGB; sound (channels samples) float -1..1.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from einops import rearrange
 
 from ..errors import InvalidInputError
 
@@ -107,6 +108,17 @@ def frames_of(
         reader.close()
     if not count:
         raise InvalidInputError(f"{film.path.name} cannot be decoded as a film; remove or replace it.")
+
+
+def sound_of(film: FilmInfo, start: float, seconds: float, rate: int) -> np.ndarray:
+    """The sound of a film between two times: (2 samples) float, at `rate` samples per second."""
+    import imageio_ffmpeg
+
+    part = ["-ss", f"{start:.6f}", "-t", f"{seconds:.6f}", "-i", str(film.path), "-vn"]
+    samples = ["-f", "f32le", "-ac", "2", "-ar", str(rate), "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", *part, *samples]
+    heard = np.frombuffer(subprocess.run(command, capture_output=True, check=False).stdout, "<f4")
+    return rearrange(heard[: len(heard) // 2 * 2].copy(), "(s c) -> c s", c=2)
 
 
 def frame_at(film: FilmInfo, second: float, size: tuple[int, int]) -> np.ndarray:
