@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def probe(path: Path) -> FilmInfo:
 
 def frames_of(
     film: FilmInfo, fps: float, size: tuple[int, int], start: float = 0.0, seconds: float | None = None
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Frames of a film at `fps`, scaled to `size` (width, height), from `start` on for `seconds`.
 
     A frame of a film with a variable rate is repeated or left out, so that frame n is what is shown at n /

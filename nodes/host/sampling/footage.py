@@ -37,8 +37,8 @@ NO_VAE = "Load Video Frames makes latents with a VAE; connect the VAE of the che
 class Wishes:
     """The part of a film that is asked for.
 
-    From `start` seconds on at most `frames` (0: all), at `fps` (0: the film's); `width` and `height` 0 are the
-    film's own.
+    From `start` seconds on at most `frames` (0: all), at `fps` (0: the film's); `width` and `height` 0 are
+    the film's own.
     """
 
     start: float
