@@ -24,6 +24,7 @@ DECLARED = {
     "temporal/training/decoder/perceptual.py": "features that a training compares, in its precision",
     "demo/train/common.py": "the toy world's trainings",
     "demo/train/image_model.py": "the toy world's trainings",
+    "demo/train/preview.py": "the toy world's trainings",
     "demo/world/classifier.py": "a judge of toy clips that has no file",
 }
 
