@@ -45,6 +45,9 @@ class TextDetector:
         if boxes is None or len(boxes) == 0:
             return 0.0
         mask = np.zeros(frame.shape[:2], np.uint8)
+        height, width = frame.shape[:2]
         for box in boxes:
+            if (np.ptp(box, axis=0) >= (width - 1, height - 1)).all():
+                continue  # the whole picture from corner to corner is how the detector finds no line of text
             cv2.fillPoly(mask, [np.asarray(box).round().astype(np.int32)], 1)
         return float(mask.mean())

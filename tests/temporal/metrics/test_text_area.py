@@ -1,6 +1,7 @@
 """Text in pictures: drawn words are found, and their boxes are not counted twice."""
 
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,3 +24,13 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(MissingLibraryError, match="pip install rapidocr onnxruntime"):
         TextDetector()
+
+
+def test_a_box_of_the_whole_picture_is_no_text():
+    """The detector gives one for pictures of blobs."""
+    whole = np.array([[0, 0], [79, 0], [79, 59], [0, 59]], np.float32)
+    line = np.array([[0, 10], [79, 10], [79, 19], [0, 19]], np.float32)
+    detector = TextDetector.__new__(TextDetector)
+    for boxes, area in (([whole], 0.0), ([whole, line], 10 / 60)):
+        detector.engine = lambda *_, boxes=boxes, **__: SimpleNamespace(boxes=boxes)
+        assert detector.area(np.zeros((60, 80, 3), np.uint8)) == pytest.approx(area)
