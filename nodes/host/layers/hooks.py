@@ -28,6 +28,28 @@ def inserted(diffusion_model: nn.Module, stack: TemporalStack, clip: Clip) -> It
         yield
 
 
+def hooked_paths(stack: TemporalStack) -> list[str]:
+    """Paths of the modules of a UNet that get a hook of the layers."""
+    seen = _Paths()
+    with ExitStack() as hooks:
+        for site in stack.sites:
+            INSERT[KINDS[site.kind].place](hooks, seen, stack, site, Clip(1))
+    return seen.paths
+
+
+class _Paths(nn.Module):
+    """Stands in for a UNet and writes down which of its modules are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paths: list[str] = []
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """A module to hang hooks on."""
+        self.paths.append(target)
+        return nn.Identity()
+
+
 @contextmanager
 def norms_over_clip(unet: nn.Module, stack: TemporalStack, num_frames: int) -> Iterator[None]:
     """Let all group norms of the UNet and of its motion modules take their statistics over the clip.

@@ -22,9 +22,10 @@ from ....temporal.formats import trained_frames
 from ....temporal.sampling.clip import Clip
 from ....temporal.sampling.known_channels import channels_of
 from ..patcher import with_image_changes
-from .attached.checks import check_base, check_before_sampling, refuse_compiled
+from .attached.checks import check_base, check_before_sampling
 from .attached.settings import CLIP_KEY, CONVOLVE, KEY, ClipSettings, LayerSettings
 from .attached.stacks import condition_of, image_motion, stacks_of
+from .compiled import compile_between_layers
 from .hooks import inserted, norms_over_clip
 from .per_frame import IMAGE_COND, KNOWN_COND, PICTURE_COND, TEXT_COND
 
@@ -36,10 +37,9 @@ ACTIVATION_FACTOR = 1.1
 def add_temporal_layers(model: Any, stack_patcher: Any, settings: LayerSettings) -> Any:
     """Clone of a MODEL with one more stack of temporal layers.
 
-    Raises IncompatibleModelError when the layers were made for another UNet or the MODEL is compiled.
+    Raises IncompatibleModelError when the layers were made for another UNet.
     """
     check_base(model, stack_patcher.model.config)
-    refuse_compiled(model)
     throughout = settings.start_percent <= 0 and settings.end_percent >= 1
     changes = stack_patcher.model.changed_image
     patched = with_image_changes(model, changes, settings.strength, throughout)
@@ -47,6 +47,7 @@ def add_temporal_layers(model: Any, stack_patcher: Any, settings: LayerSettings)
     patched.set_attachments(KEY, (*(patched.get_attachment(KEY) or ()), settings))
     if not model.get_additional_models_with_key(KEY):
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, check_before_sampling)
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, compile_between_layers)
         patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, count_activations)
         patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_temporal_layers)
         factor = patched.get_model_object("memory_usage_factor")

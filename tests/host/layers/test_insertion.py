@@ -312,20 +312,6 @@ def test_partly_loaded_layers_give_the_same_clip(rig):
     assert torch.equal(rig.sample(model), whole)
 
 
-def test_a_compiled_model_is_refused(rig, video_model):
-    from comfy_api.torch_helpers import set_torch_compile_wrapper
-    from video_ldm.temporal.errors import IncompatibleModelError
-
-    compiled = rig.model.clone()
-    set_torch_compile_wrapper(compiled, backend="eager")
-    with pytest.raises(IncompatibleModelError, match=r"compiled.*Remove or bypass the compile node"):
-        rig.with_layers(model=compiled)
-    later = video_model.clone()
-    set_torch_compile_wrapper(later, backend="eager")
-    with pytest.raises(IncompatibleModelError, match="compiled"):
-        rig.sample(later)
-
-
 def test_layers_for_another_model_are_refused(rig):
     from video_ldm.temporal.errors import IncompatibleModelError
     from video_ldm.temporal.stack.plan import SDXL

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from .....temporal.errors import IncompatibleModelError, InvalidInputError
@@ -33,16 +32,6 @@ def _describe(shape: Any) -> str:
     return f"{shape.model_channels} channels x {shape.channel_mult}, text width {shape.context_dim}"
 
 
-def refuse_compiled(model: Any) -> None:
-    """Refuse a MODEL under torch.compile, which would keep the hooks of its first call for ever."""
-    if model.get_wrappers(WrappersMP.APPLY_MODEL, "torch.compile"):
-        raise IncompatibleModelError(
-            "The MODEL is compiled (TorchCompileModel) and temporal layers enter the image model while it "
-            "runs, which "
-            "compiled code does not see. Remove or bypass the compile node."
-        )
-
-
 def refuse_two_devices(model: Any) -> None:
     """Refuse layers that a newer host loads as they are needed, on another device than the image model's."""
     for patcher in model.get_additional_models_with_key(KEY):
@@ -57,7 +46,6 @@ def refuse_two_devices(model: Any) -> None:
 def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
     """OUTER_SAMPLE wrapper: refuse what cannot work before anything is loaded."""
     model = executor.class_obj.model_patcher
-    refuse_compiled(model)
     refuse_two_devices(model)
     executor.class_obj.conds = for_frames(executor.class_obj.conds, len(noise))
     channels = model.get_model_object("latent_format").latent_channels
