@@ -12,12 +12,14 @@ import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
-from ....temporal.sampling.noise import NoiseMode, correlated_noise
+from ....temporal.sampling.noise import SEEDS, NoiseMode, correlated_noise
 from ..latents import FPS_KEY
 from ..layers.attached.settings import ClipSettings, set_clip_settings
 from ..progress import SamplingProgress
 from .guider import VideoGuider
 from .prompts import MotionPrompt, with_motion
+
+LAST_SEED = SEEDS - 2  # the host's ddim takes the seed after it for what is under a mask
 
 
 def samplers() -> list[str]:
@@ -85,7 +87,7 @@ def sample_clip(
         denoise_mask=latent.get("noise_mask"),
         callback=progress.callback(model, settings.fps, part),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=settings.seed,
+        seed=min(settings.seed, LAST_SEED),
     )
     device = comfy.model_management.intermediate_device()
     return {**latent, "samples": denoised.to(device), FPS_KEY: settings.fps}

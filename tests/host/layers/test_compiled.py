@@ -60,9 +60,9 @@ def test_it_is_the_same_clip_whichever_node_comes_first(rig, layered):
 
 
 def test_no_part_is_compiled_around_a_hook(rig):
+    from video_ldm.nodes.host.layers.attached.stacks import stacks_of
     from video_ldm.nodes.host.layers.compiled import parts_between
     from video_ldm.nodes.host.layers.hooks import hooked_paths
-    from video_ldm.nodes.host.layers.attached.stacks import stacks_of
 
     unet = rig.model.model.diffusion_model
     [(stack, _)] = stacks_of(rig.with_layers())

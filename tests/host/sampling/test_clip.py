@@ -110,6 +110,15 @@ def test_the_given_latent_is_not_changed(rig, video_model):
     assert set(latent) == {"samples"} and torch.equal(latent["samples"], torch.ones(3, 4, 5, 7))
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral", "dpmpp_sde"])
+def test_the_largest_seed_is_one_for_every_sampler(rig, video_model, sampler):
+    latent = {"samples": torch.zeros(2, 4, 10, 6), "noise_mask": torch.ones(2, 10, 6)}
+    settings = {"latent": latent, "sampler_name": sampler}
+    largest = rig.sample_video(video_model, seed=2**64 - 1, **settings)["samples"]
+    assert largest.isfinite().all()
+    assert not torch.equal(largest, rig.sample_video(video_model, seed=2**64 - 2, **settings)["samples"])
+
+
 def test_known_latents_stay_under_a_noise_mask(rig, video_model):
     mask = torch.ones(5, 1, 10, 6)
     mask[0] = 0
