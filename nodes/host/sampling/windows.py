@@ -27,6 +27,7 @@ from comfy.patcher_extension import WrappersMP, add_callback
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.covering import covering
 from ....temporal.sampling.noise import repeat_noise
 from ..layers.attached.stacks import trained_length
 from ..layers.controls import FrameControls
@@ -93,9 +94,9 @@ class ClipWindows(IndexListContextHandler):
         self._step = int((sigmas - timestep.flatten()[0].to(sigmas)).abs().argmin())
 
     def get_context_windows(self, model: Any, x_in: Tensor, model_options: dict) -> list[FrameWindow]:
-        """The windows of this step."""
+        """The windows of this step; together they have every frame, which the host's own may not."""
         total = len(x_in)
-        found = self.context_schedule.func(total, self, model_options)
+        found = covering(self.context_schedule.func(total, self, model_options), total, self.context_length)
         return [FrameWindow(frames, total, self.context_overlap) for frames in found]
 
     def execute(self, *args: Any, **kwargs: Any) -> list[Tensor]:

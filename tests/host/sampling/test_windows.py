@@ -158,6 +158,27 @@ def test_the_hints_of_a_controlnet_are_cut_once_per_window(rig):
     assert len(first.cond_hint_original) == 9 and first.cond_hint is not None
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_no_frame_is_left_out_and_no_window_runs_over_the_end(rig, stride):
+    """The host's uniform windows do both with a stride, which made frames of no numbers."""
+    from video_ldm.nodes.host.sampling.windows import SCHEDULES, FurtherWindows, add_windows
+
+    for schedule in SCHEDULES:
+        for length, overlap in ((3, 0), (8, 2), (12, 6)):
+            model = add_windows(
+                rig.model, length, overlap, schedule, "pyramid", False, False, FurtherWindows(stride)
+            )
+            handler = model.model_options["context_handler"]
+            for num_frames in range(length + 1, 30):
+                for step in range(5):
+                    handler._step = step
+                    found = [
+                        window.index_list
+                        for window in handler.get_context_windows(None, torch.zeros(num_frames, 1), {})
+                    ]
+                    assert set().union(*found) == set(range(num_frames))
+
+
 def test_samplers_that_look_between_steps(rig):
     import nodes
 
