@@ -5,10 +5,15 @@ from __future__ import annotations
 import copy
 
 from video_ldm.nodes.graphs.convert import convert
+from video_ldm.nodes.graphs.targets import TARGETS
 from video_ldm.nodes.graphs.ui_write import with_note
 from video_ldm.tests.graphs.examples import GRAPHS, as_ui, gen1, node, sampled
 
 MUTED, BYPASSED = 2, 4
+PLACE = {
+    part.name: place
+    for place, part in enumerate(part for part in TARGETS["VLDM_VideoWindows"].inputs if part.widget)
+}
 
 
 def by_id(ui):
@@ -108,7 +113,7 @@ def test_a_value_from_a_primitive_stays_linked_or_is_read():
     out = convert(ui).graph
     windows = the(out, "VLDM_VideoWindows")
     assert [part["name"] for part in windows["inputs"]] == ["model", "context_length"]
-    assert windows["inputs"][1]["link"] is not None and value(windows, 3) == "flat"
+    assert windows["inputs"][1]["link"] is not None and value(windows, PLACE["fuse_method"]) == "flat"
     assert 12 in by_id(out) and 13 not in by_id(out)
 
 
