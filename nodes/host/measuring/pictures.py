@@ -24,7 +24,7 @@ def features_of(
     features = []
     for batch in pictures[..., :3].split(BATCH):
         mm.throw_exception_if_processing_interrupted()
-        features.append(_features(network.encode_image(batch)).float().cpu().numpy())
+        features.append(_features(network.encode_image(batch.float())).float().cpu().numpy())
         if progress is not None:
             progress(len(batch))
     return np.concatenate(features)

@@ -40,5 +40,5 @@ def _features(clip_vision: Any, image: Tensor) -> comfy.conds.CONDRegular:
 
     From the encoder's last layer.
     """
-    features = clip_vision.encode_image(image, crop=False)["last_hidden_state"]
+    features = clip_vision.encode_image(image.float(), crop=False)["last_hidden_state"]
     return comfy.conds.CONDRegular(features)

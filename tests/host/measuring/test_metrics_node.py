@@ -80,6 +80,17 @@ def test_features_are_those_of_the_hosts_own_node(host, networks):
     assert np.allclose(ours, own.numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_pictures_in_half_precision_are_measured_as_they_are(host, networks, dtype):
+    """Encoders shrink them, which some machines cannot do in half precision."""
+    images = clip(2, 3).to(dtype)
+    features_of = host.pack("nodes.host.measuring.pictures").features_of
+    assert np.array_equal(features_of(networks, images), features_of(networks, images.float()))
+
+    prompt_of = host.pack("nodes.host.sampling.image_prompt")._features
+    assert torch.equal(prompt_of(networks, images[:1]).cond, prompt_of(networks, images[:1].float()).cond)
+
+
 def test_two_clips_stand_side_by_side_and_what_they_are_too_few_for_is_said(host):
     report, numbers = host.call("VLDM_VideoMetrics", images=clip(1), other_images=clip(2, 5), **SETTINGS)
     motion = next(line for line in report.splitlines() if line.startswith("Motion"))
