@@ -123,8 +123,13 @@ def test_temporal_loads_with_torch_einops_safetensors_and_numpy():
 
 
 def test_the_pack_loads_with_what_the_host_has_loaded():
-    """Other libraries are imported where used, so that ComfyUI starts quickly (benchmarks/startup.py)."""
+    """Other libraries are imported where used, so that ComfyUI starts quickly (benchmarks/startup.py).
+
+    So is PyTorch's compiler, which takes more than a second.
+    """
     assert not found(PACK, lambda path: packages(imports_when_loaded(path)) - CORE - HOST - {"PIL"})
+    compiler = ("torch._dynamo", "torch._inductor")
+    assert not found(PACK, lambda path: {n for n in imports_when_loaded(path) if n.startswith(compiler)})
 
 
 def test_only_nodes_host_imports_the_host():

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch._dynamo
 from comfy.ldm.modules.attention import BasicTransformerBlock
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.patcher_extension import WrappersMP
@@ -25,6 +24,11 @@ from .hooks import hooked_paths
 
 UNET = "diffusion_model"
 LIMIT_KEY = "video_ldm.compiled"
+# PyTorch's names for the most programs of one line of code, and of all its inputs: now, and before 2.6
+LIMITS = (
+    ("recompile_limit", "accumulated_recompile_limit"),
+    ("cache_size_limit", "accumulated_cache_size_limit"),
+)
 SHAPES = 4  # of each part: sizes of clips and windows that are kept compiled
 PARTS_OF_RES_BLOCK = ("in_layers", "out_layers")  # the host asks for the type of the block itself
 
@@ -71,9 +75,11 @@ def _room_for(programs: int) -> Callable[..., Any]:
     """
 
     def with_room(executor: Any, *args: Any, **kwargs: Any) -> Any:
-        config = torch._dynamo.config
-        limit = max(config.recompile_limit, programs)
-        with config.patch(recompile_limit=limit, accumulated_recompile_limit=max(256, limit)):
+        from torch._dynamo import config  # takes a second that only those who compile wait for
+
+        names = next(pair for pair in LIMITS if hasattr(config, pair[0]))
+        limits = {name: max(getattr(config, name), programs) for name in names}
+        with config.patch(limits):
             return executor(*args, **kwargs)
 
     return with_room
