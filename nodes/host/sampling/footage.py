@@ -114,7 +114,7 @@ def _heard(film: FilmInfo, start: float, seconds: float) -> dict[str, Any] | Non
 def _frames(film: FilmInfo, fps: float, start: float, seconds: float | None, wishes: Wishes) -> Tensor:
     size = frame_size((film.width, film.height), wishes.width, wishes.height)
     fit = fit_into((film.width, film.height), size, wishes.fit)
-    count = wishes.frames or round((seconds or 0) * fps)
+    count = _count(film, fps, seconds, wishes)
     needed, free = 15 * size[0] * size[1] * count, free_memory(CPU)
     if needed > SHARE * free:
         raise InvalidInputError(
@@ -123,9 +123,8 @@ def _frames(film: FilmInfo, fps: float, start: float, seconds: float | None, wis
         )
     margin = 2 / fps  # a cap in seconds is rounded by a frame, the one in frames is exact
     reader = frames_of(film, fps, fit.scaled, start, None if seconds is None else seconds + margin)
-    wanted = wishes.frames or max(1, count)
     frames = []
-    for picture in itertools.islice(reader, wanted):
+    for picture in itertools.islice(reader, count):
         mm.throw_exception_if_processing_interrupted()
         frames.append(torch.from_numpy(fit(picture).copy()))
     reader.close()
@@ -133,6 +132,19 @@ def _frames(film: FilmInfo, fps: float, start: float, seconds: float | None, wis
     for target, frame in zip(made, frames, strict=True):
         torch.div(frame, 255, out=target)
     return made
+
+
+def _count(film: FilmInfo, fps: float, seconds: float | None, wishes: Wishes) -> int:
+    """Number of frames to read: those that were asked for, and no more than the film has."""
+    if seconds is not None:
+        there = max(1, round(seconds * fps))
+        return min(wishes.frames or there, there)
+    if not wishes.frames:
+        raise InvalidInputError(
+            f"{film.path.name} does not say how long it is, as films do that were recorded live. Set frames "
+            "to as many as you need."
+        )
+    return wishes.frames
 
 
 @contextmanager

@@ -51,6 +51,7 @@ def shown(images):
         ({"start": 0.9}, [9, 10, 11]),
         ({"fps": 5.0, "frames": 4}, [0, 2, 4, 6]),
         ({"fps": 20.0, "frames": 6}, [0, 0, 1, 1, 2, 2]),
+        ({"start": 0.8, "frames": 100000}, [8, 9, 10, 11]),
     ],
 )
 def test_the_frames_that_were_asked_for(load, asked, expected):
@@ -122,12 +123,35 @@ def test_a_film_that_lies_in_memory(host, load, film):
         ({"start": 5.0}, "The film is 1.20 s long, but start is 5 s"),
         ({"file": "gone.mp4"}, "There is no film 'gone.mp4' in ComfyUI's input folder"),
         ({"file": "../custom_nodes/film.mp4"}, "There is no film"),
-        ({"frames": 100000, "width": 8192, "height": 8192}, "need about .* GiB of memory"),
+        ({"fps": 240.0, "width": 8192, "height": 8192}, "288 frames of .* need about .* GiB of memory"),
     ],
 )
 def test_what_cannot_be_is_refused(load, asked, said):
     with pytest.raises(ValueError, match=said):
         load(**asked)
+
+
+def test_only_frames_that_are_there_need_memory(host, load, monkeypatch):
+    footage = host.pack("nodes.host.sampling.footage")
+    monkeypatch.setattr(footage, "free_memory", lambda _device: 20 * FRAMES * WIDTH * HEIGHT)
+    assert len(load(frames=100000)[0]) == FRAMES
+
+
+def test_a_film_that_does_not_say_its_length_is_read_as_far_as_asked(host, load, film):
+    import subprocess
+
+    import imageio_ffmpeg
+
+    path = host.base / "input" / "recorded.mkv"  # as browsers write what they record
+    words = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path.with_name(film)), "-c", "copy"]
+    piped = subprocess.run([*words, "-f", "matroska", "-"], check=True, capture_output=True)
+    path.write_bytes(piped.stdout)
+    try:
+        assert shown(load(file=path.name, frames=3)[0]) == [0, 1, 2]
+        with pytest.raises(ValueError, match=r"recorded.mkv does not say how long it is.*Set frames"):
+            load(file=path.name)
+    finally:
+        path.unlink()
 
 
 def test_a_clip_of_another_rate_is_not_taken_for_the_film(host, film):
