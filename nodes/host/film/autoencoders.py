@@ -41,7 +41,7 @@ def second_autoencoder(
 ) -> nn.Module:
     """An autoencoder like that of a VAE, on the CPU and in memory of its own.
 
-    With its weights or the `changed` ones.
+    It has the weights of the VAE, or the `changed` ones in their place.
 
     Raises IncompatibleModelError for an autoencoder that is neither KL nor TAESD.
     """

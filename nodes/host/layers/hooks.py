@@ -158,9 +158,9 @@ def _insert_after_level(
 def _insert_in_attention(
     hooks: ExitStack, unet: nn.Module, stack: TemporalStack, site: Site, clip: Clip
 ) -> None:
-    """Adds attention to the picture's tokens to that to the text, with its queries.
+    """Adds attention to the picture's tokens to the attention to the text, before its output projection.
 
-    Before its output projection.
+    Both use the queries of the text's attention.
     """
     queries: list[Tensor] = []
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def add_motion_lora(model: Any, name: str, strength: float) -> tuple[Any, str]:
     """Clone of a MODEL whose temporal layers are changed by a file in `models/motion_lora`.
 
-    And a report, which is also logged.
+    The second result is a report, which is also logged.
 
     Raises IncompatibleModelError when the MODEL has no layers that motion LoRAs are made for.
     """

@@ -38,7 +38,7 @@ def with_picture(clip_vision: Any, positive: list, negative: list, image: Tensor
 def _features(clip_vision: Any, image: Tensor) -> comfy.conds.CONDRegular:
     """Features of every patch (1 p g) of the whole picture, squeezed into a square.
 
-    From the encoder's last layer.
+    They are those of the encoder's last layer.
     """
     features = clip_vision.encode_image(image.float(), crop=False)["last_hidden_state"]
     return comfy.conds.CONDRegular(features)

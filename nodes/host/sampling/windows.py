@@ -152,9 +152,10 @@ def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) ->
 
 @dataclass(frozen=True)
 class FurtherWindows:
-    """Windows of every 2nd, 4th .
+    """Windows with gaps between their frames, and windows of short clips.
 
-    Frame, `stride` - 1 kinds of them, and whether a clip as long as a window has any.
+    `stride`: how many spacings of frames there are: 1, 2, 4 and so on. `on_equal_length`: a clip as long as a
+    window has one, too.
     """
 
     stride: int = 1

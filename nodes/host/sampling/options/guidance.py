@@ -18,9 +18,9 @@ from ...layers.attached.settings import holds_at
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of the first and the last frames' prompts .
+    """Guidance scales of every frame at the start and at the end of a part of the sampling.
 
-    Of every frame, from start to end of a part of the sampling.
+    `first` and `last`: one number, or one for each frame.
     """
 
     first: tuple[float, ...]
