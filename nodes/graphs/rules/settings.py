@@ -17,9 +17,6 @@ SIGMAS = (
     "a noise schedule made of others is not carried over: the one of the loader is used, with which the clip "
     "can be paler or busier. Use schedule of Load Temporal Layers, which also has an average."
 )
-CLOSE_TO = (
-    "ComfyUI's own {} takes its place, which makes nearly the clip of that pack and not the same numbers."
-)
 CFG_NODES = {
     "ADE_CustomCFG": ("cfg_multival", None),
     "ADE_CustomCFGSimple": ("cfg", None),
@@ -185,7 +182,6 @@ def _extras(work: Work, model: Link | None, frame: GraphNode) -> Link | None:
             )
             model = work.add("RescaleCFG", extra, model=model, multiplier=number)
             work.became(extra, "RescaleCFG")
-            work.differs(extra, CLOSE_TO.format("RescaleCFG"))
         elif extra.type.startswith("ADE_CFGExtrasPAG"):
             simple = extra.type.endswith("Simple")
             number = (
@@ -193,7 +189,6 @@ def _extras(work: Work, model: Link | None, frame: GraphNode) -> Link | None:
             )
             model = work.add("PerturbedAttentionGuidance", extra, model=model, scale=number)
             work.became(extra, "PerturbedAttentionGuidance")
-            work.differs(extra, CLOSE_TO.format("PerturbedAttentionGuidance"))
         else:
             work.lost(extra, "this extra of the guidance is not understood.")
     return model

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.sampling.initial_noise import LowPass, NoiseSettings
 from video_ldm.tests.host.rig import LATENT
 
@@ -55,7 +54,7 @@ def test_rounds_change_the_clip_and_keep_its_low_frequencies(rig):
 
 def test_guidance_is_that_of_the_sampler(rig):
     wanted = rig.sample(rig.model, cfg=5.0)
-    for given in (2.0, 1.0):
+    for given in (2.0, 1.0, 0.0, 0.9):
         made = rig.sample(guided(rig.model, [5.0]), cfg=given)
         torch.testing.assert_close(made, wanted, rtol=1e-3, atol=1e-3)
 
@@ -69,6 +68,16 @@ def test_guidance_per_frame_and_part(rig):
     torch.testing.assert_close(rig.sample(parts), rig.sample(rig.model, cfg=5.0), rtol=1e-3, atol=1e-3)
 
 
-def test_a_cfg_of_0_is_refused(rig):
-    with pytest.raises(InvalidInputError, match="cfg is 0"):
-        rig.sample(guided(rig.model, [5.0]), cfg=0.0)
+@pytest.mark.parametrize(
+    ("name", "more"), [("RescaleCFG", {"multiplier": 0.7}), ("PerturbedAttentionGuidance", {"scale": 3.0})]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_the_hosts_own_guidance_goes_along_with_it(rig, host, name, more, first):
+    """They compare with the prediction under the prompt, which therefore stays as it is."""
+    wanted = rig.sample(host.call(name, model=rig.model, **more)[0], cfg=5.0)
+    if first:
+        both = guided(host.call(name, model=rig.model, **more)[0], [5.0])
+    else:
+        both = host.call(name, model=guided(rig.model, [5.0]), **more)[0]
+    torch.testing.assert_close(rig.sample(both, cfg=2.0), wanted, rtol=1e-3, atol=1e-3)
+    assert (wanted - rig.sample(rig.model, cfg=5.0)).abs().max() > 0.1

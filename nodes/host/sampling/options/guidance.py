@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .....temporal.errors import InvalidInputError
 from ...layers.attached.settings import holds_at
 
 
@@ -44,7 +43,8 @@ def _per_frame(numbers: tuple[float, ...], num_frames: int) -> Tensor:
 class GuidanceEdit:
     """A hook of the host with which the sampler's one scale has the effect of ours.
 
-    It changes the prediction under the prompt.
+    It changes the prediction without the prompt: RescaleCFG, perturbed attention and their like compare with
+    the one under it. Where the sampler's cfg is 1, which leaves that prediction out, it changes the other.
     """
 
     def __init__(self, parts: tuple[Guidance, ...]) -> None:
@@ -60,16 +60,18 @@ class GuidanceEdit:
         parts = [part for part in self.parts if holds_at(part, sigma, sampling)]
         if not parts:
             return args["conds_out"]
-        given = torch.as_tensor(args["cond_scale"])
-        if bool((given == 0).any()):
-            raise InvalidInputError(
-                "The sampler's cfg is 0, which Guidance Schedule cannot replace. Set it to any other "
-                "number, such as 7.5."
-            )
         last = len(sampling.sigmas) - 1
         percent = 1 - float(sampling.timestep(torch.tensor(sigma, device=sampling.log_sigmas.device))) / last
-        ratio = parts[-1].scale(percent, positive) / given.to(positive)
-        return [negative + (positive - negative) * ratio, negative, *others]
+        scale = parts[-1].scale(percent, positive)
+        given = torch.as_tensor(args["cond_scale"]).to(positive)
+        unguided = given == 1
+        moved = torch.lerp(positive, negative, (1 - scale) / torch.where(unguided, 2, 1 - given))
+        guided = torch.lerp(negative, positive, scale)
+        return [
+            torch.where(unguided, guided, positive),
+            torch.where(unguided, negative, moved),
+            *others,
+        ]
 
 
 def with_guidance(model: Any, part: Guidance) -> Any:
