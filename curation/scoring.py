@@ -28,7 +28,7 @@ def scored(
             raise InvalidInputError("--aesthetics marks what CLIP sees; give its file, too, with --clip.")
         return list(rows)
     marks = open_aesthetics(args.aesthetics) if args.aesthetics else None
-    network = open_network(args)
+    network = open_network(args.clip, args.comfyui, args.cpu)
     features = side_by_side([embedded(root, result, network) for result in results])
     found = with_duplicates(rows, features, args.alike)
     if marks is not None:
@@ -41,11 +41,11 @@ def scored(
     return found
 
 
-def open_network(args: argparse.Namespace) -> Embedder:
-    """CLIP by the host, which is started for it."""
+def open_network(files: Sequence[str], comfyui: str | None, cpu: bool) -> Embedder:
+    """CLIP or DINOv2 by the host, which is started for it."""
     from ..nodes.host_boot import start_host
 
-    start_host(args.comfyui, [], args.cpu)
+    start_host(comfyui, [], cpu)
     from ..nodes.host.measuring.clip_model import open_clip
 
-    return open_clip(args.clip)
+    return open_clip(files)

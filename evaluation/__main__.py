@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..curation.scoring import open_network
-from ..temporal.curation.looks.embeddings import Embedder
 from ..temporal.errors import InvalidInputError, MissingLibraryError, exit_status
 from ..temporal.metrics.distances import clips_of, measure_distances
 from ..temporal.metrics.films import FilmNumbers, Look, measure_film
 from ..temporal.video.reading import FILMS
 from ..temporal.weights.whole_file import check_writable
-from .looks import with_looks
+from .looks import Networks, with_looks
 from .report import PAGE, write_results
 
 logger = logging.getLogger("video_ldm.evaluation")
@@ -26,7 +25,8 @@ Example:
 Without any file: motion, flicker, warping error, smoothness, drift, the seam of a loop and sharpness. With
 files in --networks, and at least 256 films on both sides: FVD (i3d_torchscript.pt), CD-FVD
 (videomae_torchscript.pt), FID, KID and IS (inception-2015-12-05.pt). With --clip: consistency of the
-background, and CLIPSIM for films with a caption, in a .txt of the same name.
+background, and CLIPSIM for films with a caption, in a .txt of the same name. With --subject: consistency of
+the subject.
 """
 
 
@@ -59,6 +59,11 @@ def parser() -> argparse.ArgumentParser:
         help="CLIP's file, or its file for pictures and that for texts, for consistency and CLIPSIM: path, "
         "or name in models/clip_vision or models/text_encoders of ComfyUI",
     )
+    root.add_argument(
+        "--subject",
+        metavar="FILE",
+        help="DINOv2's file, or CLIP's, for consistency of the subject: path, or name in models/clip_vision",
+    )
     root.add_argument("--comfyui", help="folder of ComfyUI (COMFYUI_PATH)")
     root.add_argument("--cpu", action="store_true", help="without the graphics card")
     root.add_argument("--text", action="store_true", help="measure text too, with RapidOCR")
@@ -71,8 +76,8 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.out / PAGE)  # before what takes long
     paths = {"made": args.made, **({"real": args.real} if args.real else {})}
     remarks: list[str] = []
-    network = open_network(args) if args.clip else None
-    folders = {side: _measured(folder, look, remarks, network) for side, folder in paths.items()}
+    networks = _networks(args)
+    folders = {side: _measured(folder, look, remarks, networks) for side, folder in paths.items()}
     distances = {}
     if args.real:
         try:
@@ -87,14 +92,22 @@ def run(args: argparse.Namespace) -> None:
     print(f"{sum(map(len, folders.values()))} films measured; see {page}.")
 
 
-def _measured(folder: Path, look: Look, remarks: list[str], network: Embedder | None) -> list[FilmNumbers]:
+def _networks(args: argparse.Namespace) -> Networks:
+    """Those whose files are given; one that is given twice is opened once."""
+    clip = open_network(args.clip, args.comfyui, args.cpu) if args.clip else None
+    if args.subject is None or args.clip == [args.subject]:
+        return Networks(clip, clip if args.subject else None)
+    return Networks(clip, open_network([args.subject], args.comfyui, args.cpu))
+
+
+def _measured(folder: Path, look: Look, remarks: list[str], networks: Networks) -> list[FilmNumbers]:
     """Numbers of all films of a folder; those that cannot be read become remarks."""
     if not folder.is_dir():
         raise InvalidInputError(f"There is no folder {folder}; give a folder of films.")
     measured = []
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in FILMS):
         try:
-            measured.append(with_looks(path, measure_film(path, look), look, network))
+            measured.append(with_looks(path, measure_film(path, look), look, networks))
         except MissingLibraryError:
             raise
         except InvalidInputError as error:

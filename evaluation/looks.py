@@ -1,8 +1,8 @@
-"""Numbers of a film that CLIP gives: consistency of the background, and CLIPSIM with its caption."""
+"""Numbers of a film that networks give: its consistency, and CLIPSIM with its caption."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,15 +17,30 @@ from ..temporal.video.reading import fitted, frames_of, probe
 FRAMES = 16  # of a film that CLIP is shown, evenly over what is measured
 
 
-def with_looks(path: Path, numbers: FilmNumbers, look: Look, network: Embedder | None) -> FilmNumbers:
-    """Numbers of a film with those that CLIP gives, where it is there."""
-    if network is None:
+@dataclass(frozen=True)
+class Networks:
+    """Networks that see pictures, where their files are there; both see the same frames."""
+
+    clip: Embedder | None = None
+    subject: Embedder | None = None  # DINOv2, or CLIP
+
+
+def with_looks(path: Path, numbers: FilmNumbers, look: Look, networks: Networks) -> FilmNumbers:
+    """Numbers of a film with those that networks give, where they are there."""
+    clip, subject = networks.clip, networks.subject
+    if clip is None and subject is None:
         return numbers
     film = probe(path)
     seconds = numbers.frames / numbers.fps
     rate = min(numbers.fps, FRAMES / seconds)
     frames = np.stack(list(islice(frames_of(film, rate, fitted(film, look.side), seconds=seconds), FRAMES)))
-    features = network.pictures(frames)
-    caption = beside(path, {}) if network.reads_text else None
-    similar = clip_similarity(features, network.texts([caption])[0]) if caption else None
+    if subject is not None:
+        numbers = replace(numbers, subject=consistency(subject.pictures(frames)))
+    return numbers if clip is None else _with_clip(path, numbers, frames, clip)
+
+
+def _with_clip(path: Path, numbers: FilmNumbers, frames: np.ndarray, clip: Embedder) -> FilmNumbers:
+    features = clip.pictures(frames)
+    caption = beside(path, {}) if clip.reads_text else None
+    similar = clip_similarity(features, clip.texts([caption])[0]) if caption else None
     return replace(numbers, background=consistency(features), clipsim=similar)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from einops import rearrange
 
 from ..errors import CheckpointFormatError, InvalidInputError
 from ..video.reading import frames_of, probe
-from .frechet import check_enough, kernel_distance, with_interval
-from .inception_score import inception_score
+from .frechet import check_enough, with_interval
+from .inception_score import inception_score, score_interval
+from .kernel import kernel_distance
 from .networks import (
     FVD_FRAMES,
     FVD_SIDE,
@@ -55,7 +57,10 @@ def clips_of(paths: Sequence[Path], side: int = FVD_SIDE, frames: int = FVD_FRAM
 
 
 def measure_distances(made: np.ndarray, real: np.ndarray, networks: Path) -> tuple[dict[str, Any], list[str]]:
-    """FVD, CD-FVD, FID, KID and IS where their files are there; a sentence for each that is not measured."""
+    """FVD, CD-FVD, FID, KID and IS where their files are there; a sentence for each that is not measured.
+
+    Each has an interval over clips, where there are two or more.
+    """
     results: dict[str, Any] = {}
     missing = []
     for name, measure in (("FVD", _fvd), ("CD-FVD", _cd_fvd), ("FID", _fid_and_kid), ("IS", _score)):
@@ -63,6 +68,9 @@ def measure_distances(made: np.ndarray, real: np.ndarray, networks: Path) -> tup
             results.update(measure((made, real), networks))
         except (InvalidInputError, CheckpointFormatError) as error:
             missing.append(f"{name} was left out: {error}")
+    if min(len(made), len(real)) < 2:  # frames of one clip do not tell how far clips lie apart
+        for facts in results.values():
+            del facts["low"], facts["high"]
     return results, missing
 
 
@@ -83,25 +91,31 @@ def _cd_fvd(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
 
 def _score(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
     """Inception Score of what was made; n is of pictures."""
-    pictures = [clips.reshape(-1, *clips.shape[2:]) for clips in sets]
-    check_enough(min(map(len, pictures)), FEWEST_PICTURES, "pictures")
+    (made, group), (real, _) = map(_pictures, sets)
+    check_enough(min(len(made), len(real)), FEWEST_PICTURES, "pictures")
     network = load_network(networks, INCEPTION, "IS")
-    score, spread = inception_score(probabilities(network, pictures[0]))
-    real, _ = inception_score(probabilities(network, pictures[1]))
-    counts = {"ours": len(pictures[0]), "theirs": len(pictures[1])}
-    facts = {"spread": spread, "of the others": real, **counts, **_facts(network.name, network.digest)}
-    return {"IS": {"value": score, **facts}}
+    found = probabilities(network, made)
+    score, spread = inception_score(found)
+    others, _ = inception_score(probabilities(network, real))
+    low, high = score_interval(score, found, group)
+    facts = {"spread": spread, "of the others": others, "ours": len(made), "theirs": len(real)}
+    return {"IS": {"value": score, "low": low, "high": high, **facts, **_facts(network.name, network.digest)}}
 
 
 def _fid_and_kid(sets: Sequence[np.ndarray], networks: Path) -> dict[str, Any]:
-    pictures = [clips.reshape(-1, *clips.shape[2:]) for clips in sets]
-    check_enough(min(map(len, pictures)), FEWEST_PICTURES, "pictures")
+    (made, group), (real, _) = map(_pictures, sets)
+    check_enough(min(len(made), len(real)), FEWEST_PICTURES, "pictures")
     network = load_network(networks, INCEPTION, "FID")
-    ours, theirs = (picture_features(network, found) for found in pictures)
-    distance = with_interval(ours, theirs, fewest=FEWEST_PICTURES)
+    ours, theirs = (picture_features(network, pictures) for pictures in (made, real))
     facts = _facts(network.name, network.digest)
-    kernel = {"value": kernel_distance(ours, theirs), "ours": distance.ours, "theirs": distance.theirs}
-    return {"FID": {**vars(distance), **facts}, "KID": {**kernel, **facts}}
+    distance = with_interval(ours, theirs, fewest=FEWEST_PICTURES, group=group)
+    kernel = kernel_distance(ours, theirs, group=group)
+    return {"FID": {**vars(distance), **facts}, "KID": {**vars(kernel), **facts}}
+
+
+def _pictures(clips: np.ndarray) -> tuple[np.ndarray, int]:
+    """All frames (n h w 3), and how many in a row are of a clip."""
+    return rearrange(clips, "n f h w c -> (n f) h w c"), clips.shape[1]
 
 
 def _facts(name: str, digest: str) -> dict[str, Any]:

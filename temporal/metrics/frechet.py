@@ -1,6 +1,6 @@
 """Distances between two sets of features.
 
-The Frechet distance of FID and FVD, with an interval by bootstrap, and KID.
+The Frechet distance of FID and FVD, with an interval by bootstrap.
 
 Shapes: features (n d) of n samples.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InvalidInputError
+from .bootstrap import DRAWS, drawn, interval
 
 # clips below which a Frechet video distance says nothing: its bias is larger than its differences
 FEWEST = 256
-KID_DEGREE = 3
 
 
 @dataclass(frozen=True)
@@ -49,40 +49,21 @@ def check_enough(count: int, fewest: int = FEWEST, what: str = "clips") -> None:
 
 
 def with_interval(
-    ours: np.ndarray, theirs: np.ndarray, draws: int = 50, seed: int = 0, fewest: int = FEWEST
+    ours: np.ndarray, theirs: np.ndarray, seed: int = 0, fewest: int = FEWEST, group: int = 1
 ) -> Distance:
-    """Frechet distance with its interval over resampled clips.
+    """Frechet distance with its interval over drawn clips, of which each has `group` features in a row.
 
     Raises:
-        InvalidInputError: fewer clips than `fewest` in one of the sets.
+        InvalidInputError: fewer features than `fewest` in one of the sets.
     """
     check_enough(min(len(ours), len(theirs)), fewest)
     rng = np.random.default_rng(seed)
     values = [
-        frechet_distance(
-            ours[rng.integers(len(ours), size=len(ours))], theirs[rng.integers(len(theirs), size=len(theirs))]
-        )
-        for _ in range(draws)
+        frechet_distance(ours[drawn(rng, len(ours), group)], theirs[drawn(rng, len(theirs), group)])
+        for _ in range(DRAWS)
     ]
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Distance(frechet_distance(ours, theirs), float(low), float(high), len(ours), len(theirs))
-
-
-def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Kernel distance (KID, arXiv 1801.01401).
-
-    Squared maximum mean discrepancy with a cubic kernel, without bias.
-    """
-    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
-
-    def kernel(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return (one @ other.T / one.shape[1] + 1) ** KID_DEGREE
-
-    def without_itself(features: np.ndarray) -> float:
-        values = kernel(features, features)
-        return float((values.sum() - np.trace(values)) / (len(features) * (len(features) - 1)))
-
-    return without_itself(ours) + without_itself(theirs) - 2 * float(kernel(ours, theirs).mean())
+    value = frechet_distance(ours, theirs)
+    return Distance(value, *interval(value, values), len(ours), len(theirs))
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

@@ -108,8 +108,14 @@ def test_evaluation_compares_films_with_their_captions(files, tmp_path, monkeypa
     write_film(made / "a.mp4", shot(1, 20))
     write_film(made / "b.mp4", shot(2, 20))
     (made / "a.txt").write_text("dots")
-    clip = str(files[0] / "clip.safetensors")
-    assert evaluate(["--made", str(made), "--out", str(tmp_path / "out"), "--clip", clip, "--cpu"]) == 0
+    clip, alone = (str(files[0] / f"{name}.safetensors") for name in ("clip", "vision"))
+    command = ["--made", str(made), "--out", str(tmp_path / "out"), "--cpu"]
+    assert evaluate([*command, "--clip", clip, "--subject", alone]) == 0
     one, other = json.loads((tmp_path / "out" / "evaluation.json").read_text())["films"]["made"]
+    assert one["subject"] == pytest.approx(one["background"])  # the same weights for pictures
     assert 0 < one["background"] <= 1.0001 and abs(one["clipsim"]) < 1 and other["clipsim"] is None
+    assert "Subject consistency" in (tmp_path / "out" / "evaluation.html").read_text("utf-8")
     assert "CLIPSIM" in (tmp_path / "out" / "evaluation.html").read_text("utf-8")
+    assert evaluate([*command, "--subject", alone]) == 0
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["films"]["made"][0]
+    assert found["subject"] == pytest.approx(one["subject"]) and found["background"] is None

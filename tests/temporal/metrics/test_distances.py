@@ -7,8 +7,9 @@ import pytest
 import torch
 from video_ldm.temporal.metrics.consistency import clip_similarity, consistency
 from video_ldm.temporal.metrics.distances import measure_distances
-from video_ldm.temporal.metrics.frechet import frechet_distance, kernel_distance
-from video_ldm.temporal.metrics.inception_score import inception_score
+from video_ldm.temporal.metrics.frechet import frechet_distance, with_interval
+from video_ldm.temporal.metrics.inception_score import inception_score, score_interval
+from video_ldm.temporal.metrics.kernel import kernel_distance
 from video_ldm.temporal.metrics.networks import I3D, INCEPTION, VIDEOMAE
 
 
@@ -58,8 +59,8 @@ def test_all_distances_carry_what_a_reader_needs(folder, monkeypatch):
     monkeypatch.setattr("video_ldm.temporal.metrics.networks.FVD_SIDE", 8)
     found, missing = measure_distances(clips(0), clips(1, brightness=40), folder)
     assert set(found) == {"FVD", "CD-FVD", "FID", "KID", "IS"} and not missing
-    for name in ("FVD", "CD-FVD", "FID"):
-        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"] or name != "FVD"
+    for name in found:
+        assert found[name]["low"] < found[name]["value"] < found[name]["high"]
         assert "sha256" in found[name]["features"] and found[name]["frames"] == 16
     assert found["FVD"]["ours"] == 256 and found["FID"]["ours"] == 256 * 16
     near, _ = measure_distances(clips(0), clips(1), folder)
@@ -97,7 +98,41 @@ def test_kernel_distance_is_the_sum_over_pairs():
         for s in (one, other)
     ]
     across = np.mean([kernel(a, b) for a in one for b in other])
-    assert kernel_distance(one, other) == pytest.approx(sum(within) - 2 * across)
+    assert kernel_distance(one, other).value == pytest.approx(sum(within) - 2 * across)
+    two_a_clip = kernel_distance(np.repeat(one, 2, axis=0)[:12], other, group=2)
+    assert two_a_clip.value == kernel_distance(np.repeat(one, 2, axis=0)[:12], other).value
+    assert (two_a_clip.ours, two_a_clip.theirs) == (12, 6)
+
+
+def interval_of(name: str, values: np.ndarray, other: np.ndarray, group: int) -> tuple[float, float]:
+    """Width of an interval, and the number in it."""
+    if name == "score":
+        score = inception_score(values)[0]
+        low, high = score_interval(score, values, group)
+        return high - low, score
+    found = {"kernel": kernel_distance, "frechet": with_interval}[name](values, other, group=group)
+    assert found.low < found.value < found.high
+    return found.high - found.low, found.value
+
+
+@pytest.mark.parametrize("name", ["kernel", "frechet", "score"])
+def test_intervals_are_as_wide_as_numbers_of_other_clips_lie_apart(name):
+    """Frames of a clip are alike: 40 clips of 16 frames say as much as 40 frames, and not as 640."""
+    rng = np.random.default_rng(0)
+
+    def features(shift: float) -> np.ndarray:
+        """Of 40 clips ((n 16) 4)."""
+        clips = np.repeat(rng.normal(shift, 1, (40, 4)), 16, axis=0) + rng.normal(0, 0.1, (640, 4))
+        if name != "score":
+            return clips
+        shares = np.exp(clips - clips.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    widths, values = zip(*(interval_of(name, features(0), features(1), 16) for _ in range(30)), strict=True)
+    apart = 2 * 1.96 * np.std(values, ddof=1)
+    assert np.mean(widths) == pytest.approx(apart, rel=0.35)
+    by_frame, _ = interval_of(name, features(0), features(1), 1)
+    assert by_frame < np.mean(widths) / 2
 
 
 def test_inception_score_is_the_formula_and_its_limits():
@@ -136,3 +171,8 @@ def test_consistency_and_clip_similarity_are_means_of_cosines():
     assert consistency(features) == pytest.approx(((half + half) + (0 + half)) / 2 / 2)
     assert consistency(features[:1]) == 1
     assert clip_similarity(features, np.array([5.0, 0.0])) == pytest.approx((1 + half + 0) / 3)
+
+
+def test_one_clip_on_each_side_has_no_interval(folder):
+    found, _ = measure_distances(*(clips(seed, 16).reshape(1, 256, 8, 8, 3) for seed in range(2)), folder)
+    assert set(found) == {"FID", "KID", "IS"} and not any("low" in facts for facts in found.values())
