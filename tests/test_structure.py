@@ -123,7 +123,7 @@ def test_temporal_loads_with_torch_einops_safetensors_and_numpy():
 
 
 def test_the_pack_loads_with_what_the_host_has_loaded():
-    """Other libraries are imported where used, so that ComfyUI starts quickly (benchmarks/startup.py).
+    """Other libraries are imported where used, so that ComfyUI starts quickly (benchmarks/cost/startup.py).
 
     So is PyTorch's compiler, which takes more than a second.
     """

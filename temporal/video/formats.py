@@ -25,8 +25,8 @@ class Format:
     pictures. `clear_pixels` are those of a film with transparency, where it can have one. `grid` is what
     width and height are padded to a multiple of. `sound` is ffmpeg's audio encoder, "wav" for a file of its
     own beside the pictures, None when there is no place for sound; `channels` are those that it can hold.
-    `bits` is the size per pixel and frame of a drawn clip with grain, measured by benchmarks/films.py: smooth
-    clips are smaller, rich texture is larger, pure noise the largest.
+    `bits` is the size per pixel and frame of a drawn clip with grain, measured by benchmarks/films/sizes.py:
+    smooth clips are smaller, rich texture is larger, pure noise the largest.
     """
 
     name: str

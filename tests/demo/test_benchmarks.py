@@ -10,17 +10,16 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from video_ldm.benchmarks import (
+from video_ldm.benchmarks.cost import memory, rollout
+from video_ldm.benchmarks.films import sizes
+from video_ldm.benchmarks.toy_world import (
+    common,
     decoder,
-    films,
     interpolation,
     long_clips,
-    memory,
+    motion,
     personalisation,
     prediction,
-    rollout,
-    toy,
-    toy_motion,
 )
 from video_ldm.demo import world
 from video_ldm.demo.train import image_model, personal
@@ -89,7 +88,7 @@ def test_a_rollout_has_at_least_the_frames_that_are_asked_for(frames, segments):
 
 
 def test_the_new_look_changes_grounds_and_leaves_objects_to_the_tracker():
-    for scene in toy.held_out(8, ("left", "clockwise", "still")):
+    for scene in common.held_out(8, ("left", "clockwise", "still")):
         drawn = world.render(scene, 4)
         tinted = moonlit(drawn)
         assert tinted.mean() < 0.85 * drawn.mean()
@@ -108,12 +107,12 @@ def test_only_video_windows_gets_windows():
 
 
 def test_a_table_has_a_cell_for_everything():
-    text = toy.markdown(["name", "a"], [["x", 1.0], ["y", float("nan")]])
+    text = common.markdown(["name", "a"], [["x", 1.0], ["y", float("nan")]])
     assert text.splitlines() == ["| name | a |", "| --- | --- |", "| x | 1.00 |", "| y | nan |"]
 
 
 def test_held_out_scenes_are_of_the_test_split_with_motions_in_turn():
-    scenes = toy.held_out(4, ("clockwise", "still"))
+    scenes = common.held_out(4, ("clockwise", "still"))
     assert [scene.motion for scene in scenes] == ["clockwise", "still"] * 2
     assert all(isinstance(scene, Scene) and world.split_of(scene) == "test" for scene in scenes)
 
@@ -125,8 +124,8 @@ def test_the_spread_of_peaks_is_that_of_render_video_without_the_latents():
 
 
 def test_a_film_of_noise_takes_more_than_a_drawn_one():
-    clips = films.contents(4, 64)
-    drawn, grain, noise = (films.bits(clips[kind][0], "png sequence (8 bit)", 80) for kind in clips)
+    clips = sizes.contents(4, 64)
+    drawn, grain, noise = (sizes.bits(clips[kind][0], "png sequence (8 bit)", 80) for kind in clips)
     assert drawn < grain < noise and noise == pytest.approx(24, rel=0.05)
 
 
@@ -174,25 +173,25 @@ def test_a_lost_track_has_neither_axis_nor_sense():
 def test_motion_of_many_clips_has_intervals_and_the_sense_is_asked_where_the_axis_is_right():
     scene = Scene(motion="left", speed=64.0)
     slopes = [(-8, 0)] * 6 + [(8, 0)] * 2 + [(0, 8)] * 2
-    measures = [{"direction": s[0] < 0, **toy_motion.motion(scene, np.array(s))} for s in slopes]
-    found = toy_motion.motion_summary(measures)
+    measures = [{"direction": s[0] < 0, **motion.motion(scene, np.array(s))} for s in slopes]
+    found = motion.motion_summary(measures)
     assert [found[key][0] for key in ("direction", "axis", "sense")] == pytest.approx([60, 80, 75])
     assert found["speed"] == [1, 1, 1]
-    assert found["axis"][1] < 80 < found["axis"][2] and "80.00 (" in toy_motion.motion_table({"on": found})
-    assert toy_motion.motion(Scene(motion="still"), np.zeros(2))["axis"] is None
+    assert found["axis"][1] < 80 < found["axis"][2] and "80.00 (" in motion.motion_table({"on": found})
+    assert motion.motion(Scene(motion="still"), np.zeros(2))["axis"] is None
 
 
 def test_intervals_of_shares_and_medians_hold_what_they_should():
     """Against the textbook's numbers for 8 of 10, and as often as an interval of 95 % should."""
-    assert toy.share_interval(8, 10) == pytest.approx((0.8, 0.490, 0.943), abs=1e-3)
-    assert toy.share_interval(0, 0)[1:] == (0, 1)
+    assert common.share_interval(8, 10) == pytest.approx((0.8, 0.490, 0.943), abs=1e-3)
+    assert common.share_interval(0, 0)[1:] == (0, 1)
     rng = np.random.default_rng(0)
     held = [
         low <= 0.9 <= high
-        for _, low, high in (toy.share_interval(rng.binomial(64, 0.9), 64) for _ in range(400))
+        for _, low, high in (common.share_interval(rng.binomial(64, 0.9), 64) for _ in range(400))
     ]
     assert 0.92 < np.mean(held) <= 1
-    middle, low, high = toy.median_interval([1.0, 2.0, 3.0, 4.0, 100.0, math.nan])
+    middle, low, high = common.median_interval([1.0, 2.0, 3.0, 4.0, 100.0, math.nan])
     assert middle == 3 and 1 <= low < 3 < high <= 100
 
 
@@ -227,10 +226,10 @@ def test_drift_is_told_with_what_other_rollouts_would_have_given():
 
 
 def test_a_circle_that_is_drawn_jitters_once_as_much_as_drawn_and_one_that_shakes_more():
-    scenes = toy.held_out(4, ("clockwise", "still"))
-    judge = classifier.load_classifier(toy.MODELS / "toy_classifier.safetensors")
+    scenes = common.held_out(4, ("clockwise", "still"))
+    judge = classifier.load_classifier(common.MODELS / "toy_classifier.safetensors")
     drawn = [world.render(scene, 6, long_clips.FPS) for scene in scenes]
-    reference = toy.features(judge, drawn)
+    reference = common.features(judge, drawn)
     shaken = [np.stack([np.roll(f, 3 * (-1) ** i, 1) for i, f in enumerate(clip)]) for clip in drawn]
     quiet, loud = (long_clips.summary(judge, clips, scenes, reference) for clips in (drawn, shaken))
     assert quiet["jitter_circling"] == [1.0, 1.0, 1.0]
@@ -239,8 +238,8 @@ def test_a_circle_that_is_drawn_jitters_once_as_much_as_drawn_and_one_that_shake
 
 
 def test_the_distance_of_predicted_clips_has_an_interval_and_a_floor_that_drawn_ones_reach():
-    scenes = toy.held_out(16, ("clockwise", "counterclockwise"))
-    judge = classifier.load_classifier(toy.MODELS / "toy_classifier.safetensors")
+    scenes = common.held_out(16, ("clockwise", "counterclockwise"))
+    judge = classifier.load_classifier(common.MODELS / "toy_classifier.safetensors")
     clips = [world.render(scene, CONTEXT + 6, prediction.FPS) for scene in scenes]
     reference = [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips]
     near = prediction.distance(judge, clips[:8], reference)

@@ -1,4 +1,4 @@
-"""The bundled toy models do what their cards say: a small fixed part of benchmarks/toy_motion.py.
+"""The bundled toy models do what their cards say: a small fixed part of benchmarks/toy_world/motion.py.
 
 Frames `(f h w 3)` uint8.
 """
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_ldm.benchmarks import toy_motion
+from video_ldm.benchmarks.toy_world import motion
 from video_ldm.demo import world
 from video_ldm.demo.world import classifier, tracker
 from video_ldm.demo.world.scene import SHAPES, Scene
 
-MODELS = Path(toy_motion.MODELS)
+MODELS = Path(motion.MODELS)
 SETTINGS = {"file": "toy_temporal.safetensors", "steps": 16, "cfg": 4.0, "sampler": "euler"}
 
 
@@ -25,14 +25,14 @@ def judge() -> classifier.Classifier:
 
 def clip(host, scene: Scene, seed: int, strength: float) -> np.ndarray:
     """A clip of a scene's caption through the real graph."""
-    graph = toy_motion.graph(world.caption(scene), seed, strength, SETTINGS)
+    graph = motion.graph(world.caption(scene), seed, strength, SETTINGS)
     images = host.run(graph).outputs["decode"][0]
     return (images.numpy() * 255).round().astype(np.uint8)
 
 
 def stills(host, prompt: str, count: int = 2) -> np.ndarray:
     """Pictures by the host's own nodes only."""
-    graph = toy_motion.graph(prompt, 3, 0.0, SETTINGS)
+    graph = motion.graph(prompt, 3, 0.0, SETTINGS)
     del graph["layers"]
     sample = graph["sample"]
     sample["class_type"] = "KSampler"
@@ -52,7 +52,7 @@ def test_the_classifier_knows_rendered_shapes(judge):
 
 def test_the_hosts_own_nodes_draw_the_colour_of_the_prompt(host):
     """Shapes are not asked for: the image model is too little trained for them, as its card says."""
-    scenes = toy_motion.held_out_scenes(6, seed=3)
+    scenes = motion.held_out_scenes(6, seed=3)
     drawn = [stills(host, world.caption(scene, with_motion=False)) for scene in scenes]
     assert sum(tracker.main_colour(d) == s.color for d, s in zip(drawn, scenes, strict=True)) >= 5
 
@@ -65,9 +65,9 @@ def test_the_toy_pack_is_known_to_the_host_once(host):
 
 
 def test_temporal_layers_keep_the_colour_and_steady_the_track(host, judge):
-    scenes = toy_motion.held_out_scenes(4)
+    scenes = motion.held_out_scenes(4)
     on, off = (
-        [toy_motion.measure(s, clip(host, s, n, strength), judge) for n, s in enumerate(scenes)]
+        [motion.measure(s, clip(host, s, n, strength), judge) for n, s in enumerate(scenes)]
         for strength in (1.0, 0.0)
     )
     assert sum(m["color"] for m in on) >= 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from video_ldm.benchmarks import upscaler as benchmark
+from video_ldm.benchmarks.toy_world import upscaler as benchmark
 from video_ldm.demo import world
 from video_ldm.demo.train import upscaler as train
 from video_ldm.demo.world.classifier import frechet_distance, load_classifier

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from video_ldm.benchmarks import fuzz
+from video_ldm.benchmarks.faults import fuzz
 
 RUNS, PARTS = 300, 3
 

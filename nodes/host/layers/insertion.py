@@ -30,7 +30,8 @@ from .hooks import inserted, norms_over_clip
 from .per_frame import IMAGE_COND, KNOWN_COND, PICTURE_COND, TEXT_COND
 
 # Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
-# benchmarks/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a time.
+# benchmarks/cost/activations.py as 1.00 to 1.04: the widest tensors are those of the feed-forwards, one at a
+# time.
 ACTIVATION_FACTOR = 1.1
 
 

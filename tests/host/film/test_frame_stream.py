@@ -9,7 +9,7 @@ import copy
 
 import pytest
 import torch
-from video_ldm.benchmarks.activations import LiveMemory
+from video_ldm.benchmarks.cost.activations import LiveMemory
 
 from .film_sizes import FPS
 from .test_decode import looks_along_time, record_calls

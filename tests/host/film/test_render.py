@@ -360,7 +360,7 @@ def test_the_memory_announced_for_taesd_is_its_own_not_that_of_a_kl_decoder(host
 
     vae = host.call("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors")[2]
     film = {"samples": torch.zeros(1, 4, 1, 1).expand(32, 4, 64, 64), "video_ldm_fps": 8.0}
-    measured = 2171 * 2**20  # of Render Video, by benchmarks/memory.py --vae toy
+    measured = 2171 * 2**20  # of Render Video, by benchmarks/cost/memory.py --vae toy
     memory = frame_stream(film, vae, None, None, 0.0, DecodeSettings()).memory
     assert sum(memory.values()) == pytest.approx(measured, rel=0.1)
 

@@ -175,7 +175,7 @@ def test_what_no_device_can_hold_is_refused_before_it_begins(host, model, conds,
 
 
 def test_the_announced_memory_is_that_of_the_unet_whatever_the_hosts_guess(host, model):
-    """0.53 GB were measured for 4 frames of 256 x 256 and 32 channels, by benchmarks/reference_size.py."""
+    """0.53 GB were measured for 4 frames of 256 x 256 and 32 channels, by benchmarks/cost/reference_size."""
     from video_ldm.nodes.host.sampling.upscale_x4_memory import step_memory
 
     assert 1 < step_memory(model, [4, 4, 256, 256]) / (0.53 * 2**30) < 1.5

@@ -1,11 +1,11 @@
-"""Opening a file of layers does not keep two copies of it (benchmarks/loading.py measures the published
+"""Opening a file of layers does not keep two copies of it (benchmarks/cost/loading.py measures the published
 size).
 """
 
 from dataclasses import replace
 
 import pytest
-from video_ldm.benchmarks import loading
+from video_ldm.benchmarks.cost import loading
 from video_ldm.temporal.stack.plan import SD1
 
 

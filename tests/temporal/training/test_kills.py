@@ -2,8 +2,8 @@
 
 Gone on with, it ends as if nothing had happened, and nothing is left.
 
-Tiny problems of one step; `python -m video_ldm.benchmarks.kills` kills all three at every operation of two
-steps, with a state in between, and counts.
+Tiny problems of one step; `python -m video_ldm.benchmarks.faults.kills` kills all three at every operation of
+two steps, with a state in between, and counts.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Whole or not there, and done again as if nothing had been.
 from __future__ import annotations
 
 import pytest
-from video_ldm.benchmarks import film_kills as kills
+from video_ldm.benchmarks.faults import film_kills as kills
 from video_ldm.tests.kill import IS_AVAILABLE
 
 pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="Linux counts the operations")
@@ -20,7 +20,7 @@ def test_segments_killed_at_every_operation(tmp_path):
 def test_a_film_killed_at_every_operation(tmp_path):
     """A sequence, which needs no encoder.
 
-    `python -m video_ldm.benchmarks.film_kills` kills the others, too.
+    `python -m video_ldm.benchmarks.faults.film_kills` kills the others, too.
     """
     found = kills.killed(kills.film(tmp_path / "folder", "png sequence (8 bit)"))
     assert found["kills"] > 10 and not found["problems"]
