@@ -1,8 +1,8 @@
 """Once at full size: SD 1.5 with AnimateDiff v2 layers through ComfyUI's server, against diffusers with the
 same weights.
 
-OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.full_size 16 frames at 128 x 128, 2 steps python -m
-video_ldm.benchmarks.cost.full_size --frames 2 --size 64 --steps 1 to try it
+    OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.full_size            16 frames at 128 x 128, 2 steps
+    python -m video_ldm.benchmarks.cost.full_size --frames 2 --size 64 --steps 1      to try it
 
 Random weights, written as half-precision files (2.9 GB below the temporary folder; 12 GB of memory), opened
 by the host's loaders and ours. The reference is diffusers' UNetMotionModel with the norms of the original

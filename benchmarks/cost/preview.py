@@ -2,8 +2,8 @@
 
 Sampling through Video KSampler with and without it, in turn, in a running ComfyUI.
 
-OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.preview the toy models, 16 frames of 256 x 256
-OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.preview --side 512 --rounds 9
+    OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.preview      the toy models, 16 frames of 256 x 256
+    OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.preview --side 512 --rounds 9
 
 The server encodes and sends every preview to a client that is connected, as it does to a browser. Seconds are
 those between the first and the last `progress` of a run, per step; processor seconds are those of the whole

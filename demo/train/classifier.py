@@ -1,7 +1,7 @@
 """Train the toy world's classifier on pictures as rendered and as the toy autoencoder gives them back.
 
-    python -m video_ldm.demo.train.classifier --autoencoder toy_sd.safetensors --out
-    toy_classifier.safetensors
+    python -m video_ldm.demo.train.classifier --autoencoder toy_sd.safetensors
+        --out toy_classifier.safetensors
 
 Pictures `(b 3 128 128)` in 0..1. Scenes of both splits: the classifier is a measuring tool, not a thing that
 is measured.

@@ -1,7 +1,7 @@
 """Train the toy text encoder and UNet together, from nothing, on single frames of the cached clips.
 
-    python -m video_ldm.demo.train.image_model --clips clips --autoencoder autoencoder.safetensors --out
-    toy_sd.safetensors
+    python -m video_ldm.demo.train.image_model --clips clips --autoencoder autoencoder.safetensors
+        --out toy_sd.safetensors
 
 Latents `(b 4 16 16)`; noise prediction on the schedule of SD 1.x; one text in ten is empty, half of the
 others say how the scene moves. A small extra task, naming that motion from the text, keeps the words for it

@@ -1,8 +1,9 @@
 """Train the bundled toy temporal layers with the pack's own command line, and see early whether they learn.
 
-    python -m video_ldm.demo.train.temporal train --clips clips --checkpoint toy_sd.safetensors --out
-    toy_temporal.safetensors python -m video_ldm.demo.train.temporal look --checkpoint toy_sd.safetensors
-    --layers toy_temporal.safetensors
+    python -m video_ldm.demo.train.temporal train --clips clips --checkpoint toy_sd.safetensors
+        --out toy_temporal.safetensors
+    python -m video_ldm.demo.train.temporal look --checkpoint toy_sd.safetensors
+        --layers toy_temporal.safetensors
 
 Options after `--` go to `python -m video_ldm.training` as they are. Frames `(f h w 3)`, latents `((b f) 4 16
 16)`.
