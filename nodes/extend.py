@@ -6,11 +6,12 @@ from typing import Any
 
 from .host import Node, io
 from .host.graph import contents, leading_to, written
+from .host.latents import frame_rate
 from .host.names import folder_of_segments
 from .host.sampling.clip import SamplerSettings
-from .host.sampling.extend import Extension, as_trained, extend, parse_seeds, segment_prompts
+from .host.sampling.extend import Extension, as_trained, extend, film_of, lasting, parse_seeds
 from .host.sampling.interpolate import PromptedModel
-from .host.sampling.prompts import MotionPrompt
+from .host.sampling.prompts import MotionPrompt, segment_prompts
 from .host.search import search_aliases
 from .host.speed import carrying
 from .rare import rare
@@ -62,6 +63,7 @@ class ExtendVideo(Node):
         negative: io.Conditioning.Type,
         samples: io.Latent.Type,
         segments: int,
+        seconds: float,
         seeds: str,
         folder: str,
         clip: io.Clip.Type | None = None,
@@ -81,15 +83,20 @@ class ExtendVideo(Node):
         origin = leading_to(cls.hidden, "model", "positive", "negative")
         leading = leading_to(cls.hidden, "samples")
         carried, said = carrying(samples, leading)
+        rate = frame_rate(carried, sampler["fps"])
+        choice = lasting(choice, len(carried["samples"]), seconds, rate)
+        film = film_of(len(carried["samples"]), choice, rate)
+        remarks = [said, film.described] if seconds else [said]
+        texts = segment_prompts(clip, positive, prompts, film, remarks.append)
         clips = extend(
             carried,
             choice,
             PromptedModel(model, positive, negative, motion_prompt),
             SamplerSettings(seed=0, **sampler),
-            segment_prompts(clip, positive, prompts, segments),
+            texts,
             written(origin),
             written(contents(origin)),
-            said,
+            " ".join(filter(None, remarks)),
         )
         return io.NodeOutput(clips)
 
@@ -103,6 +110,16 @@ def _segment_inputs() -> list[io.Input]:
             min=1,
             max=100000,
             tooltip="How many segments to add; more can be added later.",
+        ),
+        io.Float.Input(
+            "seconds",
+            default=0.0,
+            min=0.0,
+            max=36000.0,
+            step=0.1,
+            round=0.001,
+            tooltip="Length of the whole film in seconds, start included, cut to the frame; 0 adds as many "
+            "segments as segments says.",
         ),
         io.String.Input(
             "seeds",
@@ -120,9 +137,9 @@ def _prompts_input() -> io.Input:
         multiline=True,
         default="",
         optional=True,
-        tooltip="A new prompt per segment, one line each; an empty line keeps the one before. Without "
-        "any, all "
-        "segments follow positive.",
+        tooltip="Prompts at frames or seconds of the film, one line each, such as 0: a cat and 20s: a dog; "
+        "each begins with the next segment. Lines without places are one for each segment. Before the first "
+        "prompt, positive holds.",
     )
 
 

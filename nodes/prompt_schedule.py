@@ -8,17 +8,19 @@ from ..temporal.sampling.prompt_schedule import (
     MODES,
     curves_of,
     frame_weights,
-    parse_schedule,
     shortened,
     weights_text,
 )
 from ..temporal.sampling.schedules.amount import numbers_of
+from ..temporal.sampling.schedules.prompt_lines import parse_schedule
 from ..temporal.sampling.schedules.quoted_schedule import is_quoted, parse_quoted, texts_at_frames, with_texts
 from .host import Node, io
 from .host.door import FloatPerFrame
+from .host.latents import frame_rate
 from .host.sampling.prompts import encode_schedule
 from .host.search import search_aliases
 from .host.shown import shown_curves
+from .host.speed import USUAL
 from .rare import rare
 from .value_schedule import length_input, length_of
 
@@ -42,9 +44,9 @@ class PromptSchedule(Node):
                     multiline=True,
                     dynamic_prompts=True,
                     default="0: a red circle\n7: a blue circle",
-                    tooltip="One line for each keyframe: its frame, counted from 0, a colon and the "
-                    "prompt. On one line, a comma and a frame with its colon begin the next: 0: a "
-                    "cat, 8: a dog.",
+                    tooltip="One line for each keyframe: its frame, counted from 0, or its second, a colon "
+                    "and the prompt, such as 12: a cat or 3s: a dog. On one line, a comma begins the next: "
+                    "0: a cat, 8: a dog.",
                 ),
                 io.Int.Input(
                     "num_frames",
@@ -63,7 +65,7 @@ class PromptSchedule(Node):
                 length_input(),
                 _text_input("before", "before"),
                 _text_input("after", "after"),
-                *rare(*(_number_input(name) for name in NUMBERS)),
+                *rare(*(_number_input(name) for name in NUMBERS), _fps_input()),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -88,11 +90,12 @@ class PromptSchedule(Node):
         latent: io.Latent.Type | None = None,
         before: str = "",
         after: str = "",
+        fps: float = USUAL,
         **numbers: float | Sequence[float],
     ) -> io.NodeOutput:
         num_frames = length_of(latent, num_frames)
         parse = parse_quoted if is_quoted(prompts) else parse_schedule
-        keyframes = parse(prompts, num_frames)
+        keyframes = parse(prompts, num_frames, frame_rate(latent or {}, fps))
         weights = frame_weights([frame for frame, _ in keyframes], num_frames, hold=interpolation == "hold")
         values = {name: numbers_of(numbers.get(name, 0.0)) for name in NUMBERS}
         sides = zip(*(with_texts(prompt, before, after) for _, prompt in keyframes), strict=True)
@@ -124,4 +127,18 @@ def _number_input(name: str) -> io.Input:
         optional=True,
         tooltip="A number for the prompts, written there between backticks by its name; a list from Value "
         "Schedule is one for each frame.",
+    )
+
+
+def _fps_input() -> io.Input:
+    return io.Float.Input(
+        "fps",
+        default=USUAL,
+        min=0.1,
+        max=240.0,
+        step=0.1,
+        round=0.001,
+        optional=True,
+        tooltip="Frames per second of the clip, for prompts at seconds such as 3s:, where latent carries "
+        "none.",
     )

@@ -43,6 +43,7 @@ def graph(prompt: str, frames: int, settings: dict[str, Any]) -> comfy.Graph:
         "negative": ["negative", 0],
         "samples": ["latent", 0],
         "segments": segments(frames),
+        "seconds": 0.0,
         "segment_length": LENGTH,
         "context_frames": CONTEXT,
         "seeds": "0",

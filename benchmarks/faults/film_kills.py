@@ -145,7 +145,12 @@ def nodes(folder: Path) -> Iterator[Subject]:
     folder_paths.output_directory = str(output)
     model = rig.with_layers()
     sampler = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "fps": 8.0}
-    lengths = {"segments": SEGMENTS, "segment_length": NEW + CONTEXT, "context_frames": CONTEXT}
+    lengths = {
+        "segments": SEGMENTS,
+        "seconds": 0.0,
+        "segment_length": NEW + CONTEXT,
+        "context_frames": CONTEXT,
+    }
     start = {"samples": numbers(CONTEXT, *LATENT)}
     texts = {"positive": rig.positive, "negative": rig.negative}
 

@@ -98,6 +98,7 @@ def graph(
         "negative": ["negative", 0],
         "samples": ["latent", 0],
         "segments": -(-frames // NEW),
+        "seconds": 0.0,
         "segment_length": LENGTH,
         "context_frames": CONTEXT,
         "seeds": str(seed),

@@ -5,26 +5,17 @@ Shapes: f frames, m text tokens, e features.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lcm
 
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInputError
 from .interpolation import lerp, slerp
 
 MODES = ("linear", "slerp", "hold")
-COMMA, COLON = "[,\uff0c]", "[:\uff1a]"  # also in full width, as Chinese and Japanese keyboards write them
-FRAME = re.compile(rf'\s*("?)(\d+)\1\s*{COLON}')
-NEXT = {  # where an entry ends and another begins on the same line, by the quotes around frames
-    "": re.compile(rf"{COMMA}\s*(?=\d+\s*{COLON}(?!\d))"),
-    '"': re.compile(rf'{COMMA}\s*(?="\d+"\s*{COLON})'),
-}
-LONGEST_NUMBER = 9  # digits
 LONGEST_WORDS = 60  # characters of a prompt that a message or the preview shows
 PREVIEW_LINES = 500
 
@@ -36,62 +27,6 @@ class Weight:
     start: int
     end: int
     weight: float
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Text that is written for one keyframe, and the number of its line."""
-
-    line: int
-    frame: str
-    prompt: str
-
-
-def parse_schedule(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
-    """Prompts by frame from lines such as "0: a red circle", in the order of frames; empty lines are skipped.
-
-    A line may hold several entries, each behind a comma: "0: a cat, 8: a dog". Frames and prompts may stand
-    in quotes.
-
-    Raises:
-        InvalidInputError: a line without a frame, a frame outside the clip or named twice, no lines at all.
-    """
-    prompts: dict[int, Entry] = {}
-    for entry in _entries(text):
-        digits = entry.frame.lstrip("0")
-        frame = num_frames if len(digits) > LONGEST_NUMBER else int(digits or "0")
-        if frame >= num_frames:
-            raise InvalidInputError(
-                f"Frame {shortened(digits)} in line {entry.line} is not in the clip: it has {num_frames} "
-                f"frames, 0 to {num_frames - 1}. Change the line or num_frames."
-            )
-        if frame in prompts:
-            raise InvalidInputError(
-                f"Frame {frame} has two prompts, in lines {prompts[frame].line} and {entry.line}; each "
-                "frame can have one."
-            )
-        prompts[frame] = entry
-    if not prompts:
-        raise InvalidInputError("The prompt schedule is empty; write lines such as 0: a red circle.")
-    return tuple((frame, entry.prompt) for frame, entry in sorted(prompts.items()))
-
-
-def _entries(text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        first = FRAME.match(line)
-        if first is None:
-            if not line.strip():
-                continue
-            raise InvalidInputError(
-                f"Line {number}, {shortened(line.strip())!r}, names no frame; write lines such as 0: a red "
-                "circle."
-            )
-        for frame in filter(None, map(FRAME.match, NEXT[first[1]].split(line))):
-            prompt = frame.string[frame.end() :].strip()
-            prompt = prompt[:-1].rstrip() if re.fullmatch(COMMA, prompt[-1:]) else prompt
-            if frame[1] and len(prompt) > 1 and prompt[0] == prompt[-1] == '"':
-                prompt = prompt[1:-1].strip()
-            yield Entry(number, frame[2], prompt)
 
 
 def shortened(text: str) -> str:

@@ -133,7 +133,14 @@ def test_long_jobs_name_segments_passes_and_the_time_left(watched):
     del graph["decode"]
     video = {"model": ["model", 0], "positive": ["text", 0], "negative": ["no", 0], "fps": 8.0}
     sampler = {"steps": 1, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal"}
-    longer = {"segments": 2, "segment_length": 4, "context_frames": 2, "seeds": "1, 2", "folder": "shown"}
+    longer = {
+        "segments": 2,
+        "seconds": 0.0,
+        "segment_length": 4,
+        "context_frames": 2,
+        "seeds": "1, 2",
+        "folder": "shown",
+    }
     graph["longer"] = {
         "class_type": "VLDM_ExtendVideo",
         "inputs": {"samples": ["sample", 0], **video, **sampler, **longer},

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ..progress import SamplingProgress
 from .clip import SamplerSettings, sample_clip
 from .interpolate import PromptedModel
 from .known import with_frames
-from .prompts import at_frames, remarks_of
+from .prompts import FilmPlan, at_frames, remarks_of
 
 DEFAULT_LENGTH = 8  # where no layers say
 
@@ -41,6 +42,7 @@ class Extension:
     context_frames: int
     seeds: tuple[int, ...]
     folder: Path
+    num_frames: int | None = None  # of the film; None: as many as the segments make
 
 
 @dataclass(frozen=True)
@@ -84,29 +86,42 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return seeds
 
 
-def segment_prompts(clip: Any, positive: list, text: str, segments: int) -> list[list]:
-    """CONDITIONING of each segment: lines of a text, each encoded once.
+def lasting(choice: Extension, start: int, seconds: float, fps: float) -> Extension:
+    """Choose as many segments as a film of so many seconds needs after `start` frames; 0 leaves their number.
 
-    An empty line or none keeps the one before.
-
-    Raises InvalidInputError for text without a text encoder, and more lines than segments.
+    Raises InvalidInputError for a start that is as long already.
     """
-    lines = [line.strip() for line in text.rstrip().splitlines()]
-    if any(lines) and clip is None:
-        raise InvalidInputError("Extend Video was given prompts but no CLIP to encode them; connect one.")
-    if len(lines) > segments:
+    _check(start, choice)
+    if not seconds:
+        return choice
+    num_frames = round(seconds * fps)
+    if num_frames <= start:
         raise InvalidInputError(
-            f"There are {len(lines)} lines of prompts for {segments} segments; give one line for each, or "
-            f"more segments."
+            f"The film should last {seconds:g} seconds, but its start lasts {start / fps:g} already; raise "
+            "seconds, or set it to 0 to add segments."
         )
-    encoded = {
-        line: clip.encode_from_tokens_scheduled(clip.tokenize(line)) for line in set(filter(None, lines))
-    }
-    prompts, current = [], positive
-    for number in range(segments):
-        current = encoded.get(lines[number], current) if number < len(lines) else current
-        prompts.append(current)
-    return prompts
+    first = start - min(start, choice.context_frames)
+    each = choice.segment_length - choice.context_frames
+    segments = 1 + ceil(max(num_frames - first - choice.segment_length, 0) / each)
+    return replace(choice, segments=segments, num_frames=num_frames)
+
+
+def film_of(start: int, choice: Extension, fps: float) -> FilmPlan:
+    """The film that goes on from `start` frames."""
+    ends = [frames.stop for frames in _frames(start, choice, choice.segments)]
+    return FilmPlan((start, *ends[:-1]), choice.num_frames or ends[-1], fps)
+
+
+def _check(start: int, choice: Extension) -> None:
+    if not start:
+        raise InvalidInputError(
+            "The clip has no frame to go on from; give one frame at least, such as a picture's latent."
+        )
+    if choice.segment_length <= choice.context_frames:
+        raise InvalidInputError(
+            f"A segment of {choice.segment_length} frames that continues {choice.context_frames} has no new "
+            "frames; make it longer or use fewer frames of context."
+        )
 
 
 def extend(
@@ -127,15 +142,7 @@ def extend(
     way is made anew. `said`: what the node says beside what it makes.
     """
     start = latent["samples"].float().cpu()  # where finished segments are; --gpu-only keeps latents elsewhere
-    if not len(start):
-        raise InvalidInputError(
-            "The clip has no frame to go on from; give one frame at least, such as a picture's latent."
-        )
-    if choice.segment_length <= choice.context_frames:
-        raise InvalidInputError(
-            f"A segment of {choice.segment_length} frames that continues {choice.context_frames} has no new "
-            "frames; make it longer or use fewer frames of context."
-        )
+    _check(len(start), choice)
     sampler = replace(sampler, fps=frame_rate(latent, sampler.fps))
     clips, count = [], len(prompts)
     frames = _frames(len(start), choice, count)
@@ -149,7 +156,7 @@ def extend(
         segments = _segments(base, former, prompts, video.negative, frames, len(start))
         _predict(rollout, start, choice, segments, video, own, progress, number * count)
         clip = rollout.join(start, [(segment.number, segment.key, segment.new) for segment in segments])
-        clips.append({"samples": clip, FPS_KEY: sampler.fps})
+        clips.append({"samples": clip[: choice.num_frames], FPS_KEY: sampler.fps})
     return clips
 
 

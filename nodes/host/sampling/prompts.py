@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.prompt_schedule import Weight, common_tokens, travel
+from ....temporal.sampling.schedules.prompt_lines import names_places, parse_schedule, prompts_of_segments
 from ..layers.controls import FrameControls
 from ..layers.per_frame import TEXT_COND, hints, odd_counts, rows, with_model_conds
 from ..memory import free_memory
@@ -23,6 +24,21 @@ class MotionPrompt:
 
     positive: Tensor
     negative: Tensor
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """A film of segments: the first new frame of each, the number of all frames, and their rate."""
+
+    firsts: tuple[int, ...]
+    num_frames: int
+    fps: float
+
+    @property
+    def described(self) -> str:
+        """Sentence on its length."""
+        seconds = self.num_frames / self.fps
+        return f"{seconds:g} seconds are {self.num_frames} frames in {len(self.firsts)} segments."
 
 
 def encode_motion(clip: Any, text: str, negative_text: str) -> MotionPrompt:
@@ -71,6 +87,54 @@ def encode_schedule(
             [options["pooled_output"] for _, options in keys], weights, spherical
         )
     return [[travel([tensor for tensor, _ in keys], weights, spherical), options]]
+
+
+def segment_prompts(
+    clip: Any, positive: list, text: str, film: FilmPlan, tell: Callable[[str], None] = lambda sentence: None
+) -> list[list]:
+    """CONDITIONING of each segment of a film, each prompt encoded once.
+
+    Prompts at places, or one line for each segment, of which an empty one keeps the one before; before the
+    first prompt `positive` holds. `tell` hears where prompts begin later than written.
+
+    Raises InvalidInputError for text without a text encoder, more lines than segments, and places that cannot
+    be read or that no segment follows.
+    """
+    if not text.strip():
+        return [positive] * len(film.firsts)
+    if clip is None:
+        raise InvalidInputError("Extend Video was given prompts but no CLIP to encode them; connect one.")
+    begun = _begun(text, film, tell)
+    encoded = {
+        line: clip.encode_from_tokens_scheduled(clip.tokenize(line)) for line in dict.fromkeys(begun.values())
+    }
+    prompts, current = [], positive
+    for number in range(len(film.firsts)):
+        current = encoded[begun[number]] if number in begun else current
+        prompts.append(current)
+    return prompts
+
+
+def _begun(text: str, film: FilmPlan, tell: Callable[[str], None]) -> dict[int, str]:
+    """Prompt that begins with a segment, by the segment's number from 0."""
+    if names_places(text):
+        keyframes = parse_schedule(text, film.num_frames, film.fps)
+        begun = prompts_of_segments(keyframes, film.firsts)
+        later = [
+            f"{frame} at {film.firsts[number]}"
+            for (frame, _), number in zip(keyframes, begun, strict=True)
+            if film.firsts[number] > max(frame, film.firsts[0])
+        ]
+        if later:
+            tell(f"Prompts begin with segments, later than written: that of frame {', '.join(later)}.")
+        return begun
+    begun = {row: line.strip() for row, line in enumerate(text.rstrip().splitlines()) if line.strip()}
+    if len(film.firsts) <= max(begun):
+        raise InvalidInputError(
+            f"There are {max(begun) + 1} lines of prompts for {len(film.firsts)} segments; give one line for "
+            "each, or more segments, or begin lines with places such as 20s: a dog."
+        )
+    return begun
 
 
 def _check_memory(texts: Sequence[Tensor], num_frames: int) -> None:

@@ -15,6 +15,7 @@ from ...errors import InvalidInputError
 from ..prompt_schedule import Weight
 from .expressions import evaluate
 from .places_in_time import filled, keyed
+from .prompt_lines import is_time, nearest_frame
 
 JSON_LIKE = re.compile(r'\s*"([^"\n]{1,60})"\s*:\s*"([^"]*)"\s*,?\s*')
 EQUALS = re.compile(r'\s*([\d.:\-]{1,60})\s*=\s*"([^"]*)"\s*,?\s*')
@@ -28,7 +29,7 @@ def is_quoted(text: str) -> bool:
     return bool(JSON_LIKE.match(bare) or EQUALS.match(bare))
 
 
-def parse_quoted(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
+def parse_quoted(text: str, num_frames: int, fps: float) -> tuple[tuple[int, str], ...]:
     """Prompts by frame, in order; frames behind the end of the clip still say where prompts lead.
 
     Raises:
@@ -43,7 +44,8 @@ def parse_quoted(text: str, num_frames: int) -> tuple[tuple[int, str], ...]:
                 f"The schedule cannot be read from {bare[place : place + 40]!r} on; write entries such as "
                 '"0": "a red circle", with commas between them.'
             )
-        parts += keyed(found[1], found[2].strip(), num_frames)
+        frame = str(nearest_frame(found[1], fps)) if is_time(found[1]) else found[1]
+        parts += keyed(frame, found[2].strip(), num_frames)
         place = found.end()
     return filled(parts)
 

@@ -60,7 +60,8 @@ def film_graph() -> dict:
     }
     video = {"model": ["layers", 0], "positive": ["text", 0], "negative": ["no", 0]}
     graph["sample"]["inputs"] |= {"model": ["layers", 0]}
-    longer = {"segments": 1, "segment_length": 5, "context_frames": 2, "seeds": "1", "folder": "devices"}
+    longer = {"segments": 1, "seconds": 0.0, "seeds": "1", "folder": "devices"}
+    longer |= {"segment_length": 5, "context_frames": 2}
     graph["longer"] = {
         "class_type": "VLDM_ExtendVideo",
         "inputs": {**video, "samples": ["sample", 0], "fps": 8.0, **longer, **SAMPLER},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def run(rig, model, tmp_path):
         prompts=None,
         **changes,
     ):
-        choice = module.Extension(segments, length, context, seeds, folder)
+        choice = module.Extension(segments, length, context, seeds, folder, changes.pop("num_frames", None))
         video = PromptedModel(changes.pop("model", model), rig.positive, rig.negative, None)
         sampler = SamplerSettings(seed=0, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=8.0)
         prompts = prompts or [rig.positive] * segments
@@ -283,17 +284,82 @@ def test_a_prompt_schedule_goes_on_with_the_frames_of_the_clip(run, rig, monkeyp
     assert seen == [[1, 2, 3, 4, 5], [4, 5, 6, 6, 6]]
 
 
-def test_prompts_are_encoded_once_and_last(rig):
-    from video_ldm.nodes.host.sampling.extend import segment_prompts
+def film(firsts, num_frames=32, fps=8.0):
+    from video_ldm.nodes.host.sampling.prompts import FilmPlan
 
-    prompts = segment_prompts(rig.clip, rig.positive, "\na blue square\n\na blue square\na dog", 6)
+    return FilmPlan(tuple(firsts), num_frames, fps)
+
+
+def test_prompts_are_encoded_once_and_last(rig):
+    from video_ldm.nodes.host.sampling.prompts import segment_prompts
+
+    six = film(range(8, 32, 4))
+    prompts = segment_prompts(rig.clip, rig.positive, "\na blue square\n\na blue square\na dog", six)
     assert prompts[0] is rig.positive and prompts[1] is prompts[2] is prompts[3]
     assert prompts[4] is prompts[5] and prompts[4] is not prompts[3]
-    assert segment_prompts(None, rig.positive, " \n", 2) == [rig.positive] * 2
+    assert segment_prompts(None, rig.positive, " \n", six) == [rig.positive] * 6
+
+
+def test_prompts_at_places_begin_with_the_next_segment(rig):
+    from video_ldm.nodes.host.sampling.prompts import segment_prompts
+
+    said = []
+    prompts = segment_prompts(
+        rig.clip, rig.positive, "1.5s: a dog\n14: a cat", film(range(8, 32, 4)), said.append
+    )
+    assert prompts[0] is rig.positive and prompts[2] is prompts[3]
+    assert [
+        torch.equal(made[0][0], rig.encode(text)[0][0])
+        for made, text in zip(prompts[1:3], ("a dog", "a cat"), strict=True)
+    ]
+    assert said == ["Prompts begin with segments, later than written: that of frame 14 at 16."]
+    assert (
+        segment_prompts(rig.clip, rig.positive, "0: a dog", film([8, 12]), said.append)[0] is not rig.positive
+    )
+    assert len(said) == 1, "the start is not made here"
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds", "segments"), [(1, 1.0, 2), (3, 1.0, 2), (3, 1.5, 3), (2, 0.5, 1)]
+)
+def test_a_film_lasts_as_long_as_wished_to_the_frame(run, given, seconds, segments, tmp_path):
+    from video_ldm.nodes.host.sampling.extend import Extension, film_of, lasting
+
+    choice = lasting(Extension(9, 5, 2, (7,), tmp_path), given, seconds, 8.0)
+    assert choice.segments == segments
+    made = film_of(given, choice, 8.0)
+    assert made.num_frames == round(8 * seconds) and made.firsts[0] == given
+    assert film_of(given, replace(choice, segments=segments), 8.0).firsts[-1] < made.num_frames
+    (clip,) = run(start(given), segments=segments, num_frames=choice.num_frames)
+    assert len(clip["samples"]) == round(8 * seconds)
+
+
+def test_a_film_in_seconds_by_the_node(rig, model, calls):
+    from video_ldm.nodes.extend import ExtendVideo
+
+    sampler = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "fps": 8.0}
+    with torch.inference_mode():
+        (clips,) = ExtendVideo.execute(
+            model,
+            rig.positive,
+            rig.negative,
+            start(2),
+            1,
+            2.0,
+            "1",
+            "seconds",
+            rig.clip,
+            "0: a dog\n1s: a cat",
+            5,
+            2,
+            **sampler,
+        ).result
+    assert len(clips[0]["samples"]) == 8 and len(calls) == 2, "the start says 4 frames a second"
 
 
 def test_bad_input(run, rig, tmp_path):
-    from video_ldm.nodes.host.sampling.extend import parse_seeds, segment_prompts
+    from video_ldm.nodes.host.sampling.extend import Extension, lasting, parse_seeds
+    from video_ldm.nodes.host.sampling.prompts import segment_prompts
     from video_ldm.temporal.errors import InvalidInputError
 
     (tmp_path / "file").write_text("in the way")
@@ -303,8 +369,13 @@ def test_bad_input(run, rig, tmp_path):
         ("fps is 0", lambda: run({**start(2), "video_ldm_fps": 0.0})),
         ("no frame to go on from", lambda: run(start(0))),
         ("Nothing can be written to", lambda: run(start(2), folder=tmp_path / "file")),
-        ("no CLIP", lambda: segment_prompts(None, rig.positive, "a dog", 2)),
-        ("3 lines of prompts for 2 segments", lambda: segment_prompts(rig.clip, rig.positive, "a\nb\nc", 2)),
+        ("no CLIP", lambda: segment_prompts(None, rig.positive, "a dog", film([2, 5]))),
+        (
+            "3 lines of prompts for 2 segments",
+            lambda: segment_prompts(rig.clip, rig.positive, "a\nb\nc", film([2, 5])),
+        ),
+        ("^Line 1, 'a dog', names no", lambda: segment_prompts(rig.clip, [], "a dog\n3s: b", film([2, 5]))),
+        ("start lasts 2.5 already", lambda: lasting(Extension(9, 5, 2, (7,), tmp_path), 20, 2.5, 8.0)),
         *(
             (r"whole numbers from 0", lambda text=text: parse_seeds(text))
             for text in ("", "a", "1, 1", "-3", "1.5")

@@ -75,15 +75,15 @@ def test_sums_are_arithmetic_alone():
 def test_prompts_of_fizznodes_and_of_animatediff_evolved():
     text = '"0" :"a, red",\n"4": "b"'
     assert is_quoted(text) and not is_quoted("0: a") and not is_quoted('"a": b')
-    assert parse_quoted(text, 3) == ((0, "a, red"), (4, "b"))  # the second one leads beyond the end
-    assert parse_quoted('0: = "a"', 3)[0] == (0, "a")
-    assert parse_quoted('{"0": "a"}', 3) == parse_quoted('"0": "a"', 3)
-    assert parse_quoted('"0:": "a", "0.5": "b"', 9) == ((0, "a"), (3, "a"), (4, "b"))
+    assert parse_quoted(text, 3, 8.0) == ((0, "a, red"), (4, "b"))  # the second one leads beyond the end
+    assert parse_quoted('0: = "a"', 3, 8.0)[0] == (0, "a")
+    assert parse_quoted('{"0": "a"}', 3, 8.0) == parse_quoted('"0": "a"', 3, 8.0)
+    assert parse_quoted('"0:": "a", "0.5": "b"', 9, 8.0) == ((0, "a"), (3, "a"), (4, "b"))
     with pytest.raises(InvalidInputError, match="cannot be read from"):
-        parse_quoted('"0": "a", 4 b', 9)
+        parse_quoted('"0": "a", 4 b', 9, 8.0)
     began = time.process_time()
     with pytest.raises(InvalidInputError):
-        parse_quoted('"0": "a"' + '"1" ' * 20000, 9)
+        parse_quoted('"0": "a"' + '"1" ' * 20000, 9, 8.0)
     assert time.process_time() - began < 10  # a square of it would take minutes
 
 
