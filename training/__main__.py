@@ -8,8 +8,8 @@ import sys
 
 from ..temporal.errors import exit_status
 
-# The word, and the module whose `main(arguments)` runs it.
-COMMANDS = {"layers": "arguments", "lora": "lora", "decoder": "decoder", "upscaler": "upscaler"}
+# The word, and the module whose `main(words)` runs it.
+COMMANDS = {"layers": "layers", "lora": "lora", "decoder": "decoder", "upscaler": "upscaler"}
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.camera import MOVES
 from ..temporal.training.engine import choose_device, engine
 from ..temporal.training.lora.config import LoraConfig
-from . import arguments
+from . import layers
 from .options import host_options, number_option
 from .recipe import parsed
 
@@ -39,7 +39,7 @@ An interrupted run continues with the same command and --resume.
 def main(words: list[str]) -> None:
     """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
     args = parsed(parser(), words)
-    config, settings = arguments.config_from(args), lora_from(args)
+    config, settings = layers.config_from(args), lora_from(args)
     boot.keep_freed_memory()
     choose_device()
     boot.start_host(args.comfyui, args.custom_node, args.cpu)
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     files = root.add_argument_group("files")
-    arguments.image_model_and_clips(files, "motion LoRA to write (.safetensors)")
+    layers.image_model_and_clips(files, "motion LoRA to write (.safetensors)")
     files.add_argument(
         "--layers",
         dest="init",
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     host_options(files)
     _lora(root.add_argument_group("LoRA"))
-    arguments.add_training(root, defaults, compiles=False)
+    layers.add_training(root, defaults, compiles=False)
     return root
 
 

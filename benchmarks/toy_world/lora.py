@@ -35,7 +35,7 @@ from ...temporal.sampling.clip import Clip
 from ...temporal.training.checkpoint import load_state
 from ...temporal.training.lora.files import new_lora
 from ...temporal.training.sampling import SampledModel, ddim
-from ...training import arguments, lora
+from ...training import layers, lora
 from .common import MODELS, RESULTS, ROOT, held_out, median_interval
 
 FRAMES, FPS, SIDE = 8, 8.0, 128
@@ -109,7 +109,7 @@ def train(folder: Path, arm: Arm) -> tuple[argparse.Namespace, float]:
         *(("--camera", arm.camera) if arm.camera else ("--trigger", TRIGGER)),
     ]
     args, began = lora.parser().parse_args(words), time.monotonic()
-    run_lora.run(args, arguments.config_from(args), lora.lora_from(args))
+    run_lora.run(args, layers.config_from(args), lora.lora_from(args))
     return args, time.monotonic() - began
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from video_ldm.demo.train import common, temporal
-from video_ldm.training import arguments
+from video_ldm.training import layers
 
 
 @pytest.fixture(params=["AVX2", "AVX512"])
@@ -31,7 +31,7 @@ def test_the_toy_recipe_is_one_that_the_command_takes_and_later_options_win(capa
     monkeypatch.setattr(temporal.runpy, "run_module", lambda *args, **kwargs: None)
     args = Namespace(clips=Path("clips"), only=None, checkpoint="sd", out="out", gpu=False)
     temporal.train(args, ["--batch", "7"])
-    given = arguments.parser().parse_args(sys.argv[1:])
+    given = layers.parser().parse_args(sys.argv[1:])
     assert given.precision == ("bf16" if capability == "AVX512" else "fp32")
     assert (given.batch, given.text_first, given.check_clips) == (7, 0.4, 64)
-    assert arguments.config_from(given).reversed["moving left"] == "moving right"
+    assert layers.config_from(given).reversed["moving left"] == "moving right"

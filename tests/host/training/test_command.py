@@ -19,7 +19,7 @@ from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data import cache
 from video_ldm.temporal.training.sense import SenseCheck
-from video_ldm.training import arguments
+from video_ldm.training import layers
 
 CHECKPOINT = environment.REPO / "demo" / "models" / "toy_sd.safetensors"
 HOST_PACK = environment.REPO / "demo" / "host_pack"
@@ -51,8 +51,8 @@ def run(clips: Path, out: Path, *options: str) -> None:
 
     words = ["--checkpoint", str(CHECKPOINT), "--clips", str(clips), "--out", str(out), "--size", "64x64"]
     words += ["--frames", "4", "--batch", "2", "--warmup", "1", "--validate-every", "0", "--cpu"]
-    args = arguments.parser().parse_args([*words, *options])
-    train.run(args, arguments.config_from(args))
+    args = layers.parser().parse_args([*words, *options])
+    train.run(args, layers.config_from(args))
 
 
 def encoded(clips: Path) -> dict[str, int]:

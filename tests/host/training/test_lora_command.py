@@ -15,7 +15,8 @@ from video_ldm.temporal.formats import save_stack
 from video_ldm.temporal.formats.lora_writing import read_notes
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
-from video_ldm.training import arguments, lora
+from video_ldm.training import lora
+from video_ldm.training.layers import config_from
 
 from .test_command import CHECKPOINT, clips  # noqa: F401
 
@@ -30,7 +31,7 @@ def run(clips: Path, out: Path, layers: Path, *options: str) -> None:  # noqa: F
     words += ["--out", str(out), "--size", "64x64", "--frames", "4", "--batch", "1", "--warmup", "1"]
     words += ["--validate-every", "0", "--cpu", "--rank", "2", "--patterns", "none"]
     args = lora.parser().parse_args([*words, *options])
-    run_lora.run(args, arguments.config_from(args), lora.lora_from(args))
+    run_lora.run(args, config_from(args), lora.lora_from(args))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data.conditions import Conditions
 from video_ldm.tests.host.training import tiny_sdxl
 from video_ldm.tests.host.training.test_command import clips  # noqa: F401
-from video_ldm.training import arguments
+from video_ldm.training import layers
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,8 @@ def test_trains_samples_and_resumes(checkpoint, clips, tmp_path):  # noqa: F811
     words += ["--frames", "4", "--batch", "2", "--warmup", "1", "--save-every", "1", "--cpu"]
 
     def run(*options):
-        args = arguments.parser().parse_args([*words, *options])
-        train.run(args, arguments.config_from(args))
+        args = layers.parser().parse_args([*words, *options])
+        train.run(args, layers.config_from(args))
 
     run("--steps", "2", "--validate-every", "2")
     assert (tmp_path / "layers.step-000002.mp4").stat().st_size > 500

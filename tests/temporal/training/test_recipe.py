@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from video_ldm.temporal.errors import InvalidInputError, OutputError
-from video_ldm.training import arguments, decoder, lora, upscaler
+from video_ldm.training import decoder, layers, lora, upscaler
 from video_ldm.training.recipe import begin, parsed
 
 GIVEN = ["--checkpoint", "a.safetensors", "--clips", "my clips"]
@@ -23,7 +23,7 @@ def test_a_recipe_gives_options_and_the_command_line_counts_more(tmp_path):
         'num_frames = [8, 5]\nlearning-rate = 0.002\nrank = 4\ncpu = true\nprompt = ["a b", "-c"]\n',
     )
     args = parsed(lora.parser(), [*words, "--rank", "8"])
-    config, settings = arguments.config_from(args), lora.lora_from(args)
+    config, settings = layers.config_from(args), lora.lora_from(args)
     assert (config.num_frames, config.other_lengths, config.learning_rate) == (8, (5,), 0.002)
     assert (settings.rank, args.init, args.clips, args.cpu) == (8, "mm.ckpt", "my clips", True)
     assert args.prompt == ["a b", "-c"]
@@ -33,7 +33,7 @@ def test_a_recipe_gives_options_and_the_command_line_counts_more(tmp_path):
     ("parser", "words"),
     [
         (
-            arguments.parser,
+            layers.parser,
             [*GIVEN, "--frames", "8,5", "--patterns", "none=1", "--prompt", 'say "hi"', "--cpu"],
         ),
         (lora.parser, [*GIVEN, "--layers", "mm.ckpt", "--trigger", "slow zoom", "--alpha", "2.5"]),
@@ -56,15 +56,15 @@ def test_prompts_are_the_lines_of_a_file(tmp_path):
     path = tmp_path / "prompts.txt"
     path.write_text("# the two\na red circle\n\n  a blue star \n", "utf-8")
     args = parsed(
-        arguments.parser(), [*GIVEN, "--out", "a.safetensors", "--prompts", str(path), "--prompt", "x"]
+        layers.parser(), [*GIVEN, "--out", "a.safetensors", "--prompts", str(path), "--prompt", "x"]
     )
     assert args.prompt == ["x", "a red circle", "a blue star"]
     assert "red" not in args.as_recipe and "prompts = " in args.as_recipe
     path.write_text("# none\n")
     with pytest.raises(InvalidInputError, match="holds no prompts"):
-        parsed(arguments.parser(), [*GIVEN, "--out", "a.safetensors", "--prompts", str(path)])
+        parsed(layers.parser(), [*GIVEN, "--out", "a.safetensors", "--prompts", str(path)])
     with pytest.raises(InvalidInputError, match=r"The prompts .* cannot be read \(No such file"):
-        parsed(arguments.parser(), [*GIVEN, "--out", "a.safetensors", "--prompts", "gone.txt"])
+        parsed(layers.parser(), [*GIVEN, "--out", "a.safetensors", "--prompts", "gone.txt"])
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,6 @@ def test_mistakes_are_told(tmp_path, text, message):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    args = parsed(arguments.parser(), [*GIVEN, "--out", str(tmp_path / "runs" / "zoom")])
+    args = parsed(layers.parser(), [*GIVEN, "--out", str(tmp_path / "runs" / "zoom")])
     with pytest.raises(OutputError):
         begin(tmp_path / "runs" / "zoom" / "zoom.safetensors", args)
