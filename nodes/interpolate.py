@@ -9,6 +9,7 @@ from .host.graph import leading_to
 from .host.latents import FPS_KEY
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.interpolate import METHODS, Interpolation, PromptedModel, interpolate
+from .host.sampling.known_images import keyframes_of
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
 from .host.speed import carrying
@@ -33,7 +34,7 @@ class LatentInterpolate(Node):
             description="Makes the frames between keyframes, three for each pair: 8 keyframes become 29 "
             "frames, and 113 in two passes. Given keyframes stay exactly as they are.",
             inputs=[
-                io.Latent.Input("samples", tooltip="The keyframes, such as a clip from Video KSampler."),
+                *_keyframe_inputs(),
                 *_interpolation_inputs(),
                 *sampler_inputs(seed_input(changes=False)),
                 *rare(*_blend_inputs()),
@@ -53,13 +54,16 @@ class LatentInterpolate(Node):
     @classmethod
     def execute(
         cls,
-        samples: io.Latent.Type,
         method: str,
         passes: int,
         loop: bool,
         fps: float,
         pinned_denoise: float,
         cut_threshold: float,
+        samples: io.Latent.Type | None = None,
+        images: io.Image.Type | None = None,
+        images_2: io.Image.Type | None = None,
+        vae: io.Vae.Type | None = None,
         model: io.Model.Type | None = None,
         positive: io.Conditioning.Type | None = None,
         negative: io.Conditioning.Type | None = None,
@@ -68,10 +72,32 @@ class LatentInterpolate(Node):
     ) -> io.NodeOutput:
         choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
         video = PromptedModel(model, positive, negative, motion_prompt)
-        leading = leading_to(cls.hidden, "samples")
-        carried, said = carrying(samples, leading)
+        given = [batch for batch in (images, images_2) if batch is not None]
+        leading = leading_to(cls.hidden, "samples", "images")
+        carried, said = carrying(keyframes_of(samples, given, vae), leading)
         clip = interpolate(carried, choice, video, SamplerSettings(fps=fps, **sampler), said)
         return io.NodeOutput(clip, clip[FPS_KEY])
+
+
+def _keyframe_inputs() -> list[io.Input]:
+    """Inputs for the keyframes, as latents or as pictures."""
+    return [
+        io.Latent.Input(
+            "samples", optional=True, tooltip="The keyframes, such as a clip from Video KSampler; or images."
+        ),
+        io.Image.Input(
+            "images",
+            optional=True,
+            tooltip="The keyframes as pictures, in place of samples; needs a VAE. Others are cut to the size "
+            "of the first.",
+        ),
+        io.Image.Input(
+            "images_2",
+            optional=True,
+            tooltip="More keyframes, after those of images: one picture in each makes a tween.",
+        ),
+        io.Vae.Input("vae", optional=True, tooltip="The checkpoint's VAE; needed when images are given."),
+    ]
 
 
 def _interpolation_inputs() -> list[io.Input]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..temporal.sampling.known_frames import PATTERNS
+from ..temporal.video.fit import CROP
 from .host import Node, io
-from .host.sampling.known_images import GIVEN_BEFORE, KEEP, give_frames
+from .host.sampling.known_images import GIVEN_BEFORE, IMAGE_FITS, KEEP, fit_images, give_frames, given_images
 from .host.search import search_aliases
 from .rare import rare
 
@@ -58,14 +59,10 @@ class KnownFramesNode(Node):
                     tooltip="Latents of given frames, after those of the images, such as frames of another "
                     "clip.",
                 ),
+                _fit_input(),
                 *rare(_given_before_input()),
             ],
-            outputs=[
-                io.Latent.Output(
-                    tooltip="The clip with its known frames; connect it to Video KSampler, or to Video "
-                    "Guider and the latent_image of SamplerCustomAdvanced."
-                )
-            ],
+            outputs=_outputs(),
         )
 
     @classmethod
@@ -81,20 +78,46 @@ class KnownFramesNode(Node):
         images_3: io.Image.Type | None = None,
         images_4: io.Image.Type | None = None,
         given_latents: io.Latent.Type | None = None,
+        fit: str = CROP,
         given_before: str = KEEP,
     ) -> io.NodeOutput:
         given = [batch for batch in (images, images_2, images_3, images_4) if batch is not None]
-        return io.NodeOutput(
-            give_frames(latent, vae, given, given_latents, pattern, every, indices, given_before)
-        )
+        given = fit_images(latent, vae, given, fit)
+        clip = give_frames(latent, vae, given, given_latents, pattern, every, indices, given_before)
+        return io.NodeOutput(clip, given_images(given))
+
+
+def _outputs() -> list[io.Output]:
+    return [
+        io.Latent.Output(
+            tooltip="The clip with its known frames; connect it to Video KSampler, or to Video "
+            "Guider and the latent_image of SamplerCustomAdvanced."
+        ),
+        io.Image.Output(
+            display_name="images",
+            tooltip="The given images in the size of the clip, for known_images of a decode.",
+        ),
+    ]
 
 
 def _images_input(name: str) -> io.Input:
     return io.Image.Input(
         name,
         optional=True,
-        tooltip="Given images, one or a batch, in the size of the clip; several inputs follow each other, "
-        "so four images make a storyboard in one node.",
+        tooltip="Given images, one or a batch; several inputs follow each other, so four images make a "
+        "storyboard in one node.",
+    )
+
+
+def _fit_input() -> io.Input:
+    """Input for images of another size than the clip."""
+    return io.Combo.Input(
+        "fit",
+        options=list(IMAGE_FITS),
+        default=CROP,
+        optional=True,
+        tooltip="For images of another size than the clip. crop: scale and cut what stands over; pad: the "
+        "whole image between black bars; stretch: change its proportions; refuse: stop and say so.",
     )
 
 

@@ -9,14 +9,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from comfy_execution.graph_utils import ExecutionBlocker
+from einops import rearrange
 from torch import Tensor
+from torch.nn import functional
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.known_frames import place
+from ....temporal.video.fit import CROP, FITS, Size, fit_into
 from ..progress import say
 from .known import forgotten, known_of, scaled_of, with_frames
 
 GIVEN_BEFORE = KEEP, FORGET = ("keep", "forget")
+REFUSE = "refuse"
+IMAGE_FITS = (REFUSE, *FITS)
+NO_IMAGES = "Known Frames was given no images; connect some, or leave its output images unconnected."
 
 
 def give_frames(
@@ -62,6 +69,51 @@ def _say_what_was_replaced(latent: Mapping[str, Any], frames: Sequence[int]) -> 
         say(f"Given before, and replaced here: frame {', '.join(map(str, again))}.")
 
 
+def fit_images(latent: Mapping[str, Any], vae: Any, images: Sequence[Tensor], how: str) -> list[Tensor]:
+    """Images (k h w 3) in the size of a clip, one of IMAGE_FITS; without a VAE nobody knows it."""
+    if vae is None or how == REFUSE:
+        return list(images)
+    factor = vae.spacial_compression_encode()
+    height, width = (factor * length for length in latent["samples"].shape[2:])
+    return [_fitted(batch, (width, height), how) for batch in images]
+
+
+def _fitted(images: Tensor, asked: Size, how: str) -> Tensor:
+    height, width = images.shape[1:3]
+    if (width, height) == asked:
+        return images
+    fit = fit_into((width, height), asked, how)
+    pictures = rearrange(images[..., :3].float().cpu(), "k h w c -> k c h w")
+    scaled = functional.interpolate(pictures, size=fit.scaled[::-1], mode="bicubic", antialias=True)
+    frames = rearrange(scaled.clamp(0, 1), "k c h w -> k h w c").numpy()
+    say(f"Images of {width} x {height} were made {asked[0]} x {asked[1]}: {how}.")
+    return torch.stack([torch.from_numpy(fit(frame)) for frame in frames])
+
+
+def given_images(images: Sequence[Tensor]) -> Tensor | ExecutionBlocker:
+    """All images that were given (k h w 3); without any what stops the node that wants them."""
+    return torch.cat([batch[..., :3] for batch in images]) if images else ExecutionBlocker(NO_IMAGES)
+
+
+def keyframes_of(samples: Mapping[str, Any] | None, images: Sequence[Tensor], vae: Any) -> Mapping[str, Any]:
+    """LATENT of keyframes (f c h w), as it is given or of images, which are cut to the size of the first.
+
+    Raises InvalidInputError for neither or both, and images without a VAE.
+    """
+    if (samples is None) == (not images):
+        raise InvalidInputError(
+            f"Latent Interpolate was given {'samples and images' if images else 'no keyframes'}; connect "
+            "samples, or images with a VAE."
+        )
+    if samples is not None:
+        return samples
+    height, width = images[0].shape[1:3]
+    factor = 1 if vae is None else vae.spacial_compression_encode()
+    size = max(1, height // factor), max(1, width // factor)
+    cut = [_fitted(batch, (factor * size[1], factor * size[0]), CROP) for batch in images]
+    return {"samples": torch.cat([encode_images(vae, batch, size) for batch in cut])}
+
+
 def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
     """Latents (k c h w) of images (k h w 3), one by one.
 
@@ -75,7 +127,7 @@ def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
         raise InvalidInputError(
             f"The given image is {width} x {height}, but the clip is made for {size[1] * factor} x "
             f"{size[0] * factor}. "
-            "Scale the image with Upscale Image, or make the empty latent in its size."
+            "Choose crop, pad or stretch in fit, or make the empty latent in its size."
         )
     return torch.cat([vae.encode(image[None, ..., :3]) for image in images])
 

@@ -164,3 +164,40 @@ def test_pairs_of_each_pass(host, loop, pairs):
     from video_ldm.nodes.host.sampling.interpolate import Interpolation, _pair_counts
 
     assert _pair_counts(3, Interpolation("slerp", 2, loop, 1.0, 1.0)) == pairs
+
+
+def test_pictures_are_keyframes(rig):
+    from video_ldm.nodes.host.sampling.known_images import keyframes_of
+    from video_ldm.temporal.errors import InvalidInputError
+
+    one, two = torch.rand(1, 41, 60, 3), torch.rand(2, 80, 56, 3)
+    with torch.inference_mode():
+        made = keyframes_of(None, [one, two], rig.vae)["samples"]
+        assert made.shape == (3, 4, 5, 7)
+        torch.testing.assert_close(made[1:2], rig.vae.encode(two[:1, 20:60]))
+    given = {"samples": made}
+    assert keyframes_of(given, [], None) is given
+    for message, samples, images in (
+        ("samples and images; connect", given, [one]),
+        ("no keyframes; connect", None, []),
+        ("without a VAE", None, [one]),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            keyframes_of(samples, images, None)
+
+
+def test_a_tween_of_two_pictures_by_the_node(rig):
+    from video_ldm.nodes.interpolate import LatentInterpolate
+
+    sampler = {"seed": 0, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal"}
+    blend = {"method": "slerp", "passes": 1, "loop": False, "fps": 6.0, "pinned_denoise": 0.6}
+    with torch.inference_mode():
+        made, fps = LatentInterpolate.execute(
+            **blend,
+            **sampler,
+            cut_threshold=2.0,
+            vae=rig.vae,
+            images=torch.zeros(1, 40, 56, 3),
+            images_2=torch.ones(1, 40, 56, 3),
+        ).result
+    assert made["samples"].shape == (5, 4, 5, 7) and fps == 24.0

@@ -285,6 +285,35 @@ def test_images_become_known_frames(rig):
     assert torch.count_nonzero(empty["samples"]) == 0 and set(empty) == {"samples"}
 
 
+@pytest.mark.parametrize(("how", "outer"), [("crop", True), ("pad", False), ("stretch", False)])
+def test_images_of_any_size_are_fitted_into_the_clip(rig, how, outer):
+    """A red picture with a green edge at either end of its longer side, and a smooth middle."""
+    from video_ldm.nodes.known import KnownFramesNode
+
+    wide = torch.zeros(1, 80, 240, 3)
+    wide[..., 0], wide[:, :, :48], wide[:, :, -48:] = 1, torch.tensor([0.0, 1, 0]), torch.tensor([0.0, 1, 0])
+    with torch.inference_mode():
+        clip, images = KnownFramesNode.execute(
+            {"samples": torch.zeros(5, 4, 5, 7)}, "first", 4, "0", rig.vae, wide, fit=how
+        ).result
+        torch.testing.assert_close(clip["samples"][:1], rig.vae.encode(images))
+    assert images.shape == (1, 40, 56, 3) and 0 <= images.min() and images.max() <= 1
+    red, green, _ = images[0, 20].T > 0.5
+    assert bool(red[28]) and bool(green[[2, -3]].all()) != outer
+    bars = images[0, [0, -1]].max() == 0
+    assert bool(bars) == (how == "pad")
+    assert float(green.float().mean()) == pytest.approx(0 if outer else 0.4, abs=0.05)
+
+
+def test_images_of_the_clips_size_are_left_alone_and_none_are_not_shown(rig):
+    from video_ldm.nodes.host.sampling.known_images import NO_IMAGES, fit_images, given_images
+
+    image, clip = torch.rand(1, 40, 56, 3), {"samples": torch.zeros(5, 4, 5, 7)}
+    assert fit_images(clip, rig.vae, [image], "crop")[0] is image
+    assert fit_images(clip, None, [torch.rand(1, 9, 9, 3)], "crop")[0].shape == (1, 9, 9, 3)
+    assert given_images([]).message == NO_IMAGES
+
+
 def test_a_second_node_gives_more(rig):
     first = clip_with(torch.ones(1, 4, 5, 7), ((0, 0),), (5, 4, 5, 7))
     both = give(None, first, given={"samples": 2 * torch.ones(1, 4, 5, 7)}, pattern="last")
