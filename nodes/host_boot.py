@@ -21,7 +21,7 @@ class HostNotFoundError(VideoLDMError):
 def start_host(given: str | None, custom_nodes: list[str], cpu: bool) -> None:
     """Put ComfyUI on the import path and import the custom nodes named by path.
 
-    With memory-saving attention.
+    It starts with memory-saving attention.
 
     Raises HostNotFoundError with what to do about it.
     """

@@ -73,7 +73,7 @@ class Claim:
     def publish(self, made: Path) -> None:
         """Give what was made in the folder its name.
 
-        Where a new name was taken meanwhile, by another program, the next one.
+        It gets the next name where another program took this one meanwhile.
         """
         if not self.is_new:
             made.replace(self.path)

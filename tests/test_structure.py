@@ -310,6 +310,8 @@ def test_docstrings_open_with_a_sentence_that_stands_alone():
     """An editor shows nothing else: an imperative or a noun phrase, no answer without its question."""
     riddle = re.compile(r"(What|How|Where|Whether|Which|Who|Why|The same|Same|As)\b")
     assert not found(EVERYTHING, lambda path: [text for text in docstrings(path) if riddle.match(text)])
+    summaries = {path: [text.partition("\n\n")[0] for text in docstrings(path)] for path in PACK}
+    assert not found(PACK, lambda path: [text for text in summaries[path] if "\n" in text.strip()])
 
 
 def test_sources_are_named():

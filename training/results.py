@@ -45,7 +45,7 @@ def train(
 ) -> None:
     """Go on from the state where asked, train to the end, and leave the file behind.
 
-    Also where all steps were done before.
+    The file is written even if all steps were done before.
 
     `write` makes the file of the averaged weights, `show` pictures of what they can do, before the first step
     and after every `show_every` steps (0: never). `check` looks on after every step and may end the run

@@ -49,7 +49,7 @@ class Work:
     def fixed(self, node: GraphNode, name: str) -> Any:
         """A value that must be known now.
 
-        Of one that another node gives, the default, and a line in the report.
+        If another node gives it, this is the default, and the report says so.
         """
         value = self.given(node, name)
         if not isinstance(value, Link):

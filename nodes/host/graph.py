@@ -118,7 +118,7 @@ def _files(name: str) -> Iterator[tuple[str, Path]]:
 def _state(path: Path) -> tuple[int, ...]:
     """Numbers that change when a file does.
 
-    Also where size and time of change are those of another one before.
+    They also change when a file of the same size and time takes its place.
     """
     stat = path.stat()
     glance = hashlib.sha256()

@@ -30,7 +30,7 @@ OF_VALUES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')  # the page puts _ in their
 def filled_in(name: str, graph: Mapping[str, Any] | None = None) -> str:
     """A name with its `%date:FORMAT%` and `%Node.widget%` replaced.
 
-    As the host's page does for some nodes of its own.
+    The host's page does this for some nodes of its own.
 
     The parts of FORMAT are yyyy, yy, MM, M, dd, d, hh, h, mm, m, ss and s. A node is found by its title or
     its type. Other variables stay: the host's savers know them.

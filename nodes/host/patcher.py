@@ -27,7 +27,7 @@ def new_patcher(
 ) -> Any:
     """ModelPatcher through which the host loads, counts and offloads the weights of `module`.
 
-    With its own dynamic loading.
+    It is the host's dynamic one where the host has that.
     """
     plain = comfy.model_patcher.ModelPatcher
     # asked for each time: newer hosts choose it while they start

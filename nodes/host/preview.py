@@ -19,10 +19,10 @@ SHARE = 0.02  # of the time that a clip takes may go into its previews
 
 
 class AnimatedStrip(Image.Image):
-    """A picture that is saved as an animation, large enough to be seen: the host's preview channel saves it
-    like any other.
+    """A picture that is saved as an animation, large enough to be seen.
 
-    It is a WebP, which pages tell by its content; a PNG of this size takes twice the time.
+    The host's preview channel saves it like any other. It is a WebP, which pages tell by its content; a PNG
+    of this size takes twice the time.
     """
 
     def __init__(self, frames: list[Image.Image], fps: float, pace: Pace):

@@ -77,7 +77,7 @@ def shown_curves(curves: Mapping[str, Sequence[float]], across: str) -> dict[str
 def cfg_curve(first: float, last: float, latent: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """A node's `ui` for guidance that changes from the first frame to the last; None where it does not.
 
-    Without a LATENT of the clip, whose length nobody knows yet, over hundredths of it.
+    Without a LATENT the length of the clip is unknown: the curve then runs over hundredths of it.
     """
     across, count = ("%", 101) if latent is None else ("frame", len(latent["samples"]))
     if count < 2 or last in (0.0, first):
@@ -89,7 +89,7 @@ def cfg_curve(first: float, last: float, latent: Mapping[str, Any] | None) -> di
 def affinity_curve(motion: MotionAmount) -> dict[str, Any]:
     """A node's `ui` for how alike frames are to their image.
 
-    By distance in frames, or over hundredths of a clip that loops.
+    The curve runs over the distance in frames, or over hundredths of a clip that loops.
     """
     across, count = ("%", 101) if motion.loop else ("frames away", len(motion.affinities) + 1)
     return shown_curves({"affinity to the image": motion.of_frames(torch.arange(count)).tolist()}, across)

@@ -59,7 +59,7 @@ def video_paths(folder: Path, pictures: bool = False) -> list[Path]:
 def find_videos(folder: Path, needs_captions: bool = True, pictures: bool = False) -> list[Video]:
     """All videos of a folder with their captions, which may be empty where they are not needed.
 
-    Of a data set (`dataset.jsonl`, see temporal/curation) the clips that are kept.
+    A data set (`dataset.jsonl`, see temporal/curation) gives the clips that are kept.
 
     Raises InvalidInputError when there are no videos, or a caption that is needed is missing.
     """

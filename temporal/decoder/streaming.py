@@ -25,7 +25,7 @@ NO_FRAMES = "The clip has no frames; connect a latent with at least one."
 class LatentReader:
     """Latents of one clip, handed out in the lengths asked for.
 
-    From a tensor (f c h w) or pieces of any length.
+    They come as one tensor (f c h w) or in pieces of any length.
     """
 
     def __init__(self, latents: Tensor | Iterator[Tensor]) -> None:

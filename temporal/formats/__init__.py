@@ -92,7 +92,7 @@ def open_stack(
 ) -> Layers:
     """Read temporal layers as `load_stack` does, and tell where they came from, for `report`.
 
-    Of a whole video model only its temporal layers.
+    Only the temporal layers of a whole video model are read.
     """
     return stack_of(read_weights(path), ops, dtype, device)
 
@@ -156,7 +156,7 @@ def video_family(file: WeightsFile) -> ModelFamily | None:
 def what_it_is(file: WeightsFile) -> str:
     """One sentence on what a file, as it was read, is and which loader opens it.
 
-    For a loader that does not.
+    A loader says it of a file that it cannot open.
     """
     named = bare(file)
     family = next((family for family in FAMILIES if family.recognise(named)), None)

@@ -1,6 +1,6 @@
 """ModelScope's text to video and ZeroScope, which has the same layout.
 
-As published first and in diffusers' spelling.
+Both spellings are read: the one published first, and diffusers'.
 """
 
 from ..layers.lvdm import LvdmConfig

@@ -1,6 +1,6 @@
 """SEINE: LaVie's base model with given frames as further input channels.
 
-For the start of a clip and for transitions.
+The given frames start a clip, or are the two ends of a transition.
 """
 
 from dataclasses import replace

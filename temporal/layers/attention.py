@@ -97,7 +97,7 @@ class TextAttention(nn.Module):
 def windows_around(num_frames: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
     """Runs of frames (w length), half of each new, that cover a clip.
 
-    And for each frame (f,) the run that has it nearest its centre, and its place there.
+    Also gives for each frame (f,) the run that has it nearest its centre, and its place there.
     """
     step = max(1, length // 2)
     starts = torch.tensor([*range(0, num_frames - length, step), num_frames - length])

@@ -85,7 +85,7 @@ def buckets(positions: Tensor) -> Tensor:
 def first_and_previous(tokens: Tensor, num_frames: int) -> Tensor:
     """Tokens ((b f) n c) to those each frame attends to ((b f) 2n c).
 
-    Of the first frame and of the one before it.
+    These are the tokens of the first frame and of the one before it.
     """
     frames = rearrange(tokens, "(b f) n c -> b f n c", f=num_frames)
     first = frames[:, :1]

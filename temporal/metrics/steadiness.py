@@ -21,7 +21,7 @@ STILL = 0.3  # pixels of flow below which a place is still
 class Drift:
     """Change from the first to the last tenth of a film, of 255.
 
-    Of mean brightness, and of the mean colour's distance.
+    One number is of mean brightness, the other the distance of the mean colours.
     """
 
     brightness: float

@@ -33,7 +33,7 @@ def given_plan(shape: UNetShape, trained_along: bool) -> tuple[Site, ...]:
 def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
     """Places at which a given image enters a UNet.
 
-    At the first convolution, or before the last motion module of every level on the way down.
+    It enters at the first convolution, or before the last motion module of every level on the way down.
     """
     if on_input:
         return (Site(FIRST, "image", "input", 0, shape.model_channels, 0),)
@@ -44,7 +44,7 @@ def image_plan(shape: UNetShape, on_input: bool) -> tuple[Site, ...]:
 def norm_plan(shape: UNetShape) -> tuple[Site, ...]:
     """The norms of all ResBlocks and the last one of the UNet.
 
-    Where the image model treats a clip as one sample.
+    There the image model treats a clip as one sample.
     """
     blocks = [site for site in plan(shape) if site.kind == "conv"]
     inside = [

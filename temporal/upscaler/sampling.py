@@ -74,7 +74,7 @@ class UpscaleSettings:
 class Frame:
     """One frame on its way.
 
-    As given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H' W').
+    It holds the frame as given (3 h w), padded and noised (3 h' w'), and the residual so far (3 H' W').
     """
 
     given: Tensor

@@ -64,7 +64,7 @@ def rate(worst: int, best: int, *options: str) -> Callable[[int], list[str]]:
 def measured(*sizes: float) -> Callable[[int], float]:
     """Bits per pixel and frame of a lossy codec at the qualities of `QUALITIES`.
 
-    And in even steps of their logarithm between.
+    Between them they are interpolated in even steps of their logarithm.
     """
 
     def bits(quality: int) -> float:

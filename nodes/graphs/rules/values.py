@@ -1,6 +1,6 @@
 """Multivals: a number, a list with one number a frame, and a mask.
 
-For the strength and the motion of temporal layers.
+They set the strength and the motion of temporal layers.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def second_autoencoder(
 def shapes_in(module: nn.Module) -> dict[str, torch.Size]:
     """Names and shapes of the weights of a new autoencoder of the host.
 
-    Of convolutions and norms, which always have theirs.
+    Only convolutions and norms are counted, whose shapes are always known.
     """
     return {name: weight.shape for name, weight in module.state_dict().items()}
 

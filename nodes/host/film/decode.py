@@ -91,7 +91,7 @@ def takes_pieces(autoencoder: nn.Module) -> bool:
 def piece_length(vae: Any, size: Sequence[int], longest: int) -> int:
     """Latents of a size (c h w) that are decoded together where pieces change nothing.
 
-    At most `longest`, as many as make PIECE bytes of frames, at least one.
+    They are as many as make PIECE bytes of frames, at least one and at most `longest`.
     """
     scale = vae.spacial_compression_decode()
     frame = 3 * 4 * size[-2] * size[-1] * scale**2

@@ -94,7 +94,7 @@ def read_video_model(name: str) -> tuple[VideoModel, str]:
 def build_video_model(name: str, video: VideoModel, settings: LayerSettings) -> Any:
     """MODEL of a file that was read, its temporal layers used by `settings`.
 
-    Where the host has them itself, as trained.
+    A model whose temporal layers the host has itself is used as it was trained.
     """
     path, device = _path(name), mm.unet_offload_device()
     model = new_patcher(_image_model(name, video), device, again=(image_model_again, (name, path)))

@@ -68,7 +68,7 @@ class ClipNetworks:
 def open_clip(names: Sequence[str]) -> ClipNetworks:
     """CLIP out of one file, or out of one for pictures and one for texts.
 
-    By path, or by name in the host's folders.
+    Each is given by its path, or by its name in the host's folders.
 
     Raises:
         InvalidInputError: there is no such file.

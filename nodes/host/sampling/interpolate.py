@@ -57,7 +57,7 @@ def interpolate(
 ) -> dict[str, Any]:
     """LATENT of keyframes (f c h w) with frames in between: ((f-1)*4+1 c h w) for each pass.
 
-    At its frame rate.
+    It carries the frame rate that it has then.
 
     `said`: what the node says beside what it makes. Raises InvalidInputError or IncompatibleModelError for a
     method that needs what is not there.

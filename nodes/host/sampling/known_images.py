@@ -38,7 +38,7 @@ def give_frames(
 ) -> dict[str, Any]:
     """LATENT (f c h w) with images (k h w 3) and latents (k c h w) at the frames of a pattern.
 
-    In this order.
+    The images come before the latents.
 
     `given_before`: what becomes of the frames that an earlier node gave, one of GIVEN_BEFORE.
 

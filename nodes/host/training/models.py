@@ -116,7 +116,7 @@ class Checkpoint:
     def embed(self, captions: list[str]) -> Embedded:
         """Text (captions m e), and pooled text (captions p) for an image model that takes it.
 
-        Of long captions the part that fits in one.
+        A long caption is cut to the part that fits in one.
         """
         text, pooled = self._embed(captions)
         return text, None if self._vector is None else pooled

@@ -36,7 +36,7 @@ PARTS = ("decoder", "taesd_decoder")  # where the host's autoencoders keep their
 class Trainable:
     """New or given temporal layers on a private copy of a VAE's autoencoder.
 
-    In float32, outside inference mode.
+    All of it is float32 and made outside inference mode.
     """
 
     autoencoder: Any  # one of the host's

@@ -1,7 +1,7 @@
 """Scores of clips that come of CLIP's features: caption match, aesthetics, near duplicates.
 
-As Stable Video Diffusion has them (appendix C): the first, middle and last frame, the cosine to every
-caption, and a small network that people's marks for pictures taught.
+They are those of Stable Video Diffusion (appendix C): they look at the first, middle and last frame, take
+the cosine to every caption, and ask a small network that people's marks for pictures taught.
 
 Shapes: features (n 3 d) of n clips, or (n d) of pictures.
 """

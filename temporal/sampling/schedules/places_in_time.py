@@ -1,6 +1,6 @@
 """Frames and runs of frames as schedules of other packs name them: 8, -1, 0.5, 0:12, 16.
 
-And sums such as max_f / 2.
+Places may be sums such as max_f / 2.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _rows(clips: ClipCache) -> tuple[np.ndarray, ...]:
 def _latents(folder: Path, index: dict[str, Any]) -> np.ndarray | ClipFiles | None:
     """Latents of all clips (frames c h w), None where they are missing or damaged.
 
-    Also where there are fewer than the index says.
+    They count as missing where there are fewer than the index says.
     """
     if "files" in index:
         return ClipFiles.opened([folder / name for name in index["files"]], np.diff(index["offsets"]))
