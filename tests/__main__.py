@@ -1,6 +1,6 @@
 """`python tests`: set up, lint, check types, then every test in two processes.
 
-`--unit` leaves out what needs ComfyUI, and with it the types.
+`--unit` leaves out what needs ComfyUI or starts programs of its own, and with it the types.
 
 All else goes to pytest; `-n 0` tests in one process, as a debugger wants it.
 """
@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> int:
     types = 0 if unit else _run("basedpyright")  # ComfyUI's own types are among those it knows
     if unit:
         os.environ.update(KEEP_MEMORY)
-    chosen = ("-m", "not host", *(f"--ignore={folder}" for folder in NEEDS_HOST)) if unit else ()
+    chosen = (
+        ("-m", "not host and not programs", *(f"--ignore={folder}" for folder in NEEDS_HOST)) if unit else ()
+    )
     tests = _run("pytest", *PROCESSES, *chosen, *arguments)
     if lint:
         print("ruff found something, see above the tests")

@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up seconds per part; with several workers (pytest -n) this sees the reports of all."""
-    durations["host" if "host" in report.keywords else "unit"] += report.duration
+    part = next((part for part in ("host", "programs") if part in report.keywords), "unit")
+    durations[part] += report.duration
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -15,7 +15,10 @@ import torch
 from safetensors.torch import save_file
 from video_ldm.tests.kill import IS_AVAILABLE, at_every_operation, trial
 
-pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="Linux counts the operations")
+pytestmark = [
+    pytest.mark.programs,
+    pytest.mark.skipif(not IS_AVAILABLE, reason="Linux counts the operations"),
+]
 
 
 def kinds(made) -> list[str]:

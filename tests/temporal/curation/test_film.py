@@ -27,6 +27,8 @@ from video_ldm.temporal.video.reading import fitted, frames_of, probe
 
 from .films import FPS, shot, write_film
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

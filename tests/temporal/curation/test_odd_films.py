@@ -16,6 +16,8 @@ from video_ldm.temporal.video.reading import probe
 
 from .films import shot, write_film
 
+pytestmark = pytest.mark.programs
+
 LOOK = CurationSettings(skip=("motion", "text"))
 HDR10 = ["-vf", "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc"]
 UNEVEN = ["-vf", "setpts='if(lt(N,40),N/25,1.6+(N-40)/7)/TB'", "-fps_mode", "vfr"]

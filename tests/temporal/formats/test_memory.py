@@ -8,6 +8,8 @@ import pytest
 from video_ldm.benchmarks.cost import loading
 from video_ldm.temporal.stack.plan import SD1
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.mark.parametrize("kind", loading.KINDS)
 def test_the_peak_is_at_most_1_3_times_the_file(tmp_path, kind):

@@ -84,6 +84,7 @@ def test_a_full_disk_while_clips_are_prepared_is_a_sentence_and_frees_its_space(
         preparing.write_cache(tmp_path, world.clips())
 
 
+@pytest.mark.programs
 @pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
 def test_preparing_clips_needs_their_space_once_and_writes_through_no_map(tmp_path):
     """A full disk behind a memory map ends the process without a word.

@@ -15,6 +15,8 @@ from video_ldm.temporal.training.engine import ALONE, Engine, engine
 from video_ldm.temporal.training.memory.recompute import Memory
 from video_ldm.tests.temporal.training import two_processes, world
 
+pytestmark = pytest.mark.programs
+
 
 def launched(folder, out, *words):
     """Losses and weights, or the state, of two processes."""

@@ -9,7 +9,10 @@ import pytest
 from video_ldm.benchmarks.faults import film_kills as kills
 from video_ldm.tests.kill import IS_AVAILABLE
 
-pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="Linux counts the operations")
+pytestmark = [
+    pytest.mark.programs,
+    pytest.mark.skipif(not IS_AVAILABLE, reason="Linux counts the operations"),
+]
 
 
 def test_segments_killed_at_every_operation(tmp_path):
