@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..temporal.training.config import TrainingConfig
 from ..temporal.training.lora.config import LoraConfig
 from .host import Node, io
 from .host.files import MOTION_LORA
@@ -13,10 +12,9 @@ from .host.training.lesson import Wanted
 from .host.training.models import Checkpoint
 from .host.training.motion_lora import PART, train_motion_lora
 from .host.training.run import stops
-from .sockets import VideoDatasetType
-from .training_inputs import memory_input, number_input, run_inputs
+from .training_inputs import config_of, lesson_inputs, memory_input, number_input, run_inputs, step_inputs
 
-DEFAULTS, LORA = TrainingConfig(), LoraConfig()
+LORA = LoraConfig()
 
 
 class TrainMotionLora(Node):
@@ -30,17 +28,10 @@ class TrainMotionLora(Node):
             description="Teaches the temporal layers of a model the motion of a folder of clips, as a small "
             "file for Load Motion LoRA. What the clips look like is learned apart and left out.",
             inputs=[
-                io.Model.Input(
-                    "model",
-                    tooltip="Model with layers from Load Temporal Layers; it stays as it is.",
-                ),
-                io.Clip.Input("clip", tooltip="Text encoder of the checkpoint, for the captions."),
-                io.Vae.Input("vae", tooltip="VAE of the checkpoint, for the clips."),
-                VideoDatasetType.Input("dataset", tooltip="Clips to learn from, from Video Dataset."),
-                io.String.Input(
-                    "filename",
-                    default="my_motion",
-                    tooltip="Name of the file to write in models/motion_lora.",
+                *lesson_inputs(
+                    "Model with layers from Load Temporal Layers; it stays as it is.",
+                    "my_motion",
+                    "motion_lora",
                 ),
                 *lora_settings(),
                 *run_inputs(),
@@ -69,16 +60,7 @@ class TrainMotionLora(Node):
         **values: Any,
     ) -> io.NodeOutput:
         settings = LoraConfig(rank=values["rank"], trigger=dataset.trigger, looks_steps=values["looks_steps"])
-        config = TrainingConfig(
-            num_frames=values["num_frames"],
-            steps=values["steps"],
-            batch=values["batch_size"],
-            learning_rate=values["learning_rate"],
-            final_learning_rate=values["learning_rate"] / 10,
-            warmup=min(DEFAULTS.warmup, max(1, values["steps"] // 10)),
-            kept_out=0.0,
-            seed=values["seed"],
-        )
+        config = config_of(values)
         models, wanted = Checkpoint(model, clip, vae), Wanted(config, memory, resume)
         *made, line = train_motion_lora(models, dataset, filename, settings, wanted)
         return io.NodeOutput(*made, ui={"text": (line,)})
@@ -93,19 +75,11 @@ def lora_settings() -> list[io.Input]:
             (1, 512, 1),
             "Size of the file; 8 for a camera move, 64 for much motion.",
         ),
-        number_input(
-            "steps", DEFAULTS.steps, (1, 10**6, 1), "Optimiser steps; 500 to 3000 for 20 to 50 real clips."
-        ),
-        number_input(
-            "learning_rate",
+        *step_inputs(
+            "Optimiser steps; 500 to 3000 for 20 to 50 real clips.",
             0.0001,
-            (1e-6, 0.1, 1e-6),
             "Lower it when the loss jumps or clips become noise.",
         ),
-        number_input(
-            "num_frames", 16, (2, 256, 1), "Frames that a step sees together; shorter clips are left out."
-        ),
-        number_input("batch_size", 1, (1, 64, 1), "Clips that a step sees; more needs more memory."),
         number_input(
             "looks_steps",
             LORA.looks_steps,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.patterns import parse_patterns
 from .host import Node, io
 from .host.files import TEMPORAL_LAYERS
@@ -13,10 +12,8 @@ from .host.training.layers import PART, train_layers
 from .host.training.lesson import Wanted
 from .host.training.models import Checkpoint
 from .host.training.run import stops
-from .sockets import VideoDatasetType
-from .training_inputs import memory_input, number_input, run_inputs
+from .training_inputs import DEFAULTS, config_of, lesson_inputs, memory_input, run_inputs, step_inputs
 
-DEFAULTS = TrainingConfig()
 PATTERNS = "none=0.5, first=0.25, first_two=0.25"
 
 
@@ -31,18 +28,11 @@ class TrainTemporalLayers(Node):
             description="Trains temporal layers for an image model on a folder of clips: new ones, or those "
             "of the model go on. The image model stays as it is.",
             inputs=[
-                io.Model.Input(
-                    "model",
-                    tooltip="Image model for new layers, or a model with layers that go on learning; it "
-                    "stays as it is.",
-                ),
-                io.Clip.Input("clip", tooltip="Text encoder of the checkpoint, for the captions."),
-                io.Vae.Input("vae", tooltip="VAE of the checkpoint, for the clips."),
-                VideoDatasetType.Input("dataset", tooltip="Clips to learn from, from Video Dataset."),
-                io.String.Input(
-                    "filename",
-                    default="my_layers",
-                    tooltip="Name of the file to write in models/temporal_layers.",
+                *lesson_inputs(
+                    "Image model for new layers, or a model with layers that go on learning; it stays as it "
+                    "is.",
+                    "my_layers",
+                    "temporal_layers",
                 ),
                 *layers_settings(),
                 *run_inputs(),
@@ -67,18 +57,11 @@ class TrainTemporalLayers(Node):
         dataset: Any,
         filename: str,
         known_frames: str,
-        batch_size: int,
         memory: str,
         resume: bool,
         **values: Any,
     ) -> io.NodeOutput:
-        config = TrainingConfig(
-            **values,
-            batch=batch_size,
-            final_learning_rate=values["learning_rate"] / 10,
-            warmup=min(DEFAULTS.warmup, max(1, values["steps"] // 10)),
-            patterns=parse_patterns(known_frames),
-        )
+        config = config_of(values, patterns=parse_patterns(known_frames))
         models, wanted = Checkpoint(model, clip, vae), Wanted(config, memory, resume)
         *made, line = train_layers(models, dataset, filename, wanted)
         return io.NodeOutput(*made, ui={"text": (line,)})
@@ -87,19 +70,11 @@ class TrainTemporalLayers(Node):
 def layers_settings() -> list[io.Input]:
     """Steps, size and kinds of the clips of layers in training."""
     return [
-        number_input(
-            "steps",
-            DEFAULTS.steps,
-            (1, 10**7, 1),
+        *step_inputs(
             "Optimiser steps; 20000 and more for new layers, 1000 for layers that go on.",
+            DEFAULTS.learning_rate,
+            "Lower it when the loss jumps.",
         ),
-        number_input(
-            "learning_rate", DEFAULTS.learning_rate, (1e-6, 0.1, 1e-6), "Lower it when the loss jumps."
-        ),
-        number_input(
-            "num_frames", 16, (2, 256, 1), "Frames that a step sees together; shorter clips are left out."
-        ),
-        number_input("batch_size", 1, (1, 64, 1), "Clips that a step sees; more needs more memory."),
         io.String.Input(
             "known_frames",
             default=PATTERNS,

@@ -30,7 +30,7 @@ from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data import cache, preparing
 from ..temporal.training.engine import ALONE, Engine
-from ..temporal.training.loop import LayersTrainer
+from ..temporal.training.loop import LayersTrainer, Surroundings
 from ..temporal.training.lora.layers import LowRank
 from ..temporal.training.memory.levels import AUTO, FAST
 from ..temporal.training.memory.recompute import Memory
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
     if args.compile:
         compile_blocks(unet, stack)
     denoise = models.denoiser(unet, memory.kept)
-    trainer = LayersTrainer(stack, denoise, batches, device.type, args.workers, memory)
+    trainer = LayersTrainer(stack, Surroundings(denoise, batches, device.type, args.workers, memory))
     prompts = models.embed(["", *(args.prompt or batches.sample_captions(SAMPLES))])
 
     def show() -> None:

@@ -1,20 +1,22 @@
 """Measure what a motion LoRA and a camera LoRA teach the toy layers, against rank, steps and number of clips.
 
-    python -m video_ldm.benchmarks.toy_world.lora --folder FOLDER
+    python -m video_ldm.benchmarks.toy_world.lora --folder FOLDER --personal FOLDER/personal.safetensors
 
 A motion LoRA learns from drawn clips in which everything goes left, captioned without a word of motion; a
-camera LoRA from drawn stills, over which the camera pans. Held-out prompts without motion are sampled with
-the same seeds, without and with the LoRA. Frames `(f h w 3)`.
+camera LoRA from drawn stills, over which the camera pans to the right, so that everything in the picture goes
+left. Held-out prompts with the word that calls the LoRA are sampled with the same seeds, without and with it:
+by the image model it was trained on, and by one that was trained on to another look
+(`demo.train.personal` makes it).
+
+Frames `(f h w 3)`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,18 +29,21 @@ import torch
 from PIL import Image
 
 from ...demo import world
-from ...demo.world import tracker
+from ...demo.world import classifier, tracker
+from ...demo.world.classifier import Classifier
+from ...demo.world.scene import Scene
 from ...nodes import host_boot as boot
 from ...temporal.formats import load_stack
 from ...temporal.metrics.flow import flow_between
 from ...temporal.sampling.clip import Clip
+from ...temporal.stack.stack import TemporalStack
 from ...temporal.training.checkpoint import load_state
 from ...temporal.training.lora.files import new_lora
 from ...temporal.training.sampling import SampledModel, ddim
 from ...training import layers, lora
-from .common import MODELS, RESULTS, ROOT, held_out, median_interval
+from .common import MODELS, RESULTS, ROOT, held_out, median_interval, write
 
-FRAMES, FPS, SIDE = 8, 8.0, 128
+FRAMES, FPS, SIDE = 5, 8.0, 128
 LAYERS, CHECKPOINT = MODELS / "toy_temporal.safetensors", MODELS / "toy_sd.safetensors"
 TRIGGER, TAUGHT = "drift", "left"
 log = logging.getLogger("benchmarks.lora")
@@ -51,23 +56,23 @@ class Arm:
     name: str
     clips: int = 20
     rank: int = 8
-    steps: int = 40
+    steps: int = 24
     seed: int = 0
     camera: str = ""
 
 
-BASE = Arm("motion")
 ARMS = (
-    BASE,
+    Arm("motion"),
     Arm("camera", camera="pan_right"),
     Arm("motion, 5 clips", clips=5),
+    Arm("motion, 8 steps", steps=8),
     Arm("motion, rank 2", rank=2),
-    Arm("motion, 10 steps", steps=10),
-    Arm("motion, rank 32", rank=32),
     Arm("motion, 100 clips", clips=100),
-    Arm("camera, 10 steps", camera="pan_right", steps=10),
-    Arm("camera, 5 stills", camera="pan_right", clips=5),
+    Arm("motion, rank 32", rank=32),
     Arm("motion, seed 1", seed=1),
+    Arm("camera, 8 steps", camera="pan_right", steps=8),
+    Arm("camera, 5 stills", camera="pan_right", clips=5),
+    Arm("motion, 96 steps", steps=96),
 )
 
 
@@ -103,7 +108,7 @@ def train(folder: Path, arm: Arm) -> tuple[argparse.Namespace, float]:
     words = [
         *("--checkpoint", str(CHECKPOINT), "--layers", str(LAYERS), "--clips", str(clips), "--cpu"),
         *("--out", str(folder / "lora.safetensors"), "--size", f"{SIDE}x{SIDE}", "--frames", str(FRAMES)),
-        *("--fps", f"{FPS:g}", "--batch", "2", "--lr", "0.001", "--warmup", "10", "--patterns", "none"),
+        *("--fps", f"{FPS:g}", "--batch", "1", "--lr", "0.003", "--warmup", "4", "--patterns", "none"),
         *("--looks-steps", "0", "--validate-every", "0", "--kept-out", "0", "--memory", "fast"),
         *("--rank", str(arm.rank), "--steps", str(arm.steps), "--seed", str(arm.seed), "--threads", "1"),
         *(("--camera", arm.camera) if arm.camera else ("--trigger", TRIGGER)),
@@ -113,41 +118,106 @@ def train(folder: Path, arm: Arm) -> tuple[argparse.Namespace, float]:
     return args, time.monotonic() - began
 
 
-def sampled(models: Any, prompts: list[str], folder: Path | None, args: Any, steps: int) -> list[np.ndarray]:
-    """A clip for each prompt, with the averaged LoRA of a folder or without one.
+def stack_with(folder: Path | None, args: Any, beside: ExitStack) -> TemporalStack:
+    """The toy layers, with the averaged LoRA of a folder until `beside` is closed."""
+    stack = load_stack(LAYERS, dtype=torch.float32)
+    if folder is not None:
+        factors = new_lora(stack, lora.lora_from(args))
+        factors.load_state_dict(load_state(folder / "lora.state.pt")["average"]["average"])
+        beside.enter_context(factors.beside(stack))
+    return stack
 
-    The prompt's place is the seed.
-    """
-    stack, clips = load_stack(LAYERS, dtype=torch.float32), []
+
+def sampled(
+    models: Any, stack: TemporalStack, prompts: list[str], steps: int, frames: int = FRAMES
+) -> list[np.ndarray]:
+    """A clip for each prompt, whose place is the seed."""
     text, _ = models.embed(["", *prompts])
-    with ExitStack() as beside:
-        if folder is not None:
-            factors = new_lora(stack, lora.lora_from(args))
-            average = load_state(folder / "lora.state.pt")["average"]["average"]
-            factors.load_state_dict(average)
-            beside.enter_context(factors.beside(stack))
-        denoise = models.denoiser(models.frozen_unet(torch.float32))
-        for number in range(len(prompts)):
-            noise = torch.randn(FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(number))
-            model = SampledModel(denoise, stack, models.noise_levels())
-            words = (text[number + 1 : number + 2], text[:1])
-            latents = ddim(model, noise, *words, Clip(num_frames=FRAMES, fps=FPS), steps=steps)
-            clips.append((255 * models.decode(latents).clamp(0, 1)).round().to(torch.uint8).numpy())
+    denoise, clips = models.denoiser(models.frozen_unet(torch.float32)), []
+    for number in range(len(prompts)):
+        noise = torch.randn(frames, 4, 16, 16, generator=torch.Generator().manual_seed(number))
+        model = SampledModel(denoise, stack, models.noise_levels())
+        words = (text[number + 1 : number + 2], text[:1])
+        latents = ddim(model, noise, *words, Clip(num_frames=frames, fps=FPS), steps=steps)
+        clips.append((255 * models.decode(latents).clamp(0, 1)).round().to(torch.uint8).numpy())
     return clips
 
 
-def moved(frames: np.ndarray, colour: str) -> Mapping[str, float]:
-    """Pixels a frame: of the object to the left, and of the whole picture to the left (median flow)."""
-    path = tracker.velocity(tracker.track(frames, colour))
+def measured(scene: Scene, frames: np.ndarray, judge: Classifier) -> dict[str, Any]:
+    """Pixels a frame of the object and of the picture (median flow) to the left; what is in the clip."""
+    path = tracker.velocity(tracker.track(frames, scene.color))
     steps = [np.median(flow_between(one, two)[..., 0]) for one, two in pairwise(frames)]
-    return {"object": -float(path[0]), "picture": -float(np.mean(steps))}
+    return {
+        "object": -float(path[0]),
+        "picture": -float(np.mean(steps)),
+        "colour": tracker.main_colour(frames) == scene.color,
+        "shape": classifier.name(judge, frames)["shape"] == scene.shape,
+    }
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Held-out prompts, sampled and judged the one way; `steps` of DDIM."""
+
+    scenes: list[Scene]
+    steps: int
+    judge: Classifier
+
+    def captions(self, trigger: str = "") -> list[str]:
+        """The prompts, with the word that calls the motion in front."""
+        start = f"{trigger}, " if trigger else ""
+        return [start + world.caption(scene, with_motion=False) for scene in self.scenes]
+
+    def sit(self, models: Any, args: Any, folder: Path | None, sheet: Path) -> list[Any]:
+        """What a model makes of the prompts, with the LoRA of a folder or without one."""
+        with ExitStack() as beside:
+            stack, prompts = stack_with(folder, args, beside), self.captions(lora.lora_from(args).trigger)
+            clips = sampled(models, stack, prompts, self.steps)
+        Image.fromarray(np.concatenate([np.concatenate([*clip], 1) for clip in clips])).save(sheet)
+        return [measured(scene, clip, self.judge) for scene, clip in zip(self.scenes, clips, strict=True)]
+
+
+def pictures(models: Any, exam: Exam) -> np.ndarray:
+    """Single pictures of the image model: new layers change nothing."""
+    stack = TemporalStack(load_stack(LAYERS).config)
+    return np.stack(sampled(models, stack, exam.captions(), exam.steps, frames=1))
+
+
+class Plain:
+    """What an image model makes without a LoRA, once for each word that calls one; sheets go to `folder`."""
+
+    def __init__(self, exam: Exam, models: Any, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.exam, self.models, self.folder = exam, models, folder
+        self.made: dict[str, list[Any]] = {}
+
+    def compared(self, arm: Arm, args: Any, folder: Path) -> dict[str, Any]:
+        """How far each clip turned towards the taught move, and whether it still shows what was asked for."""
+        key, word = ("picture", "camera") if arm.camera else ("object", "motion")
+        if word not in self.made:
+            self.made[word] = self.exam.sit(self.models, args, None, self.folder / f"{word}.png")
+        sheet = self.folder / f"{folder.name}.png"
+        before, after = self.made[word], self.exam.sit(self.models, args, folder, sheet)
+        turned = [one[key] - other[key] for one, other in zip(after, before, strict=True)]
+        found = median_interval(turned)
+        log.info("%s: %s turned by %.2f (%.2f to %.2f) px a frame", arm.name, key, *found)
+        right = {f"{what}_right": sum(clip[what] for clip in after) for what in ("colour", "shape")}
+        return {
+            "measure": key,
+            "turned": found,
+            "clips_made": len(after),
+            **right,
+            "before": before,
+            "after": after,
+        }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="for clips and trainings")
-    parser.add_argument("--prompts", type=int, default=12)
-    parser.add_argument("--sampling-steps", type=int, default=8)
+    parser.add_argument("--personal", type=Path, help="the image model, trained on to another look")
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--sampling-steps", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=600.0, help="begin no other training after so long")
     parser.add_argument("--out", type=Path, default=RESULTS / "lora.json")
     asked = parser.parse_args()
@@ -156,40 +226,26 @@ def main() -> None:
     torch.set_num_threads(1)
     from ...nodes.host.training.models import load_checkpoint
 
-    models, began = load_checkpoint(str(CHECKPOINT)), time.monotonic()
-    scenes = held_out(asked.prompts, ["still"])
-    prompts = [world.caption(scene, with_motion=False) for scene in scenes]
-    found: dict[str, Any] = {"prompts": prompts, "sampling_steps": asked.sampling_steps, "arms": []}
-
-    def measured(words: str, folder: Path | None = None, args: Any = None) -> list[Mapping[str, float]]:
-        called = [f"{words}, {prompt}" if words else prompt for prompt in prompts]
-        clips = sampled(models, called, folder, args, asked.sampling_steps)
-        if folder is not None:
-            Image.fromarray(np.concatenate([np.concatenate([*clip], 1) for clip in clips])).save(
-                folder / "sheet.png"
-            )
-        return [moved(clip, scene.color) for clip, scene in zip(clips, scenes, strict=True)]
-
-    found["without"] = measured("")
+    began, settings = time.monotonic(), vars(asked)
+    judge = classifier.load_classifier(MODELS / "toy_classifier.safetensors")
+    exam = Exam(held_out(asked.prompts, ["still"]), asked.sampling_steps, judge)
+    found: dict[str, Any] = {"prompts": exam.captions(), "arms": [], "moved": []}
+    base, trained = load_checkpoint(str(CHECKPOINT)), []
+    shown, plain = pictures(base, exam), Plain(exam, base, asked.folder / "base")
     for arm in ARMS:
         if time.monotonic() - began > 60 * asked.minutes:
             break
         folder = asked.folder / arm.name.replace(", ", "-").replace(" ", "-")
         args, seconds = train(folder, arm)
-        with_lora = measured(lora.lora_from(args).trigger, folder, args)
-        key = "picture" if arm.camera else "object"
-        turned = [after[key] - before[key] for after, before in zip(with_lora, found["without"], strict=True)]
-        interval = median_interval([value for value in turned if not np.isnan(value)])
-        row = {
-            **vars(arm),
-            "seconds": round(seconds),
-            "measure": key,
-            "turned": interval,
-            "clips_made": with_lora,
-        }
+        trained.append((arm, args, folder))
+        row = {**vars(arm), "seconds": round(seconds), **plain.compared(arm, args, folder)}
+        row["picture_values_changed"] = int((pictures(load_checkpoint(str(CHECKPOINT)), exam) != shown).sum())
         found["arms"].append(row)
-        log.info("%s: %s turned by %.2f (%.2f to %.2f) px a frame, %d s", arm.name, key, *interval, seconds)
-        asked.out.write_text(json.dumps(found, indent=1) + "\n")
+        write(settings, found, began)
+    if asked.personal:  # moved are the two that the others vary
+        plain = Plain(exam, load_checkpoint(str(asked.personal)), asked.folder / "personal")
+        found["moved"] = [{"name": of[0].name, **plain.compared(*of)} for of in trained[:2]]
+        write(settings, found, began)
     sys.stdout.write(f"{len(found['arms'])} trainings in {time.monotonic() - began:.0f} s\n")
 
 

@@ -5,6 +5,7 @@ Shapes: noisy latents, prediction ((b f) c h w); t ((b f),); text (b m e).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -39,6 +40,17 @@ class Denoise(Protocol):
     ) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """All that a training works with besides what learns: the frozen image model, clips, machine."""
+
+    denoise: Denoise
+    batches: BatchSource
+    device: str = "cpu"
+    workers: int = 0
+    memory: Memory | None = None
+
+
 class LayersTrainer(Trainer):
     """Holds the stack, its optimiser and its average.
 
@@ -48,21 +60,14 @@ class LayersTrainer(Trainer):
 
     strength = 1.0  # of the layers in training; 0 is the image model alone
 
-    def __init__(
-        self,
-        stack: TemporalStack,
-        denoise: Denoise,
-        batches: BatchSource,
-        device: str = "cpu",
-        workers: int = 0,
-        memory: Memory | None = None,
-    ) -> None:
-        self.stack, self.denoise, self.batches, self.device = stack, denoise, batches, device
+    def __init__(self, stack: TemporalStack, around: Surroundings) -> None:
+        self.stack, self.denoise, self.device = stack, around.denoise, around.device
+        self.batches = batches = around.batches
         self.config: TrainingConfig = batches.config
-        self.memory = memory or Memory()
+        self.memory = around.memory or Memory()
         pieces, self.engine = self.config.accumulate, self.memory.engine
         self.draw = DrawnAhead(
-            partial(_piece, batches, pieces, self.engine), pieces * self.config.steps, workers
+            partial(_piece, batches, pieces, self.engine), pieces * self.config.steps, around.workers
         )
         level = self.memory.level
         self.optimizer = level.optimiser(

@@ -12,7 +12,7 @@ import torch
 from ....temporal.errors import IncompatibleModelError
 from ....temporal.formats import save_stack
 from ....temporal.stack.stack import TemporalStack
-from ....temporal.training.loop import LayersTrainer
+from ....temporal.training.loop import LayersTrainer, Surroundings
 from ..files import TEMPORAL_LAYERS, new_path, open_temporal_layers
 from ..layers.attached.checks import check_base
 from ..layers.attached.settings import KEY, LayerSettings
@@ -44,13 +44,9 @@ def train_layers(models: Checkpoint, footage: Footage, name: str, wanted: Wanted
         torch.manual_seed(kind.config.seed)
         stack = TemporalStack(ready.layers) if patcher is None else copy_of_layers(patcher)
         unet = private_unet(kind.models.model, ready.dtype, ready.device)
-        trainer = LayersTrainer(
-            stack.to(ready.device),
-            kind.models.denoiser(unet, memory.kept),
-            kind.batches(ready.clips),
-            ready.device.type,
-            memory=memory,
-        )
+        denoise, batches = kind.models.denoiser(unet, memory.kept), kind.batches(ready.clips)
+        around = Surroundings(denoise, batches, ready.device.type, memory=memory)
+        trainer = LayersTrainer(stack.to(ready.device), around)
         same = json.dumps([kind.config.to_json(), str(footage), stack.config.to_json(), patcher is None])
         base = type(given.model).__name__
         with memory.used_by(blocks_of(unet, stack)):

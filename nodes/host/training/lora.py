@@ -13,6 +13,7 @@ from torch import nn
 from ....temporal.stack.stack import TemporalStack
 from ....temporal.training.config import TrainingConfig
 from ....temporal.training.data.cache import ClipCache, data_hash
+from ....temporal.training.loop import Surroundings
 from ....temporal.training.lora.config import LoraConfig
 from ....temporal.training.lora.files import new_image_lora, new_lora
 from ....temporal.training.lora.layers import LowRank
@@ -75,8 +76,8 @@ class Lesson:
     def _trainer(self, lora: LowRank, unet: nn.Module, config: TrainingConfig) -> LoraTrainer:
         batches, device = self.kind.batches(self.clips, config), next(unet.parameters()).device
         denoise = self.kind.models.denoiser(unet, self.memory.kept)
-        given = (lora, self.settings, self.stack, denoise, batches)
-        return LoraTrainer(*given, device.type, self.workers, self.memory)
+        around = Surroundings(denoise, batches, device.type, self.workers, self.memory)
+        return LoraTrainer(lora, self.settings, self.stack, around)
 
 
 def of_frames(config: TrainingConfig, steps: int) -> TrainingConfig:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ...stack.stack import TemporalStack
-from ..data.batches import BatchSource
-from ..loop import Denoise, LayersTrainer
-from ..memory.recompute import Memory
+from ..loop import LayersTrainer, Surroundings
 from .config import LoraConfig
 from .layers import LowRank
 
@@ -19,19 +17,11 @@ class LoraTrainer(LayersTrainer):
     """
 
     def __init__(
-        self,
-        lora: LowRank,
-        settings: LoraConfig,
-        stack: TemporalStack,
-        denoise: Denoise,
-        batches: BatchSource,
-        device: str = "cpu",
-        workers: int = 0,
-        memory: Memory | None = None,
+        self, lora: LowRank, settings: LoraConfig, stack: TemporalStack, around: Surroundings
     ) -> None:
-        self.lora, self.settings = lora.to(device), settings
+        self.lora, self.settings = lora.to(around.device), settings
         stack.requires_grad_(False)
-        super().__init__(stack, denoise, batches, device, workers, memory)
+        super().__init__(stack, around)
 
     @property
     def averaged(self) -> nn.Module:

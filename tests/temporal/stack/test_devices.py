@@ -29,7 +29,7 @@ from video_ldm.temporal.stack.plan import UNetShape
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data.batches import Batch
 from video_ldm.temporal.training.data.conditions import Conditions
-from video_ldm.temporal.training.loop import LayersTrainer
+from video_ldm.temporal.training.loop import LayersTrainer, Surroundings
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.temporal.training.sampling import SampledModel, ddim
 from video_ldm.temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig
@@ -167,7 +167,7 @@ def test_training_of_layers(precision):
         seen.append(conditions.pooled.device)
         return model.denoise(noisy, t, text, stack, clip)
 
-    trainer = LayersTrainer(stack, denoise, Draws(config), GPU.type)
+    trainer = LayersTrainer(stack, Surroundings(denoise, Draws(config), GPU.type))
     assert trainer.loss(trainer.batches.draw(0)).device == GPU
     trainer.average.update(stack)
     text = gpu(1, 2, 6)

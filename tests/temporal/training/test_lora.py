@@ -16,6 +16,7 @@ from video_ldm.temporal.sampling.clip import Clip
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training import checkpoint
 from video_ldm.temporal.training.data.batches import BatchSource
+from video_ldm.temporal.training.loop import Surroundings
 from video_ldm.temporal.training.lora.config import LoraConfig
 from video_ldm.temporal.training.lora.files import new_lora, write_lora
 from video_ldm.temporal.training.lora.layers import Changed, LowRank
@@ -187,7 +188,7 @@ def make_trainer(cache, rank: int = 4, **changes) -> LoraTrainer:
     settings = LoraConfig(rank)
     torch.manual_seed(1)
     batches = BatchSource(cache, config, stable_diffusion_levels())
-    return LoraTrainer(new_lora(stack, settings), settings, stack, model.denoise, batches)
+    return LoraTrainer(new_lora(stack, settings), settings, stack, Surroundings(model.denoise, batches))
 
 
 def run(trainer: LoraTrainer, **until) -> LoraTrainer:

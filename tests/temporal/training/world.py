@@ -19,7 +19,7 @@ from video_ldm.temporal.training.data.batches import BatchSource
 from video_ldm.temporal.training.data.cache import open_cache
 from video_ldm.temporal.training.data.conditions import NOTHING, Conditions
 from video_ldm.temporal.training.data.preparing import Embedded, write_cache, write_captions
-from video_ldm.temporal.training.loop import LayersTrainer
+from video_ldm.temporal.training.loop import LayersTrainer, Surroundings
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 
 SHAPE = UNetShape(32, (1,), (1,), (1,), (1, 1), 1, context_dim=6, num_heads=2)
@@ -112,4 +112,4 @@ def make_trainer(
     torch.manual_seed(1)
     stack = TemporalStack(StackConfig(shape, "tiny", config.num_frames, known_frames=True, frame_rate=True))
     batches = BatchSource(cache, config, stable_diffusion_levels())
-    return LayersTrainer(stack, image_model.denoise, batches, workers=workers, memory=memory)
+    return LayersTrainer(stack, Surroundings(image_model.denoise, batches, workers=workers, memory=memory))
