@@ -169,7 +169,7 @@ class Exam:
         return [start + world.caption(scene, with_motion=False) for scene in self.scenes]
 
     def sit(self, models: Any, args: Any, folder: Path | None, sheet: Path) -> list[Any]:
-        """What a model makes of the prompts, with the LoRA of a folder or without one."""
+        """Numbers of the clips that a model makes, with the LoRA of a folder or without one."""
         with ExitStack() as beside:
             stack, prompts = stack_with(folder, args, beside), self.captions(lora.lora_from(args).trigger)
             clips = sampled(models, stack, prompts, self.steps)
@@ -184,7 +184,7 @@ def pictures(models: Any, exam: Exam) -> np.ndarray:
 
 
 class Plain:
-    """What an image model makes without a LoRA, once for each word that calls one; sheets go to `folder`."""
+    """Clips of an image model without a LoRA, once for each word that calls one; sheets go to `folder`."""
 
     def __init__(self, exam: Exam, models: Any, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,10 @@ class Plain:
         self.made: dict[str, list[Any]] = {}
 
     def compared(self, arm: Arm, args: Any, folder: Path) -> dict[str, Any]:
-        """How far each clip turned towards the taught move, and whether it still shows what was asked for."""
+        """Turn of the clips towards the taught move, and how many still show the right colour and shape.
+
+        A clip counts in `n` where the object is seen without and with the LoRA.
+        """
         key, word = ("picture", "camera") if arm.camera else ("object", "motion")
         if word not in self.made:
             self.made[word] = self.exam.sit(self.models, args, None, self.folder / f"{word}.png")
@@ -205,6 +208,7 @@ class Plain:
         return {
             "measure": key,
             "turned": found,
+            "n": sum(value == value for value in turned),
             "clips_made": len(after),
             **right,
             "before": before,
