@@ -66,6 +66,23 @@ def config_for_layers(
     return replace(config, patterns={"none": 1.0})
 
 
+def with_positions_on_tokens(stack: TemporalStack, init: str) -> TemporalStack:
+    """The layers of a file, with the numbers of the frames on all tokens instead of in the attention only.
+
+    They have the same weights and give something else at first; training then finds the sense of a motion
+    sooner. Raises InvalidInputError for layers of a family that has no such choice.
+    """
+    config = stack.config
+    if config.motion or config.lvdm or config.inside:
+        raise InvalidInputError(
+            f"--positions-on-tokens is given, but the layers in {init} are those of {config.family}, which "
+            "only work as they were published; leave the option out."
+        )
+    moved = TemporalStack(replace(config, positions="tokens"))
+    moved.load_state_dict(stack.state_dict())
+    return moved
+
+
 def on_own_betas(models: Checkpoint, stack: TemporalStack, init: str) -> Checkpoint:
     """The image model on the betas that layers of a file were trained with, which are often not its own."""
     betas = trained_betas(stack)

@@ -73,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
         "--init",
         help="temporal layers to start from (default: new ones); they train on the betas they were made with",
     )
+    files.add_argument(
+        "--positions-on-tokens",
+        action="store_true",
+        help="let old layers (--init) see the number of a frame in all their parts, as new ones do, so that "
+        "they can learn which way time runs",
+    )
     host_options(files)
     add_training(root, defaults)
     return root

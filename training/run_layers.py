@@ -37,7 +37,7 @@ from ..temporal.training.memory.recompute import Memory
 from ..temporal.training.sampling import SampledModel, ddim
 from ..temporal.training.sense import check_sense
 from ..temporal.training.trainer import computing_in
-from .kinds import config_for_layers, footage_of, on_own_betas, trained_model
+from .kinds import config_for_layers, footage_of, on_own_betas, trained_model, with_positions_on_tokens
 from .results import check_out, train
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,13 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
         torch.set_num_threads(args.threads)
     models = host.load_checkpoint(args.checkpoint)
     init = load_stack(args.init, dtype=torch.float32) if args.init else None
+    if init is None and args.positions_on_tokens:
+        raise InvalidInputError(
+            "--positions-on-tokens is given without --init, but new layers have them there anyway; leave it "
+            "out."
+        )
     if init is not None:
+        init = with_positions_on_tokens(init, args.init) if args.positions_on_tokens else init
         config = config_for_layers(config, init, args)
         models = on_own_betas(models, init, args.init)
     kind = trained_model(models, config, args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -262,6 +263,28 @@ def test_the_image_model_trains_along_and_its_changes_go_into_the_file(host, cli
     on = load_stack(tmp_path / "on.safetensors")
     moved = [(on.changed_image[name] - change).abs().max() for name, change in stack.changed_image.items()]
     assert 0 < max(moved) < 0.01
+
+
+def test_old_layers_go_on_with_the_frames_numbers_on_all_tokens(host, clips, tmp_path, animatediff):
+    new, old, out = (tmp_path / f"{name}.safetensors" for name in ("new", "old", "out"))
+    run(clips, new, "--steps", "1")
+    trained = load_stack(new)
+    stack = TemporalStack(replace(trained.config, positions=None))
+    stack.load_state_dict(trained.state_dict())
+    save_stack(old, stack)
+    run(clips, out, "--steps", "1", "--lr", "1e-6", "--init", str(old), "--positions-on-tokens")
+    moved = load_stack(out)
+    assert load_stack(old).config.positions is None and moved.config.positions == "tokens"
+    assert all(
+        torch.allclose(value, moved.state_dict()[name], atol=1e-4)
+        for name, value in trained.state_dict().items()
+    )
+    with pytest.raises(
+        InvalidInputError, match="those of AnimateDiff v2, which only work as they were published"
+    ):
+        run(clips, tmp_path / "no", "--init", str(animatediff), "--positions-on-tokens")
+    with pytest.raises(InvalidInputError, match="without --init"):
+        run(clips, tmp_path / "no", "--positions-on-tokens")
 
 
 @pytest.mark.parametrize(
