@@ -26,11 +26,31 @@ def test_a_missing_library_is_named(monkeypatch):
         TextDetector()
 
 
-def test_a_box_of_the_whole_picture_is_no_text():
-    """The detector gives one for pictures of blobs."""
+def test_what_is_no_line_counts_where_letters_are_read():
+    """The detector gives boxes for discs and for pictures of blobs."""
     whole = np.array([[0, 0], [79, 0], [79, 59], [0, 59]], np.float32)
     line = np.array([[0, 10], [79, 10], [79, 19], [0, 19]], np.float32)
-    detector = TextDetector.__new__(TextDetector)
-    for boxes, area in (([whole], 0.0), ([whole, line], 10 / 60)):
-        detector.engine = lambda *_, boxes=boxes, **__: SimpleNamespace(boxes=boxes)
-        assert detector.area(np.zeros((60, 80, 3), np.uint8)) == pytest.approx(area)
+    disc = np.array([[20, 30], [40, 30], [40, 50], [20, 50]], np.float32)
+    detector, asked = TextDetector.__new__(TextDetector), []
+
+    def area(boxes, texts) -> float:
+        def engine(_, use_rec: bool, **__):
+            asked.append(use_rec)
+            kept = [(b, t) for b, t in zip(boxes, texts, strict=True) if t or not use_rec]
+            found, said = zip(*kept, strict=True) if kept else (None, None)
+            return SimpleNamespace(boxes=found, txts=said if use_rec else None)
+
+        asked.clear()
+        detector.engine = engine
+        return detector.area(np.zeros((60, 80, 3), np.uint8)) * 60 * 80
+
+    assert area([], []) == 0 and area([line], ["two words"]) == 800 and asked == [False]
+    assert area([whole], [""]) == 0 and area([whole, line], ["", "NEWS"]) == 800 and asked == [False, True]
+    assert area([disc, line], ["O", "NEWS"]) == 800 and area([disc], ["OK"]) == 21 * 21
+    assert area([line[:, ::-1]], ["a column"]) > 0 and asked == [False]
+
+
+def test_a_disc_is_no_text():
+    frame = np.full((160, 320, 3), 90, np.uint8)
+    cv2.circle(frame, (176, 88), 44, (222, 34, 34), -1, cv2.LINE_AA)
+    assert TextDetector().area(frame) == 0
