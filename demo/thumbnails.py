@@ -18,6 +18,7 @@ from PIL import Image, ImageSequence
 from . import environment
 from .pictures import FPS, GAP, IMAGES, PAPER, SHOWN, STAR, STAR_CLIP, Panel, captioned, draw
 from .world import scene
+from .world.solids import Solid, orbit, render_views
 
 WORKFLOWS = environment.REPO / "workflows"
 SIDE = 256  # pixels of the shorter side, at least
@@ -36,11 +37,21 @@ class HelpPicture:
     panel: int | None = None
 
 
+@dataclass(frozen=True)
+class Turning:
+    """A drawn solid, around which the camera goes once."""
+
+    caption: str
+    solid: Solid
+    views: int = 21
+    elevation: float = 20.0
+
+
 def _drawn(caption: str, shown: scene.Scene, **options: object) -> Panel:
     return Panel(f"drawn: {caption}", shown, **options)
 
 
-CARDS: dict[str, HelpPicture | list[Panel]] = {
+CARDS: dict[str, HelpPicture | Turning | list[Panel]] = {
     "text_to_video": HelpPicture("VLDM_LoadTemporalLayers"),
     "image_to_video": HelpPicture("VLDM_KnownFrames", 0),
     "seamless_loop": HelpPicture("VLDM_KnownFrames", 1),
@@ -52,6 +63,7 @@ CARDS: dict[str, HelpPicture | list[Panel]] = {
     "several_futures": HelpPicture("VLDM_ExtendVideo"),
     "longer_than_trained": HelpPicture("VLDM_VideoWindows"),
     "custom_sampling": HelpPicture("VLDM_VideoGuider"),
+    "orbit": Turning("drawn: once around", Solid("cube", tuple(scene.COLORS), 20.0)),
     "personalised_model": HelpPicture("VLDM_MotionPrompt"),
     "textual_inversion": [_drawn("a learned word", MOVED)],
     "video_to_video": HelpPicture("VLDM_LoadTemporalDecoder"),
@@ -101,10 +113,13 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{name}: {size // 1024} KB", flush=True)
 
 
-def frames_of(card: HelpPicture | list[Panel]) -> list[Image.Image]:
+def frames_of(card: HelpPicture | Turning | list[Panel]) -> list[Image.Image]:
     """Frames of a thumbnail."""
     if isinstance(card, HelpPicture):
         return beside_one_another([part_of(card)])
+    if isinstance(card, Turning):
+        views = render_views(card.solid, orbit(card.views, card.elevation)[:-1], scene.SIDE)
+        return beside_one_another([[captioned(Image.fromarray(view), card.caption, False) for view in views]])
     panels = []
     for panel in card:
         frames = enumerate(draw(panel))

@@ -123,10 +123,7 @@ def put(models: Path, graph: Mapping[str, Mapping[str, Any]], name: str) -> None
         ("LoraLoaderModelOnly", "lora_name"): ("loras", write_lora),
         ("GLIGENLoader", "gligen_name"): ("gligen", write_gligen),
         ("VLDM_LoadTemporalLayers", "file"): ("temporal_layers", _layers(name)),
-        ("VLDM_LoadTemporalDecoder", "file"): (
-            "temporal_decoders",
-            write_video_decoder if "svd" in name else write_decoder,
-        ),
+        ("VLDM_LoadTemporalDecoder", "file"): ("temporal_decoders", _decoder),
         ("VLDM_LoadVideoUpscaler", "file"): ("video_upscalers", write_upscaler),
     }
     for node in graph.values():
@@ -144,6 +141,10 @@ def write_embedding(path: Path) -> None:
         width = file.get_slice(table).get_shape()[1]
     path.parent.mkdir(exist_ok=True)
     save_file({"emb_params": torch.ones(2, width)}, path)
+
+
+def _decoder(path: Path) -> None:
+    (write_video_decoder if "svd" in path.name else write_decoder)(path)
 
 
 def _layers(name: str) -> Any:

@@ -42,6 +42,7 @@ FRAMES = {
     "longer_than_trained": 9,
     "motion_director": 3,
     "motion_lora": 5,
+    "orbit": 4,
     "personalised_model": 8,
     "prompt_travel": 8,
     "seamless_loop": 8,
@@ -72,7 +73,9 @@ SMALL = {
     "CheckpointLoaderSimple": {"ckpt_name": "toy_sd.safetensors"},
     "KSampler": {"steps": 1},
     "EmptyLatentImage": {"width": SIDE, "height": SIDE},
+    "ImageFromBatch": {"length": 4},
     "ImageScale": {"width": SIDE, "height": SIDE},
+    "SV3D_Conditioning": {"width": SIDE, "height": SIDE, "video_frames": 5},
     "SVD_img2vid_Conditioning": {"width": SIDE, "height": SIDE, "video_frames": 3},
     "VLDM_TrainMotionLoRA": {
         "steps": 1,
@@ -217,13 +220,16 @@ def lavie_models(host, video_models):
 
 @pytest.fixture(scope="module")
 def checkpoints(host, lavie_models):
-    """Stable Video Diffusion, the x4 upscaler with two families of layers for it, and an image encoder."""
+    """Stable Video Diffusion, SV3D, the x4 upscaler with layers of two families, and an image encoder."""
     models, svd = host.base / "models", host.pack("temporal.formats.svd")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(svd, "SHAPE", video_rig.tiny_shape(host.pack("temporal.stack.plan"), text=TOY_TEXT))
         toy_checkpoints.tell_host(patch, models, TOY_TEXT)
         names = {other: own for own, other in svd.svd_names().items()}
         toy_checkpoints.write_svd(models / "checkpoints" / "svd_xt.safetensors", names, TOY_TEXT)
+        orbit = models / "checkpoints" / "sv3d_p.safetensors"
+        place = "conditioner.embedders.1.encoder."
+        toy_checkpoints.write_svd(orbit, names, TOY_TEXT, label=1280, vae=place)
         toy_checkpoints.write_x4(models / "checkpoints" / X4["ckpt_name"])
         (models / "clip_vision").mkdir(exist_ok=True)
         vision = models / "clip_vision" / "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
@@ -309,6 +315,50 @@ def test_every_future_becomes_a_file(host, read):
     graph = read(WORKFLOWS[0].with_name("several_futures.json"))
     save = next(key for key, node in graph.items() if node["class_type"] == "SaveVideo")
     assert len(host.run(graph).shown[save]["images"]) == 3
+
+
+def orbit_of(host, graph: dict, low: float, high: float) -> torch.Tensor:
+    """Latents of the views under guidance from `low` at the given view to `high` at its back."""
+    node_of_type(graph, "VideoTriangleCFGGuidance")["min_cfg"] = low
+    node_of_type(graph, "VLDM_VideoKSampler").update(cfg=high, cfg_last_frame=high, seed=1)
+    sampler = next(key for key, node in graph.items() if node["class_type"] == "VLDM_VideoKSampler")
+    return host.run(graph).outputs[sampler][0]["samples"]
+
+
+def test_an_orbit_is_told_its_views_and_guided_most_at_the_back(host, read, checkpoints, monkeypatch):
+    import comfy.model_base
+
+    graph, told = read(WORKFLOWS[0].with_name("orbit.json")), []
+    encode = comfy.model_base.SV3D_p.encode_adm
+
+    def kept(self, **kwargs):
+        told.append(encode(self, **kwargs))
+        return told[-1]
+
+    monkeypatch.setattr(comfy.model_base.SV3D_p, "encode_adm", kept)
+    views = orbit_of(host, graph, 1.0, 4.0)
+    assert told[0].shape == (5, 1280) and torch.allclose(told[0][0], told[0][-1])  # once around
+    assert len(torch.unique(told[0][:-1].round(decimals=4), dim=0)) == 4
+    weak, strong = orbit_of(host, graph, 1.0, 1.0), orbit_of(host, graph, 4.0, 4.0)
+    far = (strong - weak).abs().mean()
+    away = [[float((views[n] - other[n]).abs().mean() / far) for other in (weak, strong)] for n in range(5)]
+    assert (
+        away[0][0] < 0.02 and away[4][0] < 0.02 and away[2][1] < 0.02
+    )  # weak at both ends, strong at the back
+    assert min(away[1] + away[3]) > 0.2
+    node_of_type(graph, "SV3D_Conditioning")["elevation"] = 40.0
+    assert (orbit_of(host, graph, 1.0, 4.0) - views).abs().mean() > 0.001 * far
+
+
+def test_what_is_transparent_in_the_picture_of_an_orbit_is_white(host, read, checkpoints):
+    graph = read(WORKFLOWS[0].with_name("orbit.json"))
+    picture = Image.new("RGBA", (64, 64), (200, 30, 30, 0))
+    picture.paste((200, 30, 30, 255), (16, 16, 48, 48))
+    picture.save(host.base / "input" / "cut_out.png")
+    node_of_type(graph, "LoadImage")["image"] = "cut_out.png"
+    placed = next(key for key, node in graph.items() if node["class_type"] == "ImageCompositeMasked")
+    seen = host.run(graph).outputs[placed][0][0]
+    assert seen[:12].min() == 1 and torch.allclose(seen[32, 32], torch.tensor([200, 30, 30]) / 255, atol=0.01)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

@@ -20,6 +20,7 @@ from video_ldm.demo import environment
 from .families import lavie_rig, video_rig
 
 TOY = environment.REPO / "demo" / "models" / "toy_sd.safetensors"
+VAE = "first_stage_model."
 PICTURE = {
     "hidden_size": 16,
     "intermediate_size": 32,
@@ -62,16 +63,16 @@ def picture_weights(text: int) -> dict[str, Tensor]:
     return _random(CLIPVisionModelProjection(config, torch.float32, "cpu", comfy.ops.disable_weight_init))
 
 
-def write_svd(path: Path, names: dict[str, str], text: int) -> None:
-    """Stable Video Diffusion with image encoder and VAE.
+def write_svd(path: Path, names: dict[str, str], text: int, label: int = 768, vae: str = VAE) -> None:
+    """Stable Video Diffusion with image encoder and VAE; SV3D with its label and its place of the VAE.
 
     `names` are the host's for the UNet's weights, by diffusers'.
     """
-    unet = {names[key]: weight for key, weight in video_rig.svd(text).state_dict().items()}
+    unet = {names[key]: weight for key, weight in video_rig.svd(text, label).state_dict().items()}
     vision = {
         f"conditioner.embedders.0.open_clip.model.visual.{k}": w for k, w in picture_weights(text).items()
     }
-    _save(path, {f"model.diffusion_model.{key}": weight for key, weight in unet.items()} | vision)
+    _save(path, {f"model.diffusion_model.{key}": weight for key, weight in unet.items()} | vision, vae)
 
 
 def write_x4(path: Path) -> None:
@@ -111,7 +112,8 @@ def _random(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _save(path: Path, weights: dict[str, Tensor]) -> None:
-    vae = {key: weight for key, weight in load_file(TOY).items() if key.startswith("first_stage_model.")}
+def _save(path: Path, weights: dict[str, Tensor], place: str = VAE) -> None:
+    toy = load_file(TOY)
+    vae = {key.replace(VAE, place, 1): toy[key] for key in toy if key.startswith(VAE)}
     path.parent.mkdir(exist_ok=True)
     save_file({key: weight.contiguous() for key, weight in (weights | vae).items()}, path)

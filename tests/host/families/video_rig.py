@@ -27,7 +27,7 @@ def tiny_shape(plan: Any, text: int = TEXT) -> Any:
 
 
 def tiny_kinds(text: int = TEXT) -> list[type]:
-    """The host's classes for SD 2.x and SVD in that size: it recognises an image model by its sizes."""
+    """The host's classes for SD 2.x, SV3D and SVD in that size: it recognises an image model by its sizes."""
     import comfy.supported_models as supported
 
     def tiny(kind: type) -> type:
@@ -35,7 +35,7 @@ def tiny_kinds(text: int = TEXT) -> list[type]:
         heads = {"num_heads": -1, "num_head_channels": HEAD}
         return type(f"Tiny{kind.__name__}", (kind,), {"unet_config": sizes, "unet_extra_config": heads})
 
-    return [tiny(supported.SD20), tiny(supported.SVD_img2vid)]
+    return [*map(tiny, (supported.SD20, supported.SV3D_p, supported.SVD_img2vid))]
 
 
 @dataclass
@@ -288,8 +288,10 @@ def without_convs(unet: Any) -> None:
                 parameter.zero_()
 
 
-def svd(text: int = TEXT) -> Any:
+def svd(text: int = TEXT, label: int = 768) -> Any:
     """diffusers' UNetSpatioTemporalConditionModel with the norms of the original.
+
+    The label is wider in SV3D, which differs in nothing else.
 
     Diffusers has 1e-6 in some blocks.
     """
@@ -300,6 +302,7 @@ def svd(text: int = TEXT) -> Any:
         block_out_channels=CHANNELS,
         num_attention_heads=tuple(channels // HEAD for channels in CHANNELS),
         cross_attention_dim=text,
+        projection_class_embeddings_input_dim=label,
     )
     for name, module in unet.named_modules():
         if "_res_block.norm" in name:
