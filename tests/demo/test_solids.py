@@ -36,7 +36,7 @@ def test_the_four_walls_come_one_after_the_other_and_the_top_with_height():
 
 
 def test_the_camera_goes_to_the_right():
-    """What was on the right is in front after a quarter of the way."""
+    """A camera that goes to the right has in front of it what was on the right."""
     corner = Solid("cube", CUBE.colours, turn=10.0)
     start, quarter = render_views(corner, [(0.0, 0.0), (60.0, 0.0)])
     right = {name for name, share in shares(start[:, 34:]).items() if share > 0.02} - {
