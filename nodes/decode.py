@@ -15,7 +15,7 @@ class TemporalVAEDecode(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_TemporalVAEDecode",
-            display_name="Temporal VAE Decode",
+            display_name="Temporal VAE Decode (contact sheet)",
             category="Video LDM/decode",
             **search_aliases("vae decode, decode video, deflicker, tiled decode"),
             description="Decodes a clip of any length in bounded memory. Temporal decoders see every "

@@ -23,7 +23,7 @@ class ExtendVideo(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_ExtendVideo",
-            display_name="Extend Video",
+            display_name="Extend Video (long video)",
             category="Video LDM/sampling",
             **search_aliases("long video, prediction, autoregressive, continue video, looping sampler"),
             description="Goes on from the last frames of a clip, segment by segment, for as long as you "

@@ -16,7 +16,7 @@ class GuidanceSchedule(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_GuidanceSchedule",
-            display_name="Guidance Schedule",
+            display_name="Guidance Schedule (cfg)",
             category="Video LDM/sampling",
             **search_aliases("custom cfg, dynamic cfg, cfg keyframe, cfg schedule"),
             description="Guidance towards the prompt in a part of the sampling, in place of the sampler's "

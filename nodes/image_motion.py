@@ -16,7 +16,7 @@ class ImageMotion(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_ImageMotion",
-            display_name="Image Motion",
+            display_name="Image Motion (PIA)",
             category="Video LDM/sampling",
             **search_aliases("pia, animatelcm-i2v, affinity, motion strength"),
             description="Says how far a model that animates an image (PIA, AnimateLCM-I2V) moves it. "

@@ -16,7 +16,7 @@ class InitialNoise(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_InitialNoise",
-            display_name="Initial Noise",
+            display_name="Initial Noise (FreeInit)",
             category="Video LDM/sampling",
             **search_aliases("sample settings, freeinit, free noise, noise type, seed per frame"),
             description="Says which noise a clip begins with, and lets it be made in several rounds that "

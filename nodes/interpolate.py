@@ -28,7 +28,7 @@ class LatentInterpolate(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_LatentInterpolate",
-            display_name="Latent Interpolate",
+            display_name="Latent Interpolate (tween, in-between)",
             category="Video LDM/latent",
             **search_aliases("frame interpolation, inbetween, tween, slow motion, rife, film, keyframes"),
             description="Makes the frames between keyframes, three for each pair: 8 keyframes become 29 "

@@ -15,7 +15,7 @@ class KnownFramesNode(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_KnownFrames",
-            display_name="Known Frames",
+            display_name="Known Frames (image to video)",
             category="Video LDM/latent",
             **search_aliases(
                 "image to video, img2vid, i2v, first frame, last frame, keyframes, storyboard, loop"

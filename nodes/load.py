@@ -29,7 +29,7 @@ class LoadTemporalLayers(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_LoadTemporalLayers",
-            display_name="Load Temporal Layers",
+            display_name="Load Temporal Layers (AnimateDiff)",
             category="Video LDM/loaders",
             **search_aliases("animatediff, ade, motion module, motion model, mm loader, hotshot, animatelcm"),
             description="Adds temporal layers to an image model, so that it makes frames that belong "
@@ -137,7 +137,7 @@ class LoadMotionLora(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_LoadMotionLoRA",
-            display_name="Load Motion LoRA",
+            display_name="Load Motion LoRA (camera, AnimateDiff)",
             category="Video LDM/loaders",
             **search_aliases("animatediff lora, camera motion, motiondirector, zoom, pan"),
             description="Teaches the temporal layers of an AnimateDiff model a motion: a zoom, a pan, a "
@@ -183,7 +183,7 @@ class LoadTemporalDecoder(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_LoadTemporalDecoder",
-            display_name="Load Temporal Decoder",
+            display_name="Load Temporal Decoder (deflicker)",
             category="Video LDM/loaders",
             **search_aliases("svd decoder, tooncrafter decoder, video vae, deflicker"),
             description="Adds temporal layers to a VAE's decoder, so that decoded frames do not flicker. "

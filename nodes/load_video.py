@@ -13,7 +13,7 @@ class LoadVideoFrames(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_LoadVideoFrames",
-            display_name="Load Video Frames",
+            display_name="Load Video Frames (vid2vid, fps)",
             category="Video LDM/latent",
             **search_aliases(
                 "vid2vid, video to video, load video, mp4, gif, import video, frame rate, resize video"

@@ -19,7 +19,7 @@ class MotionStrength(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_MotionStrength",
-            display_name="Motion Strength",
+            display_name="Motion Strength (multival)",
             category="Video LDM/sampling",
             **search_aliases("multival, motion scale, effect, animatediff keyframe, motion mask"),
             description="Changes how much temporal layers do: everywhere, frame by frame, in a region, or "

@@ -33,7 +33,7 @@ class PromptSchedule(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_PromptSchedule",
-            display_name="Prompt Schedule",
+            display_name="Prompt Schedule (prompt travel)",
             category="Video LDM/conditioning",
             **search_aliases("prompt travel, batch prompt schedule, fizznodes, keyframe prompts"),
             description="A prompt for every frame of a clip: written for some frames, mixed in between.",

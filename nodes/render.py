@@ -25,7 +25,7 @@ class RenderVideo(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_RenderVideo",
-            display_name="Render Video",
+            display_name="Render Video (mp4, gif, save frames)",
             category=OUTPUT,
             **search_aliases("video combine, vhs, save video, export, mp4, webm, prores, gif, exr, ffmpeg"),
             description="Decodes a clip, enlarges it if asked, and writes it to one file as it goes: "

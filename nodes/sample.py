@@ -23,7 +23,7 @@ class VideoKSampler(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_VideoKSampler",
-            display_name="Video KSampler",
+            display_name="Video KSampler (text to video)",
             category="Video LDM/sampling",
             **search_aliases("ksampler, animatediff sampler, txt2vid, t2v, text to video"),
             description="Denoises one clip: the frames are the batch of the latent.",

@@ -15,7 +15,7 @@ class LoadSparseControl(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_LoadSparseControl",
-            display_name="Load Sparse Control",
+            display_name="Load Sparse Control (SparseCtrl)",
             category="Video LDM/loaders",
             **search_aliases("sparsectrl, animatediff controlnet, sparse controlnet loader"),
             description="Opens SparseCtrl: a few pictures or drawings say what some frames of a clip look "

@@ -26,7 +26,7 @@ class LoadVideoModel(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_LoadVideoModel",
-            display_name="Load Video Model",
+            display_name="Load Video Model (SVD, ModelScope)",
             category="Video LDM/loaders",
             **search_aliases(
                 "svd, stable video diffusion, modelscope, zeroscope, videocrafter, lavie, seine"

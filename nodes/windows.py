@@ -13,7 +13,7 @@ class VideoWindows(Node):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VLDM_VideoWindows",
-            display_name="Video Windows",
+            display_name="Video Windows (context, loop)",
             category="Video LDM/sampling",
             **search_aliases("context options, context windows, sliding window, freenoise, infinite length"),
             description="Denoises long clips in windows that overlap and are blended at every step; "
