@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .host import Node, io
 from .host.graph import leading_to
+from .host.preview import latent_format_of
 from .host.progress import SamplingProgress
 from .host.sampling.clip import SamplerSettings, sample_clip, samplers, schedulers
+from .host.sampling.extend import parse_seeds
 from .host.sampling.prompts import MotionPrompt
 from .host.search import search_aliases
-from .host.shown import cfg_curve
+from .host.shown import cfg_curve, shown_takes
 from .host.speed import speed_of
 from .rare import rare
 from .sockets import MotionPromptType
@@ -31,7 +34,9 @@ class VideoKSampler(Node):
             inputs=[*_host_inputs(), *_clip_inputs()],
             outputs=[
                 io.Latent.Output(
-                    tooltip="The denoised clip with its frame rate; connect it to Temporal VAE Decode."
+                    is_output_list=True,
+                    tooltip="The denoised clip with its frame rate, for Temporal VAE Decode; of several "
+                    "seeds one clip each, and what follows runs for each.",
                 )
             ],
         )
@@ -44,15 +49,29 @@ class VideoKSampler(Node):
         negative: io.Conditioning.Type,
         latent_image: io.Latent.Type,
         motion_prompt: MotionPrompt | None = None,
+        seeds: str = "",
         **settings: Any,
     ) -> io.NodeOutput:
         origin = leading_to(cls.hidden, "latent_image")
-        speed, progress = speed_of(settings["fps"], latent_image, origin), SamplingProgress()
-        progress.remark(*filter(None, [speed.said]))
+        speed = speed_of(settings["fps"], latent_image, origin)
         chosen = SamplerSettings(**{**settings, "fps": speed.fps})
-        made = sample_clip(model, positive, negative, latent_image, chosen, motion_prompt, progress)
-        curve: Any = cfg_curve(chosen.cfg, chosen.cfg_last_frame, made)
-        return io.NodeOutput(made, ui=curve)
+        numbers = parse_seeds(seeds) if seeds.strip() else (chosen.seed,)
+        names = [f"seed {number}" for number in numbers]
+        progress = SamplingProgress(len(numbers), names.__getitem__ if seeds.strip() else None)
+        progress.remark(*filter(None, [speed.said]))
+        takes = [
+            sample_clip(
+                *(model, positive, negative, latent_image, replace(chosen, seed=number), motion_prompt),
+                progress,
+                part,
+            )
+            for part, number in enumerate(numbers)
+        ]
+        shown: Any = cfg_curve(chosen.cfg, chosen.cfg_last_frame, takes[0])
+        colours = latent_format_of(model)
+        if len(takes) > 1 and colours.latent_rgb_factors is not None:
+            shown = shown_takes(dict(zip(names, takes, strict=True)), colours, speed.fps)
+        return io.NodeOutput(takes, ui=shown)
 
 
 def _host_inputs() -> list[io.Input]:
@@ -80,8 +99,18 @@ def _clip_inputs() -> list[io.Input]:
     return [
         fps_input(),
         motion_prompt_input(),
-        *rare(*_noise_inputs(), context_guidance_input()),
+        *rare(*_noise_inputs(), context_guidance_input(), _seeds_input()),
     ]
+
+
+def _seeds_input() -> io.Input:
+    return io.String.Input(
+        "seeds",
+        default="",
+        optional=True,
+        tooltip="Several seeds with commas between, such as 1, 2, 3, in place of seed: a take for each, side "
+        "by side on the node.",
+    )
 
 
 def _noise_inputs() -> list[io.Input]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import comfy.latent_formats
 import latent_preview
 import torch
 from PIL import Image
@@ -80,6 +81,23 @@ class ClipPreview:
             frames = [self.previewer.decode_latent_to_preview(frame[None]) for frame in x0[::stride]]
         self.pace.made(started)
         return ("PNG", AnimatedStrip(frames, self.fps / stride, self.pace), None)
+
+
+def latent_format_of(model: Any) -> Any:
+    """The host's description of a MODEL's latents and their colours, without one that of SD 1.x."""
+    return comfy.latent_formats.SD15() if model is None else model.model.latent_format
+
+
+def latent_pictures(latents: Tensor, latent_format: Any) -> list[Image.Image]:
+    """A LATENT's frames (f c h w) in the colours that the host gives latents, as large as they are."""
+    colours = latent_preview.Latent2RGBPreviewer(
+        latent_format.latent_rgb_factors,
+        latent_format.latent_rgb_factors_bias,
+        latent_format.latent_rgb_factors_reshape,
+    )
+    scaled = latent_format.process_in(latents.float().cpu())
+    with torch.no_grad():
+        return [colours.decode_latent_to_preview(frame[None]) for frame in scaled]
 
 
 def enlarged(picture: Image.Image, side: int = STRIP_SIDE) -> Image.Image:

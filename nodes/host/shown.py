@@ -7,6 +7,7 @@ Shapes: frames (f h w 3) float 0..1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +20,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ...temporal.sampling.affinity import MotionAmount
-from .preview import MAX_FRAMES, pictures, thinned_out
+from .preview import MAX_FRAMES, enlarged, latent_pictures, pictures, thinned_out
 
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 4, 128
+TAKE_SIDE, TAKES_SIDE, LINE = 192, 1024, 14
 CURVE_SIZE, MARGIN = (480, 200), 24
 COLOURS = ("#4e9bff", "#ff8a3c", "#57c466", "#d869e0", "#e0c04a", "#ff6470")
 BACK, GRID, WORDS = "#1e1e1e", "#4a4a4a", "#d0d0d0"
@@ -34,18 +36,41 @@ def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
     """
     path, sheet_path = _new_file("clip", ".webp"), _new_file("sheet", ".webp")
     stride = -(-len(frames) // MAX_FRAMES)
-    first, *rest = pictures(thinned_out(frames[::stride]))
-    first.save(
-        path,
-        save_all=True,
-        append_images=rest,
-        duration=round(1000 * stride / fps),
-        loop=0,
-        quality=85,
-        method=0,
-    )
+    _save_moving(path, pictures(thinned_out(frames[::stride])), fps / stride)
     clip_sheet(frames).save(sheet_path, quality=85, method=0)
     return _shown([path, sheet_path], animated=True)
+
+
+def shown_takes(takes: Mapping[str, Mapping[str, Any]], latent_format: Any, fps: float) -> dict[str, Any]:
+    """A node's `ui` for takes of one clip: LATENTs by their names, moving side by side."""
+    path, count = _new_file("takes", ".webp"), len(next(iter(takes.values()))["samples"])
+    stride = -(-count // MAX_FRAMES)
+    films = [latent_pictures(take["samples"][::stride], latent_format) for take in takes.values()]
+    columns = min(len(films), math.ceil(math.sqrt(len(films))), TAKES_SIDE // TAKE_SIDE)
+    sheets = [_take_sheet(row, list(takes), columns) for row in zip(*films, strict=True)]
+    _save_moving(path, sheets, fps / stride)
+    return _shown([path], animated=True)
+
+
+def _take_sheet(frames: Sequence[Image.Image], names: Sequence[str], columns: int) -> Image.Image:
+    """One frame of every take, in rows, with the take's name below."""
+    small = [enlarged(frame, TAKE_SIDE) for frame in frames]
+    for frame in small:
+        frame.thumbnail((TAKE_SIDE, TAKE_SIDE))
+    width, height = small[0].width, small[0].height + LINE
+    sheet = Image.new("RGB", (columns * width, -(-len(small) // columns) * height), BACK)
+    draw = ImageDraw.Draw(sheet)
+    for place, (name, frame) in enumerate(zip(names, small, strict=True)):
+        left, top = place % columns * width, place // columns * height
+        sheet.paste(frame, (left, top))
+        draw.text((left + 4, top + height - LINE), name, WORDS)
+    return sheet
+
+
+def _save_moving(path: Path, frames: Sequence[Image.Image], fps: float) -> None:
+    first, *rest = frames
+    duration = round(1000 / fps)
+    first.save(path, save_all=True, append_images=rest, duration=duration, loop=0, quality=85, method=0)
 
 
 def clip_sheet(frames: Tensor) -> Image.Image:

@@ -102,6 +102,26 @@ def test_sampling_and_decoding_move(host, watched):
         assert still.size == (4 * SIDE, 2 * SIDE)
 
 
+def test_takes_stand_side_by_side_above_their_seeds_and_each_goes_on(host, watched):
+    graph = clip_graph()
+    graph["sample"]["inputs"] |= {"steps": 1, "seeds": "3, 5, 8"}
+    graph["decode"]["inputs"] |= {"chunk_length": 2}
+    graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}}
+    run, _, said = watched(graph)
+    [sheet] = run.shown["sample"]["images"]
+    with temp(host, sheet) as moving:
+        assert (moving.n_frames, moving.size) == (FRAMES, (2 * 192, 2 * (192 + 14)))
+        first = moving.convert("RGB")
+        cells = [first.crop((x, y, x + 192, y + 192)).tobytes() for x, y in ((0, 0), (192, 0), (0, 206))]
+        names = [first.crop((x, y, x + 192, y + 14)).tobytes() for x, y in ((0, 192), (192, 192), (0, 398))]
+    assert len(set(cells)) == len(set(names)) == 3
+    assert any("seed 5, step 1 of 1" in text for text in said)
+    assert len(run.shown["show"]["images"]) == 3 * FRAMES
+    graph["sample"]["inputs"] |= {"seed": 3, "seeds": ""}
+    alone, takes = (result.outputs["sample"][0]["samples"] for result in (watched(graph)[0], run))
+    assert torch.equal(alone, takes)
+
+
 def test_custom_sampling_shows_every_frame_of_the_clip(watched):
     graph = clip_graph()
     del graph["sample"], graph["decode"]

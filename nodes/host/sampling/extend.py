@@ -78,10 +78,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         seeds = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         seeds = (-1,)
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    if not seeds or min(seeds) < 0 or max(seeds) >= SEEDS or len(set(seeds)) < len(seeds):
         raise InvalidInputError(
-            f"The seeds are {text!r}; write different whole numbers from 0 with commas between, one for each "
-            f"clip to make."
+            f"The seeds are {text[:60]!r}; write different whole numbers from 0 with commas between, one for "
+            "each clip to make."
         )
     return seeds
 

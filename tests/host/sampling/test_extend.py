@@ -378,7 +378,7 @@ def test_bad_input(run, rig, tmp_path):
         ("start lasts 2.5 already", lambda: lasting(Extension(9, 5, 2, (7,), tmp_path), 20, 2.5, 8.0)),
         *(
             (r"whole numbers from 0", lambda text=text: parse_seeds(text))
-            for text in ("", "a", "1, 1", "-3", "1.5")
+            for text in ("", "a", "1, 1", "-3", "1.5", str(2**64))
         ),
     ]
     for message, wrong in cases:
