@@ -78,6 +78,16 @@ def test_length_start_and_rate(run, given, expected):
     assert bool(clip["samples"].isfinite().all())
 
 
+def test_segments_are_named_by_number_and_seed(host):
+    from video_ldm.nodes.host.sampling.extend import _part_name
+
+    assert [_part_name([7], 3, part) for part in (0, 2)] == ["segment 1 of 3", "segment 3 of 3"]
+    assert [_part_name([7, 9], 3, part) for part in (2, 3)] == [
+        "segment 3 of 3, seed 7",
+        "segment 1 of 3, seed 9",
+    ]
+
+
 def test_each_segment_goes_on_from_the_last_frames(run, calls):
     (clip,) = run(start(3))
     frames = clip["samples"]

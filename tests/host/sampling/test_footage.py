@@ -83,6 +83,21 @@ def test_another_size(load, asked, size, bars, left):
     assert bool(dark[0]) == left
 
 
+def test_numbers_of_a_picture_are_255ths(load):
+    numbers = load(frames=3)[0].double() * 255
+    assert (numbers - numbers.round()).abs().max() < 1e-4
+
+
+def test_films_of_the_input_folder_are_offered(host, film, monkeypatch, tmp_path):
+    import folder_paths
+
+    footage = host.pack("nodes.host.sampling.footage")
+    (host.base / "input" / "notes.txt").write_text("no film")
+    assert film in footage.film_names() and "notes.txt" not in footage.film_names()
+    monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path))
+    assert footage.film_names() == [footage.NONE]
+
+
 def test_the_latent_carries_the_rate_and_needs_a_vae(load, rig):
     from comfy_execution.graph_utils import ExecutionBlocker
 
@@ -121,6 +136,7 @@ def test_a_film_that_lies_in_memory(host, load, film):
     ("asked", "said"),
     [
         ({"start": 5.0}, "The film is 1.20 s long, but start is 5 s"),
+        ({"start": FRAMES / RATE}, "The film is 1.20 s long, but start is 1.2 s"),
         ({"file": "gone.mp4"}, "There is no film 'gone.mp4' in ComfyUI's input folder"),
         ({"file": "../custom_nodes/film.mp4"}, "There is no film"),
         ({"fps": 240.0, "width": 8192, "height": 8192}, "288 frames of .* need about .* GiB of memory"),

@@ -166,6 +166,14 @@ def test_pairs_of_each_pass(host, loop, pairs):
     assert _pair_counts(3, Interpolation("slerp", 2, loop, 1.0, 1.0)) == pairs
 
 
+def test_parts_are_named_by_pass_and_pair(host):
+    from video_ldm.nodes.host.sampling.interpolate import _part_name
+
+    names = [_part_name([2, 8], part) for part in (0, 1, 2, 9)]
+    assert names[:2] == ["pass 1 of 2, pair 1 of 2", "pass 1 of 2, pair 2 of 2"]
+    assert names[2:] == ["pass 2 of 2, pair 1 of 8", "pass 2 of 2, pair 8 of 8"]
+
+
 def test_pictures_are_keyframes(rig):
     from video_ldm.nodes.host.sampling.known_images import keyframes_of
     from video_ldm.temporal.errors import InvalidInputError
