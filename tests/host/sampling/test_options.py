@@ -69,6 +69,23 @@ def test_guidance_per_frame_and_part(rig):
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "percent", "expected"),
+    [(0.0, 1.0, 0.25, 3.0), (0.0, 1.0, 0.75, 5.0), (0.2, 0.7, 0.3, 2.8), (0.2, 0.7, 0.6, 5.2)],
+)
+def test_guidance_changes_along_its_part_of_the_sampling(rig, start, end, percent, expected):
+    """From 2 to 6; the prediction is 1 under the prompt and 0 without, so that what is made is the scale."""
+    from video_ldm.nodes.host.sampling.options.guidance import Guidance, GuidanceEdit
+
+    sampling = rig.model.get_model_object("model_sampling")
+    sigma = torch.tensor([sampling.percent_to_sigma(percent)])
+    ones = torch.ones(LATENT)
+    args = {"conds_out": [ones, 0 * ones], "sigma": sigma, "model": rig.model.model, "cond_scale": 3.0}
+    positive, negative = GuidanceEdit((Guidance((2.0,), (6.0,), start, end),))(args)
+    made = negative + 3.0 * (positive - negative)
+    torch.testing.assert_close(made, expected * ones, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize(
     ("name", "more"), [("RescaleCFG", {"multiplier": 0.7}), ("PerturbedAttentionGuidance", {"scale": 3.0})]
 )
 @pytest.mark.parametrize("first", [True, False])
