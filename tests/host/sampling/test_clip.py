@@ -15,6 +15,25 @@ def test_without_layers_it_is_the_hosts_ksampler(rig):
     assert torch.equal(rig.sample_video(rig.model)["samples"], rig.sample(rig.model))
 
 
+def test_the_progress_of_one_clip_ends_with_it(rig, monkeypatch):
+    import comfy.utils
+    from video_ldm.nodes.host.sampling.clip import SamplerSettings, sample_clip
+
+    told = []
+
+    class Bar(comfy.utils.ProgressBar):
+        def update_absolute(self, value, total=None, preview=None):
+            """Write down how far the clip is."""
+            told.append((value, total))
+
+    monkeypatch.setattr(comfy.utils, "ProgressBar", Bar)
+    settings = SamplerSettings(seed=1, steps=3, cfg=2.0, sampler_name="euler", scheduler="normal", fps=8.0)
+    latent = {"samples": torch.zeros(2, 4, 5, 7)}
+    with torch.inference_mode():
+        sample_clip(rig.model, rig.positive, rig.negative, latent, settings, None)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 @pytest.mark.parametrize(
     ("sampler_name", "scheduler"), [("ddim", "karras"), ("dpmpp_2m", "simple"), ("lcm", "beta")]
 )
