@@ -54,7 +54,7 @@ MODERATE = {
     "crop": 64, "patch_size": 16, "batch_size": 2, "channels": 16, "clip_length": 8, "chunk_length": 16,
     "tile_size": 64,
     "every": 5, "overlap": 8, "context_overlap": 4, "tile_overlap": 16, "context_frames": 4,
-    "frames": 12, "width": 64, "height": 64,
+    "frames": 12, "width": 64, "height": 64, "seconds": 0.2,
 }  # fmt: skip
 STRANGE: Sequence[Any] = (
     None,
