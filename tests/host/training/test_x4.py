@@ -16,7 +16,7 @@ from video_ldm.temporal.stack.stack import TemporalStack
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.data import cache, preparing
 from video_ldm.temporal.training.data.conditions import Conditions
-from video_ldm.temporal.training.loop import LayersTrainer
+from video_ldm.temporal.training.loop import LayersTrainer, Surroundings
 from video_ldm.tests.host.sampling import tiny_x4
 from video_ldm.tests.host.sampling.test_upscale_x4 import upscale
 from video_ldm.tests.host.training.test_command import write_video
@@ -70,7 +70,8 @@ def trainer_of(models, folder, **changes) -> LayersTrainer:
     torch.manual_seed(1)
     stack = TemporalStack(kind.new_layers())
     unet = models.frozen_unet()
-    return LayersTrainer(stack, models.denoiser(unet), kind.batches(cache.open_cache(folder, "tiny")))
+    clips = cache.open_cache(folder, "tiny")
+    return LayersTrainer(stack, Surroundings(models.denoiser(unet), kind.batches(clips)))
 
 
 def test_small_frames_are_a_quarter_of_the_large_ones(models):
