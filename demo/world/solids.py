@@ -15,10 +15,8 @@ import numpy as np
 
 from .scene import COLORS
 
-DISTANCE, FOCUS = (
-    4.5,
-    1.55,
-)  # of the camera, in radii; picture sides that a radius at distance 1 takes, by half
+DISTANCE = 4.5  # of the camera, in radii
+FOCUS = 1.55  # picture sides that a radius at distance 1 takes, by half
 LIGHT = np.array([0.4, 0.8, 0.45])
 _SUBPIXEL = 4
 
