@@ -32,7 +32,7 @@ VLDM_PromptSchedule: clip:CLIP | prompts:STRING="" | num_frames:INT=16 | interpo
     latent:LATENT | before:STRING="" | after:STRING="" | pw_a:FLOAT=0.0 | pw_b:FLOAT=0.0 | pw_c:FLOAT=0.0 |
     pw_d:FLOAT=0.0 -> CONDITIONING CONDITIONING
 VLDM_KnownFrames: latent:LATENT | pattern:COMBO="first" | every:INT=4 | indices:STRING="0, -1" | vae:VAE |
-    images:IMAGE | images_2:IMAGE | images_3:IMAGE | images_4:IMAGE | given_latents:LATENT -> LATENT
+    images:IMAGE | images_2:IMAGE | images_3:IMAGE | images_4:IMAGE | given_latents:LATENT -> LATENT IMAGE
 VLDM_ImageMotion: model:MODEL | motion:COMBO="small" | affinities:STRING="1, 0.9, 0.85, 0.85, 0.85, 0.8" |
     frame_weight:FLOAT=0.8 -> MODEL
 VLDM_VideoKSampler: model:MODEL | positive:CONDITIONING | negative:CONDITIONING | latent_image:LATENT |
