@@ -6,8 +6,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..temporal.decoder import decoder_of
 from ..temporal.decoder import formats as own_decoder
+from ..temporal.decoder import report_decoder
+from ..temporal.decoder.report import TOONCRAFTER
 from ..temporal.decoder.svd import (
     DIFFUSERS,
     ORIGINAL,
@@ -27,7 +28,6 @@ from ..temporal.formats import (
     video_model_of,
 )
 from ..temporal.formats.convert import NATIVE, SPELLINGS, as_family, write
-from ..temporal.formats.facts import FACTS
 from ..temporal.formats.respelling import (
     changes_of,
     is_temporal_lora,
@@ -39,11 +39,10 @@ from ..temporal.formats.respelling import (
 from ..temporal.formats.sparse_control import FAMILY as SPARSE_CONTROL
 from ..temporal.formats.sparse_control import control_kind, open_sparse_control
 from ..temporal.upscaler import formats as own_upscaler
-from ..temporal.upscaler import load_upscaler
+from ..temporal.upscaler import load_upscaler, report_upscaler
 from ..temporal.weights.files import WeightsFile, read_weights, write_weights
 
 Write = Callable[[str | Path, str], None]
-TOONCRAFTER_LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True)
@@ -174,23 +173,10 @@ def _video_decoder(file: WeightsFile) -> Inspected | None:
     known, decoder = video_decoder_spelling(file), video_decoder(file)
     if known is None or decoder is None:
         return None
-    spelling = known[0]
-    weights = (*decoder.tensors.values(), *decoder.references.values())
-    used = len(weights) + (len(decoder.beside) if decoder.references else 0)
-    unused = len(file.tensors) - used
-    name = "ToonCrafter" if decoder.references else svd.NAME
-    licence = TOONCRAFTER_LICENCE if decoder.references else FACTS[svd.NAME].licence
-    lines = (
-        f"Temporal decoder of {name} ({spelling} file), {_millions(weights)} weights, for latents of SD "
-        "1.x and 2.x",
-        "Folder: models/temporal_decoders, for Load Temporal Decoder",
-        f"Licence: {licence}",
-        f"Keys: {used} used" + (f", {unused} beside them (not used)" if unused else ""),
-    )
     return Inspected(
-        what=f"the autoencoder of {name}",
-        report="\n".join(lines),
-        spelling=spelling,
+        what=f"the autoencoder of {TOONCRAFTER if decoder.references else svd.NAME}",
+        report=_in_folder(report_decoder(file), "temporal_decoders", "Load Temporal Decoder"),
+        spelling=known[0],
         spellings=(ORIGINAL,) if decoder.references else (ORIGINAL, DIFFUSERS),
         write=_renaming(lambda spelling: respelled_video_decoder(file, spelling)),
     )
@@ -199,30 +185,20 @@ def _video_decoder(file: WeightsFile) -> Inspected | None:
 def _decoder(file: WeightsFile) -> Inspected | None:
     if file.metadata.get("format") != own_decoder.FORMAT:
         return None
-    decoder = decoder_of(file)
-    kind = decoder.config.decoder.kind.upper()
-    lines = (
-        f"Video LDM decoder (native file), {_millions(decoder.parameters())} weights, for the {kind} "
-        f"autoencoder of {decoder.config.base}",
-        "Folder: models/temporal_decoders, for Load Temporal Decoder",
-        f"Keys: {len(file.tensors)} used",
-    )
-    return Inspected("the temporal decoder", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
+    report = _in_folder(report_decoder(file), "temporal_decoders", "Load Temporal Decoder")
+    return Inspected("the temporal decoder", report, NATIVE, (NATIVE,), _as_it_is(file))
 
 
 def _upscaler(file: WeightsFile) -> Inspected | None:
     if not own_upscaler.recognise(file):
         return None
-    upscaler = load_upscaler(file.path)
-    config = upscaler.config
-    lines = (
-        f"Video LDM upscaler (native file), {_millions(upscaler.parameters())} weights, frames "
-        f"{config.scale} times as large",
-        f"Clip: windows of {config.max_frames} frames in training, any length",
-        "Folder: models/video_upscalers, for Load Video Upscaler",
-        f"Keys: {len(file.tensors)} used",
-    )
-    return Inspected("the video upscaler", "\n".join(lines), NATIVE, (NATIVE,), _as_it_is(file))
+    text = f"{report_upscaler(load_upscaler(file.path))}\nKeys: {len(file.tensors)} used"
+    report = _in_folder(text, "video_upscalers", "Load Video Upscaler")
+    return Inspected("the video upscaler", report, NATIVE, (NATIVE,), _as_it_is(file))
+
+
+def _in_folder(text: str | None, folder: str, node: str) -> str:
+    return f"{text}\nFolder: models/{folder}, for {node}"
 
 
 def _millions(weights: Iterable[Tensor]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .host import Node, io, ui
+from .host import Node, io
 from .host.files import MOTION_LORA, TEMPORAL_DECODERS, TEMPORAL_LAYERS, choices, open_temporal_layers
 from .host.film.vae import open_temporal_decoder
 from .host.layers.attached.settings import LONGER_CLIPS, NORMS, REFUSE
@@ -13,6 +13,7 @@ from .host.layers.insertion import add_temporal_layers
 from .host.layers.motion_lora import add_motion_lora
 from .host.layers.self_test import check_host, with_host
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .layer_inputs import (
     AS_TRAINED,
     LayerInputs,
@@ -106,7 +107,7 @@ class LoadTemporalLayers(Node):
             schedule = OLD_AUTO_FAMILIES.get(opened.patcher.model.config.family, AUTO)
         patched = with_betas(patched, schedule, opened.betas)
         report = with_host(opened.report, host)
-        return io.NodeOutput(patched, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(patched, report, ui=shown_report(report))
 
 
 def _schedule_input() -> io.Input:
@@ -175,7 +176,7 @@ class LoadMotionLora(Node):
     @classmethod
     def execute(cls, model: io.Model.Type, file: str, strength: float) -> io.NodeOutput:
         patched, report = add_motion_lora(model, file, strength)
-        return io.NodeOutput(patched, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(patched, report, ui=shown_report(report))
 
 
 class LoadTemporalDecoder(Node):
@@ -204,4 +205,5 @@ class LoadTemporalDecoder(Node):
 
     @classmethod
     def execute(cls, vae: io.Vae.Type, file: str) -> io.NodeOutput:
-        return io.NodeOutput(open_temporal_decoder(vae, file))
+        opened = open_temporal_decoder(vae, file)
+        return io.NodeOutput(opened, ui=shown_report(opened.report))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..temporal.sampling.known_frames import PATTERNS
-from .host import Node, io, ui
+from .host import Node, io
 from .host.files import CONTROL_NETS, choices, full_path
 from .host.layers.self_test import check_host, with_host
 from .host.layers.sparse_control import Places, load_sparse_control
 from .host.search import search_aliases
+from .host.shown import shown_report
 
 
 class LoadSparseControl(Node):
@@ -64,4 +65,4 @@ class LoadSparseControl(Node):
         host = check_host()
         control, report = load_sparse_control(full_path(CONTROL_NETS, file), Places(pattern, every, indices))
         report = with_host(report, host)
-        return io.NodeOutput(control, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(control, report, ui=shown_report(report))

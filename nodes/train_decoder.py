@@ -8,6 +8,7 @@ from ..temporal.training.decoder.config import DecoderTrainingConfig
 from .host import Node, io
 from .host.files import TEMPORAL_DECODERS
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .host.training.decoder import train_decoder_on_images
 from .host.training.run import stops
 from .rare import rare
@@ -65,7 +66,7 @@ class TrainTemporalDecoder(Node):
             adversary_start=settings["steps"] // 5,
         )
         *made, line = train_decoder_on_images(vae, images, clip_length, filename, config, resume)
-        return io.NodeOutput(*made, ui={"text": (line,)})
+        return io.NodeOutput(*made, ui=shown_report(line))
 
 
 def decoder_settings() -> list[io.Input]:

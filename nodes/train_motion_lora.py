@@ -8,6 +8,7 @@ from ..temporal.training.lora.config import LoraConfig
 from .host import Node, io
 from .host.files import MOTION_LORA
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .host.training.lesson import Wanted
 from .host.training.models import Checkpoint
 from .host.training.motion_lora import PART, train_motion_lora
@@ -63,7 +64,7 @@ class TrainMotionLora(Node):
         config = config_of(values)
         models, wanted = Checkpoint(model, clip, vae), Wanted(config, memory, resume)
         *made, line = train_motion_lora(models, dataset, filename, settings, wanted)
-        return io.NodeOutput(*made, ui={"text": (line,)})
+        return io.NodeOutput(*made, ui=shown_report(line))
 
 
 def lora_settings() -> list[io.Input]:

@@ -8,6 +8,7 @@ from ..temporal.training.data.patterns import parse_patterns
 from .host import Node, io
 from .host.files import TEMPORAL_LAYERS
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .host.training.layers import PART, train_layers
 from .host.training.lesson import Wanted
 from .host.training.models import Checkpoint
@@ -64,7 +65,7 @@ class TrainTemporalLayers(Node):
         config = config_of(values, patterns=parse_patterns(known_frames))
         models, wanted = Checkpoint(model, clip, vae), Wanted(config, memory, resume)
         *made, line = train_layers(models, dataset, filename, wanted)
-        return io.NodeOutput(*made, ui={"text": (line,)})
+        return io.NodeOutput(*made, ui=shown_report(line))
 
 
 def layers_settings() -> list[io.Input]:

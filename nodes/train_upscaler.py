@@ -8,6 +8,7 @@ from ..temporal.training.upscaler import UpscalerTrainingConfig
 from .host import Node, io
 from .host.files import VIDEO_UPSCALERS
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .host.training.run import stops
 from .host.training.upscaler import PART, PatchSettings, train_upscaler_on_images
 from .rare import rare
@@ -77,7 +78,7 @@ class TrainVideoUpscaler(Node):
         seen = PatchSettings(**{name: values.pop(given) for name, given in PATCHES.items()})
         config = UpscalerTrainingConfig(**values, final_learning_rate=values["learning_rate"] / 20)
         *made, line = train_upscaler_on_images(images, clip_length, filename, upscaler, seen, config, resume)
-        return io.NodeOutput(*made, ui={"text": (line,)})
+        return io.NodeOutput(*made, ui=shown_report(line))
 
 
 def upscaler_settings() -> list[io.Input]:

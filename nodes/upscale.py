@@ -9,7 +9,7 @@ from .host import Node, io
 from .host.files import VIDEO_UPSCALERS, choices
 from .host.film.upscaler import PREVIEW_FPS, open_upscaler, upscale_clip
 from .host.search import search_aliases
-from .host.shown import shown_clip
+from .host.shown import shown_clip, shown_report
 from .rare import rare
 from .sockets import UpscalerType
 
@@ -51,7 +51,8 @@ class LoadVideoUpscaler(Node):
             overlap=values["context_overlap"],
             tile=values["tile_size"],
         )
-        return io.NodeOutput(open_upscaler(file, settings))
+        opened = open_upscaler(file, settings)
+        return io.NodeOutput(opened, ui=shown_report(opened.report))
 
 
 class VideoUpscale(Node):
@@ -79,7 +80,7 @@ class VideoUpscale(Node):
     @classmethod
     def execute(cls, images: io.Image.Type, upscaler: Any) -> io.NodeOutput:
         made, report = upscale_clip(upscaler, images)
-        return io.NodeOutput(made, report, ui={**shown_clip(made, PREVIEW_FPS), "text": (report,)})
+        return io.NodeOutput(made, report, ui={**shown_clip(made, PREVIEW_FPS), **shown_report(report)})
 
 
 def _quality_inputs() -> list[io.Input]:

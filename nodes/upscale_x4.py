@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .host import Node, io, ui
+from .host import Node, io
 from .host.graph import leading_to
 from .host.sampling.clip import SamplerSettings
 from .host.sampling.upscale_x4 import X4Settings, upscale_latents
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .host.speed import speed_of
 from .rare import rare
 from .sample import fps_input, sampler_inputs, seed_input
@@ -65,7 +66,7 @@ class VideoUpscaleDiffusion(Node):
         )
         latent, report = upscale_latents(model, positive, negative, images, sampler, settings)
         report = " ".join(filter(None, [report, speed.said]))
-        return io.NodeOutput(latent, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(latent, report, ui=shown_report(report))
 
 
 def _given_inputs() -> list[io.Input]:

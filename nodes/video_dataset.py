@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..temporal.training.data.camera import MOVES
 from .host import Node, io
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .host.training.data.footage import footage_in, looks_of
 from .sockets import VideoDatasetType
 from .training_inputs import number_input
@@ -61,4 +62,4 @@ class VideoDataset(Node):
     ) -> io.NodeOutput:
         move = "" if camera == NO_MOVE else camera
         footage, report = footage_in(folder, (width, height), fps, trigger.strip(), move)
-        return io.NodeOutput(footage, report, ui={"text": (report,)})
+        return io.NodeOutput(footage, report, ui=shown_report(report))

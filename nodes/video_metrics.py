@@ -5,6 +5,7 @@ from __future__ import annotations
 from .host import Node, io
 from .host.measuring.clip import Measured, measured_clip
 from .host.search import search_aliases
+from .host.shown import shown_report
 
 
 class VideoMetrics(Node):
@@ -78,4 +79,4 @@ class VideoMetrics(Node):
     ) -> io.NodeOutput:
         settings = Measured(fps, text, background=clip_vision, subject=subject_vision)
         report, numbers = measured_clip(images, settings, other_images, given_images, given_frames)
-        return io.NodeOutput(report, numbers, ui={"text": (report,)})
+        return io.NodeOutput(report, numbers, ui=shown_report(report))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ..temporal.errors import InvalidInputError
 from ..temporal.formats import VideoModel
-from .host import Node, io, ui
+from .host import Node, io
 from .host.layers.attached.settings import LayerSettings
 from .host.layers.betas import AUTO, NAMES, with_betas
 from .host.layers.self_test import check_host, with_host
 from .host.layers.video_model import build_video_model, read_video_model, video_model_choices
 from .host.search import search_aliases
+from .host.shown import shown_report
 from .layer_inputs import (
     AS_TRAINED,
     LayerInputs,
@@ -81,7 +82,7 @@ class LoadVideoModel(Node):
         video, report = read_video_model(file)
         model = build_video_model(file, video, _settings(video, given))
         report = with_host(report, host)
-        return io.NodeOutput(with_betas(model, schedule, None), report, ui=ui.PreviewText(report))
+        return io.NodeOutput(with_betas(model, schedule, None), report, ui=shown_report(report))
 
 
 def _schedule_input() -> io.Input:

@@ -21,24 +21,44 @@ from torch import Tensor
 
 from ...temporal.sampling.affinity import MotionAmount
 from .preview import MAX_FRAMES, enlarged, latent_pictures, pictures, thinned_out
+from .progress import say
 
-SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 4, 128
+CLIP_SIDE = 512
+SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 8, 64
 TAKE_SIDE, TAKES_SIDE, LINE = 192, 1024, 14
 CURVE_SIZE, MARGIN = (480, 200), 24
 COLOURS = ("#4e9bff", "#ff8a3c", "#57c466", "#d869e0", "#e0c04a", "#ff6470")
 BACK, GRID, WORDS = "#1e1e1e", "#4a4a4a", "#d0d0d0"
 
 
+def shown_report(report: str) -> dict[str, Any]:
+    """A node's `ui` for a report, which is said on the node, too: pages draw no text of a `ui`."""
+    say(report)
+    return {"text": (report,)}
+
+
 def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
     """A node's `ui` for a clip.
 
-    Small and moving, and every so many frames side by side with their numbers.
+    One moving picture, as some pages show no second one: the clip above every so many of its frames, small
+    and with their numbers.
     """
-    path, sheet_path = _new_file("clip", ".webp"), _new_file("sheet", ".webp")
-    stride = -(-len(frames) // MAX_FRAMES)
-    _save_moving(path, pictures(thinned_out(frames[::stride])), fps / stride)
-    clip_sheet(frames).save(sheet_path, quality=85, method=0)
-    return _shown([path, sheet_path], animated=True)
+    path, stride = _new_file("clip", ".webp"), -(-len(frames) // MAX_FRAMES)
+    moving = [enlarged(frame, CLIP_SIDE) for frame in pictures(thinned_out(frames[::stride], CLIP_SIDE))]
+    _save_moving(path, _above(moving, clip_sheet(frames)), fps / stride)
+    return _shown([path], animated=True)
+
+
+def _above(moving: Sequence[Image.Image], still: Image.Image) -> list[Image.Image]:
+    """Frames of a clip, each with the same picture below, as wide as they are."""
+    width, height = moving[0].size
+    still = still.resize((width, max(1, round(still.height * width / still.width))))
+    together = Image.new("RGB", (width, height + still.height))
+    together.paste(still, (0, height))
+    joined = [together.copy() for _ in moving]
+    for picture, frame in zip(joined, moving, strict=True):
+        picture.paste(frame)
+    return joined
 
 
 def shown_takes(takes: Mapping[str, Mapping[str, Any]], latent_format: Any, fps: float) -> dict[str, Any]:
@@ -68,16 +88,19 @@ def _take_sheet(frames: Sequence[Image.Image], names: Sequence[str], columns: in
 
 
 def _save_moving(path: Path, frames: Sequence[Image.Image], fps: float) -> None:
+    """Write an animation without key frames: what stands still, such as a sheet, is written once."""
     first, *rest = frames
-    duration = round(1000 / fps)
-    first.save(path, save_all=True, append_images=rest, duration=duration, loop=0, quality=85, method=0)
+    options = {"append_images": rest, "duration": round(1000 / fps), "loop": 0, "quality": 85, "method": 0}
+    first.save(path, format="WEBP", save_all=True, kmin=0, kmax=0, **options)
 
 
 def clip_sheet(frames: Tensor) -> Image.Image:
     """At most SHEET_FRAMES frames, evenly from the first to the last, in rows."""
     count = min(len(frames), SHEET_FRAMES)
     numbers = [round(i * (len(frames) - 1) / max(1, count - 1)) for i in range(count)]
-    small = pictures(thinned_out(frames[numbers], SHEET_SIDE))
+    small = pictures(thinned_out(frames[numbers], 2 * SHEET_SIDE))
+    for picture in small:
+        picture.thumbnail((SHEET_SIDE, SHEET_SIDE))
     width, height = small[0].size
     columns = min(count, SHEET_COLUMNS)
     sheet = Image.new("RGB", (columns * width, -(-count // columns) * height), BACK)

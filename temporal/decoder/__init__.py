@@ -3,6 +3,7 @@
 from .decoder import DecoderConfig, TemporalDecoder
 from .formats import decoder_of, image_weights, load_decoder, save_decoder
 from .plan import KL, TAESD, DecoderShape, DecoderSite
+from .report import report_decoder
 
 __all__ = [
     "KL",
@@ -14,5 +15,6 @@ __all__ = [
     "decoder_of",
     "image_weights",
     "load_decoder",
+    "report_decoder",
     "save_decoder",
 ]

@@ -1,7 +1,7 @@
 """The pixel-space video upscaler: given frames to frames several times as large, at any length and size."""
 
 from .config import UpscalerConfig
-from .formats import load_upscaler, save_upscaler
+from .formats import load_upscaler, report_upscaler, save_upscaler
 from .model import VideoUpscaler
 from .sampling import UpscaleSettings, upscale
 
@@ -10,6 +10,7 @@ __all__ = [
     "UpscalerConfig",
     "VideoUpscaler",
     "load_upscaler",
+    "report_upscaler",
     "save_upscaler",
     "upscale",
 ]

@@ -44,3 +44,12 @@ def save_upscaler(
 ) -> None:
     """Write a video upscaler; `extra_metadata` (strings) means nothing to the loader."""
     save_described(path, upscaler, FORMAT, upscaler.config.to_json(), extra_metadata)
+
+
+def report_upscaler(upscaler: VideoUpscaler) -> str:
+    """Lines on a video upscaler: how much it enlarges, and the windows it was trained with."""
+    count, config = sum(weight.numel() for weight in upscaler.parameters()), upscaler.config
+    return (
+        f"Video LDM upscaler (native file), {count / 1e6:.1f} M weights, frames {config.scale} times as "
+        f"large\nClip: windows of {config.max_frames} frames in training, any length"
+    )

@@ -24,6 +24,10 @@ BOXES = """() => app.graph.nodes.map(node => {
     const [x, y, width, height] = node.getBounding();
     return [`${node.title} (node ${node.id})`, x, y, x + width, y + height];
 })"""
+# The words on a node, by its type, and the sizes of the pictures on it.
+ON_NODES = """() => Object.fromEntries(app.graph.nodes.map(node => [node.type, [
+    node.widgets?.find(widget => widget.name === '$$node-text-preview')?.value ?? '',
+    (node.imgs ?? []).map(image => [image.naturalWidth, image.naturalHeight])]]))"""
 CLIPPED = """() => [...document.querySelectorAll('.comfy-markdown .tiptap')].filter(note => {
     const last = note.lastElementChild?.getBoundingClientRect();
     const page = note.closest('.comfy-markdown');
@@ -90,6 +94,18 @@ def test_it_runs_and_shows_the_finished_video(editor, path):
     assert (width, height) == (side, side)
     assert seconds > 0.1
     assert editor.problems() == []
+
+
+def test_reports_and_the_clip_above_its_sheet_are_on_the_nodes(editor):
+    editor.load(saved(next(path for path in WORKFLOWS if path.stem == "text_to_video")))
+    new = {"VLDM_LoadTemporalLayers": {"strength": 0.93}}  # what did not change says nothing again
+    editor.set_values({**SMALL, **new})
+    assert editor.queue() == ("execution_success", "")
+    editor.page.wait_for_function(f"() => ({ON_NODES})().VLDM_TemporalVAEDecode[1].length")
+    nodes = editor.page.evaluate(ON_NODES)
+    assert nodes["VLDM_LoadTemporalLayers"][0].startswith("Video LDM")
+    [(width, height)] = nodes["VLDM_TemporalVAEDecode"][1]
+    assert width == 512 < height
 
 
 def test_what_is_wrong_is_seen(editor):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from einops import rearrange
 from PIL import Image
 
 from . import stand_ins, toy_checkpoints
@@ -77,6 +80,26 @@ def assert_large(strip):
         assert sent.n_frames == len(strip.frames) and max(sent.size) >= 256
 
 
+def assert_clip_above_sheet(host, files):
+    """One picture, so that every page shows it: FRAMES frames, above all of them side by side."""
+    [file] = files
+    with temp(host, file) as moving:
+        assert (moving.n_frames, moving.size) == (FRAMES, (512, 512 + round(512 / FRAMES)))
+        shown = []
+        for frame in range(FRAMES):
+            moving.seek(frame)
+            shown.append(torch.from_numpy(np.array(moving.convert("RGB"))).float())
+    clips, sheets = (torch.stack(parts) for parts in zip(*(s.split(512) for s in shown), strict=True))
+    assert (sheets - sheets[0]).abs().max() == 0
+    assert min((a - b).abs().mean() for a, b in pairwise(clips)) > 1
+    small = rearrange(sheets[0][:, : FRAMES * (512 // FRAMES)], "h (f w) c -> f h w c", f=FRAMES)[:, 20:90]
+    stride = 512 // small.shape[2]
+    large = clips[:, ::stride, ::stride][:, 20:90, : small.shape[2]]
+    for number, cell in enumerate(small):
+        apart = [(cell - frame[: len(cell)]).abs().mean() for frame in large]
+        assert apart.index(min(apart)) == number
+
+
 def before_remark(said: list[str], start: str) -> list[str]:
     """Lines that begin so, without what follows the time left: that these graphs have no temporal layers."""
     return [text.partition(". This MODEL")[0] for text in said if text.startswith(start)]
@@ -96,10 +119,7 @@ def test_sampling_and_decoding_move(host, watched):
     steps = before_remark(said, "step")
     assert steps[0].startswith("step 1 of 3, ") and steps[0].endswith("left")
     assert any(text.startswith("frame 2 of 5, ") for text in said)
-    clip, sheet = run.shown["decode"]["images"]
-    with temp(host, clip) as moving, temp(host, sheet) as still:
-        assert (moving.n_frames, moving.size) == (FRAMES, (SIDE, SIDE))
-        assert still.size == (4 * SIDE, 2 * SIDE)
+    assert_clip_above_sheet(host, run.shown["decode"]["images"])
 
 
 def test_takes_stand_side_by_side_above_their_seeds_and_each_goes_on(host, watched):
@@ -198,11 +218,11 @@ def test_enlarging_moves_and_ends_in_a_clip_and_a_contact_sheet(host, watched, t
     assert sorted(frames_of(previews, "enlarge")) == list(range(1, FRAMES + 1))
     assert {picture.size for picture in previews["enlarge"]} == {(4 * SIDE, 4 * SIDE)}
     assert any(text.startswith("frame 2 of 5, ") and text.endswith("left") for text in said)
-    clip, sheet = run.shown["enlarge"]["images"]
-    assert "5 frames of 64 x 64 become 256 x 256" in run.shown["enlarge"]["text"][0]
-    with temp(host, clip) as moving, temp(host, sheet) as still:
-        assert (moving.n_frames, moving.size) == (FRAMES, (4 * SIDE, 4 * SIDE))
-        assert still.size == (4 * 128, 2 * 128)
+    assert_clip_above_sheet(host, run.shown["enlarge"]["images"])
+    [report] = run.shown["enlarge"]["text"]
+    assert report.startswith("5 frames of 64 x 64 become 256 x 256") and said[-1] == report
+    [loaded] = run.shown["load"]["text"]
+    assert loaded in said and loaded.startswith("Video LDM upscaler (native file)") and "windows of" in loaded
 
 
 def test_enlarging_with_a_prompt_shows_the_clip_at_every_step(watched, tiny_x4):
@@ -271,6 +291,6 @@ def test_a_contact_sheet_reaches_from_the_first_frame_to_the_last(host):
 
     frames = torch.linspace(0, 1, 40).reshape(-1, 1, 1, 1).expand(-1, 32, 32, 3)
     sheet = clip_sheet(frames)
-    assert sheet.size == (4 * 32, 4 * 32)
-    assert sheet.getpixel((30, 30)) == (0, 0, 0) and sheet.getpixel((126, 126)) == (255, 255, 255)
+    assert sheet.size == (8 * 32, 2 * 32)
+    assert sheet.getpixel((30, 30)) == (0, 0, 0) and sheet.getpixel((254, 62)) == (255, 255, 255)
     assert clip_sheet(frames[:1]).size == (32, 32)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.clip import Clip
-from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, load_upscaler, upscale
+from ....temporal.upscaler import UpscalerConfig, UpscaleSettings, load_upscaler, report_upscaler, upscale
 from ....temporal.upscaler.estimate import UpscaleNeeds, upscale_needs
 from ..files import VIDEO_UPSCALERS, full_path
 from ..memory import CPU, GIB, free_memory, total_memory
@@ -39,6 +39,11 @@ class HostUpscaler:
     def config(self) -> UpscalerConfig:
         """Description of the upscaler."""
         return self.patcher.model.config
+
+    @property
+    def report(self) -> str:
+        """Lines on what the file holds."""
+        return report_upscaler(self.patcher.model)
 
     @property
     def load_device(self) -> Any:
@@ -97,7 +102,7 @@ class HostUpscaler:
 
 
 def open_upscaler(name: str, settings: UpscaleSettings) -> HostUpscaler:
-    """Open a file in `models/video_upscalers`; weights keep the file's precision.
+    """Open a file in `models/video_upscalers`; weights keep the file's precision. The report is also logged.
 
     Raises InvalidInputError for settings that the upscaler cannot use.
     """
@@ -105,7 +110,9 @@ def open_upscaler(name: str, settings: UpscaleSettings) -> HostUpscaler:
     patcher = upscaler_again(path)
     settings.checked(patcher.model.config)
     patcher.cached_patcher_init = (upscaler_again, (path,))
-    return HostUpscaler(patcher, settings)
+    opened = HostUpscaler(patcher, settings)
+    logger.info("%s: %s", name, opened.report)
+    return opened
 
 
 def upscaler_again(path: str, disable_dynamic: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import comfy.sd
 from comfy.ldm.modules.temporal_ae import VideoDecoder
 from torch import Tensor, nn
 
-from ....temporal.decoder import TemporalDecoder, decoder_of, image_weights
+from ....temporal.decoder import TemporalDecoder, decoder_of, image_weights, report_decoder
 from ....temporal.decoder.svd import VideoDecoderFile, video_decoder
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
 from ....temporal.weights.files import WeightsFile, assign_weights, read_weights
@@ -20,6 +21,8 @@ from ..patcher import new_patcher
 from .autoencoders import DECODERS, check_latent_space, second_autoencoder, shapes_in
 from .frame_stream import PREVIEW_FPS, DecodeSettings, collect, latent_stream
 from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder, VideoAutoencoder
+
+logger = logging.getLogger(__name__)
 
 # Activations of a decode with temporal layers over the same decode without.
 MEMORY_FACTOR = 1.5
@@ -31,6 +34,8 @@ class TemporalVAE(comfy.sd.VAE):
     It decodes as Temporal VAE Decode does: with little memory the host would cut the clip into pieces that
     know nothing of each other.
     """
+
+    report = ""
 
     def __init__(self, vae: Any) -> None:
         vars(self).update(vars(vae))  # the handle alone: what it loads is replaced
@@ -52,10 +57,16 @@ class TemporalVAE(comfy.sd.VAE):
 
 
 def open_temporal_decoder(vae: Any, name: str) -> Any:
-    """VAE that decodes through a file in `models/temporal_decoders`, by `with_temporal_decoder`."""
+    """VAE that decodes through a file in `models/temporal_decoders`, by `with_temporal_decoder`.
+
+    Its report says what the file holds, and is also logged.
+    """
     path = full_path(TEMPORAL_DECODERS, name)
-    temporal = with_temporal_decoder(vae, read_weights(path))
+    file = read_weights(path)
+    temporal = with_temporal_decoder(vae, file)
     temporal.patcher.cached_patcher_init = (temporal_decoder_again, (vae, path))
+    temporal.report = report_decoder(file) or ""
+    logger.info("%s: %s", name, temporal.report)
     return temporal
 
 
