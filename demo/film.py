@@ -16,7 +16,7 @@ from PIL import Image
 
 from . import environment
 from .comfy import DEMO, Client, Graph, Host, HostError
-from .graphs import GraphError, node_of_type, node_titled, to_api, without_node
+from .graphs import GraphError, node_of_type, node_titled, set_length, to_api, without_node
 
 WORKFLOW = environment.REPO / "workflows" / "text_to_video.json"
 CASCADE = environment.REPO / "workflows" / "whole_cascade.json"
@@ -93,7 +93,7 @@ def adapt(graph: Graph, options: argparse.Namespace) -> Graph:
     if options.prompt is not None:
         node_titled(graph, "Prompt")["text"] = options.prompt
     if options.frames is not None:
-        node_of_type(graph, "EmptyLatentImage")["batch_size"] = options.frames
+        set_length(graph, options.frames)
     if options.seed is not None:
         node_of_type(graph, SAMPLER)["seed"] = options.seed
     if options.steps is not None:

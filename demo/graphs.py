@@ -14,6 +14,7 @@ from typing import Any
 NOTES = ("Note", "MarkdownNote")
 WIDGETS = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool, "COMBO": str}
 SEEDS = ("seed", "noise_seed")
+EMPTY = ("EmptyLatentImage", "VLDM_EmptyClip")  # clips to make
 ALWAYS, BYPASSED = 0, 4  # modes of a node; a muted one has another
 
 
@@ -63,6 +64,17 @@ def node_of_type(graph: dict[str, dict[str, Any]], class_type: str) -> dict[str,
         if node["class_type"] == class_type:
             return node["inputs"]
     raise GraphError(f"The workflow has no {class_type} node.")
+
+
+def set_length(graph: dict[str, dict[str, Any]], frames: int, **size: int) -> None:
+    """Set the number of frames and the size of the clip that a graph makes. Raises GraphError without one."""
+    clips = [node for node in graph.values() if node["class_type"] in EMPTY]
+    if not clips:
+        raise GraphError(f"The workflow has none of {', '.join(EMPTY)}.")
+    for node in clips:
+        inputs = node["inputs"]
+        seconds = {"seconds": frames / inputs["fps"]} if "fps" in inputs else {"batch_size": frames}
+        inputs.update(seconds, **size)
 
 
 def without_node(graph: dict[str, dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
@@ -146,7 +158,8 @@ def _widget_values(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, An
 def _widgets(schema: dict[str, Any]) -> Iterator[Widget]:
     """Saved values in their order."""
     for group in ("required", "optional"):
-        for name, (kind, *rest) in schema["input"].get(group, {}).items():
+        given = schema["input"].get(group, {})
+        for name, (kind, *rest) in given.items():
             options = rest[0] if rest else {}
             if not (isinstance(kind, list) or kind in WIDGETS) or options.get("forceInput"):
                 continue
@@ -157,5 +170,6 @@ def _widgets(schema: dict[str, Any]) -> Iterator[Widget]:
             yield Widget(name, types, bool(choices) or "default" in options, default)
             if options.get("control_after_generate", kind == "INT" and name in SEEDS):
                 yield Widget(None)
-            if any(options.get(f"{medium}_upload") for medium in ("image", "video", "audio")):
+        for _, *rest in given.values():  # a button for files comes behind all others
+            if any(part.get(f"{medium}_upload") for part in rest for medium in ("image", "video", "audio")):
                 yield Widget(None)

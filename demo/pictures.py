@@ -19,6 +19,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..temporal.video.frame_rate import BLEND, METHODS, NEAREST, mixes
 from . import environment
 from .comfy import Client, Graph, Host
 from .graphs import to_api
@@ -53,6 +54,7 @@ class Panel:
     enlarge: int = 1  # a drawing this much larger, bicubic
     part: tuple[int, int, int, int] | None = None  # of the frame that is shown: left, top, right, bottom
     decoder: bool = False  # through the toy temporal decoder, where it is bundled
+    method: str = ""  # a drawing of 24 fps, at 8 by this method of Frame Rate and back
 
 
 SAME: Changes = {"VLDM_VideoKSampler": {"denoise": 0.0}}  # the given clip, through the autoencoder alone
@@ -75,6 +77,11 @@ PICTURES: dict[str, list[Panel]] = {
         Panel("with temporal layers", "text_to_video"),
     ],
     "VLDM_LoadVideoModel": [Panel("drawn", SHOWN)],
+    "VLDM_FrameRate": [
+        Panel("drawn: 24 fps", SHOWN, method="none"),
+        Panel("8 fps: drop", SHOWN, method=NEAREST),
+        Panel("8 fps: blend", SHOWN, method=BLEND),
+    ],
     "VLDM_LoadMotionLoRA": [
         Panel("drawn: no motion", STAR),
         Panel("drawn: zoom in", replace(STAR, camera="zoom in", speed=scene.ZOOM_RANGE / 4)),
@@ -191,11 +198,20 @@ def frames_of(client: Client, panel: Panel) -> list[Image.Image]:
 
 def draw(panel: Panel) -> list[Image.Image]:
     """The panel's drawn scene."""
-    small = [
-        Image.fromarray(frame).resize((scene.SIDE // panel.shrink,) * 2) for frame in render(panel.source)
-    ]
+    frames = _at_rate(panel.source, panel.method) if panel.method else render(panel.source)
+    small = [Image.fromarray(frame).resize((scene.SIDE // panel.shrink,) * 2) for frame in frames]
     way = Image.Resampling.BICUBIC if panel.enlarge > 1 else Image.Resampling.NEAREST
     return [frame.resize((scene.SIDE * panel.enlarge,) * 2, way) for frame in small]
+
+
+def _at_rate(shown: scene.Scene, method: str) -> np.ndarray:
+    """A second of a scene at 24 fps, of which 8 frames are left by a method."""
+    frames = render(shown, 24, 24.0)
+    if method in METHODS:
+        plan = mixes(24, 24.0, 8.0, method)
+        fewer = np.stack([sum(share * frames[number] for number, share in mix) for mix in plan])
+        frames = fewer[[mix[0][0] for mix in mixes(8, 8.0, 24.0, NEAREST)]].round().astype(np.uint8)
+    return frames
 
 
 def shoot(client: Client, panel: Panel) -> list[Image.Image]:

@@ -5,6 +5,7 @@ Ids and input names are frozen, saved graphs depend on them.
 
 from .decode import TemporalVAEDecode
 from .extend import ExtendVideo
+from .frame_rate import EmptyClip, FrameRate
 from .guidance_schedule import GuidanceSchedule
 from .guide import VideoGuiderNode
 from .host import ComfyExtension, Node
@@ -48,7 +49,9 @@ NODES: tuple[type[Node], ...] = (
     ValueSchedule,
     MotionPromptEncode,
     PromptSchedule,
+    EmptyClip,
     LoadVideoFrames,
+    FrameRate,
     KnownFramesNode,
     ImageMotion,
     ImagePrompt,

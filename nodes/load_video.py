@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..temporal.video.fit import CROP, FITS
 from .host import Node, io
-from .host.sampling.footage import Wishes, changed, film_names, read_footage
+from .host.sampling.clips.footage import Wishes, changed, film_names, read_footage
 from .host.search import search_aliases
 
 

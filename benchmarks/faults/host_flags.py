@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from video_ldm.demo import environment
 from video_ldm.demo.comfy import Graph, Host
-from video_ldm.demo.graphs import node_of_type, to_api
+from video_ldm.demo.graphs import node_of_type, set_length, to_api
 
 WORKFLOW = environment.REPO / "workflows" / "text_to_video.json"
 OFFLOAD = "offload"
@@ -60,7 +60,7 @@ def frames(flag: str) -> np.ndarray:
 
 def small(graph: Graph) -> Graph:
     """The graph for a short clip, its frames saved as pictures in place of a film."""
-    node_of_type(graph, "EmptyLatentImage").update(width=64, height=64, batch_size=4)
+    set_length(graph, 4, width=64, height=64)
     node_of_type(graph, "VLDM_VideoKSampler").update(steps=5, seed=7)
     [decode] = [key for key, node in graph.items() if node["class_type"] == "VLDM_TemporalVAEDecode"]
     kept = {

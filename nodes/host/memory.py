@@ -7,8 +7,11 @@ from typing import Any, cast
 import comfy.model_management as mm
 import torch
 
+from ...temporal.errors import InvalidInputError
+
 CPU = torch.device("cpu")
 GIB = 2**30  # bytes
+SHARE = 0.8  # of the free memory that frames may take
 
 
 def free_memory(device: Any) -> float:
@@ -19,3 +22,13 @@ def free_memory(device: Any) -> float:
 def total_memory(device: Any) -> float:
     """Bytes of a device in all."""
     return cast(float, mm.get_total_memory(device))
+
+
+def check_frames_fit(count: int, size: tuple[int, int], each: float) -> None:
+    """Refuse a clip of more frames than main memory holds: `size` in pixels (width, height), bytes `each`."""
+    needed, free = each * count, free_memory(CPU)
+    if needed > SHARE * free:
+        raise InvalidInputError(
+            f"{count} frames of {size[0]} x {size[1]} need about {needed / GIB:.1f} GiB of memory, and "
+            f"{free / GIB:.1f} GiB are free. Ask for fewer frames, a lower fps or a smaller size."
+        )

@@ -16,7 +16,8 @@ from .latents import FPS_KEY
 USUAL = 8.0  # of keyframes, which most temporal layers were trained on
 SAME = 0.01  # share by which two rates may differ and count as one
 LOADER, FILE = "LoadVideo", "file"  # the host's node, which gives every frame of a film
-PART = "VLDM_LoadVideoFrames"  # ours, which gives them at a rate of its own
+PART = "VLDM_LoadVideoFrames"  # ours, which gives them at a rate of its own where it is set
+AT_RATES = (PART, "VLDM_FrameRate")  # ours with the rate of what comes out in fps
 ONWARD = ("samples", "latent", "latent_image", "pixels", "image", "images", "video")
 STILLS = {"VLDM_KnownFrames": ("latent",)}  # nodes that also take pictures which are not the clip
 
@@ -57,35 +58,42 @@ def carrying(latent: Any, origin: Mapping[str, Any]) -> tuple[Any, str]:
     One that has a speed keeps it.
     """
     before, name = _before(latent, origin)
-    if not name:
+    if FPS_KEY in latent or not before:
         return latent, ""
-    return {**latent, FPS_KEY: before}, f"{before:g} fps, as {name} has."
+    return {**latent, FPS_KEY: before}, f"{before:g} fps, as {name} has." if name else ""
 
 
 def _before(latent: Mapping[str, Any], origin: Mapping[str, Any]) -> tuple[float, str]:
     """Frames per second that a clip has already, and the film that says so; 0 where nothing does."""
     if FPS_KEY in latent:
         return float(latent[FPS_KEY]), ""
-    films = set(_films(origin))
-    if len(films) != 1:
+    sources = set(_sources(origin))
+    if len(sources) != 1:
         return 0.0, ""
-    (name,) = films
+    (source,) = sources
+    if not isinstance(source, str):
+        return source, ""
     with suppress(OSError, ValueError):  # it is gone, or no film: its loader says so
-        path = folder_paths.get_annotated_filepath(name)
+        path = folder_paths.get_annotated_filepath(source)
         return float(InputImpl.VideoFromFile(path).get_frame_rate()), Path(path).name
     return 0.0, ""
 
 
-def _films(origin: Any) -> Iterator[str]:
-    """Names of the films in the host's input folder that a clip was loaded from."""
+def _sources(origin: Any) -> Iterator[str | float]:
+    """Films in the host's input folder that a clip was loaded from, or rates of nodes of ours.
+
+    The rate is 0 where a node of ours has it from another one.
+    """
     if not isinstance(origin, Mapping):
         return
     kind = origin.get("type")
     inputs = origin.get("inputs", {}) if kind else origin
-    if kind == PART and inputs.get("fps"):
+    rate = inputs.get("fps") if kind in AT_RATES else None
+    if rate:
+        yield float(rate) if isinstance(rate, int | float) else 0.0
         return
     if kind in (LOADER, PART) and isinstance(inputs.get(FILE), str) and not inputs.get("video"):
         yield inputs[FILE]
     for name, value in inputs.items():
         if name in STILLS.get(kind or "", ONWARD):
-            yield from _films(value)
+            yield from _sources(value)

@@ -87,6 +87,7 @@ def test_it_runs_and_shows_the_finished_video(editor, path):
     editor.set_values(SMALL)
     if path.stem in SHORT:
         editor.set_values({"EmptyLatentImage": {"batch_size": SHORT[path.stem]}})
+        editor.set_values({"VLDM_EmptyClip": {"seconds": SHORT[path.stem] / 8}})
     assert editor.queue() == ("execution_success", "")
     editor.page.wait_for_function(VIDEO)
     width, height, seconds = editor.page.evaluate(VIDEO)

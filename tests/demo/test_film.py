@@ -60,7 +60,11 @@ def test_options_reach_the_workflow(node_info, workflow):
     words = ["--prompt", "a blue square", "--seed", "5", "--frames", "12", "--steps", "3"]
     adapted = film.adapt(graph, film.parse(words))
     assert node_titled(adapted, "Prompt")["text"] == "a blue square"
-    assert node_of_type(adapted, "EmptyLatentImage")["batch_size"] == 12
+    if workflow == film.WORKFLOW:
+        clip = node_of_type(adapted, "VLDM_EmptyClip")
+        assert clip["seconds"] * clip["fps"] == 12
+    else:
+        assert node_of_type(adapted, "EmptyLatentImage")["batch_size"] == 12
     sampler = node_of_type(adapted, film.SAMPLER)
     assert (sampler["seed"], sampler["steps"]) == (5, 3)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from video_ldm.demo.comfy import HostError
-from video_ldm.demo.graphs import node_of_type, to_api
+from video_ldm.demo.graphs import node_of_type, set_length, to_api
 from video_ldm.temporal.formats import load_stack, save_stack
 
 WORKFLOW = Path(__file__).parents[2] / "workflows" / "text_to_video.json"
@@ -25,7 +25,7 @@ LAYERS = "toy_temporal.safetensors"
 def graph(node_info):
     graph = to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), node_info)
     node_of_type(graph, "VLDM_VideoKSampler").update(steps=2)
-    node_of_type(graph, "EmptyLatentImage").update(width=64, height=64, batch_size=3)
+    set_length(graph, 3, width=64, height=64)
     return graph
 
 
@@ -141,7 +141,7 @@ def test_damaged_files_of_all_kinds_leave_a_host_that_works(host, graph, good, f
 
 BAD_VALUES = {
     "too many frames": (
-        {"EmptyLatentImage": {"batch_size": 500}},
+        {"VLDM_EmptyClip": {"seconds": 62.5}},
         "The clip has 500 frames; these temporal layers",
     ),
     "a file that is gone": (

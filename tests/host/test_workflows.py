@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from video_ldm.demo.graphs import ALWAYS, NOTES, node_of_type, node_titled, to_api
+from video_ldm.demo.graphs import ALWAYS, EMPTY, NOTES, node_of_type, node_titled, to_api
 
 from . import stand_ins, toy_checkpoints
 from .families import lavie_rig, video_rig
@@ -72,9 +72,8 @@ SMALL = {
     "BasicScheduler": {"steps": 1},
     "CheckpointLoaderSimple": {"ckpt_name": "toy_sd.safetensors"},
     "KSampler": {"steps": 1},
-    "EmptyLatentImage": {"width": SIDE, "height": SIDE},
+    **{kind: {"width": SIDE, "height": SIDE} for kind in (*EMPTY, "ImageScale", "VLDM_LoadVideoFrames")},
     "ImageFromBatch": {"length": 4},
-    "ImageScale": {"width": SIDE, "height": SIDE},
     "SV3D_Conditioning": {"width": SIDE, "height": SIDE, "video_frames": 5},
     "SVD_img2vid_Conditioning": {"width": SIDE, "height": SIDE, "video_frames": 3},
     "VLDM_TrainMotionLoRA": {
@@ -124,6 +123,8 @@ def small(graph: dict, name: str) -> dict:
         if node["class_type"] == "EmptyLatentImage" and name in SHORT:
             short, frames = SHORT[name], node["inputs"]["batch_size"]
             node["inputs"]["batch_size"] = short[frames] if isinstance(short, dict) else short
+        if node["class_type"] == "VLDM_EmptyClip":
+            node["inputs"]["seconds"] = SHORT[name] / node["inputs"]["fps"]
     return graph
 
 

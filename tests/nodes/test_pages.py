@@ -49,6 +49,7 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "precision is": CHOICE,
     " is ; give 0 for none, or more.": RANGE,
     " is ; give 1 or more.": RANGE,
+    "A clip lasts more than 0 seconds": RANGE,
     "A frame rate must be above 0": RANGE,
     "A step sees  patches": RANGE,
     "Enlarging needs at least 1 step": RANGE,

@@ -91,7 +91,7 @@ def test_numbers_of_a_picture_are_255ths(load):
 def test_films_of_the_input_folder_are_offered(host, film, monkeypatch, tmp_path):
     import folder_paths
 
-    footage = host.pack("nodes.host.sampling.footage")
+    footage = host.pack("nodes.host.sampling.clips.footage")
     (host.base / "input" / "notes.txt").write_text("no film")
     assert film in footage.film_names() and "notes.txt" not in footage.film_names()
     monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path))
@@ -148,8 +148,8 @@ def test_what_cannot_be_is_refused(load, asked, said):
 
 
 def test_only_frames_that_are_there_need_memory(host, load, monkeypatch):
-    footage = host.pack("nodes.host.sampling.footage")
-    monkeypatch.setattr(footage, "free_memory", lambda _device: 20 * FRAMES * WIDTH * HEIGHT)
+    memory = host.pack("nodes.host.memory")
+    monkeypatch.setattr(memory, "free_memory", lambda _device: 20 * FRAMES * WIDTH * HEIGHT)
     assert len(load(frames=100000)[0]) == FRAMES
 
 

@@ -19,15 +19,14 @@ import torch
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from ....temporal.errors import InvalidInputError
-from ....temporal.video.fit import fit_into, frame_size
-from ....temporal.video.reading import FILMS, FilmInfo, frames_of, probe, sound_of
-from ..latents import FPS_KEY
-from ..memory import CPU, GIB, free_memory
-from ..progress import say
-from .known_images import encode_images
+from .....temporal.errors import InvalidInputError
+from .....temporal.video.fit import fit_into, frame_size
+from .....temporal.video.reading import FILMS, FilmInfo, frames_of, probe, sound_of
+from ...latents import FPS_KEY
+from ...memory import check_frames_fit
+from ...progress import say
+from ..known_images import encode_images
 
-SHARE = 0.8  # of the free memory that frames may take
 RATE = 44100  # samples per second of the sound
 NONE = "no film yet in ComfyUI's input folder"
 NO_VAE = "Load Video Frames makes latents with a VAE; connect the VAE of the checkpoint to it."
@@ -115,12 +114,7 @@ def _frames(film: FilmInfo, fps: float, start: float, seconds: float | None, wis
     size = frame_size((film.width, film.height), wishes.width, wishes.height)
     fit = fit_into((film.width, film.height), size, wishes.fit)
     count = _count(film, fps, seconds, wishes)
-    needed, free = 15 * size[0] * size[1] * count, free_memory(CPU)
-    if needed > SHARE * free:
-        raise InvalidInputError(
-            f"{count} frames of {size[0]} x {size[1]} need about {needed / GIB:.1f} GiB of memory, and "
-            f"{free / GIB:.1f} GiB are free. Ask for fewer frames, a lower fps or a smaller size."
-        )
+    check_frames_fit(count, size, 15 * size[0] * size[1])
     margin = 2 / fps  # a cap in seconds is rounded by a frame, the one in frames is exact
     reader = frames_of(film, fps, fit.scaled, start, None if seconds is None else seconds + margin)
     frames = []
