@@ -1,6 +1,7 @@
 """`python tests`: set up, lint, check types, then every test in two processes.
 
-`--unit` leaves out what needs ComfyUI or starts programs of its own, and with it the types.
+`--unit` leaves out what needs ComfyUI or is marked slow, and with it the types; it names what took a second
+all the same.
 
 All else goes to pytest; `-n 0` tests in one process, as a debugger wants it.
 """
@@ -23,6 +24,10 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(2**26),
 }
 NEEDS_HOST = ("tests/host", "tests/nodes", "tests/browser")
+UNIT = (
+    *("-m", "not host and not slow", "--durations=20", "--durations-min=1"),
+    *(f"--ignore={folder}" for folder in NEEDS_HOST),
+)
 sys.path.insert(0, str(REPO / "demo"))
 
 import environment  # noqa: E402  (its folder has just been added)
@@ -37,9 +42,7 @@ def main(arguments: list[str]) -> int:
     types = 0 if unit else _run("basedpyright")  # ComfyUI's own types are among those it knows
     if unit:
         os.environ.update(KEEP_MEMORY)
-    chosen = (
-        ("-m", "not host and not programs", *(f"--ignore={folder}" for folder in NEEDS_HOST)) if unit else ()
-    )
+    chosen = UNIT if unit else ()
     tests = _run("pytest", *PROCESSES, *chosen, *arguments)
     if lint:
         print("ruff found something, see above the tests")

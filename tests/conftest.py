@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up seconds per part; with several workers (pytest -n) this sees the reports of all."""
-    part = next((part for part in ("host", "programs") if part in report.keywords), "unit")
+    part = next((part for part in ("host", "slow") if part in report.keywords), "unit")
     durations[part] += report.duration
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from video_ldm.tests.kill import IS_AVAILABLE, at_every_operation, trial
 
 pytestmark = [
-    pytest.mark.programs,
+    pytest.mark.slow,
     pytest.mark.skipif(not IS_AVAILABLE, reason="Linux counts the operations"),
 ]
 

@@ -110,6 +110,7 @@ def test_no_code_is_refused_by_the_registry():
     assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.slow
 def test_layers_are_the_hosts_except_where_only_training_has_them():
     """comfy-test cannot be told of exceptions: these are all, in what artists get."""
     ignored = tuple(line for line in (ROOT / ".comfyignore").read_text("utf-8").split() if line[0] != "#")

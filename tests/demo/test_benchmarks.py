@@ -87,6 +87,7 @@ def test_a_rollout_has_at_least_the_frames_that_are_asked_for(frames, segments):
     assert CONTEXT + NEW * segments >= frames
 
 
+@pytest.mark.slow
 def test_the_new_look_changes_grounds_and_leaves_objects_to_the_tracker():
     for scene in common.held_out(8, ("left", "clockwise", "still")):
         drawn = world.render(scene, 4)
@@ -225,6 +226,7 @@ def test_drift_is_told_with_what_other_rollouts_would_have_given():
     assert alone[1:] == (-math.inf, math.inf)
 
 
+@pytest.mark.slow
 def test_a_circle_that_is_drawn_jitters_once_as_much_as_drawn_and_one_that_shakes_more():
     scenes = common.held_out(4, ("clockwise", "still"))
     judge = classifier.load_classifier(common.MODELS / "toy_classifier.safetensors")
@@ -237,6 +239,7 @@ def test_a_circle_that_is_drawn_jitters_once_as_much_as_drawn_and_one_that_shake
     assert quiet["jitter_standing"][0] < 0.2 < loud["jitter_standing"][0]
 
 
+@pytest.mark.slow
 def test_the_distance_of_predicted_clips_has_an_interval_and_a_floor_that_drawn_ones_reach():
     scenes = common.held_out(16, ("clockwise", "counterclockwise"))
     judge = classifier.load_classifier(common.MODELS / "toy_classifier.safetensors")

@@ -39,6 +39,7 @@ def test_the_contact_sheet_shows_every_frame_in_order(tmp_path):
     assert shades == pytest.approx([20, 70, 120, 170, 220], abs=8)
 
 
+@pytest.mark.slow
 def test_a_long_clip_is_shown_by_evenly_spread_frames(tmp_path):
     clip = tmp_path / "clip.mp4"
     writer = imageio_ffmpeg.write_frames(str(clip), (512, 256), fps=8, macro_block_size=16)
@@ -100,6 +101,7 @@ def test_a_server_that_dies_is_quoted_and_cleared_away(stand_in):
     assert not server.base.exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_stopped(stand_in):
     stand_in.write_text("import time; print('thinking', flush=True); time.sleep(600)")
     server = comfy.Host(patience=1)
@@ -109,6 +111,7 @@ def test_a_server_that_hangs_is_stopped(stand_in):
     assert not server.base.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM to catch")
 def test_a_killed_program_leaves_no_server_behind(stand_in, tmp_path):
     stand_in.write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")

@@ -20,6 +20,7 @@ def scenes(count=6):
     return [world.sample(rng, "train", kinds[number % len(kinds)]) for number in range(count)]
 
 
+@pytest.mark.slow
 def test_a_scene_drawn_large_is_the_scene_with_detail():
     for scene in scenes():
         large = torch.from_numpy(world.render(scene, 2, scale=4)).permute(0, 3, 1, 2).float()
@@ -47,6 +48,7 @@ def test_patches_of_a_step_are_always_the_same_and_come_from_the_training_split(
     assert not torch.equal(train.draw(5, seed=1, scenes=1, patches=2, side=16)[1], large)
 
 
+@pytest.mark.slow
 def test_the_video_distance_sees_flicker_that_the_picture_distance_does_not():
     """Grain that is new in each frame against grain that stays: pictures alike, clips apart."""
     judge = load_classifier(benchmark.MODELS / "toy_classifier.safetensors")

@@ -67,6 +67,7 @@ def test_even_motion_has_little_jitter_and_shuffled_frames_have_much():
     assert shuffled > 20 * steady
 
 
+@pytest.mark.slow
 def test_a_panning_camera_moves_the_picture_the_other_way():
     opposite = {"left": "right", "right": "left", "up": "down", "down": "up"}
     for scene in scenes("camera", 24):
@@ -79,6 +80,7 @@ def test_a_panning_camera_moves_the_picture_the_other_way():
     assert {scene.camera for scene in scenes("camera", 100)} == set(CAMERAS)
 
 
+@pytest.mark.slow
 def test_zooming_in_makes_the_shape_larger():
     area = {"in": [], "out": []}
     for scene in scenes("camera", 60):
@@ -128,6 +130,7 @@ def test_captions_without_motion_say_nothing_of_it():
         assert not {"moving", "circling", "standing", "camera", "driving", "left", "clockwise"} & set(words)
 
 
+@pytest.mark.slow
 def test_the_splits_share_no_combination():
     def combinations(split: str) -> set[tuple[str, ...]]:
         drawn = scenes(None, 400, split)

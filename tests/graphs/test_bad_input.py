@@ -100,6 +100,7 @@ def keyframes(count):
     return {**graph, str(count): gen1(ad_keyframes=[str(count - 1), 0])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [chains, reroutes, keyframes])
 @pytest.mark.parametrize("page", [False, True])
 def test_two_thousand_nodes_take_ten_times_the_calls_of_two_hundred(build, page):

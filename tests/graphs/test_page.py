@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from video_ldm.graphs.__main__ import main
 from video_ldm.nodes.graphs.table import NEIGHBOURS, OLD_NODES, REFUSED, table_text
 from video_ldm.tests.messages import ROW, errors, in_the_code, is_about, section
@@ -25,6 +26,7 @@ def test_what_is_refused_says_what_to_use():
     assert all(row.note for row in OLD_NODES.values() if row.how == REFUSED)
 
 
+@pytest.mark.slow
 def test_every_message_is_in_the_code_and_on_the_page():
     rows = ROW.findall(section(PAGE, "Messages"))
     assert rows and not [row for row in rows if not in_the_code(row)]

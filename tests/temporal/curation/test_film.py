@@ -27,7 +27,7 @@ from video_ldm.temporal.video.reading import fitted, frames_of, probe
 
 from .films import FPS, shot, write_film
 
-pytestmark = pytest.mark.programs
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from video_ldm.temporal.video.reading import probe
 
 from .films import shot, write_film
 
-pytestmark = pytest.mark.programs
+pytestmark = pytest.mark.slow
 
 LOOK = CurationSettings(skip=("motion", "text"))
 HDR10 = ["-vf", "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc"]

@@ -111,6 +111,7 @@ def test_another_file_is_no_predictor(tmp_path, content):
         open_aesthetics(tmp_path / "other.pth")
 
 
+@pytest.mark.slow
 def test_features_are_kept_and_a_damaged_file_is_made_again(tmp_path, caplog):
     red = np.zeros((60, 90, 160, 3), np.uint8)
     red[..., 0] = 200

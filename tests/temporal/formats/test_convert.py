@@ -63,6 +63,7 @@ def stack_of(family: str, base: str, middle: bool, max_frames: int) -> TemporalS
     return sine_init(TemporalStack(config)).half()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_round_trips_keep_every_bit(tmp_path, case):
     stack, files = stack_of(*case), {}
@@ -125,6 +126,7 @@ def tiny_models(monkeypatch):
         monkeypatch.setattr(family, "SHAPE", tiny_models_of.SHAPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["Stable Video Diffusion", "ModelScope or ZeroScope"])
 def test_whole_models_go_from_spelling_to_spelling_without_loss(
     tmp_path, tiny_models, command, capsys, family
@@ -143,6 +145,7 @@ def test_whole_models_go_from_spelling_to_spelling_without_loss(
         assert between["input_blocks.1.2.proj_in.weight"].ndim == 3
 
 
+@pytest.mark.slow
 def test_a_whole_model_has_no_native_spelling_and_is_written_in_its_other_one(
     tmp_path, tiny_models, command, capsys
 ):
@@ -160,6 +163,7 @@ def test_a_whole_model_has_no_native_spelling_and_is_written_in_its_other_one(
     assert capsys.readouterr().out.startswith("ModelScope or ZeroScope (original file)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", [True, False])
 @pytest.mark.parametrize(
     ("family", "base", "middle", "taken_for"),

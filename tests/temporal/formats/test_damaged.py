@@ -52,6 +52,7 @@ def test_the_good_files_are_good(good, loaders, tmp_path):
         assert loaders[name](tmp_path / name), name
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
 def test_every_damaged_file_is_refused_in_a_sentence_or_can_be_used(good, loaders, tmp_path):
     path, ends = tmp_path / "bad.bin", Counter()

@@ -39,6 +39,7 @@ def tiny_bases(monkeypatch):
     monkeypatch.setattr(motion_modules, "BASES", {**damage.BASES, 3: ("SDXL", TINY_SDXL)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_motion_modules_in_every_spelling(tmp_path, name):
     config, spelling = ADAPTERS[name]

@@ -12,6 +12,8 @@ from ... import damage
 from ...damage_trial import trial
 from . import tiny_models
 
+pytestmark = pytest.mark.slow
+
 OTHERS = [
     family
     for family in formats.model_families()

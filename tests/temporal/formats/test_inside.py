@@ -37,6 +37,7 @@ def test_the_description_survives(family):
     assert StackConfig.from_json(config.to_json()) == config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [lavie.UPSCALER, upscale_a_video.UPSCALER], ids=lambda f: f.family)
 def test_layers_for_the_upscaler_become_native_without_loss(tmp_path, monkeypatch, family):
     small = tiny(family)

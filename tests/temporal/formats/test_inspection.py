@@ -75,6 +75,7 @@ def names_of(name: str) -> dict[str, list[int]]:
     return {key: shape for key, shape in listing.items() if not key.startswith("quant_conv.")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spelling", "other"),
     [
@@ -140,6 +141,7 @@ def lora_weights(base: str, spelling: motion_modules.MotionSpelling, name: str) 
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["SD 1.x", "SDXL"])
 @pytest.mark.parametrize("name", ["{0}.lora_{1}.weight", "lora_unet_{0}.lora_{1}.weight"])
 def test_a_motion_lora_goes_there_and_back(tmp_path, tiny_bases, base, name):
@@ -196,6 +198,7 @@ def test_files_of_our_own_are_told_and_copied(tmp_path, kind):
         found.convert(again, "original")
 
 
+@pytest.mark.slow
 def test_the_scales_of_a_checkpoint_stay_with_its_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(lvdm, "SHAPE", tiny_models.SHAPE)
     scales = torch.linspace(1, 0.5, 1000)

@@ -130,6 +130,7 @@ def opened_model(monkeypatch, file: WeightsFile):
     return formats.open_video_model("ignored")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_whole_model_is_split_with_every_key_explained(monkeypatch, unread, name):
     model = opened_model(monkeypatch, published(name))
@@ -174,6 +175,7 @@ def test_an_almost_known_model_names_the_first_keys(monkeypatch, unread, change,
         opened_model(monkeypatch, replace(file, tensors=tensors))
 
 
+@pytest.mark.slow
 def test_the_scale_in_a_checkpoint_counts(monkeypatch, unread):
     scales = torch.cat([torch.linspace(1, 0.5, 400), torch.full((1000,), 0.5)])
     file = published("videocrafter2_t2v")

@@ -8,7 +8,7 @@ import pytest
 from video_ldm.benchmarks.cost import loading
 from video_ldm.temporal.stack.plan import SD1
 
-pytestmark = pytest.mark.programs
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("kind", loading.KINDS)

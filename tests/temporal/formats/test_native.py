@@ -50,6 +50,7 @@ def test_round_trip_keeps_config_and_every_weight(saved):
         assert loaded.get_parameter(name).requires_grad
 
 
+@pytest.mark.slow
 def test_a_file_says_where_its_positions_are_and_one_that_does_not_has_them_in_the_attention(tmp_path, saved):
     """Files written before positions could be on the tokens give what they gave."""
     with safe_open(saved, "pt") as file:
@@ -74,6 +75,7 @@ def changing_stack():
     return stack
 
 
+@pytest.mark.slow
 def test_a_file_brings_what_changed_in_the_image_model_and_it_is_no_weight_of_the_layers(tmp_path):
     stack, path = changing_stack(), tmp_path / "layers.safetensors"
     save_stack(path, stack)

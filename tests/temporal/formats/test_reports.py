@@ -11,6 +11,8 @@ from video_ldm.temporal.weights.files import WeightsFile
 
 from .test_listings import opened, opened_model, published, same_keys_and_shapes
 
+pytestmark = pytest.mark.slow
+
 CONVERT = 'convert the file with python -m video_ldm.formats convert IN OUT --family "{}".'
 LCM = f"If this is AnimateLCM, set schedule to lcm_sqrt_linear, or {CONVERT.format('AnimateLCM')}"
 V1 = f"If this is AnimateDiff v1, {CONVERT.format('AnimateDiff v1')}"

@@ -66,6 +66,7 @@ def sentence(monkeypatch, animatediff):
     return refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", [*DOORS, "Load Motion LoRA"])
 def test_every_published_file_is_named_with_the_loader_that_opens_it(sentence, door):
     for name in LISTINGS.keys() - OPENED.get(door, set()):

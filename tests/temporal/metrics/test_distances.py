@@ -55,6 +55,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_all_distances_carry_what_a_reader_needs(folder, monkeypatch):
     monkeypatch.setattr("video_ldm.temporal.metrics.networks.FVD_SIDE", 8)
     found, missing = measure_distances(clips(0), clips(1, brightness=40), folder)
@@ -115,6 +116,7 @@ def interval_of(name: str, values: np.ndarray, other: np.ndarray, group: int) ->
     return found.high - found.low, found.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kernel", "frechet", "score"])
 def test_intervals_are_as_wide_as_numbers_of_other_clips_lie_apart(name):
     """Frames of a clip are alike: 40 clips of 16 frames say as much as 40 frames, and not as 640."""
@@ -145,6 +147,7 @@ def test_inception_score_is_the_formula_and_its_limits():
     assert inception_score(values, splits=1)[0] == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_libraries_of_the_field_agree():
     torchmetrics = pytest.importorskip("torchmetrics.image.fid")
     rng = np.random.default_rng(0)

@@ -32,6 +32,7 @@ def test_flow_of_a_translation_is_the_translation(dx, dy):
     assert np.allclose(np.median(flow, axis=(0, 1)), (dx, dy), atol=0.15)
 
 
+@pytest.mark.slow
 def test_motion_is_in_diagonals_a_second_whatever_the_rate_and_size():
     wide = texture(2)
     slow = np.stack([wide[:, n : n + 160] for n in range(0, 40, 2)])
@@ -121,6 +122,7 @@ def test_networks_are_opened_from_where_the_sentence_says(tmp_path):
     assert features.shape == (9, 6) and np.allclose(features, [[-1] * 3 + [1] * 3] * 9)
 
 
+@pytest.mark.slow
 def test_the_command_compares_two_folders(tmp_path, capsys):
     made, real = tmp_path / "made", tmp_path / "real"
     for folder, seed in ((made, 1), (real, 2)):

@@ -10,6 +10,7 @@ from video_ldm.temporal.errors import MissingLibraryError
 from video_ldm.temporal.metrics.text_area import TextDetector
 
 
+@pytest.mark.slow
 def test_drawn_words_cover_about_their_box():
     detector = TextDetector()
     frame = np.full((360, 640, 3), 90, np.uint8)

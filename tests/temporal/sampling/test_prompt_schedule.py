@@ -14,6 +14,7 @@ from video_ldm.temporal.sampling.prompt_schedule import (
 from video_ldm.temporal.sampling.schedules.prompt_lines import parse_schedule
 
 
+@pytest.mark.slow
 def test_many_keyframes_and_frames_are_quick():
     begin = time.process_time()
     keyframes = parse_schedule("\n".join(f"{2 * frame}: a" for frame in range(20_000)), 40_000, 8.0)

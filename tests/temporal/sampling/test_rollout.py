@@ -64,6 +64,7 @@ def test_a_clip_in_memory_belongs_to_nobody_else(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [clip.path(1, "a" * 64).name]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the process's memory from /proc")
 def test_a_long_clip_lies_on_disk_and_not_in_memory(tmp_path):
     clip = Rollout(tmp_path)

@@ -37,6 +37,8 @@ from video_ldm.temporal.upscaler import VideoUpscaler
 from video_ldm.tests.temporal.training import world
 from video_ldm.tests.temporal.upscaler.tiny import TINY
 
+pytestmark = pytest.mark.slow
+
 GPU = torch.device("cuda", 0)
 FRAMES, CHUNKS = 5, 2
 FPS = 8.0  # a number, as it is looked at

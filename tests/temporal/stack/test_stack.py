@@ -159,6 +159,7 @@ def test_runs_under_autocast_and_inference_mode(site):
     assert out.dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_a_new_stack_trains_from_the_first_step():
     """Zero outputs learn at once, what is behind one of them a step later, behind two after two."""
     stack = new_stack()
@@ -215,6 +216,7 @@ def test_a_stack_without_frame_rate_ignores_it():
     assert torch.equal(slow, fast)
 
 
+@pytest.mark.slow
 def test_nothing_is_remembered_between_calls():
     stack = trained_stack()
     clip = stack.prepare(clip_with_known_frames(3))

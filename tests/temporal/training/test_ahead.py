@@ -9,6 +9,8 @@ import torch
 from video_ldm.temporal.training.data.ahead import DrawnAhead
 from video_ldm.tests.temporal.training import world
 
+pytestmark = pytest.mark.slow
+
 
 def draw(step: int) -> tuple[int, torch.Tensor]:
     """Drawing process, and what follows from the step."""

@@ -79,6 +79,7 @@ def test_flicker_is_the_change_of_the_error():
     assert reconstruction_loss(shaking[1:2], frames[1:2], 3.0).item() == pytest.approx(0.1, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"perceptual": 0.1}, {"adversarial": 0.3, "adversary_start": 5}])
 def test_flicker_and_error_fall_and_the_image_decoder_stays(changes):
     problem = Problem(adversary_channels=8, **changes)
@@ -135,6 +136,7 @@ def test_rates_follow_the_size_of_the_activations():
     assert rates == [*scales.values(), 1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adversarial", [0.0, 0.3])
 def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, adversarial):
     changes = {"adversarial": adversarial, "adversary_start": 2, "adversary_channels": 8, "perceptual": 0.1}
@@ -191,6 +193,7 @@ def test_random_features_are_always_the_same_and_tell_blur():
     assert random_features()(pictures, pictures) == 0
 
 
+@pytest.mark.slow
 def test_vgg_features_come_from_a_file(tmp_path):
     widths, tensors, number = (
         (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512),

@@ -59,6 +59,7 @@ def test_a_full_disk_leaves_the_old_state_and_no_part_of_a_new_one(tmp_path):
     assert checkpoint.load_state(tmp_path / "run.state.pt") == {"step": 1}
 
 
+@pytest.mark.slow
 @no_limits
 def test_a_full_disk_leaves_no_part_of_weights_or_pictures(tmp_path):
     from video_ldm.temporal.weights.files import write_weights
@@ -84,7 +85,7 @@ def test_a_full_disk_while_clips_are_prepared_is_a_sentence_and_frees_its_space(
         preparing.write_cache(tmp_path, world.clips())
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
 def test_preparing_clips_needs_their_space_once_and_writes_through_no_map(tmp_path):
     """A full disk behind a memory map ends the process without a word.

@@ -15,7 +15,7 @@ from video_ldm.temporal.training.engine import ALONE, Engine, engine
 from video_ldm.temporal.training.memory.recompute import Memory
 from video_ldm.tests.temporal.training import two_processes, world
 
-pytestmark = pytest.mark.programs
+pytestmark = pytest.mark.slow
 
 
 def launched(folder, out, *words):

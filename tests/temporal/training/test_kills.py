@@ -36,7 +36,7 @@ from video_ldm.tests import kill
 from video_ldm.tests.temporal.training import test_decoder, test_upscaler, world
 from video_ldm.training import results
 
-pytestmark = pytest.mark.programs
+pytestmark = pytest.mark.slow
 linux = pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
 Problem = tuple[Trainer, Callable[[Path], None]]
 

@@ -26,6 +26,7 @@ def image_model():
     return world.ImageModel()
 
 
+@pytest.mark.slow
 def test_loss_falls_and_the_image_model_stays(cache, image_model):
     before = copy.deepcopy(image_model.state_dict())
     trainer = world.make_trainer(cache, image_model, steps=40, batch=4)
@@ -41,6 +42,7 @@ def test_the_optimiser_holds_the_layers_and_nothing_else(cache, image_model):
     assert held == {id(p) for p in trainer.stack.parameters()}
 
 
+@pytest.mark.slow
 def test_every_weight_of_the_layers_trains(cache, image_model):
     trainer = world.make_trainer(cache, image_model)
     before = copy.deepcopy(trainer.stack.state_dict())
@@ -48,6 +50,7 @@ def test_every_weight_of_the_layers_trains(cache, image_model):
     assert [n for n, value in trainer.stack.state_dict().items() if torch.equal(value, before[n])] == []
 
 
+@pytest.mark.slow
 def test_resumed_training_is_bit_identical(cache, image_model, tmp_path):
     straight = world.make_trainer(cache, image_model)
     straight.run()

@@ -197,6 +197,7 @@ def run(trainer: LoraTrainer, **until) -> LoraTrainer:
     return trainer
 
 
+@pytest.mark.slow
 def test_only_the_factors_learn(cache):
     trainer = make_trainer(cache, steps=24, batch=3, learning_rate=5e-2, warmup=5)
     before = copy.deepcopy(trainer.stack.state_dict())
@@ -208,6 +209,7 @@ def test_only_the_factors_learn(cache):
     assert held == {id(p) for p in trainer.lora.parameters()}
 
 
+@pytest.mark.slow
 def test_a_resumed_lora_is_bit_identical_and_one_of_another_rank_is_refused(cache, tmp_path):
     straight, path = run(make_trainer(cache)), tmp_path / "state.pt"
     checkpoint.save_state(path, run(make_trainer(cache), until=3).state_dict())

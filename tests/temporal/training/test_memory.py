@@ -85,6 +85,7 @@ def test_an_average_on_the_cpu_follows_weights_elsewhere():
     assert {a.device.type for a in average.average.values()} == {"meta"}
 
 
+@pytest.mark.slow
 def test_the_small_optimiser_learns_and_goes_on_exactly(cache):
     pytest.importorskip("bitsandbytes")  # an extra of a few artists, which is large
     torch.manual_seed(0)

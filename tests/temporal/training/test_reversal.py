@@ -148,6 +148,7 @@ def test_the_check_counts_clips_that_the_right_word_fits_better(folder, monkeypa
     assert "7 clips" in str(check) and f"pure noise {known:.2f}" in str(check)
 
 
+@pytest.mark.slow
 def test_a_check_is_the_same_every_time_and_changes_no_weight(folder):
     trainer = world.make_trainer(
         caches.open_cache(folder, "tiny"), world.ImageModel(), reversed=PHRASES, check_clips=4, steps=4

@@ -43,6 +43,7 @@ def equal(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_the_loss_falls():
     trainer = make(steps=80, spatial_steps=80)
     trainer.run()
@@ -69,6 +70,7 @@ def test_temporal_layers_alone_can_be_trained_for_an_upscaler_that_exists():
     assert equal(before, weights(trainer, False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [2, 3, 5])
 def test_resumed_training_is_bit_identical(tmp_path, pause):
     straight = make()
@@ -85,6 +87,7 @@ def test_resumed_training_is_bit_identical(tmp_path, pause):
     assert equal(straight.average.average, resumed.average.average)
 
 
+@pytest.mark.slow
 def test_the_two_noise_levels_are_drawn_apart(monkeypatch):
     trainer, drawn = make(), []
     forward = trainer.upscaler.forward

@@ -62,6 +62,7 @@ def test_captions_are_read_as_often_as_their_shares_say(films):
     assert films.captions[batches._caption(5, generator)] == "one"
 
 
+@pytest.mark.slow
 def test_the_loss_on_what_is_kept_out_moves_only_with_the_layers(films):
     torch.manual_seed(0)
     trainer = world.make_trainer(films, world.ImageModel(), steps=3, kept_out=0.25, learning_rate=3e-2)

@@ -35,6 +35,7 @@ def test_every_frame_comes_out_once_four_times_as_large(num_frames, size):
     assert made.min() >= 0 and made.max() <= 1
 
 
+@pytest.mark.slow
 def test_chunks_make_no_difference():
     frames = moving_clip(11, 6, 8)
     whole = enlarge(frames)
@@ -42,6 +43,7 @@ def test_chunks_make_no_difference():
         assert torch.equal(enlarge(frames, chunks=chunks), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [19, 34])
 def test_tiles_make_no_difference(tile):
     frames, settings = moving_clip(3, 62, 47), replace(SETTINGS, steps=2)
@@ -49,12 +51,14 @@ def test_tiles_make_no_difference(tile):
     torch.testing.assert_close(enlarge(frames, replace(settings, tile=tile)), whole, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_frame_far_from_the_end_does_not_depend_on_it():
     frames = moving_clip(23, 4, 4)
     short, long = (enlarge(frames[:count], replace(SETTINGS, steps=2)) for count in (19, 23))
     assert torch.equal(short[:11], long[:11])
 
 
+@pytest.mark.slow
 def test_few_frames_wait_at_a_time():
     """While a long clip passes through, no more than a window per step is read ahead."""
     upscaler, taken = random_upscaler(), 0

@@ -10,7 +10,7 @@ from video_ldm.benchmarks.faults import film_kills as kills
 from video_ldm.tests.kill import IS_AVAILABLE
 
 pytestmark = [
-    pytest.mark.programs,
+    pytest.mark.slow,
     pytest.mark.skipif(not IS_AVAILABLE, reason="Linux counts the operations"),
 ]
 

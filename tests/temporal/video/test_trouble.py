@@ -116,7 +116,7 @@ try_all()
     return {folder.name.rstrip("0123456789"): (folder, lines.splitlines()) for folder, lines in parts}
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_a_crash_leaves_nothing_under_the_films_name(tmp_path):
     program = f"""{TRY_ALL}
@@ -136,7 +136,7 @@ with FilmWriter(Path(sys.argv[1]) / "file", Film("mp4 (H.264)", 8)) as one:
     assert [path.name for path in tmp_path.iterdir()] == ["other"], "the next film sweeps what the crash left"
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
 @pytest.mark.parametrize(("trouble", "reason"), [("full", "File too large"), ("locked", "ermission denied")])
 def test_a_disk_that_takes_nothing_is_told_and_left_empty(told, trouble, reason):

@@ -104,6 +104,7 @@ def test_odd_sizes_are_padded_by_their_own_edge(tmp_path, name, size=(33, 35)):
     assert (got[:, -1, -1] - 0.7).abs().max().item() < 0.1
 
 
+@pytest.mark.slow
 def test_ten_bits_hold_more_shades_than_eight(tmp_path):
     ramp = repeat(torch.linspace(0.4, 0.5, 512), "w -> f h w c", f=2, h=32, c=3)
     shades = {
