@@ -70,9 +70,10 @@ def reference(shape: UNetShape) -> Any:
     return unet.requires_grad_(False)
 
 
-def motion_weights(unet: Any) -> dict[str, Tensor]:
-    """A MotionAdapter file: the motion modules in diffusers' spelling."""
-    return {key: value for key, value in unet.state_dict().items() if ".motion_modules." in key}
+def motion_weights(unet: Any, half: bool = False) -> dict[str, Tensor]:
+    """A MotionAdapter file: the motion modules in diffusers' spelling, on request in half precision."""
+    found = {key: value for key, value in unet.state_dict().items() if ".motion_modules." in key}
+    return {key: value.half() for key, value in found.items()} if half else found
 
 
 def image_unet(unet: Any, shape: UNetShape) -> Any:
@@ -129,7 +130,7 @@ def host_model(unet: Any, shape: UNetShape) -> Any:
     return comfy.model_patcher.ModelPatcher(model, mm.get_torch_device(), mm.unet_offload_device())
 
 
-def add_layers(model: Any, unet: Any, shape: UNetShape) -> Any:
+def add_layers(model: Any, unet: Any, shape: UNetShape, half: bool = False) -> Any:
     """The MODEL with the motion modules of the reference, through the pack's own loader."""
     import comfy.model_management as mm
     import comfy.ops
@@ -140,13 +141,16 @@ def add_layers(model: Any, unet: Any, shape: UNetShape) -> Any:
 
     motion_modules.BASES = {4: ("SD 1.x", shape)}
     device = mm.unet_offload_device()
-    file = WeightsFile(Path("reference"), {}, motion_weights(unet))
+    file = WeightsFile(Path("reference"), {}, motion_weights(unet, half))
     stack, _ = DIFFUSERS.load(file, comfy.ops.manual_cast, None, device)
     return add_temporal_layers(model, new_patcher(stack, device), LayerSettings())
 
 
-def build(parts: int = 1) -> Models:
-    """All of them, after `start_host`: in float32 on a CPU, in float16 on another device of the host's."""
+def build(parts: int = 1, half_layers: bool = False) -> Models:
+    """All of them, after `start_host`: in float32 on a CPU, in float16 on another device of the host's.
+
+    `half_layers`: on a CPU too, the host's layers stay as a half-precision file has them.
+    """
     import comfy.model_management as mm
 
     shape, device = narrowed(parts), mm.get_torch_device()
@@ -154,7 +158,7 @@ def build(parts: int = 1) -> Models:
     if device.type != "cpu":
         unet = unet.to(device, torch.float16)
     host = host_model(unet, shape)
-    return Models(shape, host, add_layers(host, unet, shape), image_unet(unet, shape), unet)
+    return Models(shape, host, add_layers(host, unet, shape, half_layers), image_unet(unet, shape), unet)
 
 
 def texts(shape: UNetShape) -> tuple[Tensor, Tensor]:

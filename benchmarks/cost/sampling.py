@@ -109,10 +109,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--results", type=Path, help=f"where to keep them, such as {RESULTS}")
+    parser.add_argument("--half", action="store_true", help="layers from a half-precision file, on a CPU too")
     parser.add_argument("--gpu", action="store_true", help="on the host's device, in float16")
     chosen = parser.parse_args()
     models.start_host(cpu=not chosen.gpu)
-    built = models.build(chosen.parts)
+    built = models.build(chosen.parts, half_layers=chosen.half)
     machine = {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     if chosen.gpu:
         machine = {"gpu": torch.cuda.get_device_name(), "precision": "float16"}
@@ -121,6 +122,7 @@ def main() -> None:
         "torch": torch.__version__,
         "channels": built.shape.model_channels,
         "frames": chosen.frames,
+        "half_layers": chosen.half,
         "sizes": {},
     }
     for size in chosen.sizes:
