@@ -1,12 +1,12 @@
 """Which operators a sampling step spends its time on, without AnimateDiff v2 layers and with them.
 
-    OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.cost.operators              SD 1.5, about 12 GB
-    python -m video_ldm.benchmarks.cost.operators --half                         layers from a half-precision file
+    OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.cost.operators                SD 1.5, about 12 GB
+    python -m video_ldm.benchmarks.cost.operators --half                layers from a half-precision file
     python -m video_ldm.benchmarks.cost.operators --parts 5 --sizes 8 --rounds 1    a fifth of the channels
 
 One step of one prompt through ComfyUI on a CPU, under `torch.profiler`; each operator counts the seconds it
-spends itself, medians over the rounds, after one that is not counted. The difference of the two columns is the
-cost of the layers. Its matrix products are the floor: layers that give the same result cannot take less.
+spends itself, medians over the rounds, after one that is not counted. The difference of the two columns is
+the cost of the layers. Its matrix products are the floor: layers that give the same result cannot take less.
 """
 
 from __future__ import annotations
