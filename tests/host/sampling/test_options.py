@@ -98,3 +98,29 @@ def test_the_hosts_own_guidance_goes_along_with_it(rig, host, name, more, first)
         both = host.call(name, model=guided(rig.model, [5.0]), **more)[0]
     torch.testing.assert_close(rig.sample(both, cfg=2.0), wanted, rtol=1e-3, atol=1e-3)
     assert (wanted - rig.sample(rig.model, cfg=5.0)).abs().max() > 0.1
+
+
+def test_a_part_with_guidance_one_leaves_the_negative_prompt_out(rig):
+    """The result is that of both prompts; the image model sees half as many chunks in that part."""
+    from comfy.samplers import calc_cond_batch
+
+    seen: list[int] = []
+
+    def counting(args):
+        seen.append(sum(cond is not None for cond in args["conds"]))
+        return calc_cond_batch(*(args[name] for name in ("model", "conds", "input", "sigma", "model_options")))
+
+    other = rig.model.clone()
+    other.set_model_sampler_calc_cond_batch_function(counting)
+    made = rig.sample(guided(guided(other, [5.0], end=0.5), [1.0], start=0.5), cfg=3.0)
+    assert sorted(set(seen)) == [1, 2] and seen == sorted(seen, reverse=True)
+    almost = rig.sample(guided(guided(rig.model, [5.0], end=0.5), [1 + 1e-7], start=0.5), cfg=3.0)
+    torch.testing.assert_close(made, almost, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(made, rig.sample(rig.model, cfg=5.0), atol=1e-2)
+
+
+def test_guidance_one_holds_where_the_sampler_changes_its_own_from_frame_to_frame(rig):
+    """The video sampler comes to its predictions by another way then."""
+    made = rig.sample_video(guided(rig.model, [1.0]), cfg=2.0, cfg_last_frame=6.0)["samples"]
+    wanted = rig.sample_video(rig.model, cfg=1.0)["samples"]
+    torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-4)
