@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from ...demo import world
 from ...demo.world.classifier import load_classifier
@@ -115,9 +116,17 @@ def speed(vae: Any, temporal: Any, length: int, runs: int) -> dict[str, dict[str
                 np.median([turn[name][0] / next(iter(turn.values()))[0] for turn in turns])
             ),
             "frames_per_frame": turns[0][name][1] / length,
+            "gigaflops_per_frame": operations(ways[name][0]) / length / 1e9,
         }
         for name in ways
     }
+
+
+def operations(run: Callable[[], Any]) -> int:
+    """Floating point operations of the convolutions and matrix products in a run: the floor of its time."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
 
 
 def timed(run: Callable[[], Any], autoencoder: Any) -> tuple[float, int]:
@@ -147,13 +156,13 @@ def tables(results: dict[str, Any]) -> str:
             lines.append(f"| {latents} | {name} | {row} |")
     lines += [
         "",
-        "| way | CPU ms per frame | times the image decoder | frames decoded per frame |",
-        "|---" * 4 + "|",
+        "| way | CPU ms per frame | times the image decoder | frames decoded per frame | GFLOP per frame |",
+        "|---" * 5 + "|",
     ]
     for name, way in results["speed"].items():
         row = (
             f"{way['ms_per_frame']:.1f} | {way['times_the_image_decoder']:.2f} | "
-            f"{way['frames_per_frame']:.2f}"
+            f"{way['frames_per_frame']:.2f} | {way['gigaflops_per_frame']:.2f}"
         )
         lines.append(f"| {name} | {row} |")
     return "\n".join(lines)
