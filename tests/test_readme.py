@@ -61,6 +61,7 @@ def test_the_table_of_files_has_every_folder_of_the_pack(host):
     assert not [name for name in host.pack("nodes.host.files").FOLDERS if f"`{name}`" not in folders]
 
 
+@pytest.mark.slow
 def test_messages_are_those_of_the_code():
     messages = ROW.findall(section(README, "When something goes wrong"))
     assert len(messages) > 5

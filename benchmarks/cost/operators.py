@@ -1,4 +1,4 @@
-"""Which operators a sampling step spends its time on, without AnimateDiff v2 layers and with them.
+"""Seconds of a sampling step by kind of operator, without AnimateDiff v2 layers and with them.
 
     OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.cost.operators                SD 1.5, about 12 GB
     python -m video_ldm.benchmarks.cost.operators --half                layers from a half-precision file

@@ -108,7 +108,9 @@ def test_a_part_with_guidance_one_leaves_the_negative_prompt_out(rig):
 
     def counting(args):
         seen.append(sum(cond is not None for cond in args["conds"]))
-        return calc_cond_batch(*(args[name] for name in ("model", "conds", "input", "sigma", "model_options")))
+        return calc_cond_batch(
+            *(args[name] for name in ("model", "conds", "input", "sigma", "model_options"))
+        )
 
     other = rig.model.clone()
     other.set_model_sampler_calc_cond_batch_function(counting)

@@ -52,6 +52,7 @@ def test_layers_for_the_upscaler_become_native_without_loss(tmp_path, monkeypatc
     assert all(torch.equal(expected[key], weight) for key, weight in stack.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_whole_model_is_written_again_without_loss(tmp_path, monkeypatch):
     small = tiny(seine.SEINE)
     shapes = image_shapes(small.unet, small.in_channels, linear=False)

@@ -51,6 +51,7 @@ def test_what_is_no_line_counts_where_letters_are_read():
     assert area([line[:, ::-1]], ["a column"]) > 0 and asked == [False]
 
 
+@pytest.mark.slow
 def test_a_disc_is_no_text():
     frame = np.full((160, 320, 3), 90, np.uint8)
     cv2.circle(frame, (176, 88), 44, (222, 34, 34), -1, cv2.LINE_AA)

@@ -92,6 +92,7 @@ def test_flicker_and_error_fall_and_the_image_decoder_stays(changes):
     assert all(torch.equal(value, problem.before[name]) for name, value in problem.image.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_whole_decoder_trains_where_asked():
     problem = Problem(image_learning_rate=1e-3)
     problem.trainer.run(3)

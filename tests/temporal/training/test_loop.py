@@ -148,6 +148,7 @@ def test_ddim_recovers_a_clip_from_a_perfect_prediction(cache, image_model):
     torch.testing.assert_close(result, clean, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_pictures_of_a_run_are_written(tmp_path):
     report.loss_curve(tmp_path / "loss.png", [1.0, 0.5, 0.4])
     report.contact_sheet(tmp_path / "clips.png", [torch.rand(3, 6, 5, 3)] * 2)

@@ -79,7 +79,6 @@ class GuidanceEdit:
             *others,
         ]
 
-
     def part_of(self, args: Mapping[str, Any]) -> Guidance | None:
         """The part added last of those that hold at the noise level of a step; None where the sampler's
         scale holds.
