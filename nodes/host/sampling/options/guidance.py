@@ -80,8 +80,9 @@ class GuidanceEdit:
         ]
 
     def part_of(self, args: Mapping[str, Any]) -> Guidance | None:
-        """The part added last of those that hold at the noise level of a step; None where the sampler's
-        scale holds.
+        """The part that holds at the noise level of a step, of several the last one added.
+
+        None where the sampler's own scale holds.
         """
         sampling, sigma = args["model"].model_sampling, float(args["sigma"].max())
         return next((part for part in reversed(self.parts) if holds_at(part, sigma, sampling)), None)
