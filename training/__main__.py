@@ -9,7 +9,13 @@ import sys
 from ..temporal.errors import exit_status
 
 # The word, and the module whose `main(words)` runs it.
-COMMANDS = {"layers": "layers", "lora": "lora", "decoder": "decoder", "upscaler": "upscaler"}
+COMMANDS = {
+    "layers": "layers",
+    "lora": "lora",
+    "video": "video.options",
+    "decoder": "decoder",
+    "upscaler": "upscaler",
+}
 
 
 def main() -> int:

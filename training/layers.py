@@ -37,8 +37,9 @@ patches of both (--side), the small ones with noise of a level of their own. Cap
 An interrupted run continues with the same command and --resume. Beside the file it leaves its recipe
 (--recipe FILE), its log, the curve of its loss, samples and state; with a folder as --out, all in there.
 
-`python -m video_ldm.training lora --help` says how to teach the layers a motion with a small file, and
-`python -m video_ldm.training decoder --help` how to train a temporal decoder.
+`python -m video_ldm.training lora --help` says how to teach the layers a motion with a small file,
+`python -m video_ldm.training decoder --help` how to train a temporal decoder, and
+`python -m video_ldm.training video --help` how to train Stable Video Diffusion.
 """
 KEPT_OUT = 0.05
 PATTERNS = "none=0.5,first=0.25,first_two=0.25"

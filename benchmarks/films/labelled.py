@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def measured(find: Find, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """What a detector finds in a film, and which of it is true."""
+    """Transitions that a detector finds in a film, and which of them are true."""
     if sha256(path.read_bytes()).hexdigest() != facts["sha256"]:
         raise SystemExit(f"{path} is another film than the one whose cuts are known.")
     info = probe(path)

@@ -39,19 +39,25 @@ def tell_host(patch: Any, models: Path, text: int) -> None:
     """Let the host build CLIP vision in the size of `PICTURE`, and the x4 upscaler with a text encoder of its
     width.
     """
-    import comfy.clip_vision
     import comfy.supported_models as supported
 
-    sizes = models / "clip_vision_sizes.json"
-    sizes.write_text(json.dumps({**PICTURE, "projection_dim": text}))
-    built = comfy.clip_vision.ClipVisionModel
-    patch.setattr(comfy.clip_vision, "ClipVisionModel", lambda _config: built(sizes))
+    tell_host_of_pictures(patch, models, text)
     tiny = next(kind for kind in supported.models if kind.__name__ == "TinyX4")
     own = {
         "clip_target": lambda self, state_dict=None: _text_target(),
         "process_clip_state_dict": supported.SD15.process_clip_state_dict,
     }
     patch.setattr(supported, "models", [type("ToyX4", (tiny,), own), *supported.models])
+
+
+def tell_host_of_pictures(patch: Any, models: Path, text: int) -> None:
+    """Let the host build CLIP vision in the size of `PICTURE`."""
+    import comfy.clip_vision
+
+    sizes = models / "clip_vision_sizes.json"
+    sizes.write_text(json.dumps({**PICTURE, "projection_dim": text}))
+    built = comfy.clip_vision.ClipVisionModel
+    patch.setattr(comfy.clip_vision, "ClipVisionModel", lambda _config: built(sizes))
 
 
 def picture_weights(text: int) -> dict[str, Tensor]:

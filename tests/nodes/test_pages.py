@@ -29,6 +29,8 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "temporal/video/reading.py": COMMANDS,
     "training/": COMMANDS,
     "nodes/host/training/models.py": COMMANDS,
+    "nodes/host/training/video_model/": COMMANDS,
+    "temporal/training/video_model/": COMMANDS,
     "temporal/formats/convert.py": COMMANDS,
     "temporal/training/data/batches.py": COMMANDS,
     "temporal/training/data/cache.py": COMMANDS,

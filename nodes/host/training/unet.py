@@ -97,7 +97,7 @@ def denoiser(unet: Any, vector: Vector | None = None, kept: ExitStack | None = N
         if next(unet.parameters()).device != noisy.device:
             unet.to(noisy.device)
         # not the host's: that chooses by free memory, and has to do the same when it is computed again
-        given["transformer_options"]["optimized_attention_override"] = _plain_attention
+        given["transformer_options"]["optimized_attention_override"] = plain_attention
         if vector is not None and conditions.pooled is not None:
             y = vector(conditions.pooled, PIXELS * noisy.shape[-1], PIXELS * noisy.shape[-2]).to(
                 noisy.device, unet.dtype
@@ -119,7 +119,7 @@ def denoiser(unet: Any, vector: Vector | None = None, kept: ExitStack | None = N
     return denoise
 
 
-def _plain_attention(
+def plain_attention(
     _host: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **_kwargs: Any
 ) -> Tensor:
     """The temporal layers' own attention for the UNet's too.

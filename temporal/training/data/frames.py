@@ -1,4 +1,4 @@
-"""The clips that a step of training a decoder or an upscaler draws from frames.
+"""The clips that a step of training a decoder, an upscaler or a video model draws from frames.
 
 Shapes: frames (f h w 3) uint8 as kept, (f 3 h w) in 0..1 as drawn.
 """
@@ -23,7 +23,7 @@ class FrameStore:
     frames: np.ndarray
     offsets: np.ndarray
 
-    def check(self, num_frames: int, crop: int) -> None:
+    def check(self, num_frames: int, crop: int = 0) -> None:
         """Raise InvalidInputError where no clip has so many frames, or frames are smaller than the crop."""
         longest, smallest = int(np.diff(self.offsets).max()), min(self.frames.shape[1:3])
         if longest < num_frames:
@@ -39,9 +39,20 @@ class FrameStore:
 
     def draw(self, rng: np.random.Generator, num_frames: int, crop: int) -> Tensor:
         """A random run of frames of a random clip, cropped to a random square."""
-        starts = np.concatenate([np.arange(a, b - num_frames + 1) for a, b in pairwise(self.offsets)])
-        start = int(rng.choice(starts))
+        start = self._start(rng, num_frames)
         height, width = self.frames.shape[1:3]
         y, x = int(rng.integers(height - crop + 1)), int(rng.integers(width - crop + 1))
-        clip = self.frames[start : start + num_frames, y : y + crop, x : x + crop]
-        return rearrange(torch.from_numpy(np.array(clip)), "f h w c -> f c h w").float() / 255
+        return _as_drawn(self.frames[start : start + num_frames, y : y + crop, x : x + crop])
+
+    def draw_whole(self, rng: np.random.Generator, num_frames: int) -> Tensor:
+        """A random run of whole frames of a random clip."""
+        start = self._start(rng, num_frames)
+        return _as_drawn(self.frames[start : start + num_frames])
+
+    def _start(self, rng: np.random.Generator, num_frames: int) -> int:
+        starts = np.concatenate([np.arange(a, b - num_frames + 1) for a, b in pairwise(self.offsets)])
+        return int(rng.choice(starts))
+
+
+def _as_drawn(clip: np.ndarray) -> Tensor:
+    return rearrange(torch.from_numpy(np.array(clip)), "f h w c -> f c h w").float() / 255

@@ -113,7 +113,12 @@ def test_mistakes_are_told_in_one_sentence(host, clips, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "shown"),
-    [(["decoder"], "against flicker"), (["layers"], "image model stays"), ([], "image model stays")],
+    [
+        (["decoder"], "against flicker"),
+        (["video"], "makes clips from their first frame"),
+        (["layers"], "image model stays"),
+        ([], "image model stays"),
+    ],
     ids=str,
 )
 def test_the_word_chooses_the_command(monkeypatch, capsys, words, shown):

@@ -6,6 +6,7 @@ import pytest
 from video_ldm.temporal.errors import InvalidInputError, OutputError
 from video_ldm.training import decoder, layers, lora, upscaler
 from video_ldm.training.recipe import begin, parsed
+from video_ldm.training.video import options as video
 
 GIVEN = ["--checkpoint", "a.safetensors", "--clips", "my clips"]
 
@@ -39,8 +40,9 @@ def test_a_recipe_gives_options_and_the_command_line_counts_more(tmp_path):
         (lora.parser, [*GIVEN, "--layers", "mm.ckpt", "--trigger", "slow zoom", "--alpha", "2.5"]),
         (decoder.parser, ["--vae", "v", "--clips", "c", "--adversarial", "0.5", "--free"]),
         (upscaler.parser, ["--clips", "c", "--spatial-steps", "7", "--channel-mult", "1,2"]),
+        (video.parser, [*GIVEN, "--parts", "all", "--noise-mean", "1.5", "--memory", "small"]),
     ],
-    ids=["layers", "lora", "decoder", "upscaler"],
+    ids=["layers", "lora", "decoder", "upscaler", "video"],
 )
 def test_the_recipe_of_a_run_is_the_run_once_more(tmp_path, parser, words):
     out = tmp_path / "runs" / "zoom"

@@ -1,0 +1,1 @@
+"""Training of video models by the objective of Stable Video Diffusion."""

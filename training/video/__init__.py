@@ -1,0 +1,1 @@
+"""`python -m video_ldm.training video`: train Stable Video Diffusion."""
