@@ -156,6 +156,7 @@ def bound(path: Path) -> set[str]:
     return made | stored | {(a.asname or a.name).partition(".")[0] for a in aliases}
 
 
+@pytest.mark.slow
 def test_everything_imported_from_the_pack_is_there():
     """Also inside functions, and in what the type checker does not see: tests, demo and benchmarks."""
     modules = {module_name(path): path for path in EVERYTHING}

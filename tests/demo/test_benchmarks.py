@@ -10,7 +10,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from video_ldm.benchmarks.cost import memory, rollout
+import torch
+from video_ldm.benchmarks.cost import keyframes, memory, operators, rollout
 from video_ldm.benchmarks.films import sizes
 from video_ldm.benchmarks.toy_world import (
     common,
@@ -132,7 +133,31 @@ def test_a_film_of_noise_takes_more_than_a_drawn_one():
 
 def test_the_speed_of_decoders_can_be_shown_alone():
     way = {"ms_per_frame": 2.5, "times_the_image_decoder": 1.25, "frames_per_frame": 1.0}
-    assert decoder.tables({"speed": {"streamed": way}}).endswith("| streamed | 2.5 | 1.25 | 1.00 |")
+    way["gigaflops_per_frame"] = 8.125
+    assert decoder.tables({"speed": {"streamed": way}}).endswith("| streamed | 2.5 | 1.25 | 1.00 | 8.12 |")
+
+
+def test_frames_through_the_image_model_are_those_of_windows_and_of_clips_between_keyframes():
+    windows, dense, quick = (keyframes.in_network(way, 10, 4) for way in keyframes.WAYS)
+    starts = range(
+        0, keyframes.FRAMES - keyframes.WINDOW + 6, 6
+    )  # the last window begins where the clip ends
+    assert (keyframes.FRAMES, windows) == (113, 10 * 8 * len(starts))
+    assert dense == 10 * (8 + 7 * 5 + 28 * 5) and quick == 10 * 8 + 4 * (7 * 5 + 28 * 5)
+
+
+def test_operators_are_counted_by_what_they_do_and_products_are_the_floor():
+    step = lambda: torch.nn.functional.gelu(torch.ones(64, 64) @ torch.ones(64, 64))  # noqa: E731
+    found = operators.seconds_by_kind(step)
+    assert found["matrix products"] > 0 and found["activations"] > 0 and found["attention"] == 0
+    assert sum(found.values()) == pytest.approx(2 * found[operators.WHOLE])
+    columns = {"without": {"matrix products": 3.0, "whole step": 4.0}}
+    columns["with"] = {"matrix products": 4.0, "whole step": 6.0}
+    assert operators.floor(columns) == 1.25
+
+
+def test_the_arithmetic_of_a_matrix_product_is_two_operations_a_product():
+    assert decoder.operations(lambda: torch.ones(3, 5) @ torch.ones(5, 7)) == 2 * 3 * 5 * 7
 
 
 def test_a_personal_model_is_trained_with_all_that_training_asks_for(tmp_path):

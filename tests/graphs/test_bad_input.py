@@ -148,6 +148,7 @@ def damaged(graph, drawn):
     return graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_graphs_come_out_whole_or_are_said_to_be_none(seed):
     drawn = random.Random(seed)

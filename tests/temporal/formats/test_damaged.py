@@ -88,6 +88,7 @@ def test_code_in_a_pickle_is_named_and_not_run(good, tmp_path):
         read_weights(tmp_path / "evil.ckpt")
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_unpacked(good, tmp_path):
     import random
 

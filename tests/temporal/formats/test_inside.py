@@ -65,6 +65,7 @@ def test_a_whole_model_is_written_again_without_loss(tmp_path, monkeypatch):
     assert again.keys() == weights.keys() and all(torch.equal(again[key], weights[key]) for key in again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", [torch.full((9,), torch.nan), torch.zeros(16, dtype=torch.int8), torch.tensor(1.0)]
 )

@@ -211,6 +211,7 @@ def test_the_scales_of_a_checkpoint_stay_with_its_weights(tmp_path, monkeypatch)
     assert "scaled to 0.5" in found.report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [svd.NAME, modelscope.NAME, "VideoCrafter2"])
 def test_a_whole_model_is_usually_written_in_its_other_spelling(tmp_path, monkeypatch, family):
     for module in (lvdm, svd):

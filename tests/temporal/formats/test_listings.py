@@ -108,6 +108,7 @@ def test_every_listing_has_its_answer():
     assert LISTINGS.keys() == {*LOADED, *MODELS, *NAMED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOADED)
 def test_it_is_loaded_with_every_key_explained(monkeypatch, name):
     for module in (motion_modules, inside):
@@ -153,6 +154,7 @@ def test_what_checkpoints_hold_beside_the_unet_is_counted(monkeypatch, unread):
     assert f"{used}, 1 of a VAE (not used), 1 of a noise schedule, 1 of a text encoder (not used)" in report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

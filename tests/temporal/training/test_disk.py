@@ -180,6 +180,7 @@ def test_an_index_that_cannot_be_right_is_refused(tmp_path, change):
         cache.open_cache(tmp_path, "tiny")
 
 
+@pytest.mark.slow
 def test_damaged_arrays_of_every_kind_are_missing_ones(tmp_path):
     """Two hundred damaged .npy files: none is more than missing."""
     np.save(tmp_path / "good.npy", np.ones((3, 4), np.float16))

@@ -31,6 +31,7 @@ def gradients(trainer) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in trainer.stack.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 def test_gradients_of_recomputed_layers_are_those_without_to_the_last_bit(cache):
     torch.manual_seed(0)
     model = world.ImageModel()

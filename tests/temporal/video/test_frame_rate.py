@@ -49,6 +49,7 @@ def test_more_frames_move_on_straight_lines(before, after):
     assert all(len(mix) == 1 for mix, time in zip(plan, times, strict=True) if (time * before) % 1 == 0)
 
 
+@pytest.mark.slow
 def test_an_hour_of_ntsc_drifts_by_no_frame():
     ntsc = 24000 / 1001
     assert frames_at(86400, 24, ntsc) == round(86400 / 24 * 24000 / 1001)

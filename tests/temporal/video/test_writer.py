@@ -344,6 +344,7 @@ def test_announced_sizes_are_positive_and_grow_with_quality(name):
     assert sizes == sorted(sizes) and sizes[0] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mp4 (H.264)", "webm (VP9)", "gif", "png sequence (8 bit)", "mkv (FFV1 lossless 10 bit)"]
 )
