@@ -19,6 +19,7 @@ from .known import KnownFramesNode
 from .load import LoadMotionLora, LoadTemporalDecoder, LoadTemporalLayers
 from .load_video import LoadVideoFrames
 from .motion_strength import MotionStrength
+from .preview_clip import PreviewClip
 from .prompt import MotionPromptEncode
 from .prompt_schedule import PromptSchedule
 from .render import RenderVideo, VideoFromLatents
@@ -68,6 +69,7 @@ NODES: tuple[type[Node], ...] = (
     VideoDataset,
     TrainTemporalLayers,
     TrainMotionLora,
+    PreviewClip,
     RenderVideo,
     VideoFromLatents,
     VideoMetrics,

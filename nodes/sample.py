@@ -99,7 +99,7 @@ def _clip_inputs() -> list[io.Input]:
     return [
         fps_input(),
         motion_prompt_input(),
-        *rare(*_noise_inputs(), context_guidance_input(), _seeds_input()),
+        *rare(*_noise_inputs(), context_guidance_input(), _seeds_input(), _draft_input()),
     ]
 
 
@@ -110,6 +110,16 @@ def _seeds_input() -> io.Input:
         optional=True,
         tooltip="Several seeds with commas between, such as 1, 2, 3, in place of seed: a take for each, side "
         "by side on the node.",
+    )
+
+
+def _draft_input() -> io.Input:
+    return io.Boolean.Input(
+        "draft",
+        default=False,
+        optional=True,
+        tooltip="A quick look in about half the time: the first third of the steps as they are, then three "
+        "to the end. Places and motion are those of the clip itself with the same seed, details are not.",
     )
 
 

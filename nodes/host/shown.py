@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import folder_paths
+import numpy as np
 import torch
 from comfy_api.latest import io, ui
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ...temporal.errors import InvalidInputError
 from ...temporal.sampling.affinity import MotionAmount
-from .preview import MAX_FRAMES, enlarged, latent_pictures, pictures, thinned_out
+from .preview import MAX_FRAMES, enlarged, latent_format_of, latent_pictures, pictures, thinned_out
 from .progress import say
+from .speed import Speed
 
 CLIP_SIDE = 512
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 16, 8, 64
@@ -59,6 +62,36 @@ def _above(moving: Sequence[Image.Image], still: Image.Image) -> list[Image.Imag
     for picture, frame in zip(joined, moving, strict=True):
         picture.paste(frame)
     return joined
+
+
+def shown_preview(
+    samples: Mapping[str, Any] | None, images: Tensor | None, model: Any, speed: Speed
+) -> dict[str, Any]:
+    """A node's `ui` for a LATENT in the quick colours of a MODEL, or for frames, as for any clip.
+
+    Raises InvalidInputError for neither or both, and where nobody knows the colours.
+    """
+    if (samples is None) == (images is None):
+        given = "none" if images is None else "samples and images"
+        raise InvalidInputError(
+            f"Preview Clip shows one clip, but it was given {given}. Connect samples or images."
+        )
+    frames = images if images is not None else _coloured((samples or {})["samples"], model)
+    length = f"{len(frames)} frames at {speed.fps:g} fps, {len(frames) / speed.fps:.4g} s."
+    say(" ".join(filter(None, [length, speed.said])))
+    return shown_clip(frames, speed.fps)
+
+
+def _coloured(latents: Tensor, model: Any) -> Tensor:
+    """Frames of latents (f c h w), large enough for a contact sheet."""
+    colours = latent_format_of(model)
+    if colours.latent_rgb_factors is None or colours.latent_channels != latents.shape[1]:
+        raise InvalidInputError(
+            f"Preview Clip knows no colours for latents of {latents.shape[1]} channels like these. Connect "
+            "the MODEL that the clip was made with, or decode it and connect its images."
+        )
+    shown = [enlarged(picture, SHEET_SIDE) for picture in latent_pictures(latents, colours)]
+    return torch.stack([torch.from_numpy(np.array(picture)) for picture in shown]) / 255
 
 
 def shown_takes(takes: Mapping[str, Mapping[str, Any]], latent_format: Any, fps: float) -> dict[str, Any]:

@@ -122,6 +122,44 @@ def test_sampling_and_decoding_move(host, watched):
     assert_clip_above_sheet(host, run.shown["decode"]["images"])
 
 
+def test_a_preview_of_latents_moves_without_a_vae_in_the_colours_of_the_sampler(host, watched):
+    graph = clip_graph()
+    graph["sample"]["inputs"] |= {"steps": 1}
+    del graph["decode"]
+    look = {"samples": ["sample", 0], "model": ["model", 0], "fps": 0.0}
+    graph["look"] = {"class_type": "VLDM_PreviewClip", "inputs": look}
+    run, previews, said = watched(graph)
+    assert_clip_above_sheet(host, run.shown["look"]["images"])
+    with temp(host, run.shown["look"]["images"][0]) as moving:
+        for number, strip in enumerate(previews["sample"][-1].frames):
+            moving.seek(number)
+            seen = np.array(moving.convert("RGB").crop((0, 0, 512, 512)).resize(strip.size)).astype(float)
+            assert np.abs(seen - np.array(strip)).mean() < 15
+    assert f"{FRAMES} frames at 8 fps, 0.625 s." in said
+
+
+def test_a_preview_of_frames_plays_at_the_speed_that_is_asked_for(host):
+    shown, speed = (host.pack(f"nodes.host.{name}") for name in ("shown", "speed"))
+    frames = torch.rand(3, 24, 48, 3, generator=torch.Generator().manual_seed(0))
+    [file] = shown.shown_preview(None, frames, None, speed.Speed(4.0))["images"]
+    with Image.open(host.base / "temp" / file.filename) as moving:
+        assert (moving.n_frames, moving.size[0]) == (3, 512)
+        moving.seek(1)
+        moving.load()
+        assert moving.info["duration"] == 250
+
+
+def test_what_has_no_preview_is_refused(host):
+    frames, latent = torch.rand(2, 8, 8, 3), {"samples": torch.zeros(2, 16, 4, 4)}
+    for inputs, words in [
+        ({}, "it was given none. Connect samples or images"),
+        ({"samples": latent, "images": frames}, "it was given samples and images"),
+        ({"samples": latent}, "no colours for latents of 16 channels like these. Connect the MODEL"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            host.call("VLDM_PreviewClip", fps=0.0, **inputs)
+
+
 def test_takes_stand_side_by_side_above_their_seeds_and_each_goes_on(host, watched):
     graph = clip_graph()
     graph["sample"]["inputs"] |= {"steps": 1, "seeds": "3, 5, 8"}

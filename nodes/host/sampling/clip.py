@@ -13,6 +13,7 @@ import comfy.utils
 from torch import Tensor
 
 from ....temporal.sampling.noise import SEEDS, NoiseMode, correlated_noise
+from ....temporal.sampling.schedules.hurry import hurried
 from ..latents import FPS_KEY
 from ..layers.attached.settings import ClipSettings, set_clip_settings
 from ..progress import SamplingProgress
@@ -47,6 +48,7 @@ class SamplerSettings:
     noise_type: NoiseMode = "independent"
     noise_correlation: float = 0.5
     context_guidance: float = 1.0
+    draft: bool = False
 
 
 def sample_clip(
@@ -79,11 +81,14 @@ def sample_clip(
         denoise=settings.denoise,
         model_options=model.model_options,
     )
+    sigmas = hurried(ksampler.sigmas) if settings.draft else ksampler.sigmas
+    if settings.draft:
+        progress.remark(_of_draft(len(ksampler.sigmas) - 1, len(sigmas) - 1))
     denoised = guider.sample(
         clip_noise(samples, latent.get("batch_index"), settings),
         samples,
         comfy.samplers.sampler_object(settings.sampler_name),
-        ksampler.sigmas,
+        sigmas,
         denoise_mask=latent.get("noise_mask"),
         callback=progress.callback(model, settings.fps, part),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
@@ -91,6 +96,12 @@ def sample_clip(
     )
     device = comfy.model_management.intermediate_device()
     return {**latent, "samples": denoised.to(device), FPS_KEY: settings.fps}
+
+
+def _of_draft(steps: int, taken: int) -> str:
+    if taken == steps:
+        return f"{steps} steps are too few for a draft: this is the clip itself."
+    return f"Draft in {taken} of {steps} steps; for the clip itself switch draft off and keep the seed."
 
 
 def make_guider(

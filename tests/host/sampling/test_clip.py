@@ -178,3 +178,39 @@ def test_a_scheduler_that_cannot_make_so_few_steps_is_refused(rig):
     with pytest.raises(InvalidInputError, match="no noise levels for 1 steps"):
         rig.sample_video(rig.model, scheduler="kl_optimal", steps=1)
     assert bool(torch.isfinite(rig.sample_video(rig.model, scheduler="kl_optimal", steps=2)["samples"]).all())
+
+
+class Watch:
+    """Stands in for the progress of a clip: what the sampler sees at every step, and what the node says."""
+
+    def __init__(self):
+        self.seen, self.said = [], []
+
+    def remark(self, *sentences):
+        self.said += sentences
+
+    def callback(self, _model, _fps, _part=0):
+        return lambda _step, x0, _x, _steps: self.seen.append(x0.clone())
+
+
+@pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral"])
+def test_a_draft_begins_as_the_clip_itself_and_ends_sooner(rig, sampler_name):
+    from video_ldm.nodes.host.sampling.clip import SamplerSettings, sample_clip
+
+    runs = {}
+    for draft in (False, True):
+        watch, steps = Watch(), {"steps": 9, "sampler_name": sampler_name, "scheduler": "normal"}
+        settings = SamplerSettings(seed=1, cfg=2.0, fps=8.0, draft=draft, **steps)
+        latent = {"samples": torch.zeros(2, 4, 5, 7)}
+        with torch.inference_mode():
+            sample_clip(rig.model, rig.positive, rig.negative, latent, settings, None, watch)
+        runs[draft] = watch
+    whole, draft = runs[False], runs[True]
+    assert (len(whole.seen), len(draft.seen)) == (9, 6)
+    assert all(torch.equal(*pair) for pair in zip(whole.seen[:4], draft.seen[:4], strict=True))
+    assert "Draft in 6 of 9 steps; for the clip itself switch draft off and keep the seed." in draft.said
+
+
+def test_too_few_steps_for_a_draft_are_the_clip_itself(rig):
+    clip, draft = (rig.sample_video(rig.model, draft=draft)["samples"] for draft in (False, True))
+    assert torch.equal(clip, draft)
