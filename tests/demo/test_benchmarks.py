@@ -146,6 +146,7 @@ def test_frames_through_the_image_model_are_those_of_windows_and_of_clips_betwee
     assert dense == 10 * (8 + 7 * 5 + 28 * 5) and quick == 10 * 8 + 4 * (7 * 5 + 28 * 5)
 
 
+@pytest.mark.slow
 def test_operators_are_counted_by_what_they_do_and_products_are_the_floor():
     step = lambda: torch.nn.functional.gelu(torch.ones(64, 64) @ torch.ones(64, 64))  # noqa: E731
     found = operators.seconds_by_kind(step)

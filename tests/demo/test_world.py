@@ -35,6 +35,7 @@ def test_start_and_frame_rate_pick_moments_of_one_clip():
     assert np.array_equal(world.render(scene, 8, fps=4), frames[::2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", DIRECTIONS)
 def test_the_tracker_finds_the_direction_of_the_caption(way: str):
     for scene in scenes(way):
@@ -44,6 +45,7 @@ def test_the_tracker_finds_the_direction_of_the_caption(way: str):
         assert np.hypot(*tracker.velocity(path)) == pytest.approx(scene.speed / 8, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sense", TURNS)
 def test_the_tracker_finds_the_sense_of_turning(sense: str):
     for scene in scenes(sense):
@@ -101,6 +103,7 @@ def test_the_shape_stays_in_the_picture(motion: str):
         assert (x0, y0) > (0, 0), "the box is cut at the edge"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("motion", ["left", "clockwise", "camera", "road"])
 def test_boxes_hold_the_pixels_of_their_objects(motion: str):
     for scene in scenes(motion):

@@ -60,6 +60,7 @@ def test_motion_is_no_mixture_and_a_fade_is():
     assert mixture(moving) is None
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_film():
     from video_ldm.temporal.curation.cuts import CutFinder
 

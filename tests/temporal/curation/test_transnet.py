@@ -51,6 +51,7 @@ def film(count: int, cuts: tuple[int, ...] = (), slow: tuple[int, ...] = ()) -> 
     return list(frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 24, 25, 49, 50, 51, 75, 76, 100, 149, 150, 151, 260])
 def test_every_frame_is_looked_at_once_whatever_the_length(count):
     every_third = tuple(range(0, count, 3))

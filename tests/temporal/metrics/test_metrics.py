@@ -45,6 +45,7 @@ def test_motion_is_in_diagonals_a_second_whatever_the_rate_and_size():
     assert motion(slow, 10.0).paper == pytest.approx(2 * 16 / 90, rel=0.2)
 
 
+@pytest.mark.slow
 def test_pure_motion_has_little_warping_error_and_no_flicker_is_none():
     moving, rng = shot(1, 8, speed=2.0), np.random.default_rng(0)
     boiling = (moving + rng.normal(0, 12, moving.shape)).clip(0, 255).astype(np.uint8)
