@@ -157,6 +157,7 @@ def test_operators_are_counted_by_what_they_do_and_products_are_the_floor():
     assert operators.floor(columns) == 1.25
 
 
+@pytest.mark.slow
 def test_the_arithmetic_of_a_matrix_product_is_two_operations_a_product():
     assert decoder.operations(lambda: torch.ones(3, 5) @ torch.ones(5, 7)) == 2 * 3 * 5 * 7
 
