@@ -51,6 +51,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text("utf-8"))
 
 
+@functools.cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree."""
+    return tuple(ast.walk(tree(path)))
+
+
 def package_name(folder: Path) -> str:
     """`temporal/layers` -> `video_ldm.temporal.layers`."""
     return ".".join((PACKAGE, *folder.parts))
@@ -78,7 +84,7 @@ def targets(node: ast.AST, path: Path) -> list[str]:
 @functools.cache
 def imports(path: Path) -> set[str]:
     """Everything a file imports, anywhere in it."""
-    return {name for node in ast.walk(tree(path)) for name in targets(node, path)}
+    return {name for node in nodes_of(path) for name in targets(node, path)}
 
 
 def imports_when_loaded(path: Path) -> set[str]:
@@ -139,7 +145,7 @@ def test_only_nodes_host_imports_the_host():
 
 def test_the_pack_imports_itself_relatively():
     def absolute(path: Path) -> set[str]:
-        statements = [node for node in ast.walk(tree(path)) if not getattr(node, "level", 0)]
+        statements = [node for node in nodes_of(path) if not getattr(node, "level", 0)]
         return {name for node in statements for name in targets(node, path) if name.startswith(PACKAGE)}
 
     assert not found(PACK, absolute)
@@ -148,7 +154,7 @@ def test_the_pack_imports_itself_relatively():
 @functools.cache
 def bound(path: Path) -> set[str]:
     """Names that a module has once it is loaded, as far as they are written in it."""
-    nodes = list(ast.walk(tree(path)))
+    nodes = nodes_of(path)
     kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     made = {node.name for node in tree(path).body if isinstance(node, kinds)}
     stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
@@ -162,7 +168,7 @@ def test_everything_imported_from_the_pack_is_there():
     modules = {module_name(path): path for path in EVERYTHING}
 
     def missing(path: Path) -> list[str]:
-        statements = [n for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom)]
+        statements = [n for n in nodes_of(path) if isinstance(n, ast.ImportFrom)]
         found = []
         for base, *names in (targets(node, path) for node in statements):
             known = set() if base not in modules else bound(modules[base])
@@ -277,7 +283,7 @@ def test_no_module_is_deeply_copied():
 
 def test_users_mistakes_are_neither_asserted_nor_swallowed():
     def loose(path: Path) -> list[int]:
-        nodes = list(ast.walk(tree(path)))
+        nodes = nodes_of(path)
         asserts = [node for node in nodes if isinstance(node, ast.Assert)]
         broad = [node.type for node in nodes if isinstance(node, ast.ExceptHandler)]
         raised = [getattr(node.exc, "func", node.exc) for node in nodes if isinstance(node, ast.Raise)]
@@ -300,11 +306,12 @@ def test_temporal_is_annotated_and_documented():
     assert not found(EVERYTHING, lambda path: tree(path).body and not ast.get_docstring(tree(path)))
 
 
-def docstrings(path: Path) -> Iterator[str]:
+@functools.cache
+def docstrings(path: Path) -> tuple[str, ...]:
     """Docstrings of a file, of its classes and its functions."""
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    nodes = (node for node in ast.walk(tree(path)) if isinstance(node, kinds))
-    return (text for text in map(ast.get_docstring, nodes) if text)
+    nodes = (node for node in nodes_of(path) if isinstance(node, kinds))
+    return tuple(text for text in map(ast.get_docstring, nodes) if text)
 
 
 def test_docstrings_open_with_a_sentence_that_stands_alone():

@@ -21,6 +21,8 @@ from PIL import Image, ImageSequence
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.video import FORMATS, Film, FilmWriter, Sound, check_film, formats, notes
 
+pytestmark = pytest.mark.slow
+
 FPS = 8.0
 NOTES = {
     "prompt": {"1": {"class_type": "A=B;#\\", "text": 'a "red"\ncircle'}},
@@ -104,7 +106,6 @@ def test_odd_sizes_are_padded_by_their_own_edge(tmp_path, name, size=(33, 35)):
     assert (got[:, -1, -1] - 0.7).abs().max().item() < 0.1
 
 
-@pytest.mark.slow
 def test_ten_bits_hold_more_shades_than_eight(tmp_path):
     ramp = repeat(torch.linspace(0.4, 0.5, 512), "w -> f h w c", f=2, h=32, c=3)
     shades = {
@@ -344,7 +345,6 @@ def test_announced_sizes_are_positive_and_grow_with_quality(name):
     assert sizes == sorted(sizes) and sizes[0] > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mp4 (H.264)", "webm (VP9)", "gif", "png sequence (8 bit)", "mkv (FFV1 lossless 10 bit)"]
 )
