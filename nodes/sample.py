@@ -118,8 +118,8 @@ def _draft_input() -> io.Input:
         "draft",
         default=False,
         optional=True,
-        tooltip="A quick look in about half the time: the first third of the steps as they are, then three "
-        "to the end. Places and motion are those of the clip itself with the same seed, details are not.",
+        tooltip="A quick look in 12 steps of 20, or 15 of 30: the first third as they are, then five to the "
+        "end. Places and motion are those of the clip itself with the same seed, details are not.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-BEGINNING, END = 3, 3  # a draft takes 1 step of so many as they are, and so many more to the end
+BEGINNING, END = 3, 5  # a draft takes 1 step of so many as they are, and so many more to the end
 
 
 def hurried(sigmas: Tensor, beginning: int = 0, end: int = END) -> Tensor:
