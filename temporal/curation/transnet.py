@@ -1,6 +1,6 @@
 """Transitions by TransNetV2 (Soucek and Lokoc 2020), a network for shot boundaries.
 
-Slower, and better at long dissolves.
+It takes some 70 times as long as the cascade (cuts.py); benchmarks/RESULTS.md compares what both find.
 
 Frames go through it in windows of 100 of which the middle 50 count, as its authors do, so memory does not
 grow with the film.
