@@ -137,3 +137,8 @@ def test_help_shows_the_page_with_its_picture(editor):
         "() => [...document.querySelectorAll('.node-help-content img')].some(image => image.naturalWidth > "
         "100)"
     )
+    wide, narrow = editor.page.evaluate(
+        "() => { const page = document.querySelector('.node-help-content'); return [page.scrollWidth, "
+        "page.clientWidth]; }"
+    )
+    assert wide == narrow < 400  # tables fit the panel
