@@ -77,8 +77,8 @@ def shown_preview(
             f"Preview Clip shows one clip, but it was given {given}. Connect samples or images."
         )
     frames = images if images is not None else _coloured((samples or {})["samples"], model)
-    length = f"{len(frames)} frames at {speed.fps:g} fps, {len(frames) / speed.fps:.4g} s."
-    say(" ".join(filter(None, [length, speed.said])))
+    if speed.said:  # more words would take the place of the picture
+        say(speed.said)
     return shown_clip(frames, speed.fps)
 
 
