@@ -185,6 +185,7 @@ def films(client: Client, watch: Stopwatch, options: argparse.Namespace) -> dict
     for number in range(options.rounds + 1):
         if number == 1:
             watch.costs = defaultdict(Cost)
+        client.post("/free", {"unload_models": False, "free_memory": True})  # forgets the frames it kept
         client.run(render_graph(number, options.videohelpersuite is not None), watch)
     three = [watch.costs[node] for node in ("frames", "video", HOST)]
     whole = Cost([sum(parts) for parts in zip(*(cost.seconds for cost in three), strict=True)], three[0].rise)
