@@ -30,8 +30,8 @@ OF_COMMANDS = {"main", "parser", "run", "config_from"}
 LARGE_FOLDERS = (Path("nodes"), Path("temporal/formats"))
 # What each part of a folder may import from it, beside itself: the parts to its left.
 TEMPORAL_STAIRS = (
-    "errors claims weights sampling layers stack formats decoder upscaler training".split(),
-    "errors claims libraries weights video metrics curation".split(),
+    "errors finite claims weights sampling layers stack formats decoder upscaler training".split(),
+    "errors finite claims libraries weights video metrics curation".split(),
 )
 HOST_STAIRS = (
     ["plumbing", "layers", "sampling"],

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, cast
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ...temporal.errors import IncompatibleModelError, InvalidInputError
+from ...temporal.finite import is_finite
 
 FILE = "file"  # the choice of a file: opening it says which folder it should be in
 COLOURS = (3, 4)
@@ -208,7 +208,7 @@ def _is_batch(value: Any) -> bool:
 
 
 def _check_finite(part: Any, value: Tensor) -> None:
-    if not all(bool(torch.isfinite(piece).all()) for piece in value.split(PIECE)):
+    if not all(is_finite(piece) for piece in value.split(PIECE)):
         raise InvalidInputError(
             f"{part.id} holds values that are no numbers (NaN or infinite): something went wrong where it "
             f"was made, often for want "

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..claims import sweep
 from ..errors import InvalidInputError
+from ..finite import is_finite
 from ..weights.files import write_weights
 
 LATENTS = "latents"
@@ -102,7 +103,7 @@ class Rollout:
 
         Raises InvalidInputError for numbers that are none, which would be handed on from segment to segment.
         """
-        if not bool(torch.isfinite(latents).all()):
+        if not is_finite(latents):
             raise InvalidInputError(
                 f"Segment {number} came out with values that are not numbers (NaN or infinite), and was "
                 "not kept. Lower cfg, or start ComfyUI with --fp32-unet if the model runs in half "
@@ -166,7 +167,7 @@ def _read(path: Path, fingerprint: str, shape: tuple[int, ...]) -> Tensor:
     if latents.shape != shape or latents.dtype != torch.float32:
         kind = str(latents.dtype).removeprefix("torch.")
         raise Damage(f"holds {tuple(latents.shape)} numbers of {kind} where {shape} of float32 were written")
-    if not bool(torch.isfinite(latents).all()):
+    if not is_finite(latents):
         raise Damage("holds values that are not numbers")
     if CHECKSUM in notes and notes[CHECKSUM] != digest(fingerprint, latents):
         raise Damage("does not hold what was written")

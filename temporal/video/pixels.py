@@ -12,6 +12,7 @@ from einops import pack, repeat
 from torch import Tensor
 
 from ..errors import InvalidInputError
+from ..finite import is_finite
 
 
 def whole_numbers(frames: Tensor, depth: int) -> np.ndarray:
@@ -76,16 +77,13 @@ def check_frames(frames: Tensor, size: tuple[int, int, int] | None, first: int) 
             f"Frame {first} is {given[0]} x {given[1]}, but the film began with {size[0]} x {size[1]}. "
             "Give frames of one size."
         )
-    # one value that is no number makes a sum that is none; summing reads the frames without a copy
-    if not torch.isfinite(frames.sum(dtype=torch.float32)):
+    if not is_finite(frames):
         _refuse_broken(frames, first)
 
 
 def _refuse_broken(frames: Tensor, first: int) -> None:
-    broken = [not torch.isfinite(frame).all() for frame in frames]
-    if any(broken):
-        number = first + broken.index(True)
-        raise InvalidInputError(
-            f"Frame {number} holds values that are not numbers (NaN or infinite), so nothing was written. "
-            "Start ComfyUI with --fp32-vae if the VAE runs in half precision, or lower cfg."
-        )
+    number = first + [is_finite(frame) for frame in frames].index(False)
+    raise InvalidInputError(
+        f"Frame {number} holds values that are not numbers (NaN or infinite), so nothing was written. "
+        "Start ComfyUI with --fp32-vae if the VAE runs in half precision, or lower cfg."
+    )

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointFormatError
+from ..finite import is_finite
 from .pickles import read_pickle
 from .whole_file import whole_file
 
@@ -126,8 +127,7 @@ def check_numbers(name: str, key: str, tensor: Tensor) -> None:
             "precision."
         )
     for part in tensor.flatten().split(CHUNK):
-        part = part.float() if part.element_size() == 1 else part  # PyTorch does not test 8 bits
-        if not bool(torch.isfinite(part).all()):
+        if not is_finite(part):
             raise CheckpointFormatError(
                 f"{name}: {shown(key)} is not finite (NaN or infinite). The training may have failed."
             )
