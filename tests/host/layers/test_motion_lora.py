@@ -203,7 +203,7 @@ def test_the_report_is_shown_and_logged(image, unet, file, caplog):
     )
     assert report.endswith(f"\nKeys: {len(lora)} used")
     assert f"{name}: {report}" in caplog.text
-    assert node.ui.as_dict()["text"] == (report,)
+    assert node.ui["text"] == (report,)
 
 
 def test_two_stacks_of_which_none_takes_motion_loras_are_refused(host, file):
