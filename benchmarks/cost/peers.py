@@ -33,7 +33,7 @@ from ..toy_world import common
 from . import full_size, loading, memory
 from .models import SD1, reference, start_host
 
-LAYERS, LATENTS, FPS = "peers_v2.safetensors", "peers.latent", 24.0
+LAYERS, LATENTS, FPS = "peers_v2.safetensors", "peers_{}.latent", 24.0
 PLAIN, OURS, THEIRS, HOST = "host", "video_ldm", "peer", "host's own nodes"
 
 
@@ -121,9 +121,7 @@ def render_graph(number: int, videohelpersuite: bool) -> Graph:
     graph = {
         "model": _node("CheckpointLoaderSimple", ckpt_name="toy_sd.safetensors"),
         "thin": _node("Benchmark_ThinVAE", vae=["model", 2]),
-        "latent": _node("LoadLatent", latent=LATENTS),
-        # another clip in every round, or the server would show the frames that it kept
-        "clip": _node("LatentMultiply", samples=["latent", 0], multiplier=1 + number / 1000),
+        "clip": _node("LoadLatent", latent=LATENTS.format(number)),
     }
     source, name = {"samples": ["clip", 0], "vae": ["thin", 0]}, f"film_{number}"
     graph[OURS] = _node(
@@ -208,7 +206,9 @@ def run(options: argparse.Namespace) -> dict[str, Cost]:
             clip = memory.latents(options.film_frames, options.film_side)
             version = {"latent_format_version_0": torch.tensor([])}
             (host.base / "input").mkdir(exist_ok=True)
-            save_file({"latent_tensor": clip, **version}, host.base / "input" / LATENTS)
+            for number in range(options.rounds + 1):  # another clip each time: the server keeps frames
+                kept = {"latent_tensor": clip * (1 + number / 1000), **version}
+                save_file(kept, host.base / "input" / LATENTS.format(number))
             found |= films(client, watch, options)
         if "step" in options.rows:
             write_models(host.base / "models", host.base)
