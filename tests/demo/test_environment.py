@@ -6,6 +6,7 @@ import errno
 import hashlib
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from video_ldm.demo import environment
@@ -105,6 +106,12 @@ def test_a_full_disk_is_one_sentence(project, monkeypatch):
     monkeypatch.setattr(environment, "_download_host", full)
     with pytest.raises(environment.SetupError, match="no space left on the disk"):
         environment.ensure()
+
+
+@pytest.mark.parametrize(("free", "cached"), [(10e9, False), (100e9, True)])
+def test_pip_keeps_its_downloads_only_where_there_is_room(project, monkeypatch, free, cached):
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    assert ("--no-cache-dir" not in environment._pip_command("install", "torch")) == cached
 
 
 @pytest.mark.parametrize(
