@@ -156,7 +156,9 @@ class TemporalStack(nn.Module):
         if clip.off or override == 1:
             return hidden
         kind = KINDS[site.kind]
-        known = _features(INPUT if kind.at_input else site.level, hidden, clip)
+        takes_known = kind.build is None or "known" in kind.given  # tokens have no size to fit it to
+        level = INPUT if kind.at_input else site.level
+        known = _features(level, hidden, clip) if takes_known else None
         if kind.build is None:  # what is known is added as it is
             if known is None:
                 return hidden

@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from video_ldm.temporal.errors import IncompatibleModelError
 from video_ldm.temporal.sampling.clip import Clip
 from video_ldm.temporal.stack.plan import SD1, SD2, plan
@@ -189,6 +190,30 @@ def test_known_frames_change_the_result_only_if_some_are_given():
     )
     assert torch.equal(with_unknown, without)
     assert (with_known - without).abs().max() > 1e-3
+
+
+class Operators(TorchDispatchMode):
+    """Names of the operators that run inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        self.names.add(operator.name())
+        return operator(*args, **kwargs or {})
+
+
+def test_features_of_known_frames_are_resized_only_where_the_image_model_is_shrunk():
+    stack = trained_stack()
+    clip = stack.prepare(clip_with_known_frames(3))
+    with Operators() as usual:
+        for site in SITES:
+            stack(site, clip=clip, **inputs(site, 3))
+    site, shrunk = site_of("conv", 0), inputs(site_of("conv", 0), 3)
+    with Operators() as smaller:
+        stack(site, clip=clip, **shrunk | {"hidden": shrunk["hidden"][..., :4, :4]})
+    assert "aten::_adaptive_avg_pool2d" in smaller.names - usual.names
 
 
 def test_known_frames_are_refused_by_layers_that_do_not_know_them():
