@@ -1,6 +1,6 @@
 """Sentences that users see.
 
-The errors of the source, their values left out, and the rows of pages that are about them.
+The errors of the source, their values left out, and the items of pages that are about them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+ITEM = re.compile(r"^- `([^`]+)`(?: · .+)?<br>\S", re.MULTILINE)
+FOLD = re.compile(r"<details>\n<summary>[^<]+</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
 WORD = re.compile(r"[A-Za-z][\w']*")
 FEWEST_WORDS = 4  # that can tell a sentence from the others
 
@@ -33,24 +34,34 @@ def errors() -> tuple[tuple[str, str], ...]:
     )
 
 
-def in_the_code(row: str) -> bool:
-    """True if the pack raises an error that a row of a page is about."""
-    return any(is_about(row, sentence) for _, sentence in errors())
+def in_the_code(item: str) -> bool:
+    """True if the pack raises an error that an item of a page is about."""
+    return any(is_about(item, sentence) for _, sentence in errors())
 
 
-def is_about(row: str, sentence: str) -> bool:
-    """True if a row, with `...` for values, has a part of a sentence.
+def is_about(item: str, sentence: str) -> bool:
+    """True if an item, with `...` for values, has a part of a sentence.
 
     One of few words must have all of it.
     """
-    pattern = ".*".join(re.escape(piece) for piece in row.split("..."))
-    find = re.search if len(WORD.findall(row)) >= FEWEST_WORDS else re.fullmatch
+    pattern = ".*".join(re.escape(piece) for piece in item.split("..."))
+    find = re.search if len(WORD.findall(item)) >= FEWEST_WORDS else re.fullmatch
     return find(pattern, sentence, re.DOTALL) is not None
 
 
 def section(page: str, title: str) -> str:
     """The part of a page below a heading of the second level."""
     return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def folded(part: str) -> str:
+    """The folded text of a part of a page."""
+    return "\n".join(FOLD.findall(part))
+
+
+def in_sight(part: str) -> str:
+    """The text of a part of a page that is not folded."""
+    return FOLD.sub("", part)
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from video_ldm.demo import film
 from video_ldm.demo.graphs import to_api
-from video_ldm.tests.messages import ROW, in_the_code, section
+from video_ldm.tests.messages import ITEM, in_the_code, section
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -63,7 +63,7 @@ def test_the_table_of_files_has_every_folder_of_the_pack(host):
 
 @pytest.mark.slow
 def test_messages_are_those_of_the_code():
-    messages = ROW.findall(section(README, "When something goes wrong"))
+    messages = ITEM.findall(section(README, "When something goes wrong"))
     assert len(messages) > 5
     assert not [message for message in messages if not in_the_code(message)]
 

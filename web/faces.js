@@ -31,30 +31,9 @@ function paint() {
   }
 }
 
-// Help beside the graph is less than 300 pixels wide, too narrow for three columns: in our pages, which all have a picture of
-// ours, the cells of a row stand below one another.
-const OURS = '.node-help-content:has(img[src*="VLDM_"])'
-const HELP = `
-${OURS} :is(table, tbody, tr, td) { display: block; border: 0; padding: 0; width: auto; }
-${OURS} thead { display: none; }
-${OURS} tr { margin: 0 0 0.8em; background: none; }
-${OURS} td:first-child { font-weight: 600; }
-${OURS} td:not(:first-child) { padding-left: 0.8em; }
-${OURS} td:nth-child(2):not(:last-child) { opacity: 0.7; font-size: 0.9em; }
-${OURS} :is(td, code) { overflow-wrap: anywhere; white-space: normal; }`
-
-function fitHelp() {
-  const style = document.createElement('style')
-  style.textContent = HELP
-  document.head.append(style)
-}
-
 app.registerExtension({
   name: 'videoldm.Faces',
-  setup() {
-    paint()
-    fitHelp()
-  },
+  setup: paint,
   nodeCreated(node) {
     paint()
     const rare = isOurs(node) ? (node.widgets ?? []).filter(isRare) : []

@@ -132,13 +132,19 @@ def test_what_is_wrong_is_seen(editor):
 def test_help_shows_the_page_with_its_picture(editor):
     editor.load(saved(next(path for path in WORKFLOWS if path.stem == "text_to_video")))
     text = editor.open_help("VLDM_VideoKSampler")
-    assert "context_guidance" in text and "Messages" in text
+    assert "denoise" in text and "Messages" in text
+    assert "context_guidance" not in text  # folded
     editor.page.wait_for_function(
         "() => [...document.querySelectorAll('.node-help-content img')].some(image => image.naturalWidth > "
         "100)"
     )
+    folds = editor.page.locator(".node-help-content details")
+    assert folds.count() == 2 and not folds.last.get_by_role("listitem").first.is_visible()
+    for summary in editor.page.locator(".node-help-content summary").all():
+        summary.click()
+    assert folds.last.get_by_role("listitem").first.is_visible()
     wide, narrow = editor.page.evaluate(
         "() => { const page = document.querySelector('.node-help-content'); return [page.scrollWidth, "
         "page.clientWidth]; }"
     )
-    assert wide == narrow < 400  # tables fit the panel
+    assert wide == narrow < 400

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from video_ldm.graphs.__main__ import main
 from video_ldm.nodes.graphs.table import NEIGHBOURS, OLD_NODES, REFUSED, table_text
-from video_ldm.tests.messages import ROW, errors, in_the_code, is_about, section
+from video_ldm.tests.messages import ITEM, errors, in_the_code, is_about, section
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "web/docs/guides/coming_from_animatediff_evolved.md").read_text("utf-8")
@@ -28,10 +28,10 @@ def test_what_is_refused_says_what_to_use():
 
 @pytest.mark.slow
 def test_every_message_is_in_the_code_and_on_the_page():
-    rows = ROW.findall(section(PAGE, "Messages"))
-    assert rows and not [row for row in rows if not in_the_code(row)]
+    items = ITEM.findall(section(PAGE, "Messages"))
+    assert items and not [item for item in items if not in_the_code(item)]
     said = [sentence for path, sentence in errors() if path.startswith(("graphs/", "nodes/graphs/"))]
-    assert said and not [sentence for sentence in said if not any(is_about(row, sentence) for row in rows)]
+    assert said and not [sentence for sentence in said if not any(is_about(item, sentence) for item in items)]
 
 
 def test_the_readme_begins_with_a_word_to_them():

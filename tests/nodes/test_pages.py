@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from video_ldm.tests.messages import ROW, errors, in_the_code, is_about, section
+from video_ldm.tests.messages import FOLD, ITEM, errors, folded, in_sight, in_the_code, is_about, section
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "web" / "docs"
@@ -17,6 +17,7 @@ PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 SEEDS = ("seed",)  # 0 to 2^64 - 1, which pages write as a power
 LISTED_BY_THE_HOST = ("file", "sampler_name", "scheduler")
 TOTAL_SIZE = 1_500_000
+LONGEST_BEGIN = 3  # sentences before the picture
 COMMANDS = "only the command line says it"
 CHOICE = "the door of the node refuses what is not in the list"
 RANGE = "the door of the node keeps the input in its range"
@@ -81,13 +82,25 @@ def test_every_node_has_a_page_and_every_page_a_node(schemas):
 def test_a_page_has_every_input_and_no_other(schemas):
     for name, node in schemas.items():
         inputs = [part.id for part in node.GET_SCHEMA().inputs]
-        assert ROW.findall(section(page_of(name), "Inputs")) == inputs, name
+        assert sorted(ITEM.findall(section(page_of(name), "Inputs"))) == sorted(inputs), name
+
+
+def test_a_page_folds_the_inputs_that_the_node_hides(schemas):
+    for name, node in schemas.items():
+        listed = section(page_of(name), "Inputs")
+        for is_rare, shown in ((False, in_sight(listed)), (True, folded(listed))):
+            inputs = [part.id for part in node.GET_SCHEMA().inputs if _is_rare(part) == is_rare]
+            assert ITEM.findall(shown) == inputs, name
+
+
+def _is_rare(part) -> bool:
+    return bool(part.extra_dict.get("advanced"))
 
 
 def test_a_page_has_every_output(schemas):
     for name, node in schemas.items():
         outputs = [part.display_name or part.get_io_type() for part in node.GET_SCHEMA().outputs]
-        assert ROW.findall(section(page_of(name), "Outputs")) == outputs, name
+        assert ITEM.findall(section(page_of(name), "Outputs")) == outputs, name
 
 
 def test_a_page_is_titled_as_its_node_and_says_what_to_connect(schemas):
@@ -97,10 +110,26 @@ def test_a_page_is_titled_as_its_node_and_says_what_to_connect(schemas):
         assert section(page, "Goes with").strip(), name
 
 
-def rows_of(name: str) -> dict[str, str]:
+def test_a_page_begins_with_a_short_part(schemas):
+    for name in schemas:
+        begin, _, shown = page_of(name).partition("\n\n")[2].partition("\n\n![")
+        assert 1 <= len(re.findall(r"\.\)?(?:\s|$)", begin)) <= LONGEST_BEGIN, name
+        assert shown.split("\n\n")[2].startswith("## Inputs"), name  # behind the picture and what it shows
+
+
+def test_a_page_fits_its_panel(schemas):
+    """The panel has less than 300 pixels for a page: no tables, and messages are folded."""
+    for name in schemas:
+        page = page_of(name)
+        assert not [line for line in page.splitlines() if line.startswith("|")], name
+        assert not in_sight(section(page, "Messages")).strip(), name
+        assert page.count("<details>") == page.count("</details>") == len(FOLD.findall(page)), name
+
+
+def lines_of(name: str) -> dict[str, str]:
     """The line of each input in a page."""
     lines = section(page_of(name), "Inputs").splitlines()
-    return {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+    return {line.split("`")[1]: line for line in lines if line.startswith("- `")}
 
 
 def numbers(text: str) -> set[float]:
@@ -110,10 +139,10 @@ def numbers(text: str) -> set[float]:
 
 def test_a_page_names_the_range_and_default_of_every_number(schemas):
     for name, node in schemas.items():
-        rows = rows_of(name)
+        lines = lines_of(name)
         for part in node.GET_SCHEMA().inputs:
             if part.get_io_type() in ("INT", "FLOAT") and part.id not in SEEDS:
-                assert {part.min, part.max, part.default} <= numbers(rows[part.id]), (name, part.id)
+                assert {part.min, part.max, part.default} <= numbers(lines[part.id]), (name, part.id)
 
 
 def test_a_page_names_every_choice(schemas):
@@ -141,16 +170,16 @@ GUIDES = [path for path in PAGES.glob("guides/*.md") if "## Messages" in path.re
 
 @pytest.mark.parametrize("path", sorted([*PAGES.glob("*.md"), *GUIDES]), ids=lambda path: path.stem)
 def test_messages_are_those_of_the_code(path):
-    messages = ROW.findall(section(path.read_text("utf-8"), "Messages"))
+    messages = ITEM.findall(folded(section(path.read_text("utf-8"), "Messages")))
     assert messages
     assert not [message for message in messages if not in_the_code(message)]
 
 
 def test_every_error_is_on_a_page_or_has_a_reason_not_to_be():
-    rows = [
-        row
+    items = [
+        item
         for path in PAGES.rglob("*.md")
-        for row in ROW.findall(section(path.read_text("utf-8"), "Messages"))
+        for item in ITEM.findall(section(path.read_text("utf-8"), "Messages"))
     ]
     untold, used = [], set()
     for path, sentence in errors():
@@ -160,14 +189,14 @@ def test_every_error_is_on_a_page_or_has_a_reason_not_to_be():
             if f"{path}:{sentence}".startswith(start) or sentence.startswith(start)
         ]
         used |= set(reasons)
-        if not reasons and not any(is_about(row, sentence) for row in rows):
+        if not reasons and not any(is_about(item, sentence) for item in items):
             untold.append((path, sentence))
     assert not untold
     assert used == set(ON_NO_PAGE)
 
 
 @pytest.mark.parametrize(
-    ("row", "is_one"),
+    ("item", "is_one"),
     [
         ("The clip has no frames; connect a latent with at least one.", True),
         ("There is no file ... in models/..., which holds ...", True),
@@ -180,5 +209,5 @@ def test_every_error_is_on_a_page_or_has_a_reason_not_to_be():
         ("Raises InvalidInputError for latents the VAE cannot decode", False),  # of a docstring
     ],
 )
-def test_only_what_an_error_says_is_a_message(row, is_one):
-    assert in_the_code(row) == is_one
+def test_only_what_an_error_says_is_a_message(item, is_one):
+    assert in_the_code(item) == is_one
