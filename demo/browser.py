@@ -72,6 +72,11 @@ QUEUE = """async () => {
     return refused.length ? ['refused', JSON.stringify(refused)] : over;
 }"""
 
+SELECT = """type => {
+    const node = app.graph.nodes.find(node => node.type === type);
+    app.canvas.deselectAll();
+    app.canvas.selectNode(node);
+}"""
 CLICKS, LOST_AFTER = 4, 20.0  # a click that shows nothing after so many seconds was lost
 
 
@@ -155,17 +160,14 @@ class Editor:
                     raise
 
     def open_help(self, node_type: str) -> str:
-        """Select the first node of a type and press its info button: the text of its help page."""
-        self.page.evaluate(
-            """type => {
-                const node = app.graph.nodes.find(node => node.type === type);
-                app.canvas.deselectAll();
-                app.canvas.selectNode(node);
-            }""",
-            node_type,
-        )
+        """Select the first node of a type and press its info button: the text of its help page.
+
+        A page that has just drawn its first graph may forget what is selected, so it is selected again.
+        """
+        button = self.page.locator("[data-testid=info-button]")
+        self.until_shown(button, lambda: self.page.evaluate(SELECT, node_type))
         # Not a click at a place: the veil of a dialog that has been closed may still lie over the page.
-        self.page.dispatch_event("[data-testid=info-button]", "click")
+        button.dispatch_event("click")
         self.page.wait_for_selector(".node-help-content h1")
         return self.page.inner_text(".node-help-content")
 
