@@ -26,6 +26,7 @@ MAX_BYTES, MAX_FRAMES = 150_000, 32
 ALL = tuple(range(8))
 SQUARE = scene.Scene("square", "green", texture="plain", motion="right", x=30.0, speed=60.0)
 MOVED = replace(STAR, motion="left", x=100.0, speed=60.0)
+ANEW = replace(MOVED, color="blue", texture="stripes")
 ROAD = scene.Scene(cars=(scene.Car("red", "right", 10.0, 60.0), scene.Car("blue", "left", 110.0, 45.0)))
 
 
@@ -66,7 +67,7 @@ CARDS: dict[str, HelpPicture | Turning | list[Panel]] = {
     "orbit": Turning("drawn: once around", Solid("cube", tuple(scene.COLORS), 20.0)),
     "personalised_model": HelpPicture("VLDM_MotionPrompt"),
     "textual_inversion": [_drawn("a learned word", MOVED)],
-    "video_to_video": HelpPicture("VLDM_LoadTemporalDecoder"),
+    "video_to_video": [_drawn("a film", MOVED), _drawn("made anew", ANEW)],
     "upscale_clip": HelpPicture("VLDM_VideoUpscale"),
     "upscale_a_video": [
         _drawn("small", STAR_CLIP, shrink=4),
