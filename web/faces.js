@@ -6,6 +6,10 @@ import { app } from '../../scripts/app.js'
 
 const COLOURS = { VLDM_UPSCALER: '#c86bd6', VLDM_MOTION_PROMPT: '#e0a03c' }
 
+// Nodes that show a moving clip, for which the page makes no room by itself.
+const SHOWS_A_CLIP = ['VLDM_PreviewClip', 'VLDM_TemporalVAEDecode', 'VLDM_VideoUpscale']
+const CLIP_ROOM = 300
+
 const GAP = 4 // between two rows; a hidden row takes no place when its height takes that back
 
 const isOurs = node => String(node.comfyClass ?? node.type).startsWith('VLDM_')
@@ -37,12 +41,13 @@ app.registerExtension({
   nodeCreated(node) {
     paint()
     const rare = isOurs(node) ? (node.widgets ?? []).filter(isRare) : []
-    if (!rare.length) return
+    const room = SHOWS_A_CLIP.includes(node.comfyClass) ? CLIP_ROOM : 0
+    if (!rare.length && !room) return
     for (const widget of rare) {
       widget.advanced = true
       if (!widget.computeLayoutSize) widget.computeSize = width => [width, node.showAdvanced ? LiteGraph.NODE_WIDGET_HEIGHT : -GAP]
     }
-    node.setSize([node.size[0], node.computeSize()[1]])
+    node.setSize([Math.max(node.size[0], room), node.computeSize()[1] + room])
   },
   loadedGraphNode(node) {
     if (isOurs(node) && node.widgets?.some(widget => isRare(widget) && isSet(node, widget))) node.showAdvanced = true

@@ -41,6 +41,11 @@ def test_a_graph_that_sets_a_rare_row_shows_it(editor, layers):
     assert editor.page.evaluate(OPEN_AGAIN, {"alpha_middle": 0.5})
 
 
+def test_a_new_node_that_shows_a_clip_has_room_for_it(editor):
+    height, rows, _ = editor.page.evaluate(ADD, "VLDM_PreviewClip")
+    assert rows == ["fps"] and height > 360
+
+
 def test_own_kinds_of_links_keep_their_colours(editor, layers):
     colours = editor.page.evaluate(COLOURS, ["VLDM_UPSCALER", "VLDM_MOTION_PROMPT"])
     assert len(set(colours)) == 2 and all(colour.startswith("#") for colour in colours)
