@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointFormatError, IncompatibleModelError
+from ..stack.low_rank import Changed, FactorPair
 from ..stack.stack import TemporalStack
 from ..weights.files import WeightsFile, check_numbers, listed, shape_text, shown
 from . import bare, modelscope, what_it_is
@@ -112,6 +113,18 @@ def read_motion_lora(file: WeightsFile, stack: TemporalStack) -> MotionLora:
         _check_factors(file.path.name, module, factors, known[module], stack)
     spelled = " and ".join(sorted({spellings[module] for module in targets}))
     return MotionLora(factors, targets, spelled, tuple(skipped), read_notes(file.metadata))
+
+
+def factor_pairs(lora: MotionLora, strength: float) -> list[FactorPair]:
+    """Low-rank changes of a stack's weights by a motion LoRA that is used with a strength."""
+    changes = []
+    for module, target in lora.targets.items():
+        up, down = (lora.factors[f"{module}.lora_{side}.weight"] for side in ("up", "down"))
+        alpha = lora.factors.get(f"{module}.alpha")
+        scale = strength * (1.0 if alpha is None else float(alpha) / len(down))
+        place = Changed(target) if isinstance(target, str) else Changed(target[0], target[1][1:])
+        changes.append(FactorPair(place, up, down, scale))
+    return changes
 
 
 def report_lora(lora: MotionLora, stack: TemporalStack) -> str:

@@ -27,6 +27,7 @@ from .attached.settings import CLIP_KEY, CONVOLVE, KEY, ClipSettings, LayerSetti
 from .attached.stacks import condition_of, image_motion, stacks_of
 from .compiled import compile_between_layers
 from .hooks import inserted, norms_over_clip
+from .motion_lora import motion_loras_of
 from .per_frame import IMAGE_COND, KNOWN_COND, PICTURE_COND, TEXT_COND
 
 # Peak activations of a UNet call with temporal layers over the same call without, counted at full size by
@@ -96,7 +97,7 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
         frame_weight=image_motion(model).frame_weight,
     )
     with ExitStack() as hooks:
-        for stack, settings in stacks_of(model):
+        for index, (stack, settings) in enumerate(stacks_of(model)):
             if not settings.acts_at(t.max().item(), base_model.model_sampling):
                 continue
             strength, motion = (
@@ -123,6 +124,8 @@ def apply_temporal_layers(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwa
             if known is not None and stack.config.known_frames:
                 latents = known.to(like)
                 clip = replace(clip, known_latents=latents[:, :-1], known_mask=latents[:, -1, 0, 0])
+            for lora in motion_loras_of(model, index):
+                hooks.enter_context(lora.beside(stack))
             hooks.enter_context(inserted(base_model.diffusion_model, stack, stack.prepare(clip, like)))
         return executor(x, t, *args, **kwargs)
 

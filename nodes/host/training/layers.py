@@ -18,6 +18,7 @@ from ..layers.attached.checks import check_base
 from ..layers.attached.settings import KEY, LayerSettings
 from ..layers.betas import AUTO, with_betas
 from ..layers.insertion import add_temporal_layers
+from ..layers.motion_lora import motion_loras_of
 from .data.clips import Footage
 from .lesson import Wanted, copy_of_layers, prepare
 from .models import Checkpoint
@@ -76,7 +77,7 @@ def last_layers(model: Any) -> Any | None:
             "The temporal layers of the MODEL brought an image model that was trained along, which a graph "
             "cannot train on. Use python -m video_ldm.training --train-image-model, or other layers."
         )
-    if patcher.patches:
+    if motion_loras_of(model, len(patchers) - 1):
         raise IncompatibleModelError(
             "The temporal layers of the MODEL carry a motion LoRA, which would be lost. Connect the MODEL "
             "from before Load Motion LoRA."

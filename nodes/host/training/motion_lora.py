@@ -19,7 +19,7 @@ from ....temporal.training.lora.trainer import LoraTrainer
 from ..files import MOTION_LORA, new_path
 from ..layers.attached.checks import check_base
 from ..layers.attached.settings import KEY
-from ..layers.motion_lora import add_motion_lora
+from ..layers.motion_lora import add_motion_lora, motion_loras_of
 from .data.clips import Footage
 from .lesson import Wanted, copy_of_layers, prepare
 from .lora import Lesson
@@ -89,7 +89,7 @@ def layers_of(model: Any) -> Any:
             "The temporal layers of the MODEL change the image model, too, which a motion LoRA cannot go "
             "with. Load layers that leave it as it is."
         )
-    if patcher.patches:
+    if motion_loras_of(model, len(patchers) - 1):
         raise IncompatibleModelError(
             "The temporal layers of the MODEL already carry a motion LoRA, which would be learned anew. "
             "Connect the MODEL from before Load Motion LoRA."

@@ -11,10 +11,11 @@ from torch import nn
 
 from ...formats import lora_writing
 from ...formats.lora_names import LoraPlace, chosen_places, usual_kinds
+from ...stack.low_rank import Changed
 from ...stack.stack import TemporalStack
 from ...weights.files import write_weights
 from .config import LoraConfig
-from .layers import Changed, LowRank
+from .layers import LowRank
 
 IMAGE_ATTENTION = re.compile(r"transformer_blocks\.\d+\.attn[12]\.to_(?:[qkv]|out\.0)\.weight$")
 

@@ -6,30 +6,17 @@ Shapes: r rank, i and o channels into and out of a layer, k taps of a kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...stack.low_rank import Changed, changed_outputs, in_order
+
 CONVOLUTIONS = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}
-
-
-@dataclass(frozen=True)
-class Changed:
-    """A weight of a module by name, or some of its rows: first and count."""
-
-    weight: str
-    rows: tuple[int, int] | None = None
-
-    @property
-    def layer(self) -> str:
-        """Path of the layer that has the weight."""
-        return self.weight.rpartition(".")[0]
 
 
 class Factors(nn.Module):
@@ -59,7 +46,7 @@ class LowRank(nn.Module):
 
     def __init__(self, module: nn.Module, changed: Sequence[Changed], rank: int, scale: float) -> None:
         super().__init__()
-        self.changed = tuple(sorted(changed, key=lambda place: (place.layer, place.rows or (0, 0))))
+        self.changed = tuple(sorted(changed, key=in_order))
         self.factors = nn.ModuleList()
         for place in self.changed:
             weight = module.get_parameter(place.weight)
@@ -77,10 +64,7 @@ class LowRank(nn.Module):
 
         A backward pass that computes again what was not kept belongs inside, too.
         """
-        with ExitStack() as hooks:
-            for path, group in groupby(self.pairs, key=lambda pair: pair[0].layer):
-                layer = module.get_submodule(path)
-                hooks.callback(layer.register_forward_hook(_adding(tuple(group))).remove)
+        with changed_outputs(module, self.pairs):
             yield
 
     @contextmanager
@@ -94,22 +78,3 @@ class LowRank(nn.Module):
         finally:
             for factors, scale in scales:
                 factors.scale = scale
-
-
-def _adding(group: Sequence[tuple[Changed, Factors]]) -> Callable[..., Tensor]:
-    """A forward hook that adds to a layer's output what factors give."""
-
-    def after(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        parts = {place.rows[0]: (place.rows[1], factors) for place, factors in group if place.rows}
-        if not parts:
-            return output + group[0][1](args[0], layer)
-        pieces, start = [], 0
-        while start < output.shape[-1]:
-            later = [first for first in parts if first > start]
-            count, factors = parts.get(start, (min(later, default=output.shape[-1]) - start, None))
-            piece = output[..., start : start + count]
-            pieces.append(piece if factors is None else piece + factors(args[0], layer))
-            start += count
-        return torch.cat(pieces, dim=-1)
-
-    return after

@@ -69,8 +69,8 @@ def test_it_is_as_merging_by_hand(load_model, file, spelling):
     model, matrices = load_model(weights)[0], matrices_for(unet)
     plain = rig.one_call(model).out
     changed = with_lora(with_lora(model, file(matrices), 0.3), file(matrices), 0.4)
-    patches = changed.get_additional_models_with_key("video_ldm")[0].patches
-    held = sum(w.numel() for ps in patches.values() for p in ps for w in p[1].weights if torch.is_tensor(w))
+    added = changed.get_additional_models_with_key("video_ldm.motion_lora")
+    held = sum(weight.numel() for patcher in added for weight in patcher.model.parameters())
     assert held == 2 * sum(matrix.numel() for matrix in matrices)
     call = rig.one_call(changed)
     with torch.no_grad():

@@ -155,14 +155,18 @@ def test_the_same_one_twice_is_twice_as_much(image, unet, file):
 
 
 def test_it_stays_low_rank_and_the_model_before_it_unchanged(image, unet, file):
+    from video_ldm.nodes.load import LoadMotionLora
+
     weights, lora = rig.motion_weights(unet), factors(unet)
     plain = load(image, file, weights)
     before = rig.one_call(plain).out
-    changed = load(image, file, weights, (spelled(lora, "AnimateDiff"), 1.0))
-    patches = changed.get_additional_models_with_key("video_ldm")[0].patches
-    held = sum(w.numel() for ps in patches.values() for p in ps for w in p[1].weights if torch.is_tensor(w))
+    changed = LoadMotionLora.execute(plain, file("motion_lora", spelled(lora, "AnimateDiff")), 1.0).result[0]
+    before_lora, (added,) = plain.get_additional_models(), changed.get_additional_models()[1:]
+    held = sum(weight.numel() for weight in added.model.parameters())
     assert held == sum(factor.numel() for pair in lora.values() for factor in pair)
     rig.one_call(changed)
+    assert changed.get_additional_models()[0].model is before_lora[0].model
+    assert not any(patcher.backup for patcher in changed.get_additional_models())
     assert torch.equal(rig.one_call(plain).out, before)
 
 

@@ -117,9 +117,8 @@ def test_mistakes_are_told(host, clips, folder, given, monkeypatch):
         with pytest.raises(ValueError, match="The MODEL is the SD x4 upscaler"):
             train(host, given, footage)
     carries = {**given, "model": given["model"].clone()}
-    changed = layers(given["model"])[0].clone()
-    changed.patches = {"a": []}
-    carries["model"].set_additional_models("video_ldm", [changed])
+    carries["model"].set_additional_models("video_ldm.motion_lora", layers(given["model"]))
+    carries["model"].set_attachments("video_ldm.motion_lora", (0,))
     with pytest.raises(ValueError, match="carry a motion LoRA, which would be lost"):
         train(host, carries, footage)
     assert not list(folder.iterdir())

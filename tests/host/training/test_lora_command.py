@@ -66,15 +66,15 @@ def motion_lora(host):
 
 
 def patched(layers, name, motion_lora):
-    """Weights of the layers with a file of Load Motion LoRA on them, and its report."""
-    from video_ldm.nodes.host.layers.motion_lora import add_motion_lora
+    """Names of the weights of the layers that a file of Load Motion LoRA changes, and its report."""
+    from video_ldm.nodes.host.layers.motion_lora import add_motion_lora, motion_loras_of
     from video_ldm.nodes.host.training import models as training
     from video_ldm.nodes.load import LoadTemporalLayers
 
     model = training.load_checkpoint(str(CHECKPOINT)).model
     model = LoadTemporalLayers.execute(model, motion_lora("temporal_layers", layers), 1.0).result[0]
     model, report = add_motion_lora(model, motion_lora("motion_lora", name), 1.0)
-    return model.get_additional_models_with_key("video_ldm")[0], report
+    return [place.weight for place in motion_loras_of(model, 0)[0].changed], report
 
 
 def test_a_motion_is_learned_beside_the_looks_and_opened(host, clips, tmp_path, animatediff, motion_lora):  # noqa: F811
@@ -92,9 +92,10 @@ def test_a_motion_is_learned_beside_the_looks_and_opened(host, clips, tmp_path, 
     assert index["captions"] == ["", "slow zoom, a square a", "slow zoom, a square b"]
     looks = load_file(out.with_suffix(".looks.safetensors"))
     assert any(value.abs().max() > 0 for key, value in looks.items() if "lora_up" in key)
-    patcher, report = patched(animatediff, out, motion_lora)
+    changed, report = patched(animatediff, out, motion_lora)
     assert "Trigger: put slow zoom into the prompt" in report
-    assert len(patcher.patches) == 2 * len(patcher.model.layers) * 2  # qkv and out of two attentions each
+    modules = {name.rpartition(".attentions.")[0] for name in changed}
+    assert len(changed) == 2 * 4 * len(modules)  # q, k, v and out of two attentions each
     before = torch.load(tmp_path / "zoom.looks.state.pt", weights_only=True)
     run(clips, out, animatediff, "--steps", "2", "--resume", *options)
     after = torch.load(tmp_path / "zoom.looks.state.pt", weights_only=True)
@@ -119,9 +120,9 @@ def test_layers_of_our_own_learn_in_their_convolutions_too(host, clips, tmp_path
     options = ("--looks-steps", "0", "--precision", "bf16", "--memory", "small")
     run(clips, out, TOY_LAYERS, "--steps", "1", *options)
     assert not out.with_suffix(".looks.safetensors").exists()
-    patcher, report = patched(TOY_LAYERS, out, motion_lora)
-    assert any("conv_out" in key for key in patcher.patches)
-    assert any("frame_attention.qkv" in key for key in patcher.patches)
+    changed, report = patched(TOY_LAYERS, out, motion_lora)
+    assert any("conv_out" in name for name in changed)
+    assert any("frame_attention.qkv" in name for name in changed)
     assert "Trained on toy_sd.safetensors with toy_temporal.safetensors, 1 steps" in report
 
 

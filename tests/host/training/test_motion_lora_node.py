@@ -83,9 +83,9 @@ def test_a_motion_is_learned_and_the_model_stays_as_it_is(host, clips, folder, g
     assert all(
         torch.equal(weight, after[key]) and weight.dtype == after[key].dtype for key, weight in before.items()
     )
-    patcher = model.get_additional_models_with_key("video_ldm")[-1]
-    assert any("frame_attention.qkv" in key for key in patcher.patches)
-    assert not given["model"].get_additional_models_with_key("video_ldm")[-1].patches
+    (patcher,) = model.get_additional_models_with_key("video_ldm.motion_lora")
+    assert any("frame_attention.qkv" in place.weight for place in patcher.model.changed)
+    assert not given["model"].get_additional_models_with_key("video_ldm.motion_lora")
     assert not list(folder.parent.rglob("*.pt"))
     assert sorted(path.name for path in clips.iterdir()) == ["a.mp4", "b.mp4"]
     with pytest.raises(ValueError, match="already carry a motion LoRA"):
@@ -119,7 +119,7 @@ def test_a_stopped_run_goes_on(host, clips, folder, given, monkeypatch):
         stopped_after(1)
     assert [path.name for path in folder.parent.rglob("*.pt")] == ["made.looks.state.pt"]
     model, name = stopped_after(1)
-    assert name == "made.safetensors" and model.get_additional_models_with_key("video_ldm")[-1].patches
+    assert name == "made.safetensors" and model.get_additional_models_with_key("video_ldm.motion_lora")
     assert sorted(path.name for path in folder.parent.rglob("*.pt")) == [
         "made.looks.state.pt",
         "made.lora.state.pt",

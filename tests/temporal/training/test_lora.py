@@ -13,13 +13,14 @@ from video_ldm.temporal.formats import lora_names, lvdm, modelscope
 from video_ldm.temporal.formats.motion_lora import read_motion_lora, report_lora
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.sampling.clip import Clip
+from video_ldm.temporal.stack.low_rank import Changed
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training import checkpoint
 from video_ldm.temporal.training.data.batches import BatchSource
 from video_ldm.temporal.training.loop import Surroundings
 from video_ldm.temporal.training.lora.config import LoraConfig
 from video_ldm.temporal.training.lora.files import new_lora, write_lora
-from video_ldm.temporal.training.lora.layers import Changed, LowRank
+from video_ldm.temporal.training.lora.layers import LowRank
 from video_ldm.temporal.training.lora.trainer import LoraTrainer
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.temporal.weights.files import read_weights

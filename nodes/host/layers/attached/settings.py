@@ -14,6 +14,7 @@ from .....temporal.sampling.schedules.amount import Change
 from .....temporal.stack.stack import StackConfig
 
 KEY = "video_ldm"
+LORA_KEY = "video_ldm.motion_lora"
 CLIP_KEY = "video_ldm.clip"
 NORMS = AS_TRAINED, OLD_NORMS, ALL_NORMS = ("as trained", "as AnimateDiff-Evolved", "over the clip")
 OLD_NORM_FAMILIES = (
