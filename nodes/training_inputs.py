@@ -83,8 +83,8 @@ def memory_input() -> io.Input:
         "memory",
         options=list(CHOICES),
         default=AUTO,
-        tooltip="fast keeps everything, small computes blocks twice, smallest also needs bitsandbytes; "
-        "auto is the fastest that fits.",
+        tooltip="fast keeps everything, small computes blocks twice, smaller also needs bitsandbytes, "
+        "smallest has the optimiser in main memory; auto is the fastest that fits.",
     )
 
 

@@ -246,8 +246,8 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         choices=CHOICES,
         default=AUTO,
         help="fast keeps everything; small computes blocks twice (a third slower) and averages in main "
-        "memory; smallest also has an 8-bit optimiser (pip install bitsandbytes); auto is the fastest that "
-        "fits (auto)",
+        "memory; smaller also has an 8-bit optimiser (pip install bitsandbytes); smallest, in its place, has "
+        "the optimiser in main memory, 20 bytes a weight; auto is the fastest that fits (auto)",
     )
     number_option(group, "--workers", 0, "processes that draw batches ahead")
 

@@ -64,8 +64,11 @@ def main() -> None:
         for what, lora in (("LoRA, rank 32", lambda made: new_lora(made, rank)), ("all weights", None)):
             for size in SIZES:
                 step = Step(model, stack, config, (4, size // 8, size // 8), lora)
-                levels = {level.name: round(needs(step, level) / 2**30, 2) for level in LEVELS.values()}
-                rows.append({"layers": name, "trained": what, "size": size, "gib": levels})
+                rooms = {level.name: needs(step, level) for level in LEVELS.values()}
+                levels = {key: round(room.device / 2**30, 2) for key, room in rooms.items()}
+                main = {key: round(room.main / 2**30, 2) for key, room in rooms.items()}
+                row = {"layers": name, "trained": what, "size": size, "gib": levels, "main_memory": main}
+                rows.append(row)
                 sys.stdout.write(f"{rows[-1]}\n")
                 sys.stdout.flush()
     RESULTS.write_text(json.dumps({"frames": 16, "batch": 1, "rows": rows}, indent=1) + "\n")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .memory.main_memory import Weights
+
 
 class ExponentialMovingAverage:
     """Averages the parameters that train.
@@ -15,14 +17,14 @@ class ExponentialMovingAverage:
     The decay ramps up as (1 + n) / (10 + n) over the first updates n.
     """
 
-    def __init__(self, module: nn.Module, decay: float, on_cpu: bool = False) -> None:
+    def __init__(self, module: Weights, decay: float, on_cpu: bool = False) -> None:
         self.decay = decay
         self.updates = 0
         trained = ((n, p.detach()) for n, p in module.named_parameters() if p.requires_grad)
         self.average = {n: p.to("cpu", copy=True) if on_cpu else p.clone() for n, p in trained}
 
     @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
+    def update(self, module: Weights) -> None:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = dict(module.named_parameters())

@@ -19,11 +19,10 @@ from .config import TrainingConfig
 from .data.ahead import DrawnAhead
 from .data.batches import Batch, BatchSource
 from .data.conditions import NOTHING, Conditions
-from .ema import ExponentialMovingAverage
 from .engine import Engine
 from .loss import denoising_loss
 from .memory.recompute import Memory
-from .trainer import Trainer, computing_in, parameter_groups
+from .trainer import Trainer, computing_in
 
 
 class Denoise(Protocol):
@@ -69,11 +68,7 @@ class LayersTrainer(Trainer):
         self.draw = DrawnAhead(
             partial(_piece, batches, pieces, self.engine), pieces * self.config.steps, around.workers
         )
-        level = self.memory.level
-        self.optimizer = level.optimiser(
-            parameter_groups(self.averaged, self.config.weight_decay), self.config.learning_rate
-        )
-        self.average = ExponentialMovingAverage(self.averaged, self.config.ema, level.average_on_cpu)
+        self.learn_at(self.memory.level)
         self.step = 0
         self.losses: list[float] = []
 
@@ -103,7 +98,7 @@ class LayersTrainer(Trainer):
         if engine.world == 1:
             return total
         sums = torch.tensor([total], dtype=torch.float64, device=self.device)
-        engine.add_up([sums, *(p.grad for p in self.averaged.parameters() if p.grad is not None)])
+        engine.add_up([sums, *(p.grad for p in self.weights.parameters() if p.grad is not None)])
         return sums.item()
 
     def loss(self, batch: Batch) -> Tensor:
@@ -143,11 +138,8 @@ class LayersTrainer(Trainer):
             "format": "video_ldm.training_state",
             "config": self.config.to_json(),
             "stack_config": self.description,
-            "step": self.step,
-            "losses": self.losses,
-            "stack": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict(),
+            "stack": self.weights.state_dict(),
+            **self.learned(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -157,10 +149,8 @@ class LayersTrainer(Trainer):
                 f"The training state is not of {self.named}: its layers are of another shape, or changed in "
                 "other places or at another rank; resume with the same checkpoint and options."
             )
-        self.averaged.load_state_dict(state["stack"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average.load_state_dict(state["average"])
-        self.step, self.losses = state["step"], list(state["losses"])
+        self.weights.load_state_dict(state["stack"])
+        self.take_over(state)
 
 
 def _piece(batches: BatchSource, pieces: int, engine: Engine, number: int) -> Batch:

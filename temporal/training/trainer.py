@@ -17,6 +17,8 @@ from torch import nn
 from ..errors import IncompatibleModelError
 from .ema import ExponentialMovingAverage
 from .engine import Engine
+from .memory.levels import Level, take_over_optimiser
+from .memory.main_memory import InMainMemory, Weights
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class Trainer:
     gradient: float = 0.0  # length of the last one, before it was clipped
     losses: list[float]
     engine = Engine()
+    copies: InMainMemory | None = None  # of what learns, where the optimiser works in main memory
+    halves: bool = True  # may weights that learn in main memory be computed with in bfloat16
     finished: bool = False  # set by who looks on, where there is nothing more to learn
 
     def backward(self) -> float:
@@ -55,9 +59,38 @@ class Trainer:
         raise NotImplementedError
 
     @property
+    def weights(self) -> Weights:
+        """Weights that learn, where they do: those of the module itself, or copies in main memory."""
+        return self.averaged if self.copies is None else self.copies
+
+    @property
     def clipped(self) -> Iterable[nn.Parameter]:
         """Weights whose gradients are clipped together."""
-        return self.averaged.parameters()
+        return self.weights.parameters()
+
+    def learn_at(self, level: Level) -> None:
+        """Put what learns, its optimiser and its average where a level of memory says."""
+        config = self.config
+        if level.optimiser_on_cpu:
+            self.copies = InMainMemory(self.averaged, self.halves and config.precision == "bf16")
+        groups = parameter_groups(self.weights, config.weight_decay)
+        self.optimizer = level.optimiser(groups, config.learning_rate)
+        self.average = ExponentialMovingAverage(self.weights, config.ema, level.average_on_cpu)
+
+    def learned(self) -> dict[str, Any]:
+        """The part of a state that every training has: what was learned, and by what."""
+        return {
+            "step": self.step,
+            "losses": self.losses,
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+        }
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """The inverse of `learned`; raises IncompatibleModelError for an optimiser of another kind."""
+        take_over_optimiser(self.optimizer, state["optimizer"])
+        self.average.load_state_dict(state["average"])
+        self.step, self.losses = state["step"], list(state["losses"])
 
     def rate(self) -> float:
         """Learning rate of this step."""
@@ -86,7 +119,9 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.after_update()
-        self.average.update(self.averaged)
+        if self.copies is not None:
+            self.copies.to_module()
+        self.average.update(self.weights)
         return loss
 
     def run(self: R, until: int | None = None, after_step: Callable[[R], None] | None = None) -> None:
@@ -124,7 +159,7 @@ def learning_rate(step: int, peak: float, final: float, warmup: int, total: int)
     return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(module: Weights, weight_decay: float) -> list[dict[str, Any]]:
     """Matrices and kernels with weight decay; biases, norms and mix factors without."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     return [

@@ -115,7 +115,7 @@ def _training(group: argparse._ArgumentGroup, defaults: VideoModelConfig) -> Non
         "--memory",
         choices=tuple(LEVELS),
         default="fast",
-        help="small computes blocks again for their gradients and averages in main memory, smallest has an "
-        "8-bit optimiser too (%(default)s)",
+        help="small computes blocks again for their gradients and averages in main memory, smaller has an "
+        "8-bit optimiser too, smallest the optimiser in main memory in its place (%(default)s)",
     )
     computing_options(group, defaults, "of clips and noise")

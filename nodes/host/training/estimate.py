@@ -19,11 +19,11 @@ from ....temporal.sampling.clip import Clip
 from ....temporal.stack.stack import StackConfig, TemporalStack
 from ....temporal.training.config import TrainingConfig
 from ....temporal.training.lora.layers import LowRank
-from ....temporal.training.memory.levels import Level, chosen_level, gibibytes
+from ....temporal.training.memory.levels import Level, Room, chosen_level, gibibytes
 from ....temporal.training.memory.live import LiveMemory, flash_attention
 from ....temporal.training.memory.recompute import recomputed
 from ..layers.hooks import inserted
-from ..memory import free_memory
+from ..memory import CPU, free_memory
 from .unet import blocks_of, empty_unet
 
 CONTEXT = 600 * 2**20  # bytes that a GPU's driver and libraries take
@@ -55,14 +55,20 @@ def level_for(step: Step, name: str, device: torch.device) -> tuple[Level, str]:
     Raises InvalidInputError where the training does not fit, with the level that would.
     """
     mm.unload_all_models()  # what encoded the clips is not needed now
-    needed, free = functools.cache(lambda level: needs(step, level)), int(free_memory(device))
+    alone = device.type == "cpu"  # then all is in main memory, which is counted once
+
+    @functools.cache
+    def needed(level: Level) -> Room:
+        room = needs(step, level)
+        return Room(room.device + room.main) if alone else room
+
+    free = Room(int(free_memory(device)), 0 if alone else int(free_memory(CPU)))
     level = chosen_level(name, needed, free)
-    line = f"memory {level.name}: about {gibibytes(needed(level))} of {gibibytes(free)} that are free"
-    return level, line
+    return level, f"memory {level.name}: about {needed(level)} of {gibibytes(free.device)} that are free"
 
 
-def needs(step: Step, level: Level) -> int:
-    """Bytes on the device at the peak of a step."""
+def needs(step: Step, level: Level) -> Room:
+    """Bytes at the peak of a step."""
     with torch.device("meta"):
         unet = empty_unet(step.model, step.dtype, "meta")
         stack = TemporalStack(step.stack, dtype=step.dtype)
@@ -70,9 +76,12 @@ def needs(step: Step, level: Level) -> int:
     learns = stack if lora is None else lora
     trained = _count(learns.parameters())
     fixed = _bytes(unet.parameters()) + (0 if lora is None else _bytes(stack.parameters()))
-    copies = 0 if step.dtype == torch.float32 else 2 * trained  # made by autocast
-    kept = fixed + copies + trained * level.bytes_per_weight + CONTEXT
-    return kept + activations(step, level.recompute, unet, stack, lora)
+    halved = step.dtype != torch.float32 and lora is None and level.optimiser_on_cpu
+    copies = 0 if halved or step.dtype == torch.float32 else 2 * trained  # made by autocast
+    kept = fixed + copies + trained * level.bytes_on_device(2 if halved else 4) + CONTEXT
+    return Room(
+        kept + activations(step, level.recompute, unet, stack, lora), trained * level.bytes_in_main_memory
+    )
 
 
 def activations(
@@ -85,7 +94,7 @@ def activations(
     unet.requires_grad_(False)
     for weight in (stack if lora is None else lora).parameters():
         weight.data = weight.data.to(step.dtype)
-        weight.grad = torch.empty_like(weight)  # counted for every weight by `bytes_per_weight`
+        weight.grad = torch.empty_like(weight)  # counted for every weight by `bytes_on_device`
     noisy, mask = torch.empty(frames, *step.latent, **new), torch.empty(frames, **new)
     known: dict[str, Any] = {"known_latents": noisy, "known_mask": mask} if step.stack.known_frames else {}
     options = {"optimized_attention_override": lambda _host, *args, **kwargs: flash_attention(*args)}

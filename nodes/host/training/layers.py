@@ -87,11 +87,10 @@ def last_layers(model: Any) -> Any | None:
 
 def write_layers(path: Path, trainer: LayersTrainer, image_model: str) -> None:
     """Write the averaged layers in float16, with the settings of the run beside them."""
-    with trainer.average.applied_to(trainer.stack):
-        half = TemporalStack(trainer.stack.config, dtype=torch.float16)
-        if trainer.stack.image_changes is not None:
-            half.train_image(trainer.stack.image_changes.shapes)
-        half.load_state_dict(trainer.stack.state_dict())
+    half = TemporalStack(trainer.stack.config, dtype=torch.float16)
+    if trainer.stack.image_changes is not None:
+        half.train_image(trainer.stack.image_changes.shapes)
+    half.load_state_dict({**trainer.stack.state_dict(), **trainer.average.average})
     notes = {"training": trainer.config.to_json(), "step": str(trainer.step), "image_model": image_model}
     save_stack(path, half, notes)
 

@@ -13,8 +13,11 @@ from .layers import LowRank
 class LoraTrainer(LayersTrainer):
     """Holds factors, their optimiser and average. Train and sample inside `with lora.beside(...)`.
 
-    With `strength` 0 the temporal layers are left out, and single frames teach a LoRA of the image model.
+    Factors are few, so that they are never halved. With `strength` 0 the temporal layers are left out, and
+    single frames teach a LoRA of the image model.
     """
+
+    halves = False
 
     def __init__(
         self, lora: LowRank, settings: LoraConfig, stack: TemporalStack, around: Surroundings

@@ -18,9 +18,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from ...errors import IncompatibleModelError
-from ..ema import ExponentialMovingAverage
 from ..memory.levels import FAST, Level
-from ..trainer import Trainer, computing_in, parameter_groups
+from ..trainer import Trainer, computing_in
 from .config import VideoModelConfig
 from .edm import EdmLevels, Predict
 
@@ -66,8 +65,7 @@ class VideoModelTrainer(Trainer):
     ) -> None:
         self.model, self.network, self.draw, self.config = model, network, draw, config
         self.levels = EdmLevels(config.noise_mean, config.noise_spread)
-        self.optimizer = level.optimiser(parameter_groups(model, config.weight_decay), config.learning_rate)
-        self.average = ExponentialMovingAverage(model, config.ema, level.average_on_cpu)
+        self.learn_at(level)
         self.step = 0
         self.losses: list[float] = []
 
@@ -79,7 +77,9 @@ class VideoModelTrainer(Trainer):
     @property
     def trained(self) -> dict[str, Tensor]:
         """The weights in training, by name."""
-        return {name: p.detach() for name, p in self.model.named_parameters() if name in self.average.average}
+        return {
+            name: p.detach() for name, p in self.weights.named_parameters() if name in self.average.average
+        }
 
     def backward(self) -> float:
         """Gradients of a step, and its loss."""
@@ -101,11 +101,8 @@ class VideoModelTrainer(Trainer):
         return {
             "format": "video_ldm.video_model_training_state",
             "config": self.config.to_json(),
-            "step": self.step,
-            "losses": self.losses,
             "trained": self.trained,
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict(),
+            **self.learned(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -119,9 +116,9 @@ class VideoModelTrainer(Trainer):
         with torch.no_grad():
             for name, weight in mine.items():
                 weight.copy_(other[name])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average.load_state_dict(state["average"])
-        self.step, self.losses = state["step"], list(state["losses"])
+        if self.copies is not None:
+            self.copies.to_module()
+        self.take_over(state)
 
 
 def predictor(network: VideoNetwork, clips: GivenClips) -> Predict:
