@@ -50,7 +50,10 @@ def main() -> None:
     truth = json.loads(TRUTH.read_text("utf-8"))
     results: dict[str, dict[str, Any]] = {}
     for name, find in DETECTORS.items():
-        results[name] = {path.name: measured(find, path, truth[path.name]) for path in args.films}
+        results[name] = {}
+        for path in args.films:
+            row = results[name][path.name] = measured(find, path, truth[path.name])
+            print(f"{name}, {path.name}: {row}", flush=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     print(table(results))
 
