@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from .table import TABLE, read_table
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif"}
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}  # clips of one frame
 CHUNK = 32  # frames read together
+METADATA = "metadata.jsonl"
 
 
 Captions = tuple[tuple[str, float], ...]  # texts, and how often each is read
@@ -66,8 +68,7 @@ def find_videos(folder: Path, needs_captions: bool = True, pictures: bool = Fals
     if (folder / TABLE).is_file():
         return _clips_of_table(folder, needs_captions)
     paths = video_paths(folder, pictures)
-    tables = {place: _metadata(place) for place in {folder, *(path.parent for path in paths)}}
-    captions = {path: _captions(path, folder, tables) for path in paths}
+    captions = dict(zip(paths, captions_of(folder, paths), strict=True))
     missing = [path.name for path, texts in captions.items() if not texts]
     if missing and needs_captions:
         raise InvalidInputError(
@@ -102,8 +103,7 @@ def find_pictures(folder: Path) -> list[Video]:
     paths = [path for path in paths if not _is_ours(path.relative_to(folder))]
     if not paths:
         raise InvalidInputError(f"The folder {folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
-    tables = {place: _metadata(place) for place in {folder, *(path.parent for path in paths)}}
-    return [Video(path, _captions(path, folder, tables)) for path in paths]
+    return [Video(path, texts) for path, texts in zip(paths, captions_of(folder, paths), strict=True)]
 
 
 def read_picture(path: Path) -> Tensor:
@@ -189,17 +189,44 @@ def _is_ours(path: Path) -> bool:
     return any(part.startswith((".", "video_ldm_")) for part in path.parts)
 
 
-def _metadata(folder: Path) -> dict[str, Captions]:
-    path = folder / "metadata.jsonl"
+def captions_of(folder: Path, paths: Sequence[Path]) -> list[Captions]:
+    """Captions of files of a folder: a file's own .txt, else its line of the metadata; empty for none.
+
+    Raises InvalidInputError for a caption that is no text.
+    """
+    return [_captions(path, row) for path, row in zip(paths, metadata(folder, paths), strict=True)]
+
+
+def metadata(folder: Path, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """What `metadata.jsonl` of the folder of each file, or of the whole one, says of it; empty for nothing.
+
+    `text` is what `Video.captions` holds. Raises InvalidInputError for a line that says nothing.
+    """
+    tables = {place: _table(place) for place in {folder, *(path.parent for path in paths)}}
+    beside = [tables[path.parent].get(path.name) for path in paths]
+    return [
+        row
+        or tables[folder].get(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else "", {})
+        for path, row in zip(paths, beside, strict=True)
+    ]
+
+
+def _table(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / METADATA
     if not path.is_file():
         return {}
     try:
         rows = [json.loads(line) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-        return {row["file_name"]: _texts(row["text"]) for row in rows}
+        return {row["file_name"]: {**row, "text": _texts(_said(row))} for row in rows}
     except (ValueError, KeyError, TypeError):
         raise InvalidInputError(
             f'{path} must hold one {{"file_name": ..., "text": ...}} per line; correct it or remove it.'
         ) from None
+
+
+def _said(row: dict[str, Any]) -> str | list[str]:
+    """Text of a line; an orbit, which has an elevation, needs none."""
+    return row.get("text", []) if "elevation" in row else row["text"]
 
 
 def _texts(given: str | list[str]) -> Captions:
@@ -210,12 +237,11 @@ def _texts(given: str | list[str]) -> Captions:
     return tuple((text.strip(), 1.0) for text in texts)
 
 
-def _captions(path: Path, folder: Path, tables: dict[Path, dict[str, Captions]]) -> Captions:
-    """Captions of a file: its own text file, else a line of the table beside it or in the folder."""
+def _captions(path: Path, said: dict[str, Any]) -> Captions:
+    """Captions of a file: its own text file, else its line of the metadata."""
     text = path.with_suffix(".txt")
     if not text.is_file():
-        beside = tables[path.parent].get(path.name)
-        return beside or tables[folder].get(path.relative_to(folder).as_posix(), ())
+        return said.get("text", ())
     try:
         return ((text.read_text("utf-8-sig").strip(), 1.0),)
     except UnicodeDecodeError:

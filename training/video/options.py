@@ -1,4 +1,4 @@
-"""`python -m video_ldm.training video`: train Stable Video Diffusion on clips of one's own."""
+"""`python -m video_ldm.training video`: train Stable Video Diffusion or SV3D on clips of one's own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ Example:
       --size 576x320 --frames 14 --fps 7 --steps 5000 --precision bf16 --memory small
 
 Clips are a folder of video files; captions are not needed. Their frames are kept in CLIPS/video_ldm_frames.
+With a checkpoint of SV3D the clips are turns of a camera around a thing on white, first view last again, as
+576x576 and 21 frames of each; --fps is then the films' own. SV3D_p is told angles: each film has a line
+{"file_name": "a.mp4", "elevation": 10} in CLIPS/metadata.jsonl, in degrees. Where it is no whole turn, the
+line has the azimuth of its last view too, or lists with a number for each frame.
+
 What is written is a whole checkpoint like the one that was given, for Image Only Checkpoint Loader or Load
 Video Model. An interrupted run continues with the same command and --resume.
 """
@@ -36,8 +41,8 @@ def parser() -> argparse.ArgumentParser:
     """All options; defaults of what the training computes are those of VideoModelConfig."""
     root = argparse.ArgumentParser(
         prog="python -m video_ldm.training video",
-        description="Train Stable Video Diffusion, which makes clips from their first frame, by its own "
-        "objective (EDM).",
+        description="Train Stable Video Diffusion, which makes clips from their first frame, or SV3D, which "
+        "makes views from around a thing, by their own objective (EDM).",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -76,7 +81,7 @@ def _files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--checkpoint",
         required=True,
-        help="checkpoint of Stable Video Diffusion: a file, or a name in ComfyUI's checkpoint folders",
+        help="checkpoint of Stable Video Diffusion or SV3D: a file, or a name in ComfyUI's folders",
     )
     group.add_argument("--clips", required=True, help="folder of videos")
     group.add_argument(
@@ -91,7 +96,7 @@ def _training(group: argparse._ArgumentGroup, defaults: VideoModelConfig) -> Non
     group.add_argument(
         "--size", default="576x320", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
-    number_option(group, "--motion", defaults.motion, "motion bucket that clips are labelled with")
+    number_option(group, "--motion", defaults.motion, "motion bucket that clips are labelled with (not SV3D)")
     number_option(group, "--steps", defaults.steps, "optimiser steps")
     number_option(group, "--batch", defaults.batch, "clips in a step")
     group.add_argument(
@@ -109,7 +114,10 @@ def _training(group: argparse._ArgumentGroup, defaults: VideoModelConfig) -> Non
     number_option(group, "--noise-spread", defaults.noise_spread, "its spread")
     number_option(group, "--without", defaults.without, "share of clips that are given no picture")
     number_option(
-        group, "--picture-noise", defaults.picture_noise, "middle strength of the noise on the given picture"
+        group,
+        "--picture-noise",
+        defaults.picture_noise,
+        "middle strength of the noise on the given picture (SV3D's has none)",
     )
     group.add_argument(
         "--memory",

@@ -1,4 +1,4 @@
-"""Train Stable Video Diffusion on a folder of videos.
+"""Train Stable Video Diffusion on a folder of videos, or SV3D on one of orbits.
 
 What `python -m video_ldm.training video` does in the host.
 """
@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ...nodes.host.training.data.frames import open_frames
 from ...nodes.host.training.video_model import checkpoint as host
+from ...temporal.curation.folder import find_videos
 from ...temporal.training import report
+from ...temporal.training.data.frames import FrameStore
 from ...temporal.training.memory.levels import LEVELS
 from ...temporal.training.memory.recompute import Memory
 from ...temporal.training.video_model.config import VideoModelConfig
+from ...temporal.training.video_model.orbits import Orbit, read_orbits, whole_turn
 from ..options import parse_size
 from ..results import check_out, train
 
@@ -37,9 +42,14 @@ def run(args: argparse.Namespace, config: VideoModelConfig) -> None:
     store = open_frames(Path(args.clips), args.fps, size)
     store.check(config.num_frames)
     logger.info("%d videos, %d frames", len(store.offsets) - 1, len(store.frames))
+    if models.kind == "SVD_img2vid":
+        clips = host.told_clips(store, config, args.fps)
+    else:
+        config = replace(config, picture_noise=0.0)
+        clips = host.told_orbits(store, _orbits(models.kind, Path(args.clips), store), config.num_frames)
     memory = Memory(LEVELS[args.memory])
     with torch.inference_mode(False), torch.enable_grad():
-        trainer = host.video_trainer(models, store, config, args.fps, memory.level)
+        trainer = host.video_trainer(models, clips, config, memory.level)
         trained = sum(weight.numel() for weight in trainer.trained.values())
         logger.info("%.1f million weights train", trained / 1e6)
 
@@ -51,3 +61,11 @@ def run(args: argparse.Namespace, config: VideoModelConfig) -> None:
 
         with memory.used_by(host.blocks_in(trainer.model)):
             train(trainer, args, partial(models.write, trainer=trainer), show, args.validate_every)
+
+
+def _orbits(kind: str, folder: Path, store: FrameStore) -> list[Orbit]:
+    """Angles of all films; a model that is told none sees whole turns."""
+    counts = np.diff(store.offsets).tolist()
+    if kind == "SV3D_u":
+        return [whole_turn(count) for count in counts]
+    return read_orbits(folder, find_videos(folder, needs_captions=False), counts)

@@ -49,6 +49,10 @@ class FrameStore:
         start = self._start(rng, num_frames)
         return _as_drawn(self.frames[start : start + num_frames])
 
+    def chosen(self, numbers: np.ndarray) -> Tensor:
+        """Whole frames by their numbers."""
+        return _as_drawn(self.frames[numbers])
+
     def _start(self, rng: np.random.Generator, num_frames: int) -> int:
         starts = np.concatenate([np.arange(a, b - num_frames + 1) for a, b in pairwise(self.offsets)])
         return int(rng.choice(starts))

@@ -35,7 +35,7 @@ def tiny_kinds(text: int = TEXT) -> list[type]:
         heads = {"num_heads": -1, "num_head_channels": HEAD}
         return type(f"Tiny{kind.__name__}", (kind,), {"unet_config": sizes, "unet_extra_config": heads})
 
-    return [*map(tiny, (supported.SD20, supported.SV3D_p, supported.SVD_img2vid))]
+    return [*map(tiny, (supported.SD20, supported.SV3D_u, supported.SV3D_p, supported.SVD_img2vid))]
 
 
 @dataclass

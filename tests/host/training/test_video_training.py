@@ -17,8 +17,8 @@ UNET = "model.diffusion_model."
 
 
 @pytest.fixture
-def svd_file(host, tmp_path, monkeypatch):
-    """A checkpoint of Stable Video Diffusion in float16, as it is published."""
+def checkpoint_file(host, tmp_path, monkeypatch):
+    """Write a checkpoint in float16, as it is published: SVD, or with another label and place of the VAE."""
     import comfy.supported_models as supported
     from video_ldm.temporal.formats import svd
     from video_ldm.temporal.stack import plan
@@ -26,11 +26,21 @@ def svd_file(host, tmp_path, monkeypatch):
     monkeypatch.setattr(supported, "models", [*supported.models, *rig.tiny_kinds()])
     monkeypatch.setattr(svd, "SHAPE", rig.tiny_shape(plan))
     toy_checkpoints.tell_host_of_pictures(monkeypatch, tmp_path, rig.TEXT)
-    path = tmp_path / "models" / "svd.safetensors"
+    path = tmp_path / "models" / "video.safetensors"
     names = {other: own for own, other in svd.svd_names().items()}
-    toy_checkpoints.write_svd(path, names, rig.TEXT)
-    save_file({key: weight.half() for key, weight in load_file(path).items()}, path)
-    return path
+
+    def write(**layout):
+        toy_checkpoints.write_svd(path, names, rig.TEXT, **layout)
+        save_file({key: weight.half() for key, weight in load_file(path).items()}, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def svd_file(checkpoint_file):
+    """A checkpoint of Stable Video Diffusion."""
+    return checkpoint_file()
 
 
 def run(svd_file, clips, out, *words):  # noqa: F811
@@ -82,7 +92,8 @@ def test_the_loss_is_that_of_the_reference(svd_file, clips, monkeypatch):  # noq
     config = VideoModelConfig(num_frames=3, batch=2, without=0.0, parts="all")
     with torch.inference_mode(False), torch.no_grad():
         store = open_frames(clips, 8, (64, 64))
-        trainer = checkpoint.video_trainer(models, store, config, 8, FAST)
+        drawn = checkpoint.told_clips(store, config, 8)
+        trainer = checkpoint.video_trainer(models, drawn, config, FAST)
         given = trainer.draw(0)
         loss = trainer.loss(given, torch.Generator().manual_seed(3))
         dice = torch.Generator().manual_seed(3)
@@ -111,6 +122,44 @@ def noise_on_pictures(config):
         dice.choice(np.arange(5 - 3 + 1 + 4 - 3 + 1))  # the run of frames
         rows.append([7.0, 127.0, config.picture_noise * np.exp(0.5 * dice.standard_normal())])
     return torch.tensor(rows)
+
+
+@pytest.mark.parametrize(("kind", "label"), [("SV3D_u", 256), ("SV3D_p", 1280)])
+def test_sv3d_sees_orbits_as_the_host_shows_them(checkpoint_file, clips, tmp_path, kind, label):  # noqa: F811
+    import comfy.sd
+    from comfy_extras.nodes_stable3d import SV3D_Conditioning
+    from video_ldm.nodes.host.training.data.frames import open_frames
+    from video_ldm.nodes.host.training.video_model import checkpoint
+    from video_ldm.temporal.training.video_model.orbits import whole_turn
+
+    file = checkpoint_file(label=label, vae="conditioner.embedders.1.encoder.")
+    models = checkpoint.load_video_checkpoint(str(file))
+    assert models.kind == kind
+    store = open_frames(clips, 8, (64, 64))
+    orbits = [whole_turn(count, 20.0) for count in np.diff(store.offsets)]
+    frames, told = checkpoint.told_orbits(store, orbits, 4)(np.random.default_rng(0))
+    clip = models.described(frames, told, 0.0, np.random.default_rng(1))
+    picture = frames[:1].permute(0, 2, 3, 1)
+    (positive, _, _) = SV3D_Conditioning.execute(
+        models.image_encoder, picture, models.vae, 64, 64, 4, 20.0
+    ).args
+    (embedding, values) = positive[0]
+    unet = models.model.model
+    assert torch.allclose(clip.label, unet.encode_adm(**values, noise=clip.latents).expand(4, -1), atol=1e-5)
+    assert torch.equal(clip.given, values["concat_latent_image"].expand(4, -1, -1, -1))
+    assert torch.allclose(clip.picture[2], embedding[0])
+    (clips / "metadata.jsonl").write_text('{"file_name": "a.mp4", "elevation": 20}\n', "utf-8")
+    out = tmp_path / "out.safetensors"
+    if kind == "SV3D_p":
+        with pytest.raises(InvalidInputError, match=r"1 of 2 orbits have no elevation \(b\.mp4\)"):
+            run(file, clips, out)
+        lines = [f'{{"file_name": "{name}.mp4", "elevation": 20}}' for name in "ab"]
+        (clips / "metadata.jsonl").write_text("\n".join(lines), "utf-8")
+    run(file, clips, out, "--steps", "1", "--parts", "all")
+    names = changed(file, out)
+    assert f"{UNET}label_emb.0.0.weight" in names and all(name.startswith(UNET) for name in names)
+    model = comfy.sd.load_checkpoint_guess_config(str(out), output_clip=False)[0]
+    assert type(model.model).__name__ == kind
 
 
 def test_mistakes_are_told_in_one_sentence(svd_file, clips, tmp_path):  # noqa: F811

@@ -1,4 +1,4 @@
-"""A checkpoint of Stable Video Diffusion: network, image encoder and VAE, trained and written again.
+"""A checkpoint of Stable Video Diffusion or SV3D: network, image encoder and VAE, trained and written again.
 
 Shapes: frames (f 3 h w) in 0..1; latents ((b f) c h w); picture ((b f) 1 e); label ((b f) d).
 """
@@ -6,6 +6,7 @@ Shapes: frames (f 3 h w) in 0..1; latents ((b f) c h w); picture ((b f) 1 e); la
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from .....temporal.training.decoder.trainer import frozen_for_training
 from .....temporal.training.memory.levels import Level
 from .....temporal.training.video_model.config import VideoModelConfig
 from .....temporal.training.video_model.edm import euler
+from .....temporal.training.video_model.orbits import Orbit, draw_orbit
 from .....temporal.training.video_model.trainer import GivenClips, VideoModelTrainer, predictor
 from .....temporal.weights.files import read_weights, write_weights
 from ..unet import frozen_unet, plain_attention
@@ -34,6 +36,7 @@ from ..unet import frozen_unet, plain_attention
 PREFIX = "model.diffusion_model."
 IN_TIME = re.compile(r"\.time_(stack|mixer|pos_embed)\.")
 SAMPLING_STEPS = 20
+Draw = Callable[[np.random.Generator], tuple[Tensor, Mapping[str, Any]]]  # a clip (f 3 h w), and its label
 SPREAD = 0.5  # of ln of the noise on the given picture (Stable Video Diffusion, appendix D)
 
 
@@ -53,6 +56,11 @@ class VideoCheckpoint:
             weight.requires_grad_(parts == "all" or IN_TIME.search(name) is not None)
         return unet
 
+    @property
+    def kind(self) -> str:
+        """Name of the host's class: SVD_img2vid, SV3D_u, or SV3D_p, which is told angles."""
+        return type(self.model.model).__name__
+
     @torch.inference_mode()
     def encode(self, frames: Tensor) -> Tensor:
         """Latents of frames as the VAE gives them."""
@@ -69,16 +77,19 @@ class VideoCheckpoint:
         picture = rearrange(frame, "c h w -> 1 h w c")
         return self.image_encoder.encode_image(picture).image_embeds.float().cpu()
 
-    def described(self, frames: Tensor, fps: float, motion: int, noise: float, dice: Any) -> GivenClips:
-        """A clip of frames with its first one given, with noise on it, as the host's conditioning does it."""
+    def described(self, frames: Tensor, told: Mapping[str, Any], noise: float, dice: Any) -> GivenClips:
+        """A clip of frames with its first one given, with noise on it, as the host's conditioning does it.
+
+        `told` is what stands in the label, by the host's names.
+        """
         count, first = len(frames), frames[:1]
         noisy = first + noise * torch.from_numpy(dice.standard_normal(tuple(first.shape), np.float32))
-        label = self.model.model.encode_adm(fps=fps, motion_bucket_id=motion, augmentation_level=noise)
+        label = self.model.model.encode_adm(**told, augmentation_level=noise, noise=frames)
         return GivenClips(
             self.model.model.process_latent_in(self.encode(frames)).clone(),
             repeat(self.encode(noisy), "1 c h w -> f c h w", f=count).clone(),
             repeat(self.look(first[0]), "1 e -> f 1 e", f=count).clone(),
-            repeat(label.float().cpu(), "1 d -> f d", f=count).clone(),
+            label.float().cpu().expand(count, -1).clone(),
             count,
         )
 
@@ -93,7 +104,7 @@ class VideoCheckpoint:
 
 
 def load_video_checkpoint(name: str) -> VideoCheckpoint:
-    """A checkpoint of Stable Video Diffusion by path, or by its name in the host's checkpoint folders.
+    """A checkpoint of Stable Video Diffusion or SV3D by path, or by its name in the checkpoint folders.
 
     Raises CheckpointFormatError for a file that is none, IncompatibleModelError for that of another model.
     """
@@ -106,7 +117,7 @@ def load_video_checkpoint(name: str) -> VideoCheckpoint:
     if not any(key.startswith(PREFIX) for key in keys):
         raise CheckpointFormatError(
             f"{Path(path).name} is no complete checkpoint in the spelling of its first publication; give "
-            "svd.safetensors, svd_xt.safetensors or one made of them."
+            "svd.safetensors, svd_xt.safetensors, sv3d_p.safetensors or one made of them."
         )
     try:
         model, _, vae, image_encoder = comfy.sd.load_checkpoint_guess_config(
@@ -116,11 +127,11 @@ def load_video_checkpoint(name: str) -> VideoCheckpoint:
         raise CheckpointFormatError(
             f"The host cannot load the video checkpoint {Path(path).name} ({str(error).splitlines()[0]})."
         ) from None
-    if model is None or type(model.model) is not comfy.model_base.SVD_img2vid:
+    if model is None or not isinstance(model.model, comfy.model_base.SVD_img2vid):
         kind = "no image model" if model is None else f"a {type(model.model).__name__}"
         raise IncompatibleModelError(
-            f"{Path(path).name} holds {kind}, but this trains Stable Video Diffusion; for temporal layers on "
-            "an image model leave out the word video."
+            f"{Path(path).name} holds {kind}, but this trains Stable Video Diffusion and SV3D; for temporal "
+            "layers on an image model leave out the word video."
         )
     if vae is None or image_encoder is None:
         raise CheckpointFormatError(
@@ -134,12 +145,28 @@ def blocks_in(network: nn.Module) -> list[nn.Module]:
     return [m for m in network.modules() if isinstance(m, VideoResBlock | BasicTransformerBlock)]
 
 
+def told_clips(store: FrameStore, config: VideoModelConfig, fps: float) -> Draw:
+    """Runs of frames of films, told their rate and motion."""
+    told = {"fps": fps, "motion_bucket_id": config.motion}
+    return lambda dice: (store.draw_whole(dice, config.num_frames), told)
+
+
+def told_orbits(store: FrameStore, orbits: Sequence[Orbit], num_frames: int) -> Draw:
+    """Views from around a thing, told where the camera is."""
+
+    def draw(dice: np.random.Generator) -> tuple[Tensor, Mapping[str, Any]]:
+        frames, elevation, azimuth = draw_orbit(store, orbits, dice, num_frames)
+        return frames, {"elevation": elevation.tolist(), "azimuth": azimuth.tolist()}
+
+    return draw
+
+
 def video_trainer(
-    models: VideoCheckpoint, store: FrameStore, config: VideoModelConfig, fps: float, level: Level
+    models: VideoCheckpoint, clips: Draw, config: VideoModelConfig, level: Level
 ) -> VideoModelTrainer:
-    """A trainer of a checkpoint on clips of frames. Call it and `run` it outside inference mode."""
+    """A trainer of a checkpoint on clips. Call it and `run` it outside inference mode."""
     network = models.network(config.parts)
-    draw = partial(_drawn, models, store, config, fps)
+    draw = partial(_drawn, models, clips, config)
     trainer = VideoModelTrainer(network, partial(_called, network), draw, config, level)
     trained = nn.ParameterList(p for p in network.parameters() if p.requires_grad)
     frozen_for_training(network, apart=trained)  # after the optimiser and the average have chosen theirs
@@ -166,16 +193,14 @@ def _called(network: Any, x: Tensor, level: Tensor, clips: GivenClips) -> Tensor
     )
 
 
-def _drawn(
-    models: VideoCheckpoint, store: FrameStore, config: VideoModelConfig, fps: float, step: int
-) -> GivenClips:
+def _drawn(models: VideoCheckpoint, clips: Draw, config: VideoModelConfig, step: int) -> GivenClips:
     """The clips of a step, always the same ones."""
     found = []
     for number in range(config.batch):
         dice = np.random.default_rng((config.seed, step, number))
-        frames = store.draw_whole(dice, config.num_frames)
+        frames, told = clips(dice)
         noise = config.picture_noise * float(np.exp(SPREAD * dice.standard_normal()))
-        found.append(models.described(frames, fps, config.motion, noise, dice))
+        found.append(models.described(frames, told, noise, dice))
 
     def joined(part: str) -> Tensor:
         return torch.cat([getattr(clip, part) for clip in found]).to(models.model.load_device)
