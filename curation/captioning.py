@@ -9,24 +9,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..temporal.curation.captions import Server, beside, of_command
+from ..temporal.curation.captions import Server, of_command
 from ..temporal.curation.engine import Job
+from ..temporal.curation.folder import captions_of
 from ..temporal.curation.ledger import FilmResult
 from ..temporal.curation.table import Caption, ClipRow, with_captions, write_text
-from ..temporal.errors import InvalidInputError
 
 KEPT = "captions"  # folder below the data set, a file a film
 
 
 def captioned(args: argparse.Namespace, job: Job, results: Sequence[FilmResult]) -> list[ClipRow]:
     """The clips of all films with their captions; those that were made before are not made again."""
-    texts = _metadata(args.films)
-    asked = _source(args, job)
-    rows = []
-    for result in results:
-        given = beside(job.out / result.file, texts)
+    asked, rows = _source(args, job), []
+    paths = [(job.out / result.file).resolve() for result in results]
+    for result, texts in zip(results, captions_of(args.films.resolve(), paths), strict=True):
+        given = [Caption(text, weight=share) for text, share in texts if text]
         if given:
-            rows += [with_captions(row, [Caption(given)]) for row in result.rows]
+            rows += [with_captions(row, given) for row in result.rows]
         elif asked is not None and result.rows:
             rows += _made(job, result, *asked)
         else:
@@ -68,16 +67,3 @@ def _read(path: Path) -> dict[str, tuple[Caption, ...]]:
         return {key: tuple(Caption(**caption) for caption in said) for key, said in values.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-
-
-def _metadata(folder: Path) -> dict[str, str]:
-    path = folder / "metadata.jsonl"
-    if not path.is_file():
-        return {}
-    try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return {line["file_name"]: line["text"] for line in lines}
-    except (ValueError, KeyError, TypeError):
-        raise InvalidInputError(
-            f'{path} must hold one {{"file_name": ..., "text": ...}} per line; correct it or remove it.'
-        ) from None

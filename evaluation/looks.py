@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..temporal.curation.captions import beside
+from ..temporal.curation.folder import captions_of
 from ..temporal.curation.looks.embeddings import Embedder
 from ..temporal.metrics.consistency import clip_similarity, consistency
 from ..temporal.metrics.films import FilmNumbers, Look
@@ -41,6 +41,7 @@ def with_looks(path: Path, numbers: FilmNumbers, look: Look, networks: Networks)
 
 def _with_clip(path: Path, numbers: FilmNumbers, frames: np.ndarray, clip: Embedder) -> FilmNumbers:
     features = clip.pictures(frames)
-    caption = beside(path, {}) if clip.reads_text else None
+    texts = captions_of(path.parent, [path])[0] if clip.reads_text else ()
+    caption = texts[0][0] if texts else ""
     similar = clip_similarity(features, clip.texts([caption])[0]) if caption else None
     return replace(numbers, background=consistency(features), clipsim=similar)

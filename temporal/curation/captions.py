@@ -38,20 +38,6 @@ SUMMARY = 'A picture of a clip was described as "{}" and its motion as "{}". Say
 PATIENCE = 300  # seconds for one caption
 
 
-def beside(path: Path, table: dict[str, str]) -> str | None:
-    """The caption that lies beside a film: its .txt file, or its row in metadata.jsonl.
-
-    None where there is none. Raises InvalidInputError for a file that is no text.
-    """
-    text = path.with_suffix(".txt")
-    if not text.is_file():
-        return table.get(path.name)
-    try:
-        return text.read_text("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{text} is no text in UTF-8; save it as UTF-8, or remove it.") from None
-
-
 def _words(command: str) -> list[str]:
     try:
         words = shlex.split(command)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from argparse import Namespace
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -18,10 +19,13 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from video_ldm.curation.__main__ import main
-from video_ldm.temporal.curation.captions import Server, beside
+from video_ldm.curation.captioning import captioned
+from video_ldm.temporal.curation.captions import Server
 from video_ldm.temporal.curation.engine import Job, run_all
 from video_ldm.temporal.curation.film import CurationSettings, look_at, pieces
-from video_ldm.temporal.curation.table import read_table
+from video_ldm.temporal.curation.folder import captions_of
+from video_ldm.temporal.curation.ledger import FilmResult
+from video_ldm.temporal.curation.table import ClipRow, read_table
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.video.reading import fitted, frames_of, probe
 
@@ -170,8 +174,20 @@ def test_mistakes_are_one_sentence(folder, tmp_path, capsys, words, said):
 
 def test_a_caption_that_is_no_text_is_named(tmp_path):
     (tmp_path / "film.txt").write_bytes(b"\xff\xfe\x00dots")
-    with pytest.raises(InvalidInputError, match=r"film\.txt is no text in UTF-8"):
-        beside(tmp_path / "film.mp4", {})
+    with pytest.raises(InvalidInputError, match=r"film\.txt is not written in UTF-8"):
+        captions_of(tmp_path, [tmp_path / "film.mp4"])
+
+
+def test_captions_are_those_that_training_reads(tmp_path):
+    films, out = tmp_path / "films", tmp_path / "set"
+    (films / "deep").mkdir(parents=True)
+    lines = ['{"file_name": "deep/a.mp4", "text": ["one", "two"]}', '{"file_name": "b.mp4", "elevation": 5}']
+    (films / "metadata.jsonl").write_text("\n".join(lines), "utf-8-sig")
+    files = ("../films/deep/a.mp4", "../films/b.mp4")
+    results = [FilmResult(file, 1.0, (ClipRow(file, file, 0.0, 1.0, 8.0, 64, 48),)) for file in files]
+    args = Namespace(films=films, caption_command=None, caption_server=None)
+    (one, other) = captioned(args, Job(out, CurationSettings()), results)
+    assert [caption.text for caption in one.captions] == ["one", "two"] and not other.captions
 
 
 @pytest.mark.parametrize("place", ["--out", "--shards"])
