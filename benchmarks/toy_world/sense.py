@@ -32,10 +32,11 @@ from torch import Tensor
 from ...demo.train.common import Average, set_rate, use_host
 from ...nodes.host_boot import keep_freed_memory
 from ...temporal.sampling.clip import Clip
+from ...temporal.stack.plan import UNetShape
 from ...temporal.stack.stack import StackConfig, TemporalStack
 from ...temporal.training.loop import Denoise
 from .common import share_interval
-from .sense_world import FRAMES, GROUPS, NOISE, UNET, descend, draw, faint, image_model, norms_of, text
+from .sense_world import FRAMES, GROUPS, NOISE, UNET, World, descend, draw, faint, image_model, norms_of, text
 
 LEVELS = (
     (999, 0.0),
@@ -79,10 +80,10 @@ class Trained:
     average: Average
 
 
-def new_layers(arm: Arm, seed: int) -> Trained:
+def new_layers(arm: Arm, seed: int, shape: UNetShape = UNET) -> Trained:
     """Fresh layers of an arm, the same ones for a seed as far as arms are alike."""
     torch.manual_seed(100 + seed)
-    config = StackConfig(UNET, "sense", FRAMES, False, False, positions=arm.positions)
+    config = StackConfig(shape, "sense", FRAMES, False, False, positions=arm.positions)
     stack = TemporalStack(config, ops=norms_of(arm.groups))
     optimizer = torch.optim.AdamW(stack.parameters(), weight_decay=0.01, fused=True)
     return Trained(arm, stack, optimizer, Average(stack, 0.98))
@@ -142,7 +143,9 @@ def train_step(
 
 
 @torch.no_grad()
-def check(arm: Arm, stack: TemporalStack, denoise: Denoise, count: int) -> Iterator[dict[str, Any]]:
+def check(
+    arm: Arm, stack: TemporalStack, denoise: Denoise, count: int, world: World = draw
+) -> Iterator[dict[str, Any]]:
     """At every noise level, of how many clips the right word has the smaller error, and how much larger the
     other one's is.
     """
@@ -150,7 +153,7 @@ def check(arm: Arm, stack: TemporalStack, denoise: Denoise, count: int) -> Itera
     for number, (t, left) in enumerate(LEVELS):
         dice, pairs = torch.Generator().manual_seed(9000 + number), []
         for _ in range(0, count, batch):
-            clips, colour, way = draw(batch, dice)
+            clips, colour, way = world(batch, dice)
             noise = torch.randn(batch * FRAMES, *clips.shape[2:], generator=dice)
             shared = (torch.full((batch,), t), torch.full((batch,), left), noise)
             pairs.append(

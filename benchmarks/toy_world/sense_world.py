@@ -8,6 +8,8 @@ Latents `(b f 4 2 8)`, text `(b m 48)`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ WORDS = torch.randn(
 )  # "", colours, left, right
 PADDING = torch.randn(74, UNET.context_dim, generator=torch.Generator().manual_seed(77))
 NOISE = stable_diffusion_levels()
+World = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 
 
 def norms_of(groups: int, base: Any = nn) -> Any:
@@ -85,18 +88,17 @@ def faint(said: Tensor) -> Tensor:
     return torch.cat([said, PADDING.expand(len(said), -1, -1)], dim=1)
 
 
-def new_unet() -> nn.Module:
+def new_unet(shape: UNetShape = UNET) -> nn.Module:
     """A fresh image model whose residual branches and output start at zero."""
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
+    sizes = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(shape).items()
+    }
     unet = UNetModel(
-        image_size=32, in_channels=4, out_channels=4, model_channels=32, channel_mult=[1, 2],
-        num_res_blocks=[1, 1],
-        transformer_depth=[1, 1], transformer_depth_output=[1, 1, 1, 1], transformer_depth_middle=1,
-        num_heads=2,
-        use_spatial_transformer=True, context_dim=48, legacy=False, dtype=torch.float32,
-        operations=norms_of(GROUPS, comfy.ops.disable_weight_init),
+        image_size=32, out_channels=4, use_spatial_transformer=True, legacy=False, dtype=torch.float32,
+        operations=norms_of(GROUPS, comfy.ops.disable_weight_init), **sizes,
     )  # fmt: skip
     reset_parameters(unet)
     for name, part in unet.named_modules():
@@ -106,21 +108,23 @@ def new_unet() -> nn.Module:
     return unet
 
 
-def image_model(path: Path, steps: int = 320, batch: int = 64) -> nn.Module:
-    """The frozen image model, trained on single frames where there is no file of it yet.
+def image_model(
+    path: Path, steps: int = 320, batch: int = 64, world: World = draw, shape: UNetShape = UNET
+) -> nn.Module:
+    """The frozen image model, trained on single frames of a world where there is no file of it yet.
 
     Half of its texts say no way.
     """
     torch.set_grad_enabled(True)
     torch.manual_seed(1)
-    unet, dice = new_unet(), torch.Generator().manual_seed(2)
+    unet, dice = new_unet(shape), torch.Generator().manual_seed(2)
     average = Average(unet, 0.99)
     if not path.exists():
         optimizer = torch.optim.AdamW(unet.parameters(), betas=(0.9, 0.99))
         for step in range(steps):
             decayed = 0.05 + 0.475 * (1 + math.cos(math.pi * step / steps))
             set_rate(optimizer, 2e-3 * min(1, (step + 1) / 50) * decayed)
-            clips, colour, way = draw(batch, dice)
+            clips, colour, way = world(batch, dice)
             x = clips[torch.arange(batch), torch.randint(FRAMES, (batch,), generator=dice)]
             said = text(colour, way, torch.rand(batch, generator=dice) < 0.1)
             said[torch.rand(batch, generator=dice) < 0.5, 2] = WORDS[0]
