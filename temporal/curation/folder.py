@@ -198,7 +198,7 @@ def captions_of(folder: Path, paths: Sequence[Path]) -> list[Captions]:
 
 
 def metadata(folder: Path, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """What `metadata.jsonl` of the folder of each file, or of the whole one, says of it; empty for nothing.
+    """Line of `metadata.jsonl` on each file, from its own folder or the whole one; empty where there is none.
 
     `text` is what `Video.captions` holds. Raises InvalidInputError for a line that says nothing.
     """

@@ -16,7 +16,7 @@ import torch
 
 from ...nodes.host.training.data.frames import open_frames
 from ...nodes.host.training.video_model import checkpoint as host
-from ...temporal.curation.folder import find_videos
+from ...temporal.curation.folder import find_videos, metadata
 from ...temporal.training import report
 from ...temporal.training.data.frames import FrameStore
 from ...temporal.training.memory.levels import LEVELS
@@ -68,4 +68,5 @@ def _orbits(kind: str, folder: Path, store: FrameStore) -> list[Orbit]:
     counts = np.diff(store.offsets).tolist()
     if kind == "SV3D_u":
         return [whole_turn(count) for count in counts]
-    return read_orbits(folder, find_videos(folder, needs_captions=False), counts)
+    paths = [video.path for video in find_videos(folder, needs_captions=False)]
+    return read_orbits([path.name for path in paths], metadata(folder, paths), counts)

@@ -6,18 +6,17 @@ Angles in degrees: azimuth from the first view on, elevation above the horizon. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from ...curation.folder import METADATA, Video, metadata
 from ...errors import InvalidInputError
 from ..data.frames import FrameStore
 
+METADATA = "metadata.jsonl"
 SHOWN = 3  # films that a message names
 
 
@@ -40,8 +39,10 @@ def whole_turn(count: int, elevation: float = 0.0, azimuth: float = 360.0) -> Or
     return Orbit(np.full(count, elevation), np.linspace(0, azimuth, count))
 
 
-def read_orbits(folder: Path, videos: Sequence[Video], counts: Sequence[int]) -> list[Orbit]:
-    """The angles of films, of `counts` frames each, from the `metadata.jsonl` beside them or of the folder.
+def read_orbits(
+    names: Sequence[str], said: Sequence[Mapping[str, Any]], counts: Sequence[int]
+) -> list[Orbit]:
+    """The angles of films, of `counts` frames each, from their lines of `metadata.jsonl`.
 
     A line holds `file_name`, `elevation` and where it is no whole turn `azimuth`, that of the last view; or
     of either a list with a number for each frame.
@@ -49,9 +50,7 @@ def read_orbits(folder: Path, videos: Sequence[Video], counts: Sequence[int]) ->
     Raises InvalidInputError for films without an elevation, and for what are no angles.
     """
     orbits, missing = [], []
-    said = metadata(folder, [video.path for video in videos])
-    for video, row, count in zip(videos, said, counts, strict=True):
-        name = video.path.name
+    for name, row, count in zip(names, said, counts, strict=True):
         if "elevation" not in row:
             missing.append(name)
             continue
@@ -63,7 +62,7 @@ def read_orbits(folder: Path, videos: Sequence[Video], counts: Sequence[int]) ->
         orbits.append(Orbit(turn.elevation + elevation, azimuth))
     if missing:
         raise InvalidInputError(
-            f"{len(missing)} of {len(videos)} orbits have no elevation ({', '.join(missing[:SHOWN])}); write "
+            f"{len(missing)} of {len(names)} orbits have no elevation ({', '.join(missing[:SHOWN])}); write "
             f'a line {{"file_name": "{missing[0]}", "elevation": 10}} for each into {METADATA}.'
         )
     return orbits

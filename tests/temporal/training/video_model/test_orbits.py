@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_ldm.temporal.curation.folder import Video, find_videos
+from video_ldm.temporal.curation.folder import find_videos, metadata
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.training.data.frames import FrameStore
 from video_ldm.temporal.training.video_model.orbits import Orbit, draw_orbit, read_orbits, whole_turn
@@ -16,8 +16,8 @@ from video_ldm.temporal.training.video_model.orbits import Orbit, draw_orbit, re
 def orbits_of(folder: Path, *lines: dict) -> list[Orbit]:
     """The angles of films of 5 frames, one a line."""
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
-    videos = [Video(folder / line["file_name"]) for line in lines]
-    return read_orbits(folder, videos, [5] * len(videos))
+    names = [line["file_name"] for line in lines]
+    return read_orbits(names, metadata(folder, [folder / name for name in names]), [5] * len(names))
 
 
 def store_of(*counts: int) -> FrameStore:
