@@ -62,6 +62,7 @@ class Arm:
 
 
 ARMS = (
+    Arm("camera, 200 steps", camera="pan_right", steps=200),
     Arm("motion"),
     Arm("camera", camera="pan_right"),
     Arm("motion, 5 clips", clips=5),
@@ -109,6 +110,7 @@ def train(folder: Path, arm: Arm) -> tuple[argparse.Namespace, float]:
         *("--checkpoint", str(CHECKPOINT), "--layers", str(LAYERS), "--clips", str(clips), "--cpu"),
         *("--out", str(folder / "lora.safetensors"), "--size", f"{SIDE}x{SIDE}", "--frames", str(FRAMES)),
         *("--fps", f"{FPS:g}", "--batch", "1", "--lr", "0.003", "--warmup", "4", "--patterns", "none"),
+        *("--high-noise", "2", "--weight-limit", "20", "--signal-dropout", "0.5"),
         *("--looks-steps", "0", "--validate-every", "0", "--kept-out", "0", "--memory", "fast"),
         *("--rank", str(arm.rank), "--steps", str(arm.steps), "--seed", str(arm.seed), "--threads", "1"),
         *(("--camera", arm.camera) if arm.camera else ("--trigger", TRIGGER)),
