@@ -22,7 +22,8 @@ from ...temporal.training.data.frames import FrameStore
 from ...temporal.training.memory.levels import LEVELS
 from ...temporal.training.memory.recompute import Memory
 from ...temporal.training.video_model.config import VideoModelConfig
-from ...temporal.training.video_model.orbits import Orbit, read_orbits, whole_turn
+from ...temporal.training.video_model.orbits import Orbit, check_rates, read_orbits, whole_turn
+from ...temporal.video.reading import probe
 from ..options import parse_size
 from ..results import check_out, train
 
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace, config: VideoModelConfig) -> None:
         clips = host.told_clips(store, config, args.fps)
     else:
         config = replace(config, picture_noise=0.0)
-        clips = host.told_orbits(store, _orbits(models.kind, Path(args.clips), store), config.num_frames)
+        orbits = _orbits(models.kind, Path(args.clips), store, args.fps)
+        clips = host.told_orbits(store, orbits, config.num_frames)
     memory = Memory(LEVELS[args.memory])
     with torch.inference_mode(False), torch.enable_grad():
         trainer = host.video_trainer(models, clips, config, memory.level)
@@ -63,10 +65,14 @@ def run(args: argparse.Namespace, config: VideoModelConfig) -> None:
             train(trainer, args, partial(models.write, trainer=trainer), show, args.validate_every)
 
 
-def _orbits(kind: str, folder: Path, store: FrameStore) -> list[Orbit]:
-    """Angles of all films; a model that is told none sees whole turns."""
+def _orbits(kind: str, folder: Path, store: FrameStore, fps: float) -> list[Orbit]:
+    """Angles of all films; a model that is told none sees whole turns.
+
+    Raises InvalidInputError for films of which not every frame was read.
+    """
     counts = np.diff(store.offsets).tolist()
+    paths = [video.path for video in find_videos(folder, needs_captions=False)]
+    check_rates({path.name: probe(path).fps for path in paths}, fps)
     if kind == "SV3D_u":
         return [whole_turn(count) for count in counts]
-    paths = [video.path for video in find_videos(folder, needs_captions=False)]
     return read_orbits([path.name for path in paths], metadata(folder, paths), counts)

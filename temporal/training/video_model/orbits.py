@@ -39,6 +39,19 @@ def whole_turn(count: int, elevation: float = 0.0, azimuth: float = 360.0) -> Or
     return Orbit(np.full(count, elevation), np.linspace(0, azimuth, count))
 
 
+def check_rates(rates: Mapping[str, float], fps: float) -> None:
+    """Refuse films that are read at another rate than their own: what is left of a turn is no whole one.
+
+    `rates` are frames a second by the names of films. Raises InvalidInputError.
+    """
+    for name, rate in rates.items():
+        if abs(rate - fps) > 0.01 * rate:
+            raise InvalidInputError(
+                f"{name} has {rate:g} frames a second and is read at {fps:g}, so that views of its turn are "
+                f"missing; give --fps {rate:g}, and films of one rate."
+            )
+
+
 def read_orbits(
     names: Sequence[str], said: Sequence[Mapping[str, Any]], counts: Sequence[int]
 ) -> list[Orbit]:

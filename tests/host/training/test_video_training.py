@@ -151,6 +151,8 @@ def test_sv3d_sees_orbits_as_the_host_shows_them(checkpoint_file, clips, tmp_pat
     (clips / "metadata.jsonl").write_text('{"file_name": "a.mp4", "elevation": 20}\n', "utf-8")
     out = tmp_path / "out.safetensors"
     if kind == "SV3D_p":
+        with pytest.raises(InvalidInputError, match=r"a\.mp4 has 8 frames a second and is read at 4"):
+            run(file, clips, out, "--fps", "4")
         with pytest.raises(InvalidInputError, match=r"1 of 2 orbits have no elevation \(b\.mp4\)"):
             run(file, clips, out)
         lines = [f'{{"file_name": "{name}.mp4", "elevation": 20}}' for name in "ab"]

@@ -10,7 +10,13 @@ import pytest
 from video_ldm.temporal.curation.folder import find_videos, metadata
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.training.data.frames import FrameStore
-from video_ldm.temporal.training.video_model.orbits import Orbit, draw_orbit, read_orbits, whole_turn
+from video_ldm.temporal.training.video_model.orbits import (
+    Orbit,
+    check_rates,
+    draw_orbit,
+    read_orbits,
+    whole_turn,
+)
 
 
 def orbits_of(folder: Path, *lines: dict) -> list[Orbit]:
@@ -77,3 +83,9 @@ def test_a_part_of_a_turn_is_seen_from_its_first_view_on():
     for seed in range(5):
         frames, _, azimuth = draw_orbit(store, [orbit], np.random.default_rng(seed), 3)
         assert numbers(frames) == [0, 2, 0] and azimuth.tolist() == [0, 340, 320]
+
+
+def test_films_of_which_views_would_be_missing_are_refused():
+    check_rates({"a.mp4": 29.97, "b.gif": 30.0}, 30.0)
+    with pytest.raises(InvalidInputError, match=r"b\.gif has 24 frames a second and is read at 30, so that"):
+        check_rates({"a.mp4": 29.97, "b.gif": 24.0}, 30.0)
