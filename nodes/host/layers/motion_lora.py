@@ -13,7 +13,13 @@ import comfy.model_management as mm
 import comfy.ops
 
 from ....temporal.errors import IncompatibleModelError
-from ....temporal.formats.motion_lora import factor_pairs, is_for, read_motion_lora, report_lora
+from ....temporal.formats.motion_lora import (
+    MotionLora,
+    factor_pairs,
+    is_for,
+    read_motion_lora,
+    report_lora,
+)
 from ....temporal.stack.low_rank import LowRankLayers
 from ....temporal.stack.stack import TemporalStack
 from ....temporal.weights.files import read_weights
@@ -45,9 +51,10 @@ def add_motion_lora(model: Any, name: str, strength: float) -> tuple[Any, str]:
         stack, load_device = patchers[index].model, patchers[index].load_device
         lora = read_motion_lora(file, stack)
         reports.append(report_lora(lora, stack))
-        factors = LowRankLayers(stack, factor_pairs(lora, strength), comfy.ops.manual_cast)
         again = (motion_lora_again, (path, stack, strength))
-        added.append(new_patcher(factors, mm.unet_offload_device(), load_device, again))
+        added.append(
+            new_patcher(_factors(lora, stack, strength), mm.unet_offload_device(), load_device, again)
+        )
     text = "\n".join(reports)
     logger.info("%s: %s", name, text)
     patched = model.clone()
@@ -58,9 +65,13 @@ def add_motion_lora(model: Any, name: str, strength: float) -> tuple[Any, str]:
 
 def motion_lora_again(path: str, stack: TemporalStack, strength: float, disable_dynamic: bool = False) -> Any:
     """One more patcher, with weights of its own, of a motion LoRA for a stack."""
-    lora = read_motion_lora(read_weights(path), stack)
-    factors = LowRankLayers(stack, factor_pairs(lora, strength), comfy.ops.manual_cast)
+    factors = _factors(read_motion_lora(read_weights(path), stack), stack, strength)
     return new_patcher(factors, mm.unet_offload_device(), dynamic=not disable_dynamic)
+
+
+def _factors(lora: MotionLora, stack: TemporalStack, strength: float) -> LowRankLayers:
+    """A motion LoRA as layers of the host, beside those of a stack."""
+    return LowRankLayers(stack, factor_pairs(lora, strength), comfy.ops.manual_cast)
 
 
 def motion_loras_of(model: Any, index: int) -> list[LowRankLayers]:

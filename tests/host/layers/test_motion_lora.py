@@ -167,6 +167,10 @@ def test_it_stays_low_rank_and_the_model_before_it_unchanged(image, unet, file):
     rig.one_call(changed)
     assert changed.get_additional_models()[0].model is before_lora[0].model
     assert not any(patcher.backup for patcher in changed.get_additional_models())
+    make, given = added.cached_patcher_init
+    again = make(*given).model.state_dict()
+    for name, weight in added.model.state_dict().items():
+        assert torch.equal(weight, again[name]) and weight.data_ptr() != again[name].data_ptr()
     assert torch.equal(rig.one_call(plain).out, before)
 
 
