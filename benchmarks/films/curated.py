@@ -163,8 +163,14 @@ def main() -> None:
 
     denoise = denoiser(unet)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
+    settings = {key: value for key, value in vars(args).items() if isinstance(value, int) and key != "seeds"}
     if args.out.exists():
-        found = json.loads(args.out.read_text())["found"]
+        kept = json.loads(args.out.read_text())
+        if kept["settings"] != settings:
+            raise SystemExit(
+                f"{args.out} holds numbers of other settings; move it away, or give another --out."
+            )
+        found = kept["found"]
     for seed in range(args.seeds):
         for name, clips in arms.items():
             if len(found[name]) > seed:
@@ -173,7 +179,6 @@ def main() -> None:
             train(trained, denoise, clips, args, seed)
             found[name].append(asked(trained, denoise, args))
             print(seed, name, found[name][-1], f"{time.process_time() - began:.0f} CPU s", flush=True)
-            settings = {key: value for key, value in vars(args).items() if isinstance(value, int)}
             args.out.write_text(json.dumps({"settings": settings, **facts, "found": found}, indent=1) + "\n")
     print(table(found))
 
