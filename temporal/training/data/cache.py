@@ -3,9 +3,9 @@
 A cache is a folder: `latents.npy` (all frames of all clips, one after the other), `index.json`, written last,
 so that a folder with an index is complete, and `text-ENCODER.npy` for each text encoder that was used on it
 (one row per unique caption, row 0 the empty one), with `pooled-ENCODER.npy` beside it where the image model
-wants that too (SDXL). Each large file has a seal. Latents may also be in one file a clip, which the index
-then names (`files`), with the film that each clip is of (`sources`) and all its captions with their shares
-(`choices`).
+wants that too (SDXL), and `text-ENCODER.captions`, which names the captions of the rows. Each large file has
+a seal. Latents may also be in one file a clip, which the index then names (`files`), with the film that each
+clip is of (`sources`) and all its captions with their shares (`choices`).
 
 Shapes: latents (frames c h w) float16, scaled as the UNet sees them; text (captions m e) float16; pooled
 (captions p) float16.

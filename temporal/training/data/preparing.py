@@ -8,6 +8,7 @@ p) float16.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -120,20 +121,33 @@ def _replace_index(folder: str | os.PathLike, index: dict[str, Any]) -> None:
 def write_captions(
     folder: str | os.PathLike, encoder: str, encode: Callable[[list[str]], Embedded], chunk: int = 64
 ) -> None:
-    """Store the embedding of each caption under the encoder's name, unless it is there already and whole."""
+    """Store the embedding of each caption under the encoder's name, unless it is there already and whole.
+
+    A file beside it names the captions it was made of, and is only there where it is whole.
+    """
     folder = Path(folder)
     sweep(folder)
     captions = read_index(folder)["captions"]
     paths = [folder / f"{kind}-{encoder}.npy" for kind in ("pooled", "text")]
     kept = [mapped(path) for path in paths if path.exists()]
-    if paths[1].exists() and all(rows is not None and len(rows) == len(captions) for rows in kept):
+    whole = all(rows is not None and len(rows) == len(captions) for rows in kept)
+    made_of, name = paths[1].with_suffix(".captions"), _name_of(captions)
+    if paths[1].exists() and whole and made_of.is_file() and made_of.read_bytes() == name:
         return
+    made_of.unlink(missing_ok=True)
     chunks = [encode(captions[i : i + chunk]) for i in range(0, len(captions), chunk)]
     pooled = [rows for _, rows in chunks if rows is not None]
     for path, rows in zip(paths, (pooled, [text for text, _ in chunks]), strict=True):
         if rows:  # pooled first, so that a cache with text has both
             with sealed_file(path) as partial, partial.open("wb") as file:
                 np.save(file, torch.cat(rows).to(torch.float16).numpy())
+    with whole_file(made_of) as partial:
+        partial.write_bytes(name)
+
+
+def _name_of(captions: Sequence[str]) -> bytes:
+    """Short name of captions in their order."""
+    return hashlib.sha256(json.dumps(captions).encode()).hexdigest().encode()
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -8,7 +8,12 @@ import torch
 from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
 from video_ldm.temporal.training.data.batches import BatchSource
 from video_ldm.temporal.training.data.cache import is_current, open_cache
-from video_ldm.temporal.training.data.preparing import write_cache, write_captions
+from video_ldm.temporal.training.data.preparing import (
+    write_cache,
+    write_captions,
+    write_index,
+    write_latents,
+)
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.tests.temporal.training import world
 
@@ -43,6 +48,16 @@ def test_text_is_encoded_once_per_encoder(tmp_path):
     write_captions(tmp_path, "tiny", never)
     write_captions(tmp_path, "another", world.embed)
     assert len(open_cache(tmp_path, "another").text) == 4
+
+
+def test_text_is_encoded_again_where_a_caption_is_another_one(tmp_path):
+    """As many captions as before, which was taken for the same ones."""
+    write_latents(tmp_path / "0.npy", [torch.zeros(3, *world.LATENT)])
+    for caption in ("one", "two"):
+        write_index(tmp_path, [caption], [0, 3], [8.0], more={"files": ["0.npy"]})
+        write_captions(tmp_path, "tiny", world.embed)
+    text = open_cache(tmp_path, "tiny").embedding([1])
+    torch.testing.assert_close(text, world.encode(["two"]), rtol=1e-3, atol=1e-3)
 
 
 def test_half_a_cache_is_refused(tmp_path):
