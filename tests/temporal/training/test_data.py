@@ -51,7 +51,7 @@ def test_text_is_encoded_once_per_encoder(tmp_path):
 
 
 def test_text_is_encoded_again_where_a_caption_is_another_one(tmp_path):
-    """As many captions as before, which was taken for the same ones."""
+    """There are as many captions as before, which were taken for the same ones."""
     write_latents(tmp_path / "0.npy", [torch.zeros(3, *world.LATENT)])
     for caption in ("one", "two"):
         write_index(tmp_path, [caption], [0, 3], [8.0], more={"files": ["0.npy"]})
