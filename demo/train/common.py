@@ -59,7 +59,7 @@ def start_log() -> logging.Logger:
 def reset_parameters(module: nn.Module) -> None:
     """Give every layer of a host module torch's own initial weights, which the host's layers skip."""
     for part in module.modules():
-        for kind in (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm, nn.Embedding):
+        for kind in (nn.Linear, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm, nn.Embedding):
             if isinstance(part, kind):
                 kind.reset_parameters(part)
 
