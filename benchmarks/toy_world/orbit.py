@@ -10,7 +10,7 @@ new, so that it begins as that image model); or with all weights of one that lea
 given. Films show solids in any colours that turn either way, lift and slide, and never come around. A fourth
 begins from nothing and sees orbits for as many steps as the others have with their films. All arms of a seed
 see the same orbits, films and noise. Asked of solids that were kept out (orbit_world.py): each number of
-`measured`, in decibels. Rows for RESULTS.md are printed; every number is in benchmarks/results/orbit.json. A
+`values`. Rows for RESULTS.md are printed; every number is in benchmarks/results/orbit.json. A
 run that was stopped goes on with the arms that are missing, and seeds may run side by side.
 
 Latents `(b f 16 4 4)`: a linear code of pictures of 32 x 32. Pictures `(b f 3 32 32)` in 0..1.
@@ -197,12 +197,12 @@ def sampled(unet: nn.Module, clips: GivenClips, code: Code) -> Tensor:
     return code.decode(rearrange(made, "(b f) c h w -> b f c h w", f=VIEWS))
 
 
-def measured(made: Tensor, drawn: Tensor, wanted: Sequence[tuple[Pose, float]]) -> dict[str, float]:
-    """Means over orbits; decibels but for the last.
+def values(made: Tensor, drawn: Tensor, wanted: Sequence[tuple[Pose, float]]) -> dict[str, Tensor]:
+    """Numbers of every orbit `(b,)`, in decibels but for the last.
 
-    `views`: all but the given one, as drawn. `behind`: the one from behind. `given`: the first. `closing`: the
-    last one made against the first one made. `one solid`: all views made against those of the one solid, of
-    all kinds, colours and turns, that fits them best. `own solid`: share in which that is the right one.
+    `views`: all but the first and the last, as drawn. `behind`: the one from behind. `given`: the first. `closing`:
+    the last one made against the first one made. `one solid`: all views made against those of the one solid,
+    of all kinds, colours and turns, that fits them best. `own solid`: 1 where that is the right one.
     """
     behind = VIEWS // 2
     scores, found = fitted(made, [height for _, height in wanted])
@@ -210,7 +210,7 @@ def measured(made: Tensor, drawn: Tensor, wanted: Sequence[tuple[Pose, float]]) 
         here[:2] == there[:2] and abs((here[2] - there[2] + 180) % 360 - 180) <= 15
         for here, (there, _) in zip(found, wanted, strict=True)
     ]
-    numbers = {
+    return {
         "views": decibels(made[:, 1:-1], drawn[:, 1:-1]),
         "behind": decibels(made[:, behind], drawn[:, behind]),
         "given": decibels(made[:, 0], drawn[:, 0]),
@@ -218,7 +218,11 @@ def measured(made: Tensor, drawn: Tensor, wanted: Sequence[tuple[Pose, float]]) 
         "one solid": scores,
         "own solid": torch.tensor(own).float(),
     }
-    return {name: round(float(values.mean()), 4) for name, values in numbers.items()}
+
+
+def measured(made: Tensor, drawn: Tensor, wanted: Sequence[tuple[Pose, float]]) -> dict[str, float]:
+    """Means of `values` over orbits."""
+    return {name: round(float(each.mean()), 4) for name, each in values(made, drawn, wanted).items()}
 
 
 def run_seed(seed: int, code: Code, wanted: list[tuple[Pose, float]], args: argparse.Namespace) -> None:
@@ -242,7 +246,7 @@ def run_seed(seed: int, code: Code, wanted: list[tuple[Pose, float]], args: argp
             made = sampled(unet, clips, code)
             asked_at[step] = measured(made, views.pictures, wanted)
             print(seed, step, asked_at[step], flush=True)
-            torch.save((made * 255).byte(), args.folder / f"made-{seed}-{name}-{step}.pt")  # noqa: B023
+            torch.save((made * 255).byte(), made_file(args.folder, seed, name, step))  # noqa: B023
 
         losses = learn(unet, lesson, sorted({args.early, steps}), ask)
         row |= {"seconds": time.process_time() - began, "loss": float(np.mean(losses[-50:]))}
@@ -251,20 +255,58 @@ def run_seed(seed: int, code: Code, wanted: list[tuple[Pose, float]], args: argp
         file.write_text(json.dumps(found))
 
 
-def gathered(args: argparse.Namespace, limits: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """All seeds that are finished, in the file of results."""
-    files = sorted(args.folder.glob("seed-*.json"))
-    found = {file.stem.removeprefix("seed-"): json.loads(file.read_text()) for file in files}
-    whole = {"settings": settings, "arms": {name: asdict(arm) for name, arm in ARMS.items()}, **limits}
-    args.out.write_text(json.dumps({**whole, "found": found}, indent=1) + "\n")
+def made_file(folder: Path, seed: int, arm: str, step: int) -> Path:
+    """Where the pictures of a check lie."""
+    return folder / f"made-{seed}-{arm}-{step}.pt"
+
+
+def recount(folder: Path, drawn: Tensor, wanted: list[tuple[Pose, float]]) -> dict[str, dict[str, Any]]:
+    """What all arms found that are finished, by seed, with the numbers of each orbit at the last check."""
+    found = {}
+    for file in sorted(folder.glob("seed-*.json")):
+        seed = file.stem.removeprefix("seed-")
+        found[seed] = json.loads(file.read_text())
+        for name, row in found[seed].items():
+            last = max(map(int, row["asked"]))
+            made = torch.load(made_file(folder, int(seed), name, last), weights_only=True).float() / 255
+            each = values(made, drawn, wanted)
+            row["orbits"] = {key: [round(float(v), 3) for v in numbers] for key, numbers in each.items()}
     return found
+
+
+def table(found: dict[str, dict[str, Any]], draws: int = 4000) -> str:
+    """Means over seeds and orbits, and what films give more than each other arm on the same ones.
+
+    The 95 % intervals are a bootstrap that draws seeds and orbits anew.
+    """
+    whole = {name: [row[name]["orbits"] for row in found.values() if name in row] for name in ARMS}
+    dice, lines = np.random.default_rng(0), []
+    for number in whole["films"][0]:
+        means = {name: np.array([row[number] for row in rows]) for name, rows in whole.items() if rows}
+        cells = [f"{each.mean():.2f}" for each in means.values()]
+        for name in means:
+            if name == "films":
+                continue
+            gap = np.array(
+                [
+                    np.subtract(row["films"]["orbits"][number], row[name]["orbits"][number])
+                    for row in found.values()
+                    if name in row and "films" in row
+                ]
+            )
+            seeds, orbited = (dice.integers(n, size=(draws, n)) for n in gap.shape)
+            drawn = gap[seeds[:, :, None], orbited[:, None, :]].mean((1, 2))
+            low, high = np.percentile(drawn, (2.5, 97.5))
+            cells.append(f"{gap.mean():+.2f} ({low:+.2f} to {high:+.2f})")
+        lines.append(f"| {number} | {' | '.join(cells)} |")
+    return "\n".join([" | ".join(name for name, rows in whole.items() if rows), *lines])
 
 
 def main() -> None:
     """Train and ask the arms of all seeds, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="for what seeds found, and what was made")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--films", type=int, default=1000)
     parser.add_argument("--orbits", type=int, default=240)
@@ -289,7 +331,10 @@ def main() -> None:
     }
     for seed in args.seeds:
         run_seed(seed, code, wanted, args)
-        gathered(args, limits, settings)
+    found = recount(args.folder, drawn, wanted)
+    whole = {"settings": settings, "arms": {name: asdict(arm) for name, arm in ARMS.items()}, **limits}
+    args.out.write_text(json.dumps({**whole, "found": found}) + "\n")
+    print(table(found))
 
 
 if __name__ == "__main__":
