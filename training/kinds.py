@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from ..nodes.host.training.data.clips import Footage
+from ..nodes.host.training.data.encoding import Footage
 from ..nodes.host.training.kinds import TrainedModel, TrainedUpscaler
 from ..nodes.host.training.models import Checkpoint
 from ..temporal.errors import InvalidInputError
@@ -100,4 +100,5 @@ def footage_of(args: argparse.Namespace) -> Footage:
     """The folder of clips, and how it is read; raises InvalidInputError for a size that no model takes."""
     camera = getattr(args, "camera", None) or ""
     trigger = getattr(args, "trigger", "").strip() or (MOVES[camera].words if camera else "")
-    return Footage(Path(args.clips), args.fps, parse_size(args.size), trigger, camera)
+    footage = Footage(Path(args.clips), args.fps, parse_size(args.size), trigger, camera)
+    return replace(footage, buckets=args.buckets, images=args.images)

@@ -24,6 +24,10 @@ Example:
   python -m video_ldm.training --checkpoint v1-5.safetensors --clips my_clips --out my_layers.safetensors \\
       --frames 8 --fps 8 --steps 20000 --batch 4 --patterns "none=0.5,first=0.25,first_two=0.25"
 
+Films of several shapes and lengths: --buckets, with --frames 16,8 for short ones; every batch is of one size
+and length. --images 0.2 shows pictures (.png, .jpg, .webp) of the folder, as clips of one frame, in a fifth
+of the steps, which keeps the layers near what the image model makes of one.
+
 Where captions say which way things go, a short first run tells whether the layers learn the words before a
 long one is paid for; it ends when they do:
   ... --high-noise 2 --signal-dropout 0.5 --reversed "to the left=to the right, zooming in=zooming out" \\
@@ -139,7 +143,7 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
     )
 
 
-def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
+def _sizes_and_rates(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
     group.add_argument(
         "--frames",
         type=_integers,
@@ -151,11 +155,22 @@ def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         "--size", default="512x512", help="WIDTHxHEIGHT videos are scaled and cropped to (%(default)s)"
     )
     group.add_argument(
+        "--buckets",
+        action="store_true",
+        help="keep the shape of films: each goes to the nearest of some sizes of about that area, and to the "
+        "longest of --frames that it has",
+    )
+    number_option(group, "--images", 0.0, "share of the steps that see pictures of the folder")
+    group.add_argument(
         "--strides",
         type=_integers,
         default=defaults.strides,
         help="frame rates to train on as divisors of --fps, e.g. 1,2,4 (1)",
     )
+
+
+def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
+    _sizes_and_rates(group, defaults)
     group.add_argument(
         "--patterns",
         help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} ({PATTERNS})",

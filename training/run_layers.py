@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..nodes.host.layers.self_test import check_host
 from ..nodes.host.training import models as host
-from ..nodes.host.training.data.clips import prepare_clips
+from ..nodes.host.training.data.buckets import prepare_data
 from ..nodes.host.training.estimate import Step, level_for
 from ..nodes.host.training.kinds import TrainedModel
 from ..nodes.host.training.layers import write_layers
@@ -28,7 +28,8 @@ from ..temporal.sampling.clip import Clip
 from ..temporal.stack.stack import TemporalStack
 from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
-from ..temporal.training.data import cache, preparing
+from ..temporal.training.data import preparing
+from ..temporal.training.data.buckets.source import Clips
 from ..temporal.training.engine import ALONE, Engine
 from ..temporal.training.loop import LayersTrainer, Surroundings
 from ..temporal.training.lora.layers import LowRank
@@ -67,8 +68,8 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
         models = on_own_betas(models, init, args.init)
     kind = trained_model(models, config, args)
     with processes.first_one_first():
-        clips = prepare_clips(footage_of(args), kind)
-    logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), len(clips.latents))
+        clips = prepare_data(footage_of(args), kind)
+    logger.info("%d clips, %d captions, %d frames", len(clips), len(clips.captions), clips.num_frames)
     batches = kind.batches(clips)
     torch.manual_seed(config.seed)
     stack = new_or_given_stack(kind, init, args.init)
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
 def memory_for(
     kind: TrainedModel,
     stack: TemporalStack,
-    clips: cache.ClipCache,
+    clips: Clips,
     args: argparse.Namespace,
     lora: Callable[[TemporalStack], LowRank] | None = None,
 ) -> Memory:
@@ -174,7 +175,7 @@ def sample_clips(
     """
     stack, config = trainer.stack, trainer.config
     model = SampledModel(trainer.denoise, stack, trainer.batches.noise_levels)
-    fps = float(trainer.batches.cache.fps[0]) / config.strides[0]
+    shape, fps = trainer.batches.sample_shape, float(trainer.batches.cache.fps[0]) / config.strides[0]
     texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
     clips = []
     with (
@@ -183,8 +184,8 @@ def sample_clips(
     ):
         for number in range(1, len(texts)):
             generator = torch.Generator().manual_seed(number - 1)
-            noise = torch.randn(trainer.batches.sample_shape, generator=generator).to(trainer.device)
-            clip = Clip(num_frames=config.num_frames, fps=fps)
+            noise = torch.randn(shape, generator=generator).to(trainer.device)
+            clip = Clip(num_frames=shape[0], fps=fps)
             conditions = trainer.batches.sample_conditions([number - 1] * 2).to(trainer.device)
             if pooled is not None:
                 conditions = replace(conditions, pooled=pooled[[number, 0]])

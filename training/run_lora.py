@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from ..nodes.host.layers.self_test import check_host
-from ..nodes.host.training.data.clips import prepare_clips
+from ..nodes.host.training.data.buckets import prepare_data
 from ..nodes.host.training.lora import Lesson
 from ..nodes.host.training.models import load_checkpoint
 from ..temporal.formats import load_stack
+from ..temporal.formats.lora_names import check_single_frames
 from ..temporal.formats.lora_writing import check_spelling, usual_spelling
 from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
@@ -46,14 +47,16 @@ def run(
     stack = load_stack(args.init, dtype=torch.float32)
     spelling = args.spelling or usual_spelling(stack)
     check_spelling(spelling, stack)
-    places_of(stack, settings)  # refused before anything is prepared
+    places = places_of(stack, settings)  # refused before anything is prepared
+    if args.images:
+        check_single_frames(places)
     config = config_for_layers(config, stack, args)
     models = on_own_betas(load_checkpoint(args.checkpoint), stack, args.init)
     kind = trained_model(models, config, args)
     stack = new_or_given_stack(kind, stack, args.init)
     check_image_model(stack, args)
     with processes.first_one_first():
-        clips = prepare_clips(footage_of(args), kind)
+        clips = prepare_data(footage_of(args), kind)
     memory = memory_for(kind, stack, clips, args, lambda stack: new_lora(stack, settings))
     memory = replace(memory, engine=processes)
     lesson = Lesson(settings, kind, stack, clips, memory, args.workers)

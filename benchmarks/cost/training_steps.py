@@ -36,7 +36,8 @@ def main() -> None:
     asked = parser.parse_args()
     boot.start_host(None, [str(ROOT / "demo" / "host_pack")], cpu=True)
     torch.set_num_threads(1)
-    from ...nodes.host.training.data.clips import Footage, prepare_clips
+    from ...nodes.host.training.data.clips import prepare_clips
+    from ...nodes.host.training.data.encoding import Footage
     from ...nodes.host.training.kinds import TrainedModel
     from ...nodes.host.training.models import load_checkpoint
     from ...nodes.host.training.unet import blocks_of

@@ -1,7 +1,7 @@
 """Places for low-rank changes in a stack of temporal layers, with their names in files."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..errors import InvalidInputError
@@ -90,6 +90,24 @@ def usual_kinds(stack: TemporalStack) -> tuple[str, ...]:
 def example(stack: TemporalStack) -> str:
     """A part of a layer's name in files."""
     return "attn1.to_q" if takes_published_loras(stack) else "output_blocks"
+
+
+def check_single_frames(places: Iterable[LoraPlace]) -> None:
+    """Refuse places that learn nothing from a clip of one frame.
+
+    These are queries and keys of attention over frames, which choose between frames. Raises
+    InvalidInputError.
+    """
+    if all(_chooses_frames(place) for place in places):
+        raise InvalidInputError(
+            "images is above 0, but the weights to change only choose between frames (to_q, to_k), of which "
+            "a picture has one; set images to 0, or change others too, e.g. attention."
+        )
+
+
+def _chooses_frames(place: LoraPlace) -> bool:
+    ends = {name.rpartition(".")[2] for name in place.names.values()}
+    return re.search(KINDS["attention"], place.weight) is not None and ends <= {"to_q", "to_k"}
 
 
 def _named(stack: TemporalStack, word: str) -> Iterator[LoraPlace]:

@@ -17,7 +17,8 @@ from ..sampling.clip import Clip
 from ..stack.stack import TemporalStack
 from .config import TrainingConfig
 from .data.ahead import DrawnAhead
-from .data.batches import Batch, BatchSource
+from .data.batches import Batch
+from .data.buckets.source import Batches
 from .data.conditions import NOTHING, Conditions
 from .engine import Engine
 from .loss import denoising_loss
@@ -44,7 +45,7 @@ class Surroundings:
     """All that a training works with besides what learns: the frozen image model, clips, machine."""
 
     denoise: Denoise
-    batches: BatchSource
+    batches: Batches
     device: str = "cpu"
     workers: int = 0
     memory: Memory | None = None
@@ -153,7 +154,7 @@ class LayersTrainer(Trainer):
         self.take_over(state)
 
 
-def _piece(batches: BatchSource, pieces: int, engine: Engine, number: int) -> Batch:
+def _piece(batches: Batches, pieces: int, engine: Engine, number: int) -> Batch:
     """The batches of all steps, with the pieces of accumulated steps one after the other.
 
     Several processes take turns: together they draw what one process would that adds up as many pieces.

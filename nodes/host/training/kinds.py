@@ -12,7 +12,7 @@ from torch import Tensor
 from ....temporal.stack.stack import StackConfig
 from ....temporal.training.config import TrainingConfig
 from ....temporal.training.data.batches import BatchSource
-from ....temporal.training.data.cache import ClipCache
+from ....temporal.training.data.buckets.source import Batches, BucketSource, ClipBuckets, Clips
 from ....temporal.training.data.enlarging import PatchSource
 from ..layers.shapes import base_name
 from .models import Checkpoint
@@ -23,6 +23,7 @@ class TrainedModel:
 
     cache_name = ""  # in front of what a cache was made from
     needs_captions = True
+    takes_sizes = True  # clips of several sizes
 
     def __init__(self, models: Checkpoint, config: TrainingConfig, with_image: bool = False) -> None:
         self.models, self.config, self.with_image = models, config, with_image
@@ -35,13 +36,22 @@ class TrainedModel:
         """Content of the cache for frames."""
         return self.models.encode(frames)
 
-    def batches(self, clips: ClipCache, config: TrainingConfig | None = None) -> BatchSource:
-        """Batches that every step draws from, of these settings or others."""
-        return BatchSource(clips, config or self.config, self.noise_levels)
+    @property
+    def multiple(self) -> int:
+        """Pixels that the sides of every size are a multiple of: those of a place at the lowest level."""
+        return 8 * 2 ** (len(self.models.shape.channel_mult) - 1)
 
-    def step_size(self, clips: ClipCache) -> tuple[int, int, int]:
-        """Channels, height and width of what a step computes on."""
-        height, width = clips.latents.shape[-2:]
+    def batches(self, clips: Clips, config: TrainingConfig | None = None) -> Batches:
+        """Batches that every step draws from, of these settings or others."""
+        config = config or self.config
+        if isinstance(clips, ClipBuckets):
+            return BucketSource(clips, config, self.noise_levels)
+        return BatchSource(clips, config, self.noise_levels)
+
+    def step_size(self, clips: Clips) -> tuple[int, int, int]:
+        """Channels, height and width of what a step computes on, at most."""
+        shape = clips.largest if isinstance(clips, ClipBuckets) else clips.latents.shape
+        height, width = shape[-2:]
         return self.models.channels, int(height), int(width)
 
     def new_layers(self) -> StackConfig:
@@ -63,6 +73,7 @@ class TrainedUpscaler(TrainedModel):
 
     cache_name = "x4 "
     needs_captions = False
+    takes_sizes = False
 
     def __init__(self, models: Checkpoint, config: TrainingConfig, side: int) -> None:
         super().__init__(models, replace(config, patterns={"none": 1.0}))
@@ -74,10 +85,12 @@ class TrainedUpscaler(TrainedModel):
     def encode(self, frames: Tensor) -> Tensor:
         return self.models.encode_both(frames)
 
-    def batches(self, clips: ClipCache, config: TrainingConfig | None = None) -> BatchSource:
+    def batches(self, clips: Clips, config: TrainingConfig | None = None) -> Batches:
+        if isinstance(clips, ClipBuckets):
+            raise TypeError("patches are drawn from clips of one size")  # refused by `takes_sizes` before
         return PatchSource(clips, config or self.config, self.noise_levels, self.enlarging)
 
-    def step_size(self, clips: ClipCache) -> tuple[int, int, int]:
+    def step_size(self, clips: Clips) -> tuple[int, int, int]:
         return self.models.channels, self.enlarging.side, self.enlarging.side
 
     def new_layers(self) -> StackConfig:

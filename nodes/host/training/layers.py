@@ -19,7 +19,7 @@ from ..layers.attached.settings import KEY, LayerSettings
 from ..layers.betas import AUTO, with_betas
 from ..layers.insertion import add_temporal_layers
 from ..layers.motion_lora import motion_loras_of
-from .data.clips import Footage
+from .data.encoding import Footage
 from .lesson import Wanted, copy_of_layers, prepare
 from .models import Checkpoint
 from .run import run_to_file, state_path

@@ -12,11 +12,12 @@ from ....temporal.errors import IncompatibleModelError
 from ....temporal.formats import trained_betas
 from ....temporal.stack.stack import StackConfig, TemporalStack
 from ....temporal.training.config import TrainingConfig
-from ....temporal.training.data.cache import ClipCache
+from ....temporal.training.data.buckets.source import Clips
 from ....temporal.training.lora.layers import LowRank
 from ....temporal.training.memory.recompute import Memory
 from ..patcher import original_weights
-from .data.clips import Footage, prepare_clips
+from .data.buckets import prepare_data
+from .data.encoding import Footage
 from .estimate import Step, level_for
 from .kinds import TrainedModel
 from .models import Checkpoint, training_device
@@ -37,7 +38,7 @@ class Prepared:
 
     kind: TrainedModel
     layers: StackConfig
-    clips: ClipCache
+    clips: Clips
     memory: Memory
     dtype: torch.dtype
     device: torch.device
@@ -68,7 +69,7 @@ def prepare(
         models = models.on_betas(replace(betas, lcm_steps=None))
     kind = TrainedModel(models, config)
     layers = kind.new_layers() if stack is None else stack.config
-    clips = prepare_clips(footage, kind)
+    clips = prepare_data(footage, kind)
     step = Step(models.model, layers, config, kind.step_size(clips), lora)
     level, _ = level_for(step, wanted.memory, device)
     return Prepared(kind, layers, clips, Memory(level), step.dtype, device)

@@ -12,7 +12,7 @@ from torch import nn
 
 from ....temporal.stack.stack import TemporalStack
 from ....temporal.training.config import TrainingConfig
-from ....temporal.training.data.cache import ClipCache, data_hash
+from ....temporal.training.data.buckets.source import Clips, clips_hash
 from ....temporal.training.loop import Surroundings
 from ....temporal.training.lora.config import LoraConfig
 from ....temporal.training.lora.files import new_image_lora, new_lora
@@ -33,7 +33,7 @@ class Lesson:
     settings: LoraConfig
     kind: TrainedModel
     stack: TemporalStack
-    clips: ClipCache
+    clips: Clips
     memory: Memory
     workers: int = 0
 
@@ -67,7 +67,7 @@ class Lesson:
             "base": base,
             "module": module,
             "family": self.stack.config.family,
-            "data": data_hash(self.clips),
+            "data": clips_hash(self.clips),
             "clips": len(self.clips),
             "training": self.kind.config.to_json(),
             "steps": step,

@@ -20,7 +20,7 @@ from ..files import MOTION_LORA, new_path
 from ..layers.attached.checks import check_base
 from ..layers.attached.settings import KEY
 from ..layers.motion_lora import add_motion_lora, motion_loras_of
-from .data.clips import Footage
+from .data.encoding import Footage
 from .lesson import Wanted, copy_of_layers, prepare
 from .lora import Lesson
 from .models import Checkpoint

@@ -5,7 +5,7 @@ Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -58,21 +58,50 @@ class BatchSource:
     The same seed and step always give the same batch, which is what makes a resumed run continue bit for bit.
     """
 
-    def __init__(self, cache: ClipCache, config: TrainingConfig, noise_levels: NoiseLevels) -> None:
+    def __init__(
+        self,
+        cache: ClipCache,
+        config: TrainingConfig,
+        noise_levels: NoiseLevels,
+        kept_out: Collection[str] | None = None,
+    ) -> None:
+        """Take clips; `kept_out` names films that are not trained on, as others have chosen them.
+
+        Then there may be no clip left to train on. Raises InvalidInputError where none is long enough.
+        """
         self.cache, self.config, self.noise_levels = cache, config, noise_levels
         self.lengths = cache.lengths()
         lengths = (config.num_frames, *config.other_lengths)
         self.opposites = opposites(cache.captions, config.reversed)
         self.held_out = self._held_out()
-        self.unseen = _of_unseen_films(cache, config)
-        away = np.union1d(self.held_out, self.unseen)
-        self.clips = {length: _long_enough(cache, config, length, away) for length in lengths}
+        films = films_of(cache)
+        away = unseen_films(films, config) if kept_out is None else kept_out
+        self.unseen = np.flatnonzero([name in away for name in films])
+        apart = np.union1d(self.held_out, self.unseen)
+        self.clips = {length: _long_enough(cache, config, length, apart) for length in lengths}
+        if kept_out is None:
+            self._check_lengths()
         self.unseen = self.unseen[self.lengths[self.unseen] >= _needed(config)]
+
+    def _check_lengths(self) -> None:
+        """Raise InvalidInputError for a length that no clip in training has."""
+        for num_frames, groups in self.clips.items():
+            if not groups:
+                raise InvalidInputError(
+                    f"The longest clip has {self.lengths.max()} frames, but {num_frames} frames are asked "
+                    "for; give longer clips, or fewer frames or smaller strides."
+                )
+
+    @property
+    def count(self) -> int:
+        """Number of clips that are trained on."""
+        groups = [clips for group in self.clips.values() for _, clips in group]
+        return len(np.unique(np.concatenate(groups))) if groups else 0
 
     def draw(self, step: int, part: int = 0) -> Batch:
         """Batch of an optimiser step; `part` counts the pieces of an accumulated one."""
         config = self.config
-        generator = torch.Generator().manual_seed(_mix(config.seed, step, part))
+        generator = torch.Generator().manual_seed(mix_seeds(config.seed, step, part))
         num_frames = self._length(generator)
         latents, text, known, mask, rates = [], [], [], [], []
         for index, stride in self._clips(num_frames, generator):
@@ -119,7 +148,7 @@ class BatchSource:
             chosen = clips[start : start + self.config.batch]
             x = torch.cat([self._start(i, stride * np.arange(num_frames)) for i in chosen])
             rows = self.cache.caption_ids[chosen]
-            generator = torch.Generator().manual_seed(_mix(self.config.seed, start, CHECKS))
+            generator = torch.Generator().manual_seed(mix_seeds(self.config.seed, start, CHECKS))
             batch = Batch(
                 latents=x,
                 noise=torch.randn(x.shape, generator=generator),
@@ -246,14 +275,18 @@ def _needed(config: TrainingConfig) -> int:
     return (config.num_frames - 1) * min(config.strides) + 1
 
 
-def _of_unseen_films(cache: ClipCache, config: TrainingConfig) -> np.ndarray:
-    """All clips of some films; those are the same for the same films and seed, whatever else changes."""
-    films = np.array(cache.sources or [str(index) for index in range(len(cache))])
+def films_of(cache: ClipCache) -> list[str]:
+    """The film of each clip; without names each is of its own."""
+    return list(cache.sources) or [str(index) for index in range(len(cache))]
+
+
+def unseen_films(films: Sequence[str], config: TrainingConfig) -> set[str]:
+    """Films that are not trained on: the same for the same films and seed, whatever else changes."""
     names = np.unique(films)
     count = round(config.kept_out * len(names)) if len(names) >= FEWEST_FILMS else 0
     count = max(count, 1) if config.kept_out and len(names) >= FEWEST_FILMS else count
     order = np.random.default_rng(config.seed).permutation(len(names))
-    return np.flatnonzero(np.isin(films, names[order[:count]]))
+    return set(names[order[:count]].tolist())
 
 
 def _long_enough(
@@ -262,15 +295,9 @@ def _long_enough(
     """For each stride of the settings, the clips with enough frames; strides without any are left out."""
     lengths, needed = cache.lengths(), [(s, (num_frames - 1) * s + 1) for s in config.strides]
     clips = [(s, np.setdiff1d(np.flatnonzero(lengths >= length), held_out)) for s, length in needed]
-    clips = [(stride, indices) for stride, indices in clips if len(indices)]
-    if not clips:
-        raise InvalidInputError(
-            f"The longest clip has {cache.lengths().max()} frames, but {num_frames} frames are asked for; "
-            "give longer clips, or fewer frames or smaller strides."
-        )
-    return clips
+    return [(stride, indices) for stride, indices in clips if len(indices)]
 
 
-def _mix(seed: int, step: int, part: int) -> int:
+def mix_seeds(seed: int, step: int, part: int) -> int:
     """Distinct generator seeds for neighbouring steps (numpy's SeedSequence)."""
     return int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0] >> 1)

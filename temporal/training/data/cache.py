@@ -82,6 +82,11 @@ class ClipCache:
     def __len__(self) -> int:
         return len(self.caption_ids)
 
+    @property
+    def num_frames(self) -> int:
+        """Frames of all clips together."""
+        return len(self.latents)
+
     def clip(self, index: int, frames: slice | np.ndarray = slice(None)) -> Tensor:
         """Latents of one clip (f c h w) float32."""
         if isinstance(self.latents, ClipFiles):

@@ -10,7 +10,7 @@ import folder_paths
 
 from .....temporal.errors import InvalidInputError
 from .....temporal.training.data.camera import MOVES
-from .clips import Footage
+from .encoding import Footage
 
 ALLOWED = "video_ldm_datasets"  # name in extra_model_paths.yaml of folders outside the input folder
 SHOWN = 200  # letters of a path that a message shows

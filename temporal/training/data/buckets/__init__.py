@@ -1,0 +1,1 @@
+"""Clips of several sizes and lengths in one training."""
