@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..temporal.training.data.camera import MOVES
 from .host import Node, io
 from .host.search import search_aliases
 from .host.shown import shown_report
 from .host.training.data.footage import footage_in, looks_of
+from .rare import rare
 from .sockets import VideoDatasetType
 from .training_inputs import number_input
 
@@ -45,6 +48,24 @@ class VideoDataset(Node):
                     tooltip="A move of the camera over each picture of the folder makes the clips; none: the "
                     "folder holds clips.",
                 ),
+                *rare(
+                    io.Boolean.Input(
+                        "buckets",
+                        default=False,
+                        optional=True,
+                        tooltip="Keep the shape of clips: each goes to the nearest of some sizes of about "
+                        "that area.",
+                    ),
+                    io.Float.Input(
+                        "images",
+                        default=0.0,
+                        min=0.0,
+                        max=0.9,
+                        step=0.05,
+                        optional=True,
+                        tooltip="Share of the steps that see pictures of the folder, as clips of one frame.",
+                    ),
+                ),
             ],
             outputs=[
                 VideoDatasetType.Output(display_name="dataset", tooltip="Connect it to a training node."),
@@ -58,8 +79,17 @@ class VideoDataset(Node):
 
     @classmethod
     def execute(
-        cls, folder: str, width: int, height: int, fps: float, trigger: str, camera: str
+        cls,
+        folder: str,
+        width: int,
+        height: int,
+        fps: float,
+        trigger: str,
+        camera: str,
+        buckets: bool = False,
+        images: float = 0.0,
     ) -> io.NodeOutput:
         move = "" if camera == NO_MOVE else camera
         footage, report = footage_in(folder, (width, height), fps, trigger.strip(), move)
+        footage = replace(footage, buckets=buckets, images=images)
         return io.NodeOutput(footage, report, ui=shown_report(report))

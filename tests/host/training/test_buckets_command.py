@@ -61,7 +61,7 @@ def test_every_clip_goes_to_its_bucket_or_is_listed(host, films, tmp_path, caplo
     assert "has 1 frames" in why["one.mp4"] and "would show" in why["strip.mp4"]
     assert "cannot be read" in why["broken.mp4"] and why["bare.jpg"] == "has no caption"
     assert "bucket 64x64, 2 frames: 1 clips, fewer than the 2 of a batch" in caplog.text
-    assert "3 of 6 clips are trained on" in caplog.text
+    assert "3 of 6 clips are trained on" in caplog.text and "1 of 2 pictures are" in caplog.text
     assert load_stack(tmp_path / "made.safetensors").config.max_frames == 4
     made = encoded(films)
     (films / "square.txt").write_text("something else")
@@ -79,7 +79,12 @@ def test_what_does_not_go_with_buckets_and_pictures_is_told_in_one_sentence(host
         run(films, out, "--images", "0.5", "--frames", "4,1")
     with pytest.raises(InvalidInputError, match="a picture has none to give"):
         run(films, out, "--images", "0.5", "--patterns", "first=1")
-    for path in films.glob("*.mp4"):
+    (films / "picture.txt").unlink()
+    with pytest.raises(
+        InvalidInputError, match=r"None of 2 pictures can be .*has no caption.*set images to 0"
+    ):
+        run(films, out, "--images", "0.5")
+    for path in [*films.glob("*.mp4"), *films.rglob("*.npy")]:
         path.unlink()
     with pytest.raises(InvalidInputError, match="holds pictures and no videos"):
         run(films, out, "--images", "0.5")
@@ -87,7 +92,7 @@ def test_what_does_not_go_with_buckets_and_pictures_is_told_in_one_sentence(host
         path.unlink()
     with pytest.raises(InvalidInputError, match="holds no pictures"):
         run(films, out, "--images", "0.5")
-    assert not (films / "video_ldm_cache" / "clips").exists()  # before anything is encoded
+    assert not list(films.rglob("*.npy"))  # before anything is encoded
     (films / "index.json").write_text("{}")
     with pytest.raises(InvalidInputError, match="is a prepared cache, whose clips have one size"):
         run(films, out, "--buckets")

@@ -159,7 +159,7 @@ def test_sizes_have_the_area_and_whole_places():
     ):
         bucket_sizes((500, 512), 64)
     with pytest.raises(
-        InvalidInputError, match="is 4000x300, of which the nearest bucket, 768x320, would show 18 %"
+        InvalidInputError, match="it is 4000x300, of which the nearest bucket, 768x320, would show 18 %"
     ):
         nearest_size((4000, 300), sizes)
 

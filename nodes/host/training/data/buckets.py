@@ -59,13 +59,16 @@ def prepare_data(footage: Footage, kind: TrainedModel) -> Clips:
     check_mixture(footage, kind)
     pictures = _pictures(footage)  # a folder without them is refused before anything is encoded
     videos = footage.clips(kind.needs_captions, pictures=shortest(kind.config) == 1)
-    found = [*_placed(videos, footage, kind, False), *_placed(pictures, footage, kind, True)]
+    films, stills = _placed(videos, footage, kind, False), _placed(pictures, footage, kind, True)
+    found = [*films, *stills]
     write_clip_table(
         footage.place / TABLE,
         footage.folder,
         [(row, {"bucket": str(place) if place else ""}) for row, place in found],
     )
-    tell_of([row for row, place in found if place is None or not place.pictures])
+    tell_of([row for row, _ in films])
+    if stills:
+        tell_of([row for row, _ in stills], "pictures", "Write captions for them, or set images to 0.")
     groups: dict[Place, list[Encoded]] = {}
     for row, place in found:
         if place is not None:

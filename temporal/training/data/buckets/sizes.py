@@ -44,8 +44,8 @@ def nearest_size(shown: Size, sizes: tuple[Size, ...]) -> Size:
     share = aspect * nearest[1] / nearest[0]
     if min(share, 1 / share) < LEAST_SHOWN:
         raise InvalidInputError(
-            f"is {shown[0]}x{shown[1]}, of which the nearest bucket, {nearest[0]}x{nearest[1]}, would show "
-            f"{100 * min(share, 1 / share):.0f} %"
+            f"it is {shown[0]}x{shown[1]}, of which the nearest bucket, {nearest[0]}x{nearest[1]}, would "
+            f"show {100 * min(share, 1 / share):.0f} %"
         )
     return nearest
 
