@@ -24,7 +24,7 @@ from ..kinds import TrainedModel
 from .clips import prepare_clips
 from .encoding import Encoded, Footage, checked, encoded, shortest
 from .sizes import KnownSizes
-from .tables import TABLE, is_cache, open_clips, tell_of, write_clip_table, write_rows
+from .tables import TABLE, is_cache, open_clips, tell_of, used_and_told, write_clip_table, write_rows
 
 logger = logging.getLogger(__name__)
 FOLDER = "buckets"
@@ -68,7 +68,7 @@ def prepare_data(footage: Footage, kind: TrainedModel) -> Clips:
     )
     tell_of([row for row, _ in films])
     if stills:
-        tell_of([row for row, _ in stills], "pictures", "Write captions for them, or set images to 0.")
+        _tell_of_pictures([row for row, _ in stills])
     groups: dict[Place, list[Encoded]] = {}
     for row, place in found:
         if place is not None:
@@ -126,6 +126,17 @@ def _pictures(footage: Footage) -> list[Video]:
             "videos, or train on the pictures alone with clips of 1 frame."
         )
     return pictures
+
+
+def _tell_of_pictures(rows: list[Encoded]) -> None:
+    """Say how many pictures are shown; raises InvalidInputError where none is."""
+    used, told = used_and_told(rows)
+    if not used:
+        raise InvalidInputError(
+            f"None of {len(rows)} pictures can be trained on: {told}. Write captions for them, or set images "
+            "to 0."
+        )
+    logger.info("%d of %d pictures are trained on%s", used, len(rows), f"; {told}" if told else "")
 
 
 def _placed(

@@ -20,7 +20,6 @@ from .encoding import Encoded, Footage
 logger = logging.getLogger(__name__)
 TABLE = "clips.csv"
 SHOWN = 3  # clips that a message names
-ADVICE = "Use longer videos, a higher --fps or fewer --frames."
 
 
 def is_cache(footage: Footage) -> bool:
@@ -43,16 +42,24 @@ def open_clips(folder: Path, kind: TrainedModel) -> cache.ClipCache:
     return clips
 
 
-def tell_of(rows: list[Encoded], kind: str = "clips", advice: str = ADVICE) -> None:
-    """Say how many clips or others of a kind are trained on, and why others are not.
+def tell_of(rows: list[Encoded]) -> None:
+    """Say how many clips are trained on, and why others are not.
 
     Raises InvalidInputError where none is.
     """
-    told = _told([f"{row.video.path.name} {row.why}" for row in rows if row.why])
-    used = sum(not row.why for row in rows)
+    used, told = used_and_told(rows)
     if not used:
-        raise InvalidInputError(f"None of {len(rows)} {kind} can be trained on: {told}. {advice}")
-    logger.info("%d of %d %s are trained on%s", used, len(rows), kind, f"; {told}" if told else "")
+        raise InvalidInputError(
+            f"None of {len(rows)} clips can be trained on: {told}. Use longer videos, a higher --fps or "
+            "fewer --frames."
+        )
+    logger.info("%d of %d clips are trained on%s", used, len(rows), f"; {told}" if told else "")
+
+
+def used_and_told(rows: list[Encoded]) -> tuple[int, str]:
+    """Number of clips that are trained on, and the first reasons why others are not."""
+    told = _told([f"{row.video.path.name} {row.why}" for row in rows if row.why])
+    return sum(not row.why for row in rows), told
 
 
 def write_rows(place: Path, target: Path, footage: Footage, used: list[Encoded]) -> None:
