@@ -19,7 +19,6 @@ Latents `(b f 16 4 4)`: a linear code of pictures of 32 x 32. Pictures `(b f 3 3
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import re
 import time
@@ -59,20 +58,11 @@ RESULTS = Path(__file__).resolve().parents[1] / "results" / "orbit.json"
 LOOK, LABEL = 48, 8  # numbers of a picture's embedding, and of what is told of the camera
 HIGHEST, SAMPLING_STEPS, RATE = 80.0, 12, 2e-3
 IN_TIME = re.compile(r"\.time_(stack|mixer|pos_embed)\.")
-SIZES: dict[str, Any] = {
-    "image_size": 4, "in_channels": 2 * CHANNELS, "out_channels": CHANNELS, "model_channels": 64,
-    "channel_mult": [1], "num_res_blocks": [1], "transformer_depth": [1], "transformer_depth_output": [1, 1],
-    "transformer_depth_middle": 1, "num_head_channels": 16, "use_spatial_transformer": True,
-    "use_linear_in_transformer": True, "context_dim": LOOK, "legacy": False, "num_classes": "sequential",
-    "adm_in_channels": LABEL, "use_temporal_resblock": True, "use_temporal_attention": True,
-    "use_spatial_context": True, "extra_ff_mix_layer": True, "merge_strategy": "learned_with_images",
-    "merge_factor": 0.5, "video_kernel_size": [3, 1, 1], "dtype": torch.float32,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What a network learned before its orbits, and whether it sees orbits for as long as that took."""
+    """A network by its training before its orbits, and whether it sees orbits for as long as that took."""
 
     before: str = "nothing"
     longer: bool = False
@@ -104,13 +94,27 @@ class Lesson:
         return described(drawn, self.code, self.alone)
 
 
+def sizes() -> dict[str, Any]:
+    """Sizes of the network in the host's words, made anew, as the host takes items out of its lists."""
+    return {
+        "image_size": 4, "in_channels": 2 * CHANNELS, "out_channels": CHANNELS, "model_channels": 64,
+        "channel_mult": [1], "num_res_blocks": [1], "transformer_depth": [1],
+        "transformer_depth_output": [1, 1],
+        "transformer_depth_middle": 1, "num_head_channels": 16, "use_spatial_transformer": True,
+        "use_linear_in_transformer": True, "context_dim": LOOK, "legacy": False, "num_classes": "sequential",
+        "adm_in_channels": LABEL, "use_temporal_resblock": True, "use_temporal_attention": True,
+        "use_spatial_context": True, "extra_ff_mix_layer": True, "merge_strategy": "learned_with_images",
+        "merge_factor": 0.5, "video_kernel_size": [3, 1, 1], "dtype": torch.float32,
+    }  # fmt: skip
+
+
 def new_network(seed: int) -> nn.Module:
     """A network of the host in the layout of SV3D, whose layers in time begin as if they were not there."""
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
     torch.manual_seed(100 + seed)
-    unet = UNetModel(**copy.deepcopy(SIZES), operations=norms_of(8, comfy.ops.disable_weight_init))
+    unet = UNetModel(**sizes(), operations=norms_of(8, comfy.ops.disable_weight_init))
     reset_parameters(unet)
     for name, part in unet.named_modules():
         in_time = IN_TIME.search(f"{name}.") and name.endswith(("to_out.0", "net.2", "time_pos_embed.2"))
@@ -200,9 +204,10 @@ def sampled(unet: nn.Module, clips: GivenClips, code: Code) -> Tensor:
 def values(made: Tensor, drawn: Tensor, wanted: Sequence[tuple[Pose, float]]) -> dict[str, Tensor]:
     """Numbers of every orbit `(b,)`, in decibels but for the last.
 
-    `views`: all but the first and the last, as drawn. `behind`: the one from behind. `given`: the first. `closing`:
-    the last one made against the first one made. `one solid`: all views made against those of the one solid,
-    of all kinds, colours and turns, that fits them best. `own solid`: 1 where that is the right one.
+    `views`: all but the first and the last, as drawn. `behind`: the one from behind. `given`: the first.
+    `closing`: the last one made against the first one made. `one solid`: all views made against those of the
+    one solid, of all kinds, colours and turns, that fits them best. `own solid`: 1 where that is the right
+    one.
     """
     behind = VIEWS // 2
     scores, found = fitted(made, [height for _, height in wanted])
@@ -256,12 +261,12 @@ def run_seed(seed: int, code: Code, wanted: list[tuple[Pose, float]], args: argp
 
 
 def made_file(folder: Path, seed: int, arm: str, step: int) -> Path:
-    """Where the pictures of a check lie."""
+    """Paths of the pictures of a check."""
     return folder / f"made-{seed}-{arm}-{step}.pt"
 
 
 def recount(folder: Path, drawn: Tensor, wanted: list[tuple[Pose, float]]) -> dict[str, dict[str, Any]]:
-    """What all arms found that are finished, by seed, with the numbers of each orbit at the last check."""
+    """Numbers of all arms that are finished, by seed, with those of each orbit at the last check."""
     found = {}
     for file in sorted(folder.glob("seed-*.json")):
         seed = file.stem.removeprefix("seed-")
