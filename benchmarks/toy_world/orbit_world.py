@@ -111,7 +111,7 @@ def around(poses: Sequence[Pose], heights: Sequence[float]) -> Views:
 
 
 def labels(views: Views) -> Tensor:
-    """Numbers that tell a network of the camera `(b f 8)`: sines and cosines of its angles and of twice these.
+    """Numbers that tell a network of the camera `(b f 8)`: sines, cosines of its angles and of twice these.
 
     Films tell nothing: all are 0.
     """
