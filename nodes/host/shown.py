@@ -44,9 +44,10 @@ def shown_clip(frames: Tensor, fps: float) -> dict[str, Any]:
     """A node's `ui` for a clip.
 
     One moving picture, as some pages show no second one: the clip above every so many of its frames, small
-    and with their numbers.
+    and with their numbers. Where it holds one frame in so many, its file says so, which `web/scrub.js` reads.
     """
-    path, stride = _new_file("clip", ".webp"), -(-len(frames) // MAX_FRAMES)
+    stride = -(-len(frames) // MAX_FRAMES)
+    path = _new_file("clip" if stride == 1 else f"clip_every{stride}", ".webp")
     moving = [enlarged(frame, CLIP_SIDE) for frame in pictures(thinned_out(frames[::stride], CLIP_SIDE))]
     _save_moving(path, _above(moving, clip_sheet(frames)), fps / stride)
     return _shown([path], animated=True)

@@ -43,7 +43,7 @@ def test_a_graph_that_sets_a_rare_row_shows_it(editor, layers):
 
 def test_a_new_node_that_shows_a_clip_has_room_for_it(editor):
     height, rows, _ = editor.page.evaluate(ADD, "VLDM_PreviewClip")
-    assert rows == ["fps"] and height > 360
+    assert rows == ["fps", "scrub"] and height > 390
 
 
 def test_own_kinds_of_links_keep_their_colours(editor, layers):
