@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..curation.scoring import open_network
@@ -39,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     look = Look()
-    root.add_argument("--made", type=Path, required=True, help="folder of films that were made")
+    root.add_argument(
+        "--made", type=Path, required=True, help="films that were made: a folder, with folders in it"
+    )
     root.add_argument("--real", type=Path, help="folder of films to compare them with")
     root.add_argument("--out", type=Path, required=True, help="folder for the page and the JSON")
     root.add_argument(
@@ -101,19 +104,21 @@ def _networks(args: argparse.Namespace) -> Networks:
 
 
 def _measured(folder: Path, look: Look, remarks: list[str], networks: Networks) -> list[FilmNumbers]:
-    """Numbers of all films of a folder; those that cannot be read become remarks."""
+    """Numbers of all films of a folder and of those inside it; those that cannot be read become remarks."""
     if not folder.is_dir():
         raise InvalidInputError(f"There is no folder {folder}; give a folder of films.")
     measured = []
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in FILMS):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in FILMS):
         try:
-            measured.append(with_looks(path, measure_film(path, look), look, networks))
+            numbers = with_looks(path, measure_film(path, look), look, networks)
+            measured.append(replace(numbers, file=path.relative_to(folder).as_posix()))
         except MissingLibraryError:
             raise
         except InvalidInputError as error:
             remarks.append(str(error))
     if not measured:
-        raise InvalidInputError(f"The folder {folder} holds no films that can be read.")
+        kinds = ", ".join(sorted(FILMS))
+        raise InvalidInputError(f"The folder {folder} holds no films that can be read ({kinds}).")
     return measured
 
 

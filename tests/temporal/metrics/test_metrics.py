@@ -126,8 +126,8 @@ def test_networks_are_opened_from_where_the_sentence_says(tmp_path):
 @pytest.mark.slow
 def test_the_command_compares_two_folders(tmp_path, capsys):
     made, real = tmp_path / "made", tmp_path / "real"
-    for folder, seed in ((made, 1), (real, 2)):
-        folder.mkdir()
+    for folder, seed in ((made / "takes", 1), (real, 2)):
+        folder.mkdir(parents=True)
         write_film(folder / "a.mp4", shot(seed, 20))
     (made / "broken.mp4").write_bytes(b"none")
     out = tmp_path / "out"
@@ -140,7 +140,7 @@ def test_the_command_compares_two_folders(tmp_path, capsys):
     assert any("broken.mp4 cannot be read" in said for said in found["remarks"])
     assert any("measure of 1 clips says nothing" in said for said in found["remarks"])
     assert found["distances"] == {}
-    assert "../made/a.mp4" in (out / "evaluation.html").read_text("utf-8")
+    assert "../made/takes/a.mp4" in (out / "evaluation.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("folder", ["gone", "empty"])
