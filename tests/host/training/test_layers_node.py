@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from .test_buckets_command import write_film
 from .test_motion_lora_node import TOY, StopAfter, allowed, clips, dataset, given, weights
 
 __all__ = ["allowed", "clips", "given"]  # fixtures
@@ -60,6 +64,26 @@ def test_new_layers_are_trained_and_go_on_in_a_chain(host, clips, folder, given)
     wrappers = [model.get_wrappers("apply_model", "video_ldm") for model in (first, second)]
     assert [len(found) for found in wrappers] == [1, 1]
     assert not list(folder.parent.rglob("*.pt"))
+
+
+def test_films_of_other_shapes_and_pictures_are_trained_on_where_the_data_set_says_so(
+    host, clips, folder, given
+):
+    write_film(clips / "wide.mp4", (128, 64), 6)
+    Image.new("RGB", (80, 80), "teal").save(clips / "picture.png")
+    (clips / "picture.txt").write_text("a teal square")
+    before = layers(given["model"])[0].model.state_dict()
+    trained, _ = train(host, given, dataset(host, clips, buckets=True, images=0.5)[0], steps=3)
+    after = layers(trained)[0].model.state_dict()
+    assert any(not torch.equal(weight, after[name]) for name, weight in before.items())
+    [table] = folder.parent.rglob("clips.csv")
+    rows = csv.DictReader(table.read_text("utf-8").splitlines())
+    assert {row["file"]: row["bucket"] for row in rows} == {
+        "a.mp4": "80x48, 4 frames",
+        "b.mp4": "80x48, 4 frames",
+        "picture.png": "64x64, pictures",
+        "wide.mp4": "96x48, 4 frames",
+    }
 
 
 def test_layers_of_a_file_keep_their_settings_and_the_model_its_weights(host, clips, folder, given):
