@@ -261,7 +261,7 @@ def run_seed(seed: int, code: Code, wanted: list[tuple[Pose, float]], args: argp
 
 
 def made_file(folder: Path, seed: int, arm: str, step: int) -> Path:
-    """Paths of the pictures of a check."""
+    """Path of the pictures of a check."""
     return folder / f"made-{seed}-{arm}-{step}.pt"
 
 
@@ -327,6 +327,10 @@ def main() -> None:
     torch.set_num_threads(1)
     args.folder.mkdir(parents=True, exist_ok=True)
     settings = {key: value for key, value in vars(args).items() if isinstance(value, int)}
+    kept = args.folder / "settings.json"
+    if kept.exists() and json.loads(kept.read_text()) != settings:
+        raise SystemExit(f"{args.folder} holds seeds of other settings; give another --folder.")
+    kept.write_text(json.dumps(settings))
     code, wanted = Code.of(films(200, 999).pictures), asked(args.asked)
     drawn = around([pose for pose, _ in wanted], [height for _, height in wanted]).pictures
     copied = repeat(drawn[:, 0], "b c h w -> b f c h w", f=VIEWS)
