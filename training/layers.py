@@ -26,7 +26,7 @@ Example:
 
 Films of several shapes and lengths: --buckets, with --frames 16,8 for short ones; every batch is of one size
 and length. --images 0.2 shows pictures (.png, .jpg, .webp) of the folder, as clips of one frame, in a fifth
-of the steps, which keeps the layers near what the image model makes of one.
+of the steps, so that the layers learn from what no film shows.
 
 Where captions say which way things go, a short first run tells whether the layers learn the words before a
 long one is paid for; it ends when they do:
