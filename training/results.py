@@ -17,6 +17,7 @@ from ..temporal.training.watching.log import RunLog, read_log
 from .recipe import begin
 
 logger = logging.getLogger(__name__)
+STATE = ".state.pt"
 
 
 def check_out(args: argparse.Namespace) -> Path:
@@ -33,6 +34,24 @@ def check_out(args: argparse.Namespace) -> Path:
         )
     begin(out, args)
     return out
+
+
+def two_parts(args: argparse.Namespace, first: str) -> tuple[argparse.Namespace, argparse.Namespace]:
+    """Options of the part before a training, whose files have `first` in their names, and of the training.
+
+    `--resume` goes on with each that has left a state and begins the other. Raises CheckpointFormatError
+    where neither has.
+    """
+    out = Path(args.out)
+    paths = out.with_suffix(f"{first}{out.suffix}"), out
+    begun = [bool(args.resume and path.with_suffix(STATE).exists()) for path in paths]
+    if args.resume and not any(begun):
+        checkpoint.load_state(out.with_suffix(STATE))  # says that there is none
+    before, own = (
+        argparse.Namespace(**{**vars(args), "out": str(path), "resume": resume})
+        for path, resume in zip(paths, begun, strict=True)
+    )
+    return before, own
 
 
 def train(
@@ -53,7 +72,7 @@ def train(
     """
     out = Path(args.out)
     if args.resume:
-        checkpoint.go_on(trainer, out.with_suffix(".state.pt"))
+        checkpoint.go_on(trainer, out.with_suffix(STATE))
         logger.info("resumed at step %d", trainer.step)
     if not trainer.engine.is_first:
         trainer.run(after_step=lambda _trainer: check())
@@ -93,7 +112,7 @@ class Run:
 
     def save(self) -> None:
         """Leave behind the state, the file and the curve of its losses."""
-        checkpoint.save_state(self.out.with_suffix(".state.pt"), self.trainer.state_dict())
+        checkpoint.save_state(self.out.with_suffix(STATE), self.trainer.state_dict())
         self.write(self.out)
         report.loss_curve(self.out.with_suffix(".loss.png"), self.trainer.losses, self.looks())
 

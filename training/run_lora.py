@@ -26,7 +26,7 @@ from ..temporal.training.lora.files import new_lora, places_of, write_image_lora
 from ..temporal.training.lora.layers import LowRank
 from ..temporal.training.lora.trainer import LoraTrainer
 from .kinds import config_for_layers, footage_of, on_own_betas, trained_model
-from .results import check_out, train
+from .results import check_out, train, two_parts
 from .run_layers import SAMPLES, check_image_model, memory_for, new_or_given_stack, sample_clips
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,9 @@ def run(
 
     Raises VideoLDMError for what the user can change.
     """
-    out = check_out(args) if processes.is_first else Path(args.out)
+    if processes.is_first:
+        check_out(args)
+    before, args = two_parts(args, ".looks") if settings.looks_steps else (args, args)
     if line := check_host():
         logger.info(line)
     if args.threads:
@@ -62,10 +64,7 @@ def run(
     lesson = Lesson(settings, kind, stack, clips, memory, args.workers)
 
     def learn_looks(trainer: LoraTrainer) -> None:
-        path = out.with_suffix(".looks.safetensors")
-        begun = args.resume and path.with_suffix(".state.pt").exists()
-        own = argparse.Namespace(**{**vars(args), "out": str(path), "resume": begun})
-        train(trainer, own, averaged(trainer, lambda to: write_image_lora(to, trainer.lora)), _nothing, 0)
+        train(trainer, before, averaged(trainer, lambda to: write_image_lora(to, trainer.lora)), _nothing, 0)
 
     def learn_motion(trainer: LoraTrainer, looks: LowRank | None) -> None:
         def write(to: Path) -> None:

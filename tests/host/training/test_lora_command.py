@@ -103,6 +103,27 @@ def test_a_motion_is_learned_beside_the_looks_and_opened(host, clips, tmp_path, 
     assert torch.load(tmp_path / "zoom.state.pt", weights_only=True)["step"] == 2
 
 
+def test_stopped_between_looks_and_motion_it_goes_on_and_begins_nothing_in_silence(
+    host,
+    clips,  # noqa: F811
+    tmp_path,
+    animatediff,
+):
+    """The state of the looks is all that is there; it ended in a sentence that told to leave --resume out."""
+    out, straight = tmp_path / "m.safetensors", tmp_path / "straight.safetensors"
+    options = ("--steps", "1", "--looks-steps", "1")
+    with pytest.raises(CheckpointFormatError, match="leave out --resume to start one"):
+        run(clips, out, animatediff, *options, "--resume")
+    assert not (clips / "video_ldm_cache").exists()  # before anything is prepared
+    run(clips, straight, animatediff, *options)
+    for name in (".looks.safetensors", ".looks.state.pt", ".looks.log.jsonl"):
+        shutil.copy(straight.with_suffix(name), out.with_suffix(name))
+    run(clips, out, animatediff, *options, "--resume")
+    made, expected = load_file(out), load_file(straight)
+    assert made.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in made.items())
+
+
 def test_the_looks_are_a_lora_of_the_image_model_that_the_host_opens(host, clips, tmp_path, animatediff):  # noqa: F811
     import comfy.sd
     from video_ldm.nodes.host.training import models as training

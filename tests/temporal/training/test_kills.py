@@ -2,8 +2,8 @@
 
 Gone on with, it ends as if nothing had happened, and nothing is left.
 
-Tiny problems of one step; `python -m video_ldm.benchmarks.faults.kills` kills all three at every operation of
-two steps, with a state in between, and counts.
+Tiny problems of one step; `python -m video_ldm.benchmarks.faults.kills` kills all of them at every operation
+of two steps, with a state in between, and counts.
 """
 
 from __future__ import annotations
@@ -23,12 +23,22 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from video_ldm.temporal.decoder.formats import save_decoder
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.formats import save_stack
+from video_ldm.temporal.stack.low_rank import Changed
+from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.checkpoint import load_state
+from video_ldm.temporal.training.data.batches import BatchSource
 from video_ldm.temporal.training.data.cache import ClipCache, is_current, open_cache
 from video_ldm.temporal.training.data.preparing import write_cache, write_captions
+from video_ldm.temporal.training.loop import Surroundings
+from video_ldm.temporal.training.lora.config import LoraConfig
+from video_ldm.temporal.training.lora.files import new_lora, write_image_lora, write_lora
+from video_ldm.temporal.training.lora.layers import LowRank
+from video_ldm.temporal.training.lora.trainer import LoraTrainer
+from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.temporal.training.trainer import Trainer
 from video_ldm.temporal.training.upscaler import write_upscaler
 from video_ldm.temporal.weights.whole_file import whole_file
@@ -39,6 +49,8 @@ from video_ldm.training import results
 pytestmark = pytest.mark.slow
 linux = pytest.mark.skipif(not kill.IS_AVAILABLE, reason="Linux counts the operations")
 Problem = tuple[Trainer, Callable[[Path], None]]
+# A UNet with one transformer: a state with few tensors is saved quickly.
+SMALL = replace(world.SHAPE, transformer_depth_output=(0, 0), transformer_depth_middle=-2)
 
 
 def prepare(folder: Path) -> None:
@@ -58,10 +70,8 @@ def clips_in_memory() -> ClipCache:
         return replace(cache, latents=np.array(cache.latents), text=np.array(cache.text))
 
 
-def layers(_folder: Path, steps: int) -> Problem:
-    """Temporal layers of a UNet with one transformer: a state with few tensors is saved quickly."""
-    small = replace(world.SHAPE, transformer_depth_output=(0, 0), transformer_depth_middle=-2)
-    trainer = world.make_trainer(clips_in_memory(), world.ImageModel(), steps=steps, shape=small)
+def layers(_before: argparse.Namespace, steps: int) -> Problem:
+    trainer = world.make_trainer(clips_in_memory(), world.ImageModel(), steps=steps, shape=SMALL)
 
     def write(path: Path) -> None:
         with trainer.average.applied_to(trainer.stack):
@@ -70,7 +80,7 @@ def layers(_folder: Path, steps: int) -> Problem:
     return trainer, write
 
 
-def decoder(_folder: Path, steps: int) -> Problem:
+def decoder(_before: argparse.Namespace, steps: int) -> Problem:
     problem = test_decoder.Problem(steps=steps)
 
     def write(path: Path) -> None:
@@ -80,23 +90,59 @@ def decoder(_folder: Path, steps: int) -> Problem:
     return problem.trainer, write
 
 
-def upscaler(_folder: Path, steps: int) -> Problem:
+def upscaler(_before: argparse.Namespace, steps: int) -> Problem:
     trainer = test_upscaler.make(steps=steps, spatial_steps=1)
     return trainer, lambda path: write_upscaler(path, trainer, {})
 
 
-PROBLEMS: tuple[Callable[[Path, int], Problem], ...] = (layers, decoder, upscaler)
+class LoraBeside(LoraTrainer):
+    """A LoRA that puts itself beside what it changes while it trains, as `Lesson.learn` does for others."""
+
+    beside: nn.Module
+
+    def run(self, *args, **kwargs) -> None:
+        with self.lora.beside(self.beside):
+            super().run(*args, **kwargs)
 
 
-def train(make: Callable[[Path, int], Problem], folder: Path, steps: int) -> None:
+def lora(before: argparse.Namespace, steps: int) -> Problem:
+    """A motion LoRA: the looks are learned first, with files and a state of their own."""
+    model, settings = world.ImageModel(), LoraConfig(rank=2)
+    stack = TemporalStack(StackConfig(SMALL, "tiny", 4, known_frames=True, frame_rate=True))
+
+    def trainer_of(factors: LowRank, beside: nn.Module, **changes: object) -> LoraTrainer:
+        config = world.settings(steps=steps, **changes)
+        batches = BatchSource(clips_in_memory(), config, stable_diffusion_levels())
+        trainer = LoraBeside(factors, settings, stack, Surroundings(model.denoise, batches))
+        trainer.beside = beside
+        return trainer
+
+    looks = LowRank(model, [Changed("conv_in.weight")], settings.rank, settings.scale)
+    first = trainer_of(looks, model, num_frames=1, strides=(1,), patterns={"none": 1.0})
+    first.strength = 0.0
+    results.train(first, before, lambda path: write_image_lora(path, looks), lambda: None, 0)
+    trainer = trainer_of(new_lora(stack, settings), stack)
+
+    def write(path: Path) -> None:
+        with trainer.average.applied_to(trainer.lora):
+            write_lora(path, trainer.lora, stack, settings, "kohya", {"steps": trainer.step})
+
+    return trainer, write
+
+
+Make = Callable[[argparse.Namespace, int], Problem]
+PROBLEMS: tuple[Make, ...] = (layers, lora, decoder, upscaler)
+
+
+def train(make: Make, folder: Path, steps: int) -> None:
     """Train as the command line does; a run that was killed goes on where it left a state."""
     torch.manual_seed(1)
     out = folder / "out.safetensors"
-    resume = out.with_suffix(".state.pt").exists()
-    args = argparse.Namespace(out=str(out), resume=resume, save_every=1)
+    args = argparse.Namespace(out=str(out), resume=any(folder.glob("*.state.pt")), save_every=1)
     results.check_out(args)
-    trainer, write = make(folder, steps)
-    results.train(trainer, args, write, lambda: None, show_every=0)
+    before, own = results.two_parts(args, ".looks")
+    trainer, write = make(before, steps)
+    results.train(trainer, own, write, lambda: None, show_every=0)
 
 
 def left(folder: Path) -> dict[str, object]:
@@ -108,9 +154,7 @@ def left(folder: Path) -> dict[str, object]:
     return {"weights": numbers, "step": state["step"], "losses": state["losses"], "names": names}
 
 
-def kills(
-    make: Callable[[Path, int], Problem], base: Path, steps: int, at: Callable[[str], bool] = lambda _: True
-) -> list[str]:
+def kills(make: Make, base: Path, steps: int, at: Callable[[str], bool] = lambda _: True) -> list[str]:
     """The operations right before and right behind which a training was killed, of those that `at` chooses.
 
     Fails where one that is gone on with does not end as one that was not killed.
@@ -139,14 +183,15 @@ from video_ldm.tests.temporal.training import test_kills as tests
 report.loss_curve = tests.curve
 folder = pathlib.Path(sys.argv[1])
 renames = lambda line: line.startswith("rename")
-killed = {name: tests.kills(getattr(tests, name), folder, 1, renames) for name in ("layers", "upscaler")}
+few = ("layers", "lora", "upscaler")
+killed = {name: tests.kills(getattr(tests, name), folder, 1, renames) for name in few}
 print(json.dumps({**killed, "decoder": tests.kills(tests.decoder, folder, 1)}))
 """
 
 
 @linux
 def test_trainings_killed_at_their_operations(tmp_path):
-    """All three write by the same code: one is killed everywhere, the others around each file that appears.
+    """All write by the same code: one is killed everywhere, the others around each file that appears.
 
     In a process of its own: one that has ever trained with threads cannot train on in its copies.
     """
