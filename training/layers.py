@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 from ..nodes import host_boot as boot
+from ..temporal.errors import InvalidInputError
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data.patterns import NAMES, parse_patterns
 from ..temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
 from ..temporal.training.data.reversal import parse_reversed
-from ..temporal.training.engine import choose_device, engine
-from ..temporal.training.memory.levels import AUTO, CHOICES
+from ..temporal.training.engine import choose_device, engine, launched
+from ..temporal.training.memory.levels import AUTO, CHOICES, LEVELS
 from .options import computing_options, host_options, number_option, state_options
 from .recipe import parsed
 
@@ -53,12 +54,14 @@ def main(words: list[str]) -> None:
     """Train as the words of the command line say; raises VideoLDMError and HostNotFoundError."""
     args = parsed(parser(), words)
     config = config_from(args)
+    if args.shard:
+        check_shard(args, launched())
     boot.keep_freed_memory()
     choose_device()
     boot.start_host(args.comfyui, args.custom_node, args.cpu)
     from . import run_layers
 
-    with engine() as processes:
+    with engine(args.shard) as processes:
         run_layers.run(args, config, processes)
 
 
@@ -109,6 +112,12 @@ def add_training(root: argparse.ArgumentParser, defaults: TrainingConfig, compil
             action="store_true",
             help="compile the blocks, which takes minutes (needs a C++ compiler)",
         )
+        training.add_argument(
+            "--shard",
+            action="store_true",
+            help="for layers that do not fit: of several processes (torchrun) each keeps a share of their "
+            "weights, gradients and optimiser",
+        )
     _output(root.add_argument_group("progress and results"))
 
 
@@ -141,6 +150,30 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         precision=args.precision,
         seed=args.seed,
     )
+
+
+def check_shard(args: argparse.Namespace, processes: int) -> None:
+    """Refuse what does not go with layers that are shared out among processes.
+
+    Raises InvalidInputError.
+    """
+    if processes == 1:
+        raise InvalidInputError(
+            "--shard shares the layers out among several processes, but this one is alone; start it with "
+            "torchrun --nproc-per-node 2 or more, or leave --shard out."
+        )
+    if args.memory != AUTO and not LEVELS[args.memory].shares:
+        names = " or ".join(repr(level.name) for level in LEVELS.values() if level.shares)
+        raise InvalidInputError(
+            f"At memory {args.memory!r} the optimiser needs whole layers, but --shard gives it shares of "
+            f"them; choose {names}, or leave --shard out."
+        )
+    for given, option in ((args.train_image_model, "--train-image-model"), (args.compile, "--compile")):
+        if given:
+            raise InvalidInputError(
+                f"{option} is given, but needs the weights whole, which --shard shares out among the "
+                "processes; leave one of the two out."
+            )
 
 
 def _sizes_and_rates(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from torch import Tensor
 
 from ..temporal.errors import InvalidInputError
 from ..temporal.training import checkpoint, report
@@ -68,16 +70,17 @@ def train(
 
     `write` makes the file of the averaged weights, `show` pictures of what they can do, before the first step
     and after every `show_every` steps (0: never). `check` looks on after every step and may end the run
-    (`trainer.finished`). Of several processes that train as one, the first writes.
+    (`trainer.finished`). Of several processes that train as one, the first writes; those that share the
+    weights out have to compute with it what it writes.
     """
     out = Path(args.out)
     if args.resume:
         checkpoint.go_on(trainer, out.with_suffix(STATE))
         logger.info("resumed at step %d", trainer.step)
-    if not trainer.engine.is_first:
+    if not trainer.engine.is_first and not trainer.engine.shards:
         trainer.run(after_step=lambda _trainer: check())
         return
-    run = Run(trainer, out, write)
+    run = (Run if trainer.engine.is_first else TakingPart)(trainer, out, write)
     if show_every and not trainer.step:
         run.look()
         show()
@@ -97,10 +100,17 @@ def train(
 
     trainer.run(after_step=after_step)
     run.save()
-    run.log.close()
     if show_every:
         show()
-    logger.info("wrote %s, trained for %d steps", out, trainer.step)
+    run.close()
+
+
+def write_samples(trainer: Trainer, out: Path, clips: Sequence[Tensor], fps: float) -> None:
+    """Pictures and a film of sample clips (f h w 3), which the first process writes."""
+    if trainer.engine.is_first:
+        name = f"{out.stem}.step-{trainer.step:06d}"
+        report.contact_sheet(out.with_name(f"{name}.png"), clips)
+        report.video(out.with_name(f"{name}.mp4"), clips, fps)
 
 
 class Run:
@@ -129,9 +139,39 @@ class Run:
         earlier = [loss for _, loss in self.looks()]
         self.log.write(found.step, held_out=found.loss, bands=list(found.bands))
         logger.info("step %d, loss on films that are kept out %.4f", found.step, found.loss)
-        if earlier and found.loss < min(earlier):
+        if self.trainer.engine.decided(bool(earlier) and found.loss < min(earlier)):
             self.write(self.out.with_suffix(".best.safetensors"))
 
     def looks(self) -> list[tuple[int, float]]:
         """Steps after which it was looked, and the losses."""
         return [(row["step"], row["held_out"]) for row in read_log(self.log.path) if "held_out" in row]
+
+    def close(self) -> None:
+        """Finish the log, and say where the result is."""
+        self.log.close()
+        logger.info("wrote %s, trained for %d steps", self.out, self.trainer.step)
+
+
+class TakingPart:
+    """A run in a process that has a share of the weights: it computes what the first one writes."""
+
+    def __init__(self, trainer: Trainer, out: Path, write: Callable[[Path], None]) -> None:
+        self.trainer, self.out, self.write = trainer, out, write
+
+    def save(self) -> None:
+        """Give the first process what it has to write."""
+        self.trainer.state_dict()
+        self.write(self.out)
+
+    def note(self) -> None:
+        """Nothing is written down."""
+
+    def look(self) -> None:
+        """Compute on films that are kept out, too."""
+        trainer = self.trainer
+        found = held_out_loss(trainer) if isinstance(trainer, LayersTrainer) else None
+        if found is not None and trainer.engine.decided(False):
+            self.write(self.out)
+
+    def close(self) -> None:
+        """Nothing was opened."""

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..nodes.host.layers.self_test import check_host
 from ..nodes.host.training import models as host
@@ -26,7 +26,6 @@ from ..temporal.errors import InvalidInputError
 from ..temporal.formats import load_stack
 from ..temporal.sampling.clip import Clip
 from ..temporal.stack.stack import TemporalStack
-from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.data import preparing
 from ..temporal.training.data.buckets.source import Clips
@@ -39,7 +38,7 @@ from ..temporal.training.sampling import SampledModel, ddim
 from ..temporal.training.sense import check_sense
 from ..temporal.training.trainer import computing_in
 from .kinds import config_for_layers, footage_of, on_own_betas, trained_model, with_positions_on_tokens
-from .results import check_out, train
+from .results import check_out, train, write_samples
 
 logger = logging.getLogger(__name__)
 SAMPLES = 4
@@ -74,13 +73,13 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
     torch.manual_seed(config.seed)
     stack = new_or_given_stack(kind, init, args.init)
     check_image_model(stack, args)
-    memory = replace(memory_for(kind, stack, clips, args), engine=processes)
+    memory = memory_for(kind, stack, clips, args, shares=processes.shares)
+    memory = replace(memory, engine=processes)
     precision = torch.bfloat16 if config.precision == "bf16" else torch.float32
     unet = models.frozen_unet(precision)
     device = next(unet.parameters()).device
-    stack = stack.to(device)
-    if stack.config.image_model is not None:
-        stack.train_image({name: weight.shape for name, weight in unet.named_parameters()})
+    if not processes.shards:  # which puts one layer after the other there
+        _beside(unet, stack)
     if args.compile:
         compile_blocks(unet, stack)
     denoise = models.denoiser(unet, memory.kept)
@@ -89,9 +88,7 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
 
     def show() -> None:
         made, fps = sample_clips(trainer, models, prompts, args.guidance)
-        name = f"{out.stem}.step-{trainer.step:06d}"
-        report.contact_sheet(out.with_name(f"{name}.png"), made)
-        report.video(out.with_name(f"{name}.mp4"), made, fps)
+        write_samples(trainer, out, made, fps)
 
     def check() -> None:
         if config.check_clips and trainer.step % args.check_every == 0:
@@ -104,14 +101,24 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
         train(trainer, args, write, show, args.validate_every, check)
 
 
+def _beside(unet: nn.Module, stack: TemporalStack) -> None:
+    """Put the layers where the image model is, with changes to it where it trains along."""
+    stack.to(next(unet.parameters()).device)
+    if stack.config.image_model is not None:
+        stack.train_image({name: weight.shape for name, weight in unet.named_parameters()})
+
+
 def memory_for(
     kind: TrainedModel,
     stack: TemporalStack,
     clips: Clips,
     args: argparse.Namespace,
     lora: Callable[[TemporalStack], LowRank] | None = None,
+    shares: int = 1,
 ) -> Memory:
     """The level of memory of a run, with a line on what it takes; `lora` makes factors that train instead.
+
+    `shares`: processes that share out what learns.
 
     Raises InvalidInputError where the training does not fit on the device, with the level that would.
     """
@@ -122,7 +129,7 @@ def memory_for(
                 "leave --memory out."
             )
         return Memory()
-    step = Step(kind.models.model, stack.config, kind.config, kind.step_size(clips), lora)
+    step = Step(kind.models.model, stack.config, kind.config, kind.step_size(clips), lora, shares)
     level, line = level_for(step, args.memory, host.training_device())
     logger.info(line)
     return Memory(level)
@@ -179,7 +186,7 @@ def sample_clips(
     texts, pooled = (None if part is None else part.to(trainer.device) for part in prompts)
     clips = []
     with (
-        trainer.average.applied_to(trainer.averaged),
+        trainer.with_average(),
         computing_in(config.precision, trainer.device),
     ):
         for number in range(1, len(texts)):

@@ -18,7 +18,6 @@ from ..nodes.host.training.models import load_checkpoint
 from ..temporal.formats import load_stack
 from ..temporal.formats.lora_names import check_single_frames
 from ..temporal.formats.lora_writing import check_spelling, usual_spelling
-from ..temporal.training import report
 from ..temporal.training.config import TrainingConfig
 from ..temporal.training.engine import ALONE, Engine
 from ..temporal.training.lora.config import LoraConfig
@@ -26,7 +25,7 @@ from ..temporal.training.lora.files import new_lora, places_of, write_image_lora
 from ..temporal.training.lora.layers import LowRank
 from ..temporal.training.lora.trainer import LoraTrainer
 from .kinds import config_for_layers, footage_of, on_own_betas, trained_model
-from .results import check_out, train, two_parts
+from .results import check_out, train, two_parts, write_samples
 from .run_layers import SAMPLES, check_image_model, memory_for, new_or_given_stack, sample_clips
 
 logger = logging.getLogger(__name__)
@@ -100,9 +99,7 @@ def _shower(
             if looks is not None:
                 used.enter_context(looks.left_out())
             made, fps = sample_clips(trainer, models, prompts, args.guidance)
-        name = f"{out.stem}.step-{trainer.step:06d}"
-        report.contact_sheet(out.with_name(f"{name}.png"), made)
-        report.video(out.with_name(f"{name}.mp4"), made, fps)
+        write_samples(trainer, out, made, fps)
 
     return show
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,10 +22,11 @@ from ...temporal.stack.stack import StackConfig
 from ...temporal.training.config import TrainingConfig
 from ...temporal.training.lora.config import LoraConfig
 from ...temporal.training.lora.files import new_lora
-from ...temporal.training.memory.levels import LEVELS
+from ...temporal.training.memory.levels import LEVELS, Level, Room
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "training_memory.json"
 SIZES = (256, 512)
+PROCESSES = (1, 2, 4)
 LAYERS = {
     "AnimateDiff v2": StackConfig(
         SD1, "SD 1.x", 32, False, False, family="AnimateDiff v2", motion=MotionConfig(True, False, False)
@@ -65,13 +67,30 @@ def main() -> None:
             for size in SIZES:
                 step = Step(model, stack, config, (4, size // 8, size // 8), lora)
                 rooms = {level.name: needs(step, level) for level in LEVELS.values()}
-                levels = {key: round(room.device / 2**30, 2) for key, room in rooms.items()}
+                levels = {key: gib(room) for key, room in rooms.items()}
                 main = {key: round(room.main / 2**30, 2) for key, room in rooms.items()}
                 row = {"layers": name, "trained": what, "size": size, "gib": levels, "main_memory": main}
                 rows.append(row)
                 sys.stdout.write(f"{rows[-1]}\n")
                 sys.stdout.flush()
-    RESULTS.write_text(json.dumps({"frames": 16, "batch": 1, "rows": rows}, indent=1) + "\n")
+    shared = shares(lambda count: Step(model, LAYERS["Video LDM"], config, (4, 64, 64), shares=count), needs)
+    found = {"frames": 16, "batch": 1, "rows": rows, "shared": shared}
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def shares(step: Callable[[int], Any], needs: Callable[[Any, Level], Room]) -> list[dict[str, Any]]:
+    """GiB in each process where several share out all weights (`--shard`), by level."""
+    rows = []
+    for count in PROCESSES:
+        levels = {level.name: needs(step(count), level) for level in LEVELS.values() if level.shares}
+        rows.append({"processes": count, "gib": {key: gib(room) for key, room in levels.items()}})
+        sys.stdout.write(f"{rows[-1]}\n")
+    return rows
+
+
+def gib(room: Room) -> float:
+    """GiB on the device."""
+    return round(room.device / 2**30, 2)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .memory.main_memory import Weights
 
@@ -34,7 +34,7 @@ class ExponentialMovingAverage:
         )
 
     @contextmanager
-    def applied_to(self, module: nn.Module) -> Iterator[None]:
+    def applied_to(self, module: Weights) -> Iterator[None]:
         """The module with averaged weights inside the `with` statement, with its own again afterwards."""
         current = {n: p for n, p in module.named_parameters() if n in self.average}
         kept = {n: p.detach().clone() for n, p in current.items()}

@@ -99,7 +99,11 @@ class LayersTrainer(Trainer):
         if engine.world == 1:
             return total
         sums = torch.tensor([total], dtype=torch.float64, device=self.device)
-        engine.add_up([sums, *(p.grad for p in self.weights.parameters() if p.grad is not None)])
+        if self.shares is None:
+            gradients = [p.grad for p in self.weights.parameters() if p.grad is not None]
+        else:
+            gradients = self.shares.take_gradients()
+        engine.add_up([sums, *gradients])
         return sums.item()
 
     def loss(self, batch: Batch) -> Tensor:

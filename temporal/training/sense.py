@@ -53,7 +53,7 @@ def check_sense(trainer: LayersTrainer) -> SenseCheck:
     """Ask the averaged layers of a training about the clips it holds out (`TrainingConfig.check_clips`)."""
     steps, batches = trainer.batches.noise_levels.num_steps, trainer.batches
     known, gap = [], []
-    with trainer.average.applied_to(trainer.averaged):
+    with trainer.with_average():
         for share, signal in LEVELS:
             errors = []
             for batch, opposite in batches.checks(min(int(share * steps), steps - 1), signal):

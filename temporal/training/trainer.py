@@ -8,17 +8,21 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import IncompatibleModelError
 from .ema import ExponentialMovingAverage
 from .engine import Engine
 from .memory.levels import Level, take_over_optimiser
 from .memory.main_memory import InMainMemory, Weights
+
+if TYPE_CHECKING:
+    from .memory.shares import Shares
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +45,13 @@ class Trainer:
     config: Any
     optimizer: torch.optim.Optimizer
     average: ExponentialMovingAverage
+    device: str = "cpu"
     step: int = 0
     gradient: float = 0.0  # length of the last one, before it was clipped
     losses: list[float]
     engine = Engine()
     copies: InMainMemory | None = None  # of what learns, where the optimiser works in main memory
+    shares: Shares | None = None  # of what learns, where every process keeps one
     halves: bool = True  # may weights that learn in main memory be computed with in bfloat16
     finished: bool = False  # set by who looks on, where there is nothing more to learn
 
@@ -60,8 +66,8 @@ class Trainer:
 
     @property
     def weights(self) -> Weights:
-        """Weights that learn, where they do: those of the module itself, or copies in main memory."""
-        return self.averaged if self.copies is None else self.copies
+        """Weights that learn, where they do: those of the module, a share, or copies in main memory."""
+        return self.copies or self.shares or self.averaged
 
     @property
     def clipped(self) -> Iterable[nn.Parameter]:
@@ -69,8 +75,15 @@ class Trainer:
         return self.weights.parameters()
 
     def learn_at(self, level: Level) -> None:
-        """Put what learns, its optimiser and its average where a level of memory says."""
+        """Put what learns, its optimiser and its average where a level of memory says.
+
+        Of several processes that share it out, each keeps its part.
+        """
         config = self.config
+        if self.engine.shards:
+            from .memory.shares import Shares  # which loads PyTorch's compiler
+
+            self.shares = Shares(self.averaged, self.engine, self.device, config.precision)
         if level.optimiser_on_cpu:
             self.copies = InMainMemory(self.averaged, self.halves and config.precision == "bf16")
         groups = parameter_groups(self.weights, config.weight_decay)
@@ -79,18 +92,32 @@ class Trainer:
 
     def learned(self) -> dict[str, Any]:
         """The part of a state that every training has: what was learned, and by what."""
-        return {
+        made = {
             "step": self.step,
             "losses": self.losses,
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
         }
+        return made if self.shares is None else self.shares.whole(made, self.optimizer)
 
     def take_over(self, state: dict[str, Any]) -> None:
         """The inverse of `learned`; raises IncompatibleModelError for an optimiser of another kind."""
+        if self.shares is not None:
+            state = self.shares.shared(state, self.optimizer)
         take_over_optimiser(self.optimizer, state["optimizer"])
         self.average.load_state_dict(state["average"])
         self.step, self.losses = state["step"], list(state["losses"])
+
+    @contextmanager
+    def with_average(self) -> Iterator[None]:
+        """Let what trains compute with its averaged weights inside the `with` statement."""
+        with self.average.applied_to(self.shares or self.averaged):
+            yield
+
+    def whole_average(self) -> Mapping[str, Tensor]:
+        """Averaged weights by name; those that are shared out are whole in the first process."""
+        average = self.average.average
+        return average if self.shares is None else self.shares.whole_average(average)
 
     def rate(self) -> float:
         """Learning rate of this step."""
@@ -115,7 +142,11 @@ class Trainer:
             raise IncompatibleModelError(
                 f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."
             )
-        self.gradient = float(nn.utils.clip_grad_norm_(self.clipped, self.config.gradient_clip))
+        longest = self.config.gradient_clip
+        if self.shares is None:
+            self.gradient = float(nn.utils.clip_grad_norm_(self.clipped, longest))
+        else:
+            self.gradient = self.shares.clip(longest)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.after_update()

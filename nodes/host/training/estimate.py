@@ -19,7 +19,7 @@ from ....temporal.sampling.clip import Clip
 from ....temporal.stack.stack import StackConfig, TemporalStack
 from ....temporal.training.config import TrainingConfig
 from ....temporal.training.lora.layers import LowRank
-from ....temporal.training.memory.levels import Level, Room, chosen_level, gibibytes
+from ....temporal.training.memory.levels import LEVELS, Level, Room, chosen_level, gibibytes
 from ....temporal.training.memory.live import LiveMemory, flash_attention
 from ....temporal.training.memory.recompute import recomputed
 from ..layers.hooks import inserted
@@ -34,7 +34,8 @@ TEXT_TOKENS = 77
 class Step:
     """Parts of a training step: the image model, layers, settings, size of latents (c h w).
 
-    `lora` makes the factors that train in the place of the layers themselves.
+    `lora` makes the factors that train in the place of the layers themselves. `shares`: processes that share
+    out what learns, so that each keeps a part of it.
     """
 
     model: Any
@@ -42,6 +43,7 @@ class Step:
     config: TrainingConfig
     latent: tuple[int, int, int]
     lora: Callable[[TemporalStack], LowRank] | None = None
+    shares: int = 1
 
     @property
     def dtype(self) -> torch.dtype:
@@ -62,8 +64,9 @@ def level_for(step: Step, name: str, device: torch.device) -> tuple[Level, str]:
         room = needs(step, level)
         return Room(room.device + room.main) if alone else room
 
+    levels = [level for level in LEVELS.values() if level.shares or step.shares == 1]
     free = Room(int(free_memory(device)), 0 if alone else int(free_memory(CPU)))
-    level = chosen_level(name, needed, free)
+    level = chosen_level(name, needed, free, levels)
     return level, f"memory {level.name}: about {needed(level)} of {gibibytes(free.device)} that are free"
 
 
@@ -78,9 +81,12 @@ def needs(step: Step, level: Level) -> Room:
     fixed = _bytes(unet.parameters()) + (0 if lora is None else _bytes(stack.parameters()))
     halved = step.dtype != torch.float32 and lora is None and level.optimiser_on_cpu
     copies = 0 if halved or step.dtype == torch.float32 else 2 * trained  # made by autocast
-    kept = fixed + copies + trained * level.bytes_on_device(2 if halved else 4) + CONTEXT
+    learning = copies + trained * level.bytes_on_device(2 if halved else 4)
+    if step.shares > 1:
+        learning = trained * level.bytes_on_device(4) // step.shares + _whole_parts(stack, step.dtype)
     return Room(
-        kept + activations(step, level.recompute, unet, stack, lora), trained * level.bytes_in_main_memory
+        fixed + learning + CONTEXT + activations(step, level.recompute, unet, stack, lora),
+        trained * level.bytes_in_main_memory // step.shares,
     )
 
 
@@ -114,6 +120,12 @@ def activations(
         run.enter_context(inserted(unet, stack, clip))
         unet(noisy, mask, context=context, **given).square().mean().backward()
     return memory.peak
+
+
+def _whole_parts(stack: TemporalStack, dtype: torch.dtype) -> int:
+    """Bytes of the layer that computes and of the next one, and of its gradients while they are added up."""
+    largest = max(_count(layer.parameters()) for layer in stack.layers.values())
+    return largest * (3 * dtype.itemsize + 4)
 
 
 def _count(weights: Any) -> int:

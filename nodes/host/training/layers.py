@@ -86,11 +86,17 @@ def last_layers(model: Any) -> Any | None:
 
 
 def write_layers(path: Path, trainer: LayersTrainer, image_model: str) -> None:
-    """Write the averaged layers in float16, with the settings of the run beside them."""
+    """Write the averaged layers in float16, with the settings of the run beside them.
+
+    Processes that share the weights out all have to ask; the first one writes.
+    """
+    weights = {**trainer.weights.state_dict(), **trainer.whole_average()}
+    if not trainer.engine.is_first:
+        return
     half = TemporalStack(trainer.stack.config, dtype=torch.float16)
     if trainer.stack.image_changes is not None:
         half.train_image(trainer.stack.image_changes.shapes)
-    half.load_state_dict({**trainer.stack.state_dict(), **trainer.average.average})
+    half.load_state_dict(weights)
     notes = {"training": trainer.config.to_json(), "step": str(trainer.step), "image_model": image_model}
     save_stack(path, half, notes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,11 @@ class Level:
     def is_there(self) -> bool:
         """False where a package for it is missing."""
         return not self.small_optimiser or importlib.util.find_spec(PACKAGE) is not None
+
+    @property
+    def shares(self) -> bool:
+        """True where several processes can share out what learns: its optimiser works on parts of weights."""
+        return not self.small_optimiser and not self.optimiser_on_cpu
 
     def optimiser(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
         """AdamW for groups of weights; raises InvalidInputError where a package for it is not there."""
@@ -92,12 +97,14 @@ class Room:
         return f"{gibibytes(self.device)}{beside}"
 
 
-def chosen_level(name: str, needed: Callable[[Level], Room], free: Room) -> Level:
-    """The level of a name, or the fastest that fits.
+def chosen_level(
+    name: str, needed: Callable[[Level], Room], free: Room, levels: Iterable[Level] = LEVELS.values()
+) -> Level:
+    """The level of a name, or the fastest of some that fits.
 
     Raises InvalidInputError where the training does not fit, with the level that would.
     """
-    usable = [level for level in LEVELS.values() if level.is_there]
+    usable = [level for level in levels if level.is_there]
     asked = usable if name == AUTO else [LEVELS[name]]
     for level in asked:
         if free.holds(needed(level)):

@@ -31,7 +31,7 @@ def held_out_loss(trainer: LayersTrainer) -> HeldOut | None:
     if not len(batches.unseen):
         return None
     steps, bands = batches.noise_levels.num_steps, []
-    with trainer.average.applied_to(trainer.averaged):
+    with trainer.with_average():
         for share in LEVELS:
             clips = batches.unseen_clips(int(share * steps), MOST_CLIPS)
             losses = [(trainer.plain_loss(batch).item(), len(batch.fps)) for batch in clips]

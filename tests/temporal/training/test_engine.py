@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def launched(folder, out, *words):
     """Losses and weights, or the state, of two processes."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, two_processes.__file__, str(folder), "1", str(out), *words]
+    command = [*launch, two_processes.__file__, str(folder), str(out), *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return torch.load(out, weights_only=True)
@@ -31,7 +31,7 @@ def test_two_processes_are_one_that_adds_up_two_batches_and_goes_on_with_their_s
     world.make_cache(tmp_path / "clips")
     alone = two_processes.train(tmp_path / "clips", 2, Memory())
     both = launched(tmp_path / "clips", tmp_path / "made.pt")
-    launched(tmp_path / "clips", tmp_path / "state.pt", "2")
+    launched(tmp_path / "clips", tmp_path / "state.pt", "--until", "2")
     resumed = two_processes.train(tmp_path / "clips", 2, Memory(), state=tmp_path / "state.pt")
     for made in (both, resumed):
         assert made["losses"] == pytest.approx(alone["losses"], rel=1e-5)
@@ -78,13 +78,18 @@ sys.exit(exit_status(work))
 def test_a_killed_process_ends_the_others_with_one_sentence(tmp_path):
     """Without a launcher, which would end them itself."""
     (tmp_path / "lost.py").write_text(LOST)
+    assert_told_of_the_second([str(tmp_path / "lost.py")])
+
+
+def assert_told_of_the_second(words: list[str]) -> None:
+    """Of two processes the second is killed, and the first one says so."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     meet = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     both = [
         subprocess.Popen(
-            [sys.executable, str(tmp_path / "lost.py")],
+            [sys.executable, *words],
             env={**meet, "RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,

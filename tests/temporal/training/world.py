@@ -7,6 +7,7 @@ Shapes: latents ((b f) c h w); text (b m e).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,6 +24,9 @@ from video_ldm.temporal.training.loop import LayersTrainer, Surroundings
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 
 SHAPE = UNetShape(32, (1,), (1,), (1,), (1, 1), 1, context_dim=6, num_heads=2)
+# two channels in each group of a norm: a bias before a group of one has rounding errors for a gradient, and
+# Adam makes them as large as any
+WIDE = replace(SHAPE, model_channels=64)
 LATENT = (4, 3, 5)
 
 
@@ -32,10 +36,11 @@ class ImageModel(nn.Module):
     One layer in, one out, and between them the places where temporal layers go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shape: UNetShape = SHAPE) -> None:
         super().__init__()
-        self.conv_in, self.conv_out = nn.Conv2d(4, 32, 3, padding=1), nn.Conv2d(32, 4, 3, padding=1)
-        self.emb = nn.Linear(1, 128)
+        width = shape.model_channels
+        self.conv_in, self.conv_out = nn.Conv2d(4, width, 3, padding=1), nn.Conv2d(width, 4, 3, padding=1)
+        self.emb = nn.Linear(1, shape.embedding_channels)
         self.requires_grad_(False)
 
     def denoise(
