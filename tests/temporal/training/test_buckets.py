@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -14,39 +13,19 @@ from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data.batches import BatchSource
 from video_ldm.temporal.training.data.buckets.sizes import bucket_sizes, longest_run, nearest_size
 from video_ldm.temporal.training.data.buckets.source import Bucket, BucketSource, ClipBuckets, clips_hash
-from video_ldm.temporal.training.data.cache import open_cache
-from video_ldm.temporal.training.data.preparing import write_captions, write_index, write_latents
 from video_ldm.temporal.training.engine import Engine
 from video_ldm.temporal.training.loop import LayersTrainer, Surroundings, _piece
+from video_ldm.temporal.training.memory.recompute import Memory
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.temporal.training.watching.held_out import held_out_loss
-from video_ldm.tests.temporal.training import world
-
-# width, height and frames of the clips of each bucket, how many of them, and the lengths they are drawn at
-KINDS = MappingProxyType({
-    "wide": ((5, 3), 9, 6, (4,)),
-    "tall": ((3, 5), 9, 2, (4,)),
-    "short": ((5, 3), 3, 4, (2,)),
-    "still": ((5, 3), 1, 3, (1,)),
-})  # fmt: skip
+from video_ldm.tests.temporal.training import test_engine, two_processes, world
 
 
 @pytest.fixture(scope="module")
 def buckets(tmp_path_factory) -> ClipBuckets:
-    """Clips of two shapes, of the first also short ones and pictures. Clips 0 and 1 are of one film each."""
-    made, generator = [], torch.Generator().manual_seed(4)
-    for name, ((width, height), frames, count, lengths) in KINDS.items():
-        folder = tmp_path_factory.mktemp(name)
-        for number in range(count):
-            latents = torch.randn(frames, 4, height, width, generator=generator)
-            write_latents(folder / f"{number}.npy", [latents])
-        more = {"files": [f"{n}.npy" for n in range(count)], "sources": [f"film {n}" for n in range(count)]}
-        offsets = np.arange(0, frames * count + 1, frames).tolist()
-        captions = [f"{name} going left" for _ in range(count)]
-        write_index(folder, captions, offsets, [8.0] * count, more=more)
-        write_captions(folder, "tiny", world.embed)
-        made.append(Bucket(open_cache(folder, "tiny"), lengths, name == "still"))
-    return ClipBuckets(tuple(made), images=0.25)
+    folder = tmp_path_factory.mktemp("clips")
+    world.make_buckets(folder)
+    return world.open_buckets(folder)
 
 
 def source(buckets: ClipBuckets, **changes) -> BucketSource:
@@ -88,6 +67,20 @@ def test_two_processes_draw_what_one_adds_up(buckets):
             both = _piece(batches, 1, Engine(rank, 2), step)
             alone = _piece(batches, 2, Engine(), 2 * step + rank)
             assert torch.equal(both.noise, alone.noise) and torch.equal(both.latents, alone.latents)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [(), ("--shard",)], ids=["whole", "shared out"])
+def test_two_processes_of_several_sizes_are_one_that_adds_up_two_batches(tmp_path, words):
+    """A step each of pictures, of short films and of tall ones."""
+    world.make_buckets(tmp_path)
+    batches = BucketSource(world.open_buckets(tmp_path), world.settings(), stable_diffusion_levels())
+    assert {batches.chosen(step) for step in range(two_processes.STEPS)} == {1, 2, 3}
+    alone = two_processes.train(tmp_path, 2, Memory())
+    both = test_engine.launched(tmp_path, tmp_path / "made.pt", *words)
+    assert both["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+    for name, weight in alone["weights"].items():
+        torch.testing.assert_close(both["weights"][name], weight, rtol=1e-5, atol=1e-5)
 
 
 def test_one_bucket_draws_what_its_clips_draw_without(buckets):

@@ -1,7 +1,8 @@
 """One of several processes that train the tiny problem; the first writes losses and weights.
 
-Started by torch.distributed.run with a folder of clips and OUT. `--until STEP` stops early and writes the
-state; `--state FILE` goes on with one; `--shard` shares the layers out; `--kill STEP` ends the last process.
+Started by torch.distributed.run with a folder of clips, or of buckets of them, and OUT. `--until STEP` stops
+early and writes the state; `--state FILE` goes on with one; `--shard` shares the layers out; `--kill STEP`
+ends the last process.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ def train(
     beside them the bytes of what learns in this process.
     """
     torch.manual_seed(0)
-    model, cache = world.ImageModel(world.WIDE), open_cache(folder, "tiny")
+    model = world.ImageModel(world.WIDE)
+    clips = world.open_buckets(folder) if (folder / "wide").is_dir() else open_cache(folder, "tiny")
     given = {"shape": world.WIDE, "steps": STEPS, "memory": memory}
-    trainer = world.make_trainer(cache, model, accumulate=pieces, **given)
+    trainer = world.make_trainer(clips, model, accumulate=pieces, **given)
     if state is not None:
         go_on(trainer, state)
 

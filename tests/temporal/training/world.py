@@ -7,9 +7,12 @@ Shapes: latents ((b f) c h w); text (b m e).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
@@ -17,10 +20,18 @@ from video_ldm.temporal.stack.plan import UNetShape
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.config import TrainingConfig
 from video_ldm.temporal.training.data.batches import BatchSource
+from video_ldm.temporal.training.data.buckets.source import Bucket, BucketSource, ClipBuckets, Clips
 from video_ldm.temporal.training.data.cache import open_cache
 from video_ldm.temporal.training.data.conditions import NOTHING, Conditions
-from video_ldm.temporal.training.data.preparing import Embedded, write_cache, write_captions
+from video_ldm.temporal.training.data.preparing import (
+    Embedded,
+    write_cache,
+    write_captions,
+    write_index,
+    write_latents,
+)
 from video_ldm.temporal.training.loop import LayersTrainer, Surroundings
+from video_ldm.temporal.training.memory.recompute import Memory
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 
 SHAPE = UNetShape(32, (1,), (1,), (1,), (1, 1), 1, context_dim=6, num_heads=2)
@@ -94,6 +105,37 @@ def make_cache(folder: Path, **settings):
     return open_cache(folder, "tiny")
 
 
+# width, height and frames of the clips of each bucket, how many of them, and the lengths they are drawn at
+KINDS: Mapping[str, tuple[tuple[int, int], int, int, tuple[int, ...]]] = MappingProxyType({
+    "wide": ((5, 3), 9, 6, (4,)),
+    "tall": ((3, 5), 9, 2, (4,)),
+    "short": ((5, 3), 3, 4, (2,)),
+    "still": ((5, 3), 1, 3, (1,)),
+})  # fmt: skip
+
+
+def make_buckets(folder: Path) -> None:
+    """Clips of two shapes, of the first also short ones and pictures. Clips 0 and 1 are of one film each."""
+    generator = torch.Generator().manual_seed(4)
+    for name, ((width, height), frames, count, _) in KINDS.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        for number in range(count):
+            latents = torch.randn(frames, 4, height, width, generator=generator)
+            write_latents(place / f"{number}.npy", [latents])
+        more = {"files": [f"{n}.npy" for n in range(count)], "sources": [f"film {n}" for n in range(count)]}
+        offsets = np.arange(0, frames * count + 1, frames).tolist()
+        captions = [f"{name} going left" for _ in range(count)]
+        write_index(place, captions, offsets, [8.0] * count, more=more)
+        write_captions(place, "tiny", embed)
+
+
+def open_buckets(folder: Path) -> ClipBuckets:
+    """Those clips, with pictures in a quarter of the steps."""
+    parts = [Bucket(open_cache(folder / n, "tiny"), kind[3], n == "still") for n, kind in KINDS.items()]
+    return ClipBuckets(tuple(parts), images=0.25)
+
+
 def settings(**changes) -> TrainingConfig:
     """Settings under which the tiny problem is learned in seconds."""
     defaults = {
@@ -110,11 +152,17 @@ def settings(**changes) -> TrainingConfig:
 
 
 def make_trainer(
-    cache, image_model: ImageModel, workers: int = 0, shape: UNetShape = SHAPE, memory=None, **changes
+    clips: Clips,
+    image_model: ImageModel,
+    workers: int = 0,
+    shape: UNetShape = SHAPE,
+    memory: Memory | None = None,
+    **changes,
 ) -> LayersTrainer:
     """A trainer with new layers, always the same ones."""
     config = settings(**changes)
     torch.manual_seed(1)
     stack = TemporalStack(StackConfig(shape, "tiny", config.num_frames, known_frames=True, frame_rate=True))
-    batches = BatchSource(cache, config, stable_diffusion_levels())
+    source = BucketSource if isinstance(clips, ClipBuckets) else BatchSource
+    batches = source(clips, config, stable_diffusion_levels())
     return LayersTrainer(stack, Surroundings(image_model.denoise, batches, workers=workers, memory=memory))
