@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..temporal.training.config import TrainingConfig
+from ..temporal.training.config import TrainingConfig, usual_warmup
 from ..temporal.training.memory.levels import AUTO, CHOICES
 from .host import io
 from .sockets import VideoDatasetType
@@ -71,7 +71,7 @@ def config_of(values: dict[str, Any], **more: Any) -> TrainingConfig:
         batch=values["batch_size"],
         learning_rate=rate,
         final_learning_rate=rate / 10,
-        warmup=min(DEFAULTS.warmup, max(1, steps // 10)),
+        warmup=usual_warmup(steps),
         seed=values["seed"],
         **more,
     )

@@ -26,6 +26,7 @@ def main() -> int:
         level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True
     )
     logging.getLogger("video_ldm").setLevel(logging.INFO)
+    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of every film that is scaled
     module = importlib.import_module(f".{COMMANDS[name]}", __package__)
     return exit_status(lambda: module.main(words), "stopped; continue with the same command and --resume")
 

@@ -6,7 +6,7 @@ import argparse
 
 from ..nodes import host_boot as boot
 from ..temporal.errors import InvalidInputError
-from ..temporal.training.config import TrainingConfig
+from ..temporal.training.config import TrainingConfig, usual_warmup
 from ..temporal.training.data.patterns import NAMES, parse_patterns
 from ..temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
 from ..temporal.training.data.reversal import parse_reversed
@@ -101,9 +101,14 @@ def image_model_and_clips(group: argparse._ArgumentGroup, out: str) -> None:
     group.add_argument("--out", required=True, help=f"{out}, or a folder for the whole run")
 
 
-def add_training(root: argparse.ArgumentParser, defaults: TrainingConfig, compiles: bool = True) -> None:
-    """Options of every training on clips and an image model."""
-    _clips(root.add_argument_group("clips"), defaults)
+def add_training(
+    root: argparse.ArgumentParser,
+    defaults: TrainingConfig,
+    compiles: bool = True,
+    patterns: str | None = None,
+) -> None:
+    """Options of every training on clips and an image model; without `patterns` layers get the usual ones."""
+    _clips(root.add_argument_group("clips"), defaults, patterns)
     training = root.add_argument_group("training")
     _training(training, defaults)
     if compiles:
@@ -132,7 +137,7 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         accumulate=args.accumulate,
         learning_rate=args.lr,
         final_learning_rate=args.lr / 10 if args.final_lr is None else args.final_lr,
-        warmup=args.warmup,
+        warmup=usual_warmup(args.steps) if args.warmup is None else args.warmup,
         weight_decay=args.weight_decay,
         gradient_clip=args.gradient_clip,
         ema=args.ema,
@@ -202,11 +207,12 @@ def _sizes_and_rates(group: argparse._ArgumentGroup, defaults: TrainingConfig) -
     )
 
 
-def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
+def _clips(group: argparse._ArgumentGroup, defaults: TrainingConfig, patterns: str | None) -> None:
     _sizes_and_rates(group, defaults)
     group.add_argument(
         "--patterns",
-        help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} ({PATTERNS})",
+        default=patterns,
+        help=f"known frames: NAME=PROBABILITY,... from {', '.join(NAMES)} ({patterns or PATTERNS})",
     )
     group.add_argument(
         "--train-image-model",
@@ -254,7 +260,9 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
     number_option(group, "--accumulate", defaults.accumulate, "batches added up per step")
     number_option(group, "--lr", defaults.learning_rate, "peak learning rate")
     group.add_argument("--final-lr", type=float, help="learning rate at the end (a tenth of the peak)")
-    number_option(group, "--warmup", defaults.warmup, "steps of warm-up")
+    group.add_argument(
+        "--warmup", type=int, help=f"steps of warm-up (a tenth of --steps, {defaults.warmup} at most)"
+    )
     number_option(group, "--weight-decay", defaults.weight_decay, "of matrices and kernels")
     number_option(group, "--gradient-clip", defaults.gradient_clip, "longest gradient")
     number_option(group, "--ema", defaults.ema, "decay of the averaged weights")

@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     host_options(files)
     _lora(root.add_argument_group("LoRA"))
-    layers.add_training(root, defaults, compiles=False)
+    layers.add_training(root, defaults, compiles=False, patterns="none")
     return root
 
 

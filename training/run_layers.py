@@ -37,6 +37,7 @@ from ..temporal.training.memory.recompute import Memory
 from ..temporal.training.sampling import SampledModel, ddim
 from ..temporal.training.sense import check_sense
 from ..temporal.training.trainer import computing_in
+from ..temporal.training.watching.frozen import some_numbers
 from .kinds import config_for_layers, footage_of, on_own_betas, trained_model, with_positions_on_tokens
 from .results import check_out, train, write_samples
 
@@ -80,10 +81,12 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
     device = next(unet.parameters()).device
     if not processes.shards:  # which puts one layer after the other there
         _beside(unet, stack)
+    frozen = some_numbers(unet)  # by the names that it has before it is compiled
     if args.compile:
         compile_blocks(unet, stack)
     denoise = models.denoiser(unet, memory.kept)
-    trainer = LayersTrainer(stack, Surroundings(denoise, batches, device.type, args.workers, memory))
+    around = Surroundings(denoise, batches, device.type, args.workers, memory, frozen)
+    trainer = LayersTrainer(stack, around)
     prompts = models.embed(["", *(args.prompt or batches.sample_captions(SAMPLES))])
 
     def show() -> None:

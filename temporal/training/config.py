@@ -11,6 +11,12 @@ from ..errors import CheckpointFormatError, InvalidInputError
 from .data.patterns import normalised
 
 S = TypeVar("S", bound="Settings")
+MOST_WARMUP = 100  # steps
+
+
+def usual_warmup(steps: int) -> int:
+    """Steps of warm-up where none are named: a tenth of all, so that short trainings reach their rate."""
+    return min(MOST_WARMUP, max(1, steps // 10))
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class TrainingConfig(Settings):
     accumulate: int = 1
     learning_rate: float = 1e-4
     final_learning_rate: float = 1e-5
-    warmup: int = 100
+    warmup: int = MOST_WARMUP
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     ema: float = 0.999

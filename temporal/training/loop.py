@@ -24,6 +24,7 @@ from .engine import Engine
 from .loss import denoising_loss
 from .memory.recompute import Memory
 from .trainer import Trainer, computing_in
+from .watching.frozen import are_others
 
 
 class Denoise(Protocol):
@@ -42,13 +43,17 @@ class Denoise(Protocol):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """All that a training works with besides what learns: the frozen image model, clips, machine."""
+    """All that a training works with besides what learns: the frozen image model, clips, machine.
+
+    `frozen`: numbers of the weights that stay as they are (frozen.some_numbers), for the state.
+    """
 
     denoise: Denoise
     batches: Batches
     device: str = "cpu"
     workers: int = 0
     memory: Memory | None = None
+    frozen: Tensor | None = None
 
 
 class LayersTrainer(Trainer):
@@ -62,6 +67,7 @@ class LayersTrainer(Trainer):
 
     def __init__(self, stack: TemporalStack, around: Surroundings) -> None:
         self.stack, self.denoise, self.device = stack, around.denoise, around.device
+        self.frozen = around.frozen
         self.batches = batches = around.batches
         self.config: TrainingConfig = batches.config
         self.memory = around.memory or Memory()
@@ -144,15 +150,25 @@ class LayersTrainer(Trainer):
             "config": self.config.to_json(),
             "stack_config": self.description,
             "stack": self.weights.state_dict(),
+            "frozen": self.frozen,
             **self.learned(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved run; raises IncompatibleModelError when it trained other layers."""
+        """Take over a saved run; raises IncompatibleModelError when it trained other layers.
+
+        Or the same ones beside another image model. States of earlier versions do not know theirs.
+        """
         if state.get("stack_config") != self.description:
             raise IncompatibleModelError(
                 f"The training state is not of {self.named}: its layers are of another shape, or changed in "
                 "other places or at another rank; resume with the same checkpoint and options."
+            )
+        saved = state.get("frozen")
+        if saved is not None and self.frozen is not None and are_others(saved, self.frozen):
+            raise IncompatibleModelError(
+                "The training state was made with another image model, or with other temporal layers under a "
+                "LoRA; resume with the files it began with, or start a new run."
             )
         self.weights.load_state_dict(state["stack"])
         self.take_over(state)

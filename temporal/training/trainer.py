@@ -138,6 +138,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         loss = self.backward()
+        if not math.isfinite(loss) and not self.step:
+            raise IncompatibleModelError(
+                "The loss is not a number before anything was learned: a file of weights holds numbers that "
+                "are none, or they are too large for bf16; use another file, or train in fp32."
+            )
         if not math.isfinite(loss):
             raise IncompatibleModelError(
                 f"The loss is not a number at step {self.step}; lower the learning rate or train in fp32."

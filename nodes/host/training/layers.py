@@ -13,6 +13,7 @@ from ....temporal.errors import IncompatibleModelError
 from ....temporal.formats import save_stack
 from ....temporal.stack.stack import TemporalStack
 from ....temporal.training.loop import LayersTrainer, Surroundings
+from ....temporal.training.watching.frozen import some_numbers
 from ..files import TEMPORAL_LAYERS, new_path, open_temporal_layers
 from ..layers.attached.checks import check_base
 from ..layers.attached.settings import KEY, LayerSettings
@@ -46,7 +47,7 @@ def train_layers(models: Checkpoint, footage: Footage, name: str, wanted: Wanted
         stack = TemporalStack(ready.layers) if patcher is None else copy_of_layers(patcher)
         unet = private_unet(kind.models.model, ready.dtype, ready.device)
         denoise, batches = kind.models.denoiser(unet, memory.kept), kind.batches(ready.clips)
-        around = Surroundings(denoise, batches, ready.device.type, memory=memory)
+        around = Surroundings(denoise, batches, ready.device.type, memory=memory, frozen=some_numbers(unet))
         trainer = LayersTrainer(stack.to(ready.device), around)
         same = json.dumps([kind.config.to_json(), str(footage), stack.config.to_json(), patcher is None])
         base = type(given.model).__name__

@@ -19,6 +19,7 @@ from ....temporal.training.lora.files import new_image_lora, new_lora
 from ....temporal.training.lora.layers import LowRank
 from ....temporal.training.lora.trainer import LoraTrainer
 from ....temporal.training.memory.recompute import Memory
+from ....temporal.training.watching.frozen import some_numbers
 from .kinds import TrainedModel
 from .unet import blocks_of
 
@@ -76,7 +77,8 @@ class Lesson:
     def _trainer(self, lora: LowRank, unet: nn.Module, config: TrainingConfig) -> LoraTrainer:
         batches, device = self.kind.batches(self.clips, config), next(unet.parameters()).device
         denoise = self.kind.models.denoiser(unet, self.memory.kept)
-        around = Surroundings(denoise, batches, device.type, self.workers, self.memory)
+        frozen = some_numbers(unet, self.stack)
+        around = Surroundings(denoise, batches, device.type, self.workers, self.memory, frozen)
         return LoraTrainer(lora, self.settings, self.stack, around)
 
 

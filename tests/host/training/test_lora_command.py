@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
-from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
+from safetensors.torch import load_file, save_file
+from video_ldm.temporal.errors import CheckpointFormatError, IncompatibleModelError, InvalidInputError
 from video_ldm.temporal.formats import save_stack
 from video_ldm.temporal.formats.lora_writing import read_notes
 from video_ldm.temporal.layers.motion import MotionConfig
@@ -18,7 +18,7 @@ from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.training import lora
 from video_ldm.training.layers import config_from
 
-from .test_command import CHECKPOINT, clips  # noqa: F401
+from .test_command import CHECKPOINT, clips, write_video  # noqa: F401
 
 TOY_LAYERS = CHECKPOINT.with_name("toy_temporal.safetensors")
 
@@ -29,7 +29,7 @@ def run(clips: Path, out: Path, layers: Path, *options: str) -> None:  # noqa: F
 
     words = ["--checkpoint", str(CHECKPOINT), "--layers", str(layers), "--clips", str(clips)]
     words += ["--out", str(out), "--size", "64x64", "--frames", "4", "--batch", "1", "--warmup", "1"]
-    words += ["--validate-every", "0", "--cpu", "--rank", "2", "--patterns", "none"]
+    words += ["--validate-every", "0", "--cpu", "--rank", "2"]
     args = lora.parser().parse_args([*words, *options])
     run_lora.run(args, config_from(args), lora.lora_from(args))
 
@@ -160,3 +160,65 @@ def test_what_cannot_work_is_refused(host, clips, tmp_path, options, error, sent
     with pytest.raises(error, match=sentence):
         run(clips, tmp_path / "no.safetensors", TOY_LAYERS, "--steps", "1", "--looks-steps", "0", *options)
     assert not (tmp_path / "no.safetensors").exists()
+
+
+ONE_STEP = ("--steps", "1", "--looks-steps", "0", "--memory", "fast")
+
+
+def test_clips_that_cannot_teach_are_told_in_a_sentence(host, tmp_path, caplog):
+    folder, out = tmp_path / "some", tmp_path / "out.safetensors"
+    folder.mkdir()
+    with pytest.raises(InvalidInputError, match="some holds no videos"):
+        run(folder, out, TOY_LAYERS, *ONE_STEP)
+    write_video(folder / "a.mp4", 1)
+    with pytest.raises(InvalidInputError, match=r"1 of 1 videos have no caption \(a\.mp4\)"):
+        run(folder, out, TOY_LAYERS, *ONE_STEP)
+    with pytest.raises(InvalidInputError, match=r"None of 1 clips can be trained on: a\.mp4 has 1 frames"):
+        run(folder, out, TOY_LAYERS, *ONE_STEP, "--trigger", "slow zoom")
+    write_video(folder / "b.mp4", 5)
+    whole = (folder / "b.mp4").read_bytes()
+    (folder / "c.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "gone.txt").write_text("a film that was renamed")
+    (folder / "metadata.jsonl").write_text('{"file_name": "away.mp4", "text": "another"}')
+    with caplog.at_level("INFO", "video_ldm"):
+        run(folder, out, TOY_LAYERS, *ONE_STEP, "--trigger", "slow zoom")
+    assert "captions without a clip: gone.txt, away.mp4" in caplog.text
+    assert "1 of 3 clips are trained on; a.mp4 has 1 frames" in caplog.text
+    assert "c.mp4 is left out" in caplog.text and "cannot be decoded as a video" in caplog.text
+    assert out.is_file()
+
+
+@pytest.fixture
+def changed_checkpoint(tmp_path):
+    """The toy checkpoint after something was done to a kernel of its image model."""
+
+    def change(of):
+        weights = load_file(CHECKPOINT)
+        for name, weight in weights.items():
+            if "diffusion_model" in name and weight.ndim == 4:
+                of(weight)
+        save_file(weights, tmp_path / "changed.safetensors")
+        return "--checkpoint", str(tmp_path / "changed.safetensors")
+
+    return change
+
+
+def test_numbers_that_are_none_are_told_before_anything_is_learned(host, clips, tmp_path, changed_checkpoint):  # noqa: F811
+    broken = changed_checkpoint(lambda weight: weight.view(-1)[0].fill_(float("nan")))
+    with pytest.raises(IncompatibleModelError, match="a file of weights holds numbers that are none"):
+        run(clips, tmp_path / "a.safetensors", TOY_LAYERS, *ONE_STEP, *broken)
+    with pytest.raises(IncompatibleModelError, match="at step 1; lower the learning rate"):
+        run(clips, tmp_path / "b.safetensors", TOY_LAYERS, *ONE_STEP, "--lr", "1e30", "--steps", "3")
+
+
+def test_it_goes_on_at_its_rank_and_with_its_image_model_only(host, clips, tmp_path, changed_checkpoint):  # noqa: F811
+    out = tmp_path / "out.safetensors"
+    run(clips, out, TOY_LAYERS, *ONE_STEP)
+    go_on = (*ONE_STEP, "--steps", "2", "--resume")
+    with pytest.raises(IncompatibleModelError, match="is not of a LoRA of rank 3"):
+        run(clips, out, TOY_LAYERS, *go_on, "--rank", "3")
+    other = changed_checkpoint(lambda weight: weight.mul_(1.01))
+    with pytest.raises(IncompatibleModelError, match="was made with another image model"):
+        run(clips, out, TOY_LAYERS, *go_on, *other)
+    run(clips, out, TOY_LAYERS, *go_on)
+    assert torch.load(tmp_path / "out.state.pt", weights_only=True)["step"] == 2

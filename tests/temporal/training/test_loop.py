@@ -84,7 +84,7 @@ def test_accumulated_batches_count_as_one(cache, image_model):
 
 def test_a_loss_that_is_no_number_stops_the_run(cache, image_model):
     image_model.conv_out.bias.fill_(math.nan)
-    with pytest.raises(IncompatibleModelError, match="not a number at step 0"):
+    with pytest.raises(IncompatibleModelError, match="not a number before anything was learned"):
         world.make_trainer(cache, image_model).run()
 
 

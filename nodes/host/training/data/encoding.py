@@ -29,6 +29,7 @@ from .....temporal.training.config import TrainingConfig
 from .....temporal.training.data import cache, preparing
 from .....temporal.training.data.camera import MOVES, camera_clip
 from ..kinds import TrainedModel
+from .lost import captions_without_clips
 
 logger = logging.getLogger(__name__)
 FOLDER, FILES = "video_ldm_cache", "clips"
@@ -64,6 +65,8 @@ class Footage:
         """Clips of the folder with their captions."""
         wanted = needs_captions and not self.trigger
         videos = find_pictures(self.folder) if self.camera else find_videos(self.folder, wanted, pictures)
+        if lost := captions_without_clips(self.folder):
+            logger.info(lost)
         return with_trigger(videos, self.trigger)
 
 

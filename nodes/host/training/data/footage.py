@@ -11,6 +11,7 @@ import folder_paths
 from .....temporal.errors import InvalidInputError
 from .....temporal.training.data.camera import MOVES
 from .encoding import Footage
+from .lost import captions_without_clips
 
 ALLOWED = "video_ldm_datasets"  # name in extra_model_paths.yaml of folders outside the input folder
 SHOWN = 200  # letters of a path that a message shows
@@ -30,6 +31,8 @@ def footage_in(
     captions = sum(video.caption not in ("", trigger) for video in found)
     kind = "pictures" if camera else "clips"
     words = f"; trigger: {trigger}" if trigger else ""
+    lost = captions_without_clips(place)
+    words += f"; {lost}" if lost else ""
     return footage, f"{len(found)} {kind} in {footage.folder.name}, {captions} with captions{words}"
 
 
