@@ -67,23 +67,27 @@ class BatchSource:
     ) -> None:
         """Take clips; `kept_out` names films that are not trained on, as others have chosen them.
 
-        Then there may be no clip left to train on. Raises InvalidInputError where none is long enough.
+        Then they answer for the clips that are checked, too, and there may be none left to train on. Raises
+        InvalidInputError where none is long enough.
         """
         self.cache, self.config, self.noise_levels = cache, config, noise_levels
         self.lengths = cache.lengths()
         lengths = (config.num_frames, *config.other_lengths)
         self.opposites = opposites(cache.captions, config.reversed)
-        self.held_out = self._held_out()
+        checkable = clips_to_check(cache, config)
+        if kept_out is None:
+            refuse_few_checks(config.check_clips, len(checkable))
+        self.held_out = checkable[len(checkable) - config.check_clips :]
         films = films_of(cache)
         away = unseen_films(films, config) if kept_out is None else kept_out
         self.unseen = np.flatnonzero([name in away for name in films])
         apart = np.union1d(self.held_out, self.unseen)
         self.clips = {length: _long_enough(cache, config, length, apart) for length in lengths}
         if kept_out is None:
-            self._check_lengths()
+            self.check_lengths()
         self.unseen = self.unseen[self.lengths[self.unseen] >= _needed(config)]
 
-    def _check_lengths(self) -> None:
+    def check_lengths(self) -> None:
         """Raise InvalidInputError for a length that no clip in training has."""
         for num_frames, groups in self.clips.items():
             if not groups:
@@ -166,17 +170,6 @@ class BatchSource:
     def _start(self, index: int, frames: np.ndarray) -> Tensor:
         """The part of a clip that is looked at, the same in every call."""
         return self._cut(self.cache.clip(index, frames), torch.Generator().manual_seed(int(index)))
-
-    def _held_out(self) -> np.ndarray:
-        """The last clips that have an opposite, as many as are asked for."""
-        needed = _needed(self.config)
-        fit = np.flatnonzero((self.opposites[self.cache.caption_ids] >= 0) & (self.lengths >= needed))
-        if self.config.check_clips >= max(len(fit), 1):
-            raise InvalidInputError(
-                f"{self.config.check_clips} clips are to be kept for checks, but only {len(fit)} have a "
-                "caption with one of the phrases; keep fewer, or give more clips or other phrases."
-            )
-        return fit[len(fit) - self.config.check_clips :]
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -273,6 +266,21 @@ class BatchSource:
 def _needed(config: TrainingConfig) -> int:
     """Frames of the shortest clip that has all frames of the longest length."""
     return (config.num_frames - 1) * min(config.strides) + 1
+
+
+def clips_to_check(cache: ClipCache, config: TrainingConfig) -> np.ndarray:
+    """Clips that have an opposite, and all frames of the longest length."""
+    rows = opposites(cache.captions, config.reversed)[cache.caption_ids]
+    return np.flatnonzero((rows >= 0) & (cache.lengths() >= _needed(config)))
+
+
+def refuse_few_checks(asked: int, found: int) -> None:
+    """Raise InvalidInputError unless clips that can be checked are more than those that are asked for."""
+    if asked >= max(found, 1):
+        raise InvalidInputError(
+            f"{asked} clips are to be kept for checks, but only {found} have a caption with one of the "
+            "phrases; keep fewer, or give more clips or other phrases."
+        )
 
 
 def films_of(cache: ClipCache) -> list[str]:

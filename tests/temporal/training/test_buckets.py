@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from video_ldm.temporal.training.engine import Engine
 from video_ldm.temporal.training.loop import LayersTrainer, Surroundings, _piece
 from video_ldm.temporal.training.memory.recompute import Memory
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
+from video_ldm.temporal.training.sense import check_sense
 from video_ldm.temporal.training.watching.held_out import held_out_loss
 from video_ldm.tests.temporal.training import test_engine, two_processes, world
 
@@ -131,6 +134,46 @@ def test_films_are_kept_out_of_all_buckets(buckets, monkeypatch):
     )
     with pytest.raises(InvalidInputError, match="All films are kept out"):
         source(buckets, kept_out=1.0)
+
+
+PHRASES = MappingProxyType({"left": "right", "right": "left"})
+
+
+def test_clips_for_checks_are_of_all_films_as_they_have_them(buckets):
+    """Six of 12 clips in three buckets, of which none has more than six; pictures know no sense."""
+    batches = source(buckets, reversed=dict(PHRASES), check_clips=6, batch=40)
+    asked = Counter()
+    for batch, opposite in batches.checks(999, 0.0):
+        asked[(batch.num_frames, *batch.latents.shape[-2:])] += len(batch.fps)
+        assert not torch.equal(batch.text, opposite)
+    assert asked == {(4, 3, 5): 3, (4, 5, 3): 1, (2, 3, 5): 2}
+    assert len(batches.held_out) == 6 and [part.count for part in batches.sources] == [3, 1, 2, 3]
+    for part in batches.sources:
+        used = {n for group in part.clips.values() for _, clips in group for n in clips}
+        assert not used & set(part.held_out)
+    assert len(source(buckets, reversed=dict(PHRASES), check_clips=11).held_out) == 11
+    with pytest.raises(InvalidInputError, match="12 clips are to be kept for checks, but only 12 have a cap"):
+        source(buckets, reversed=dict(PHRASES), check_clips=12)
+
+
+def test_the_right_word_is_asked_of_films_of_all_sizes(buckets):
+    model, seen = world.ImageModel(), set()
+
+    def denoise(noisy, *args, **kwargs):
+        seen.add(noisy.shape)
+        return model.denoise(noisy, *args, **kwargs)
+
+    trainer = world.make_trainer(buckets, model, reversed=dict(PHRASES), check_clips=6)
+    trainer.denoise = denoise
+    assert check_sense(trainer).clips == 6
+    assert {(n, *shape[-2:]) for n, *shape in seen} == {(8, 3, 5), (4, 3, 5), (4, 5, 3)}
+
+
+def test_films_without_the_longest_length_are_refused_beside_pictures_too(buckets):
+    """Pictures without buckets: all films are drawn at every length."""
+    short, still = buckets.buckets[2:]
+    with pytest.raises(InvalidInputError, match="longest clip has 3 frames, but 4 frames are asked for"):
+        source(ClipBuckets((replace(short, lengths=(4, 2)), still), images=0.25))
 
 
 def test_samples_are_of_the_bucket_with_most_clips(buckets):

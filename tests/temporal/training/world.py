@@ -125,7 +125,7 @@ def make_buckets(folder: Path) -> None:
             write_latents(place / f"{number}.npy", [latents])
         more = {"files": [f"{n}.npy" for n in range(count)], "sources": [f"film {n}" for n in range(count)]}
         offsets = np.arange(0, frames * count + 1, frames).tolist()
-        captions = [f"{name} going left" for _ in range(count)]
+        captions = [f"{name} going {('left', 'right')[n % 2]}" for n in range(count)]
         write_index(place, captions, offsets, [8.0] * count, more=more)
         write_captions(place, "tiny", embed)
 

@@ -21,7 +21,15 @@ from ....errors import InvalidInputError
 from ...config import TrainingConfig
 from ...noise_levels import NoiseLevels
 from .. import cache
-from ..batches import Batch, BatchSource, films_of, mix_seeds, unseen_films
+from ..batches import (
+    Batch,
+    BatchSource,
+    clips_to_check,
+    films_of,
+    mix_seeds,
+    refuse_few_checks,
+    unseen_films,
+)
 from ..cache import ClipCache
 from ..conditions import Conditions
 
@@ -36,13 +44,12 @@ class Bucket:
     lengths: tuple[int, ...]
     pictures: bool = False
 
-    def config(self, config: TrainingConfig, checked: bool) -> TrainingConfig:
-        """The settings of a run for these clips; `checked`: clips for checks are kept here.
+    def config(self, config: TrainingConfig, checks: int = 0) -> TrainingConfig:
+        """The settings of a run for these clips, of which so many are kept for checks.
 
         A run of single frames has them of all clips. In a picture nothing moves, and given it would be all.
         """
         longest, *others = sorted({min(length, config.num_frames) for length in self.lengths}, reverse=True)
-        checks = config.check_clips if checked else 0
         made = replace(config, num_frames=longest, other_lengths=tuple(others), check_clips=checks)
         if not self.pictures:
             return made
@@ -97,14 +104,17 @@ class BucketSource:
     def __init__(self, clips: ClipBuckets, config: TrainingConfig, noise_levels: NoiseLevels) -> None:
         self.config, self.noise_levels, buckets = config, noise_levels, clips.buckets
         films = [name for bucket in buckets if not bucket.pictures for name in films_of(bucket.clips)]
-        away = unseen_films(films, config)
+        away, checks = unseen_films(films, config), checks_by_bucket(buckets, config)
         most = max((b for b in buckets if not b.pictures), key=lambda bucket: len(bucket.clips))
 
-        def source(bucket: Bucket) -> BatchSource:
+        def source(bucket: Bucket, checks: int) -> BatchSource:
             kept_out: Collection[str] = () if bucket.pictures else away
-            return BatchSource(bucket.clips, bucket.config(config, bucket is most), noise_levels, kept_out)
+            made = BatchSource(bucket.clips, bucket.config(config, checks), noise_levels, kept_out)
+            if made.count:
+                made.check_lengths()
+            return made
 
-        self.sources = tuple(map(source, buckets))
+        self.sources = tuple(map(source, buckets, checks))
         self.main = self.sources[buckets.index(most)]
         self.shares = self._shares([bucket.pictures for bucket in buckets], clips.images)
 
@@ -131,12 +141,12 @@ class BucketSource:
 
     @property
     def held_out(self) -> np.ndarray:
-        """Clips that are kept for checks, all of the bucket with most clips."""
-        return self.main.held_out
+        """Clips that are kept for checks, of all buckets."""
+        return np.concatenate([source.held_out for source in self.sources])
 
     def checks(self, t: int, signal: float) -> Iterator[tuple[Batch, Tensor]]:
         """Clips that are kept for checks, as `BatchSource.checks` has them."""
-        return self.main.checks(t, signal)
+        return chain.from_iterable(source.checks(t, signal) for source in self.sources)
 
     @property
     def unseen(self) -> np.ndarray:
@@ -170,6 +180,17 @@ class BucketSource:
     def sample_conditions(self, numbers: Sequence[int]) -> Conditions:
         """Conditions of sample clips with these numbers, beside their text."""
         return self.main.sample_conditions(numbers)
+
+
+def checks_by_bucket(buckets: Sequence[Bucket], config: TrainingConfig) -> list[int]:
+    """Numbers of clips that buckets keep for checks: shares of those asked for, by how many each could keep.
+
+    Raises InvalidInputError where all of them together could not.
+    """
+    found = [0 if b.pictures else len(clips_to_check(b.clips, b.config(config))) for b in buckets]
+    refuse_few_checks(config.check_clips, sum(found))
+    ends = config.check_clips * np.cumsum(found) // max(sum(found), 1)
+    return np.diff(ends, prepend=0).tolist()
 
 
 Batches = BatchSource | BucketSource
