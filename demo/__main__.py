@@ -1,7 +1,7 @@
 """`python demo`: make a short clip with the bundled toy models in a real, headless ComfyUI.
 
 `python demo install PATH` puts these models into a ComfyUI of yours, `python demo uninstall PATH` takes them
-out.
+out. `python demo clips FOLDER` draws clips to teach a motion with.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ def main() -> None:
         install(sys.argv[1:])
         return
     if __package__:
-        from .film import main as film
+        from . import clips, film
 
-        film(sys.argv[1:])
+        words = sys.argv[1:]
+        clips.main(words[1:]) if words[:1] == ["clips"] else film.main(words)
         return
     import os
     import subprocess
