@@ -33,6 +33,7 @@ Where captions say which way things go, a short first run tells whether the laye
 long one is paid for; it ends when they do:
   ... --high-noise 2 --signal-dropout 0.5 --reversed "to the left=to the right, zooming in=zooming out" \\
       --patterns none --check-clips 64 --stop-when-known 0.9
+With --contrast 6 the opposite caption has to fit worse, by which few clips teach the words; see RESULTS.
 
 With the SD x4 upscaler (x4-upscaler-ema.safetensors) as the checkpoint, the layers learn to enlarge: videos
 of the size that large frames should have, e.g. --size 1024x576, are made small, and every step sees square
@@ -147,6 +148,7 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         high_noise=args.high_noise,
         signal_dropout=args.signal_dropout,
         reversed=parse_reversed(args.reversed),
+        contrast=args.contrast,
         check_clips=args.check_clips,
         text_first=args.text_first,
         kept_out=args.kept_out,
@@ -277,6 +279,13 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         "--signal-dropout",
         defaults.signal_dropout,
         "share of clips drowned in more noise at the noisiest steps, so that motion follows the text",
+    )
+    number_option(
+        group,
+        "--contrast",
+        defaults.contrast,
+        "denoise clips with the caption of --reversed, too, which has to fit worse; so strongly that counts, "
+        "e.g. 6; a step takes up to twice as long",
     )
     number_option(
         group,

@@ -83,6 +83,7 @@ class TrainingConfig(Settings):
     high_noise: float = 0.0
     signal_dropout: float = 0.0
     reversed: dict[str, str] = field(default_factory=dict)
+    contrast: float = 0.0
     check_clips: int = 0
     text_first: float = 0.0
     kept_out: float = 0.0
@@ -112,13 +113,22 @@ class TrainingConfig(Settings):
             )
         if not 0 <= self.ema < 1:
             raise InvalidInputError(f"ema is {self.ema}; give 0 or more, and less than 1.")
-        if self.check_clips and not self.reversed:
-            raise InvalidInputError(
-                "check_clips needs phrases that have an opposite; give them as reversed, or leave "
-                "check_clips at 0."
-            )
+        self._check_words()
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
         object.__setattr__(self, "strides", tuple(self.strides))
         object.__setattr__(self, "other_lengths", tuple(self.other_lengths))
         object.__setattr__(self, "patterns", normalised(self.patterns))
+
+    def _check_words(self) -> None:
+        """Raise InvalidInputError where words are to be asked for, and none has an opposite."""
+        if self.check_clips and not self.reversed:
+            raise InvalidInputError(
+                "check_clips needs phrases that have an opposite; give them as reversed, or leave "
+                "check_clips at 0."
+            )
+        if self.contrast < 0 or (self.contrast and not self.reversed):
+            raise InvalidInputError(
+                f"contrast is {self.contrast:g}; give phrases that have an opposite as reversed, and a "
+                "contrast above 0, e.g. 6, or leave it at 0."
+            )

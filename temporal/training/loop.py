@@ -21,7 +21,7 @@ from .data.batches import Batch
 from .data.buckets.source import Batches
 from .data.conditions import NOTHING, Conditions
 from .engine import Engine
-from .loss import denoising_loss
+from .loss import contrasted_loss, denoising_loss
 from .memory.recompute import Memory
 from .trainer import Trainer, computing_in
 from .watching.frozen import are_others
@@ -113,13 +113,17 @@ class LayersTrainer(Trainer):
         return sums.item()
 
     def loss(self, batch: Batch) -> Tensor:
-        """Denoising loss of a batch (scalar)."""
+        """Denoising loss of a batch, and what its opposed clips say of the words (scalar)."""
         t, levels = batch.t.to(self.device), self.batches.noise_levels
         if self.config.min_snr:
             weight = levels.min_snr_weight(t, self.config.min_snr)
         else:
             weight = levels.weight(t, self.config.weight_limit)
-        return denoising_loss(*self.prediction_and_target(batch), weight)
+        prediction, target = self.prediction_and_target(batch)
+        if not len(batch.opposed):
+            return denoising_loss(prediction, target, weight)
+        weight = weight[:: batch.num_frames]
+        return contrasted_loss(prediction, target, weight, batch.opposed, self.config.contrast)
 
     def plain_loss(self, batch: Batch) -> Tensor:
         """Denoising loss with every noise level counting alike, for comparing runs."""

@@ -95,7 +95,8 @@ def activations(
 ) -> int:
     """Bytes of all that is kept for the backward pass, and of what that makes, at the peak."""
     config = step.config
-    frames, new = config.batch * config.num_frames, {"dtype": step.dtype, "device": "meta"}
+    shown = 2 if config.contrast else 1  # clips with their opposite captions
+    frames, new = shown * config.batch * config.num_frames, {"dtype": step.dtype, "device": "meta"}
     stack.requires_grad_(lora is None)
     unet.requires_grad_(False)
     for weight in (stack if lora is None else lora).parameters():

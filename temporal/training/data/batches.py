@@ -1,16 +1,18 @@
 """Random training batches from a clip cache.
 
-Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); fps (b,).
+Shapes: latents, noise, known_latents ((b f) c h w); t, signal, known_mask ((b f),); text (b m e); fps (b,);
+opposed (o,), numbers of clips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import cast
 
 import numpy as np
 import torch
-from einops import rearrange, repeat
+from einops import rearrange, reduce, repeat
 from torch import Tensor
 
 from ...errors import InvalidInputError
@@ -24,11 +26,15 @@ from .reversal import opposites
 CHECKS = 1 << 20  # tells the noise of checks from that of the pieces of a step
 FEWEST_FILMS = 10  # of which some are kept out
 NOISIEST = 0.85  # from this share of the diffusion steps on, signal_dropout acts
+MOTION = 0.7  # from this share on motion is decided; below, the clip itself shows it
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips with everything random about them already drawn."""
+    """Clips with everything random about them already drawn.
+
+    After them come those numbered in `opposed` once more, with the opposite caption.
+    """
 
     latents: Tensor
     noise: Tensor
@@ -40,6 +46,7 @@ class Batch:
     known_mask: Tensor
     fps: Tensor
     num_frames: int
+    opposed: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     def to(self, device: torch.device | str) -> Batch:
         """Move to a device; frame rates stay on the CPU, where `Clip` checks their values."""
@@ -133,7 +140,30 @@ class BatchSource:
             fps=torch.tensor(rates),
             num_frames=num_frames,
         )
+        batch = self._with_opposites(batch, text) if config.contrast else batch
         return self._conditioned(batch, generator)
+
+    def _with_opposites(self, batch: Batch, captions: Sequence[int]) -> Batch:
+        """Show clips with the opposite caption, too, where nothing but the caption tells how they move."""
+        rows, f = self.opposites[np.array(captions)], batch.num_frames
+        given = reduce(batch.known_mask, "(b f) -> b", "max", f=f).numpy() > 0
+        decided = batch.t[::f].numpy() >= MOTION * self.noise_levels.num_steps
+        opposed = np.flatnonzero((rows >= 0) & ~given & decided)
+        clips = torch.from_numpy(opposed)
+        frames = rearrange(f * clips[:, None] + torch.arange(f), "o f -> (o f)")
+        names = ("latents", "noise", "t", "signal", "known_latents", "known_mask")
+        again = {name: getattr(batch, name)[frames] for name in names}
+        pooled, words = batch.conditions.pooled, rows[opposed]
+        if pooled is not None:
+            pooled = torch.cat([pooled, cast(Tensor, self.cache.pooled_embedding(words))])
+        return replace(
+            batch,
+            **{name: torch.cat([getattr(batch, name), values]) for name, values in again.items()},
+            text=torch.cat([batch.text, self.cache.embedding(words)]),
+            fps=torch.cat([batch.fps, batch.fps[clips]]),
+            conditions=Conditions(pooled=pooled),
+            opposed=clips,
+        )
 
     def checks(self, t: int, signal: float) -> Iterator[tuple[Batch, Tensor]]:
         """Held-out clips at step t, with the same noise in every call, and the text of their opposites."""
