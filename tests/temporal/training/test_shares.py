@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from video_ldm.temporal.errors import InvalidInputError
+from video_ldm.temporal.training.checkpoint import load_state
 from video_ldm.temporal.training.memory.recompute import Memory
+from video_ldm.temporal.training.watching.log import read_log
 from video_ldm.tests.temporal.training import test_engine, two_processes, world
 from video_ldm.training import layers
 
@@ -48,6 +50,25 @@ def test_a_state_of_shares_goes_on_whole_and_back(clips, alone, tmp_path):
     assert_same_run(
         test_engine.launched(clips, tmp_path / "made.pt", "--shard", "--state", str(whole)), alone
     )
+
+
+@pytest.mark.slow
+def test_a_run_of_shares_leaves_the_files_of_one(tmp_path):
+    """Looks, samples and states are computed by all and written by the first."""
+    world.make_cache(tmp_path / "clips", count=12)
+    folders = tmp_path / "alone", tmp_path / "both"
+    for folder in folders:
+        folder.mkdir()
+    two_processes.train_to_files(tmp_path / "clips", folders[0] / "made.safetensors", 2, Memory())
+    made = test_engine.launched(tmp_path / "clips", folders[1] / "made.safetensors", "--shard", "--files")
+    names = [sorted(path.name for path in folder.iterdir() if path.is_file()) for folder in folders]
+    assert names[0] == names[1] and "made.best.safetensors" in names[0]
+    states = [load_state(folder / "made.state.pt") for folder in folders]
+    assert states[1]["losses"] == pytest.approx(states[0]["losses"], rel=1e-5)
+    looks = [[r["held_out"] for r in read_log(f / "made.log.jsonl") if "held_out" in r] for f in folders]
+    assert len(looks[0]) == 1 + two_processes.STEPS and looks[1] == pytest.approx(looks[0], rel=1e-5)
+    for name, weight in states[0]["average"]["average"].items():
+        torch.testing.assert_close(made[name], weight, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Started by torch.distributed.run with a folder of clips, or of buckets of them, and OUT. `--until STEP` stops
 early and writes the state; `--state FILE` goes on with one; `--shard` shares the layers out; `--kill STEP`
-ends the last process.
+ends the last process; `--files` trains as the command line does.
 """
 
 from __future__ import annotations
@@ -21,8 +21,35 @@ from video_ldm.temporal.training.loop import LayersTrainer
 from video_ldm.temporal.training.memory.levels import FAST, LEVELS
 from video_ldm.temporal.training.memory.recompute import Memory
 from video_ldm.tests.temporal.training import world
+from video_ldm.training import results
 
 STEPS = 3
+
+
+def make(folder: Path, pieces: int, memory: Memory, **changes: float) -> LayersTrainer:
+    """The trainer, always the same."""
+    torch.manual_seed(0)
+    model = world.ImageModel(world.WIDE)
+    clips = world.open_buckets(folder) if (folder / "wide").is_dir() else open_cache(folder, "tiny")
+    given = {"shape": world.WIDE, "steps": STEPS, "memory": memory}
+    return world.make_trainer(clips, model, accumulate=pieces, **given, **changes)
+
+
+def train_to_files(folder: Path, out: Path, pieces: int, memory: Memory) -> None:
+    """Train as the command line does, with a look after every step and a sample that is a number."""
+    trainer = make(folder, pieces, memory, kept_out=0.2)
+
+    def write(path: Path) -> None:
+        weights = {**trainer.weights.state_dict(), **trainer.whole_average()}
+        if trainer.engine.is_first:
+            torch.save(weights, path)
+
+    def show() -> None:
+        with trainer.with_average(), torch.no_grad():
+            trainer.plain_loss(trainer.batches.draw(0))
+
+    options = argparse.Namespace(out=str(out), resume=False, save_every=2)
+    results.train(trainer, options, write, show, show_every=1)
 
 
 def train(
@@ -38,11 +65,7 @@ def train(
     `state` is gone on with. Behind the losses are the last gradient's length and a loss of the averages;
     beside them the bytes of what learns in this process.
     """
-    torch.manual_seed(0)
-    model = world.ImageModel(world.WIDE)
-    clips = world.open_buckets(folder) if (folder / "wide").is_dir() else open_cache(folder, "tiny")
-    given = {"shape": world.WIDE, "steps": STEPS, "memory": memory}
-    trainer = world.make_trainer(clips, model, accumulate=pieces, **given)
+    trainer = make(folder, pieces, memory)
     if state is not None:
         go_on(trainer, state)
 
@@ -79,11 +102,15 @@ def main() -> None:
     parser.add_argument("--until", type=int)
     parser.add_argument("--kill", type=int)
     parser.add_argument("--state", type=Path)
+    parser.add_argument("--files", action="store_true")
     parser.add_argument("--shard", action="store_true")
     parser.add_argument("--memory", default=FAST.name)
     args = parser.parse_args()
     with engine(args.shard) as processes:
         memory = Memory(LEVELS[args.memory], engine=processes)
+        if args.files:
+            train_to_files(args.folder, args.out, 1, memory)
+            return
         made = train(args.folder, 1, memory, args.until, args.state, args.kill)
         if processes.is_first:
             torch.save(made, args.out)
