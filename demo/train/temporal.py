@@ -139,11 +139,17 @@ def look(args: argparse.Namespace) -> None:
     pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     paths = [tracker.track(shown, scene.color) for shown, scene in zip(pictures, scenes, strict=True)]
     pairs = list(zip(pictures, paths, scenes, strict=True))
+    ways_gone = [tracker.along(tracker.velocity(path), scene.motion) for _, path, scene in pairs]
+    on_axis = [(gone, scene) for gone, (_, _, scene) in zip(ways_gone, pairs, strict=True) if gone[0]]
     log.info(
-        "prompts %d, colour %.2f, direction %.2f, seen %.2f, jitter %.2f px",
+        "prompts %d, colour %.2f, direction %.2f, axis %.2f, sense where the axis is right %.2f, speed %.2f, "
+        "seen %.2f, jitter %.2f px",
         len(scenes),
         np.mean([tracker.main_colour(shown) == scene.color for shown, _, scene in pairs]),
         np.mean([tracker.direction(path) == scene.motion for _, path, scene in pairs]),
+        len(on_axis) / len(scenes),
+        np.mean([sense for (_, sense, _), _ in on_axis]),
+        np.median([abs(forward) * FPS / scene.speed for (_, _, forward), scene in on_axis]),
         np.mean([~np.isnan(path[:, 0]) for path in paths]),
         np.nanmedian([tracker.jitter(path) for path in paths]),
     )
