@@ -56,24 +56,28 @@ class Arm:
     name: str
     clips: int = 20
     rank: int = 8
-    steps: int = 24
+    steps: int = 200
     seed: int = 0
     camera: str = ""
 
 
 ARMS = (
-    Arm("camera, 200 steps", camera="pan_right", steps=200),
     Arm("motion"),
     Arm("camera", camera="pan_right"),
     Arm("motion, 5 clips", clips=5),
-    Arm("motion, 8 steps", steps=8),
-    Arm("motion, rank 2", rank=2),
     Arm("motion, 100 clips", clips=100),
+    Arm("motion, rank 2", rank=2),
     Arm("motion, rank 32", rank=32),
+    Arm("motion, 25 steps", steps=25),
+    Arm("motion, 50 steps", steps=50),
+    Arm("motion, 100 steps", steps=100),
     Arm("motion, seed 1", seed=1),
-    Arm("camera, 8 steps", camera="pan_right", steps=8),
     Arm("camera, 5 stills", camera="pan_right", clips=5),
-    Arm("motion, 96 steps", steps=96),
+    Arm("camera, 100 stills", camera="pan_right", clips=100),
+    Arm("camera, rank 2", camera="pan_right", rank=2),
+    Arm("camera, rank 32", camera="pan_right", rank=32),
+    Arm("camera, 50 steps", camera="pan_right", steps=50),
+    Arm("camera, seed 1", camera="pan_right", seed=1),
 )
 
 
@@ -222,7 +226,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="for clips and trainings")
     parser.add_argument("--personal", type=Path, help="the image model, trained on to another look")
-    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], help="only these")
+    parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--sampling-steps", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=600.0, help="begin no other training after so long")
     parser.add_argument("--out", type=Path, default=RESULTS / "lora.json")
@@ -238,7 +243,7 @@ def main() -> None:
     found: dict[str, Any] = {"prompts": exam.captions(), "arms": [], "moved": []}
     base, trained = load_checkpoint(str(CHECKPOINT)), []
     shown, plain = pictures(base, exam), Plain(exam, base, asked.folder / "base")
-    for arm in ARMS:
+    for arm in [arm for arm in ARMS if not asked.arms or arm.name in asked.arms]:
         if time.monotonic() - began > 60 * asked.minutes:
             break
         folder = asked.folder / arm.name.replace(", ", "-").replace(" ", "-")
