@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ....temporal.errors import InvalidInputError
 from ....temporal.stack.stack import StackConfig
 from ....temporal.training.config import TrainingConfig
 from ....temporal.training.data.batches import BatchSource
@@ -78,11 +77,6 @@ class TrainedUpscaler(TrainedModel):
 
     def __init__(self, models: Checkpoint, config: TrainingConfig, side: int) -> None:
         super().__init__(models, replace(config, patterns={"none": 1.0}))
-        if config.contrast:
-            raise InvalidInputError(
-                f"contrast is {config.contrast:g}, but layers of an upscaler learn from small frames, which "
-                "show the motion, and not from words; leave contrast at 0."
-            )
         self.enlarging = models.enlarging(side)
 
     def check_size(self, width: int, height: int) -> None:

@@ -195,6 +195,8 @@ def test_mistakes_are_told_in_one_sentence(models, clips, tmp_path):
     assert not (clips / "video_ldm_cache").exists()  # before anything is prepared
     with pytest.raises(InvalidInputError, match=r"--patterns is first=1, but the SD x4 upscaler"):
         run(clips, out, "--patterns", "first=1")
+    with pytest.raises(InvalidInputError, match="--reversed is moving left=moving right, but the SD x4"):
+        run(clips, out, "--contrast", "6", "--reversed", "moving left=moving right")
     plain = tmp_path / "plain"
     preparing.write_cache(plain, [(torch.zeros(6, 4, 16, 16), "", 8.0)])
     with pytest.raises(
