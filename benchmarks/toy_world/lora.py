@@ -23,12 +23,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
 import torch
 from PIL import Image
 
 from ...demo import world
+from ...demo.clips import write_film
 from ...demo.world import classifier, tracker
 from ...demo.world.classifier import Classifier
 from ...demo.world.scene import Scene
@@ -95,13 +95,7 @@ def write_clips(folder: Path, arm: Arm) -> None:
                 f"{path}.png"
             )
             continue
-        film = imageio_ffmpeg.write_frames(
-            f"{path}.mp4", (SIDE, SIDE), fps=FPS, quality=9, macro_block_size=1
-        )
-        film.send(None)
-        for frame in frames:
-            film.send(np.ascontiguousarray(frame).tobytes())
-        film.close()
+        write_film(path.with_suffix(".mp4"), frames)
 
 
 def train(folder: Path, arm: Arm) -> tuple[argparse.Namespace, float]:
