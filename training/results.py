@@ -6,6 +6,7 @@ import argparse
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from ..temporal.errors import InvalidInputError
 from ..temporal.training import checkpoint, report
 from ..temporal.training.loop import LayersTrainer
 from ..temporal.training.trainer import Trainer
+from ..temporal.training.watching.ctrl_c import CtrlC, after_the_step
 from ..temporal.training.watching.held_out import held_out_loss
 from ..temporal.training.watching.log import RunLog, read_log
 from .recipe import begin
@@ -72,6 +74,8 @@ def train(
     and after every `show_every` steps (0: never). `check` looks on after every step and may end the run
     (`trainer.finished`). Of several processes that train as one, the first writes; those that share the
     weights out have to compute with it what it writes.
+
+    Raises KeyboardInterrupt for Ctrl+C; a process alone has finished its step and written everything by then.
     """
     out = Path(args.out)
     if args.resume:
@@ -91,6 +95,7 @@ def train(
         looks = show_every and trainer.step % show_every == 0
         if looks:
             run.look()
+        trainer.finished = trainer.finished or stop.pressed
         if trainer.finished or trainer.step == trainer.config.steps:
             return  # the end is the same for a run whose last step was done before
         if trainer.step % args.save_every == 0:
@@ -98,11 +103,12 @@ def train(
         if looks:
             show()
 
-    trainer.run(after_step=after_step)
-    run.save()
-    if show_every:
-        show()
-    run.close()
+    with after_the_step() if trainer.engine.world == 1 else nullcontext(CtrlC()) as stop:
+        trainer.run(after_step=after_step)
+        run.save()
+        if show_every and not stop.pressed:
+            show()
+        run.close()
 
 
 def write_samples(trainer: Trainer, out: Path, clips: Sequence[Tensor], fps: float) -> None:

@@ -50,9 +50,14 @@ def video_paths(folder: Path, pictures: bool = False) -> list[Path]:
     """
     if not folder.is_dir():
         raise InvalidInputError(f"There is no folder {folder}; give a folder of videos.")
-    wanted = SUFFIXES | PICTURES if pictures else SUFFIXES
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in wanted]
-    paths = [path for path in paths if not _is_ours(path.relative_to(folder))]
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES | PICTURES]
+    files = [path for path in files if not _is_ours(path.relative_to(folder))]
+    paths = [path for path in files if pictures or path.suffix.lower() in SUFFIXES]
+    if not paths and files:
+        raise InvalidInputError(
+            f"The folder {folder} holds pictures ({len(files)}) and no videos; give clips, or set camera to "
+            "the move that these pictures are to teach."
+        )
     if not paths:
         raise InvalidInputError(f"The folder {folder} holds no videos ({', '.join(sorted(SUFFIXES))}).")
     return paths
