@@ -1,4 +1,5 @@
 """`python -m video_ldm.training`: train temporal layers for an image model from the command line.
 
-Runs as the package `video_ldm.training`; what needs the host is imported after the host has been started.
+Each thing that trains has a folder: `options.py` reads the command line, `running.py` trains. What needs the
+host is in `running.py`, which is imported after the host has been started.
 """

@@ -8,14 +8,8 @@ import sys
 
 from ..temporal.errors import exit_status
 
-# The word, and the module whose `main(words)` runs it.
-COMMANDS = {
-    "layers": "layers",
-    "lora": "lora",
-    "video": "video.options",
-    "decoder": "decoder",
-    "upscaler": "upscaler",
-}
+# The word, which is also the folder: its options.py has the `main(words)` that runs it.
+COMMANDS = ("layers", "lora", "video", "decoder", "upscaler")
 
 
 def main() -> int:
@@ -27,7 +21,7 @@ def main() -> int:
     )
     logging.getLogger("video_ldm").setLevel(logging.INFO)
     logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of every film that is scaled
-    module = importlib.import_module(f".{COMMANDS[name]}", __package__)
+    module = importlib.import_module(f".{name}.options", __package__)
     return exit_status(lambda: module.main(words), "stopped; continue with the same command and --resume")
 
 

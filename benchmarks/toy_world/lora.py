@@ -40,7 +40,8 @@ from ...temporal.stack.stack import TemporalStack
 from ...temporal.training.checkpoint import load_state
 from ...temporal.training.lora.files import new_lora
 from ...temporal.training.sampling import SampledModel, ddim
-from ...training import layers, lora
+from ...training.layers import options as layers
+from ...training.lora import options as lora
 from .common import MODELS, RESULTS, ROOT, held_out, median_interval, write
 
 FRAMES, FPS, SIDE = 5, 8.0, 128
@@ -100,7 +101,7 @@ def write_clips(folder: Path, arm: Arm) -> None:
 
 def train(folder: Path, arm: Arm) -> tuple[argparse.Namespace, float]:
     """Run the command as its user does; its settings, and seconds."""
-    from ...training import run_lora
+    from ...training.lora import running as run_lora
 
     clips = folder / "clips"
     write_clips(clips, arm)

@@ -12,7 +12,7 @@ import torch
 from video_ldm.demo import clips, environment
 from video_ldm.temporal.curation.folder import find_videos, read_frames
 from video_ldm.temporal.metrics.flow import flow_between
-from video_ldm.training import lora
+from video_ldm.training.lora import options as lora
 from video_ldm.training.recipe import parsed
 
 GUIDE = environment.REPO / "web" / "docs" / "guides" / "teach_a_motion.md"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from video_ldm.demo.train import common, temporal
-from video_ldm.training import layers
+from video_ldm.training.layers import options as layers
 
 
 @pytest.fixture(params=["AVX2", "AVX512"])

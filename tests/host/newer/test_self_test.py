@@ -161,14 +161,17 @@ def test_a_host_on_which_layers_go_wrong_is_refused(newer, rig, monkeypatch, cha
 
 
 def layers_command(words: list[str]) -> None:
-    from video_ldm.training import layers, run_layers
+    from video_ldm.training.layers import options as layers
+    from video_ldm.training.layers import running as run_layers
 
     args = layers.parser().parse_args(words)
     run_layers.run(args, layers.config_from(args))
 
 
 def lora_command(words: list[str]) -> None:
-    from video_ldm.training import layers, lora, run_lora
+    from video_ldm.training.layers import options as layers
+    from video_ldm.training.lora import options as lora
+    from video_ldm.training.lora import running as run_lora
 
     args = lora.parser().parse_args([*words, "--layers", "gone.safetensors"])
     run_lora.run(args, layers.config_from(args), lora.lora_from(args))

@@ -20,7 +20,7 @@ from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data import cache
 from video_ldm.temporal.training.sense import SenseCheck
-from video_ldm.training import layers
+from video_ldm.training.layers import options as layers
 
 CHECKPOINT = environment.REPO / "demo" / "models" / "toy_sd.safetensors"
 HOST_PACK = environment.REPO / "demo" / "host_pack"
@@ -48,7 +48,7 @@ def clips(tmp_path):
 
 def run(clips: Path, out: Path, *options: str) -> None:
     """The command after the host has been started, in this process."""
-    from video_ldm.training import run_layers as train
+    from video_ldm.training.layers import running as train
 
     words = ["--checkpoint", str(CHECKPOINT), "--clips", str(clips), "--out", str(out), "--size", "64x64"]
     words += ["--frames", "4", "--batch", "2", "--warmup", "1", "--validate-every", "0", "--cpu"]
@@ -91,7 +91,7 @@ def test_clips_are_played_backwards_checked_and_the_run_ends_when_the_words_are_
     host, clips, tmp_path, caplog, monkeypatch
 ):
     """With a threshold that any layers reach, so that the first check ends the run."""
-    from video_ldm.training import run_layers as train
+    from video_ldm.training.layers import running as train
 
     for name, way in (("a", "up"), ("b", "down")):
         (clips / f"{name}.txt").write_text(f"a square moving {way}")

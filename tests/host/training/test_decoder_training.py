@@ -15,7 +15,7 @@ from video_ldm.demo import environment
 from video_ldm.temporal.decoder import TAESD, load_decoder
 from video_ldm.temporal.errors import CheckpointFormatError, InvalidInputError
 from video_ldm.training import __main__ as training_command
-from video_ldm.training import decoder as command
+from video_ldm.training.decoder import options as command
 
 from .test_motion_lora_node import StopAfter
 
@@ -42,7 +42,7 @@ def clips(tmp_path):
 
 def run(clips, out, *options):
     """The command after the host has been started, in this process."""
-    from video_ldm.training import run_decoder as train_decoder
+    from video_ldm.training.decoder import running as train_decoder
 
     words = ["--vae", str(CHECKPOINT), "--clips", str(clips), "--out", str(out), "--size", "64x48"]
     words += ["--frames", "3", "--crop", "32", "--warmup", "1", "--cpu", *options]

@@ -15,8 +15,8 @@ from video_ldm.temporal.formats import save_stack
 from video_ldm.temporal.formats.lora_writing import read_notes
 from video_ldm.temporal.layers.motion import MotionConfig
 from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
-from video_ldm.training import lora
-from video_ldm.training.layers import config_from
+from video_ldm.training.layers.options import config_from
+from video_ldm.training.lora import options as lora
 
 from .test_command import CHECKPOINT, clips, write_video  # noqa: F401
 
@@ -25,7 +25,7 @@ TOY_LAYERS = CHECKPOINT.with_name("toy_temporal.safetensors")
 
 def run(clips: Path, out: Path, layers: Path, *options: str) -> None:  # noqa: F811
     """The command after the host has been started, in this process."""
-    from video_ldm.training import run_lora
+    from video_ldm.training.lora import running as run_lora
 
     words = ["--checkpoint", str(CHECKPOINT), "--layers", str(layers), "--clips", str(clips)]
     words += ["--out", str(out), "--size", "64x64", "--frames", "4", "--batch", "1", "--warmup", "1"]

@@ -13,7 +13,7 @@ from video_ldm.temporal.stack.stack import StackConfig, TemporalStack
 from video_ldm.temporal.training.data.conditions import Conditions
 from video_ldm.tests.host.training import tiny_sdxl
 from video_ldm.tests.host.training.test_command import clips  # noqa: F401
-from video_ldm.training import layers
+from video_ldm.training.layers import options as layers
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_long_captions_keep_the_part_that_fits(models):
 
 
 def test_trains_samples_and_resumes(checkpoint, clips, tmp_path):  # noqa: F811
-    from video_ldm.training import run_layers as train
+    from video_ldm.training.layers import running as train
 
     out = tmp_path / "layers.safetensors"
     words = ["--checkpoint", str(checkpoint), "--clips", str(clips), "--out", str(out), "--size", "64x64"]

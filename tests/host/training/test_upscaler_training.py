@@ -10,7 +10,7 @@ import pytest
 import torch
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.upscaler import load_upscaler
-from video_ldm.training import upscaler as command
+from video_ldm.training.upscaler import options as command
 
 
 def write_video(path, frames=6):
@@ -33,7 +33,7 @@ WORDS = (
 
 def run(words):
     """The command after the host has been started, in this process."""
-    from video_ldm.training import run_upscaler as train_upscaler
+    from video_ldm.training.upscaler import running as train_upscaler
 
     args = command.parser().parse_args(words)
     train_upscaler.run(args, command.config_from(args))

@@ -20,7 +20,7 @@ from video_ldm.temporal.training.loop import LayersTrainer, Surroundings
 from video_ldm.tests.host.sampling import tiny_x4
 from video_ldm.tests.host.sampling.test_upscale_x4 import upscale
 from video_ldm.tests.host.training.test_command import write_video
-from video_ldm.training import layers
+from video_ldm.training.layers import options as layers
 
 FRAMES, SIDE = 4, 8
 WORDS = (
@@ -52,7 +52,7 @@ def clips(tmp_path):
 
 def run(clips, out, *options):
     """The command after the host has been started, in this process."""
-    from video_ldm.training import run_layers as train
+    from video_ldm.training.layers import running as train
 
     args = layers.parser().parse_args([*WORDS.split(), "--clips", str(clips), "--out", str(out), *options])
     train.run(args, layers.config_from(args))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 from video_ldm.temporal.errors import InvalidInputError, OutputError
-from video_ldm.training import decoder, layers, lora, upscaler
+from video_ldm.training.decoder import options as decoder
+from video_ldm.training.layers import options as layers
+from video_ldm.training.lora import options as lora
 from video_ldm.training.recipe import begin, parsed
+from video_ldm.training.upscaler import options as upscaler
 from video_ldm.training.video import options as video
 
 GIVEN = ["--checkpoint", "a.safetensors", "--clips", "my clips"]

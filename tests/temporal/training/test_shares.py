@@ -9,7 +9,7 @@ from video_ldm.temporal.training.checkpoint import load_state
 from video_ldm.temporal.training.memory.recompute import Memory
 from video_ldm.temporal.training.watching.log import read_log
 from video_ldm.tests.temporal.training import test_engine, two_processes, world
-from video_ldm.training import layers
+from video_ldm.training.layers import options as layers
 
 
 @pytest.fixture(scope="module")

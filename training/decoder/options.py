@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ..nodes import host_boot as boot
-from ..temporal.training.decoder.config import DecoderTrainingConfig
-from .options import computing_options, host_options, number_option, state_options
-from .recipe import parsed
+from ...nodes import host_boot as boot
+from ...temporal.training.decoder.config import DecoderTrainingConfig
+from ..options import computing_options, host_options, number_option, state_options
+from ..recipe import parsed
 
 EXAMPLE = """
 Example:
@@ -26,9 +26,9 @@ def main(words: list[str]) -> None:
     config = config_from(args)
     boot.keep_freed_memory()
     boot.start_host(args.comfyui, args.custom_node, args.cpu)
-    from . import run_decoder as train_decoder
+    from .running import run
 
-    train_decoder.run(args, config)
+    run(args, config)
 
 
 def parser() -> argparse.ArgumentParser:

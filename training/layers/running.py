@@ -15,31 +15,31 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..nodes.host.layers.self_test import check_host
-from ..nodes.host.training import models as host
-from ..nodes.host.training.data.buckets import prepare_data
-from ..nodes.host.training.estimate import Step, level_for
-from ..nodes.host.training.kinds import TrainedModel
-from ..nodes.host.training.layers import write_layers
-from ..nodes.host.training.unet import blocks_of, compile_blocks
-from ..temporal.errors import InvalidInputError
-from ..temporal.formats import load_stack
-from ..temporal.sampling.clip import Clip
-from ..temporal.stack.stack import TemporalStack
-from ..temporal.training.config import TrainingConfig
-from ..temporal.training.data import preparing
-from ..temporal.training.data.buckets.source import Clips
-from ..temporal.training.engine import ALONE, Engine
-from ..temporal.training.loop import LayersTrainer, Surroundings
-from ..temporal.training.lora.layers import LowRank
-from ..temporal.training.memory.levels import AUTO, FAST
-from ..temporal.training.memory.recompute import Memory
-from ..temporal.training.sampling import SampledModel, ddim
-from ..temporal.training.sense import check_sense
-from ..temporal.training.trainer import computing_in
-from ..temporal.training.watching.frozen import some_numbers
-from .kinds import config_for_layers, footage_of, on_own_betas, trained_model, with_positions_on_tokens
-from .results import check_out, train, write_samples
+from ...nodes.host.layers.self_test import check_host
+from ...nodes.host.training import models as host
+from ...nodes.host.training.data.buckets import prepare_data
+from ...nodes.host.training.estimate import Step, level_for
+from ...nodes.host.training.kinds import TrainedModel
+from ...nodes.host.training.layers import write_layers
+from ...nodes.host.training.unet import blocks_of, compile_blocks
+from ...temporal.errors import InvalidInputError
+from ...temporal.formats import load_stack
+from ...temporal.sampling.clip import Clip
+from ...temporal.stack.stack import TemporalStack
+from ...temporal.training.config import TrainingConfig
+from ...temporal.training.data import preparing
+from ...temporal.training.data.buckets.source import Clips
+from ...temporal.training.engine import ALONE, Engine
+from ...temporal.training.loop import LayersTrainer, Surroundings
+from ...temporal.training.lora.layers import LowRank
+from ...temporal.training.memory.levels import AUTO, FAST
+from ...temporal.training.memory.recompute import Memory
+from ...temporal.training.sampling import SampledModel, ddim
+from ...temporal.training.sense import check_sense
+from ...temporal.training.trainer import computing_in
+from ...temporal.training.watching.frozen import some_numbers
+from ..kinds import config_for_layers, footage_of, on_own_betas, trained_model, with_positions_on_tokens
+from ..results import check_out, train, write_samples
 
 logger = logging.getLogger(__name__)
 SAMPLES = 4

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ..nodes import host_boot as boot
-from ..temporal.formats.lora_names import KINDS
-from ..temporal.formats.lora_writing import SPELLINGS
-from ..temporal.training.config import TrainingConfig
-from ..temporal.training.data.camera import MOVES
-from ..temporal.training.engine import choose_device, engine
-from ..temporal.training.lora.config import LoraConfig
-from . import layers
-from .options import host_options, number_option
-from .recipe import parsed
+from ...nodes import host_boot as boot
+from ...temporal.formats.lora_names import KINDS
+from ...temporal.formats.lora_writing import SPELLINGS
+from ...temporal.training.config import TrainingConfig
+from ...temporal.training.data.camera import MOVES
+from ...temporal.training.engine import choose_device, engine
+from ...temporal.training.lora.config import LoraConfig
+from ..layers import options as layers
+from ..options import host_options, number_option
+from ..recipe import parsed
 
 EXAMPLE = f"""
 A motion LoRA is a small file that changes temporal layers, which are in a file of their own: AnimateDiff's,
@@ -43,10 +43,10 @@ def main(words: list[str]) -> None:
     boot.keep_freed_memory()
     choose_device()
     boot.start_host(args.comfyui, args.custom_node, args.cpu)
-    from . import run_lora
+    from .running import run
 
     with engine() as processes:
-        run_lora.run(args, config, settings, processes)
+        run(args, config, settings, processes)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,22 +11,22 @@ from pathlib import Path
 
 import torch
 
-from ..nodes.host.layers.self_test import check_host
-from ..nodes.host.training.data.buckets import prepare_data
-from ..nodes.host.training.lora import Lesson
-from ..nodes.host.training.models import load_checkpoint
-from ..temporal.formats import load_stack
-from ..temporal.formats.lora_names import check_single_frames
-from ..temporal.formats.lora_writing import check_spelling, usual_spelling
-from ..temporal.training.config import TrainingConfig
-from ..temporal.training.engine import ALONE, Engine
-from ..temporal.training.lora.config import LoraConfig
-from ..temporal.training.lora.files import new_lora, places_of, write_image_lora, write_lora
-from ..temporal.training.lora.layers import LowRank
-from ..temporal.training.lora.trainer import LoraTrainer
-from .kinds import config_for_layers, footage_of, on_own_betas, trained_model
-from .results import check_out, train, two_parts, write_samples
-from .run_layers import SAMPLES, check_image_model, memory_for, new_or_given_stack, sample_clips
+from ...nodes.host.layers.self_test import check_host
+from ...nodes.host.training.data.buckets import prepare_data
+from ...nodes.host.training.lora import Lesson
+from ...nodes.host.training.models import load_checkpoint
+from ...temporal.formats import load_stack
+from ...temporal.formats.lora_names import check_single_frames
+from ...temporal.formats.lora_writing import check_spelling, usual_spelling
+from ...temporal.training.config import TrainingConfig
+from ...temporal.training.engine import ALONE, Engine
+from ...temporal.training.lora.config import LoraConfig
+from ...temporal.training.lora.files import new_lora, places_of, write_image_lora, write_lora
+from ...temporal.training.lora.layers import LowRank
+from ...temporal.training.lora.trainer import LoraTrainer
+from ..kinds import config_for_layers, footage_of, on_own_betas, trained_model
+from ..layers.running import SAMPLES, check_image_model, memory_for, new_or_given_stack, sample_clips
+from ..results import check_out, train, two_parts, write_samples
 
 logger = logging.getLogger(__name__)
 

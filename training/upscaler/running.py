@@ -14,15 +14,15 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from ..nodes.host.training.data.frames import open_frames
-from ..nodes.host.training.models import training_device
-from ..temporal.errors import InvalidInputError
-from ..temporal.training import report
-from ..temporal.training.data.patches import NO_STEP, Patches
-from ..temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
-from ..temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
-from ..temporal.upscaler.model import enlarge
-from .results import check_out, train
+from ...nodes.host.training.data.frames import open_frames
+from ...nodes.host.training.models import training_device
+from ...temporal.errors import InvalidInputError
+from ...temporal.training import report
+from ...temporal.training.data.patches import NO_STEP, Patches
+from ...temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
+from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
+from ...temporal.upscaler.model import enlarge
+from ..results import check_out, train
 
 logger = logging.getLogger(__name__)
 SHOWN = 3  # frames in a picture

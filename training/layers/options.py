@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ..nodes import host_boot as boot
-from ..temporal.errors import InvalidInputError
-from ..temporal.training.config import TrainingConfig, usual_warmup
-from ..temporal.training.data.patterns import NAMES, parse_patterns
-from ..temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
-from ..temporal.training.data.reversal import parse_reversed
-from ..temporal.training.engine import choose_device, engine, launched
-from ..temporal.training.memory.levels import AUTO, CHOICES, LEVELS
-from .options import computing_options, host_options, number_option, state_options
-from .recipe import parsed
+from ...nodes import host_boot as boot
+from ...temporal.errors import InvalidInputError
+from ...temporal.training.config import TrainingConfig, usual_warmup
+from ...temporal.training.data.patterns import NAMES, parse_patterns
+from ...temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
+from ...temporal.training.data.reversal import parse_reversed
+from ...temporal.training.engine import choose_device, engine, launched
+from ...temporal.training.memory.levels import AUTO, CHOICES, LEVELS
+from ..options import computing_options, host_options, number_option, state_options
+from ..recipe import parsed
 
 EXAMPLE = """
 Clips are a folder of video files. A caption is a text file with the video's name (cat.mp4, cat.txt), or a
@@ -60,10 +60,10 @@ def main(words: list[str]) -> None:
     boot.keep_freed_memory()
     choose_device()
     boot.start_host(args.comfyui, args.custom_node, args.cpu)
-    from . import run_layers
+    from .running import run
 
     with engine(args.shard) as processes:
-        run_layers.run(args, config, processes)
+        run(args, config, processes)
 
 
 def parser() -> argparse.ArgumentParser:

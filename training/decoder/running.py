@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from ..nodes.host.training import vae as host
-from ..nodes.host.training.data.frames import open_frames
-from ..temporal.decoder import load_decoder
-from ..temporal.training.decoder.config import DecoderTrainingConfig
-from ..temporal.training.decoder.perceptual import vgg_features
-from .options import parse_size
-from .results import check_out, train
+from ...nodes.host.training import vae as host
+from ...nodes.host.training.data.frames import open_frames
+from ...temporal.decoder import load_decoder
+from ...temporal.training.decoder.config import DecoderTrainingConfig
+from ...temporal.training.decoder.perceptual import vgg_features
+from ..options import parse_size
+from ..results import check_out, train
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ..nodes import host_boot as boot
-from ..temporal.training.upscaler import UpscalerTrainingConfig
-from .options import computing_options, host_options, number_option, state_options
-from .recipe import parsed
+from ...nodes import host_boot as boot
+from ...temporal.training.upscaler import UpscalerTrainingConfig
+from ..options import computing_options, host_options, number_option, state_options
+from ..recipe import parsed
 
 EXAMPLE = """
 Example:
@@ -30,9 +30,9 @@ def main(words: list[str]) -> None:
     config = config_from(args)
     boot.keep_freed_memory()
     boot.start_host(args.comfyui, [], args.cpu)
-    from . import run_upscaler as train_upscaler
+    from .running import run
 
-    train_upscaler.run(args, config)
+    run(args, config)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,1 @@
+"""`python -m video_ldm.training decoder`: train temporal layers for the decoder of a VAE."""

@@ -1,0 +1,1 @@
+"""`python -m video_ldm.training layers`: train temporal layers for an image model."""

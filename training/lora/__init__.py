@@ -1,0 +1,1 @@
+"""`python -m video_ldm.training lora`: teach temporal layers a motion with a small file."""

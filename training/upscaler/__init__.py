@@ -1,0 +1,1 @@
+"""`python -m video_ldm.training upscaler`: train a pixel-space video upscaler."""
