@@ -19,7 +19,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..temporal.video.frame_rate import BLEND, METHODS, NEAREST, mixes
+from ..temporal.video.retiming import BLEND, METHODS, NEAREST, mixes
 from . import environment
 from .comfy import Client, Graph, Host
 from .graphs import to_api

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..temporal.video.frame_rate import METHODS, NEAREST
+from ..temporal.video.retiming import METHODS, NEAREST
 from .host import Node, io
 from .host.graph import leading_to
-from .host.sampling.clips.frame_rate import Rates, at_rate, empty_clip
+from .host.sampling.clips.retiming import Rates, at_rate, empty_clip
 from .host.search import search_aliases
 from .rare import rare
 

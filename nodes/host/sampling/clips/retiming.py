@@ -18,7 +18,7 @@ from torch import Tensor
 import nodes
 
 from .....temporal.errors import InvalidInputError
-from .....temporal.video.frame_rate import Mix, frames_at, frames_in, mixes
+from .....temporal.video.retiming import Mix, frames_at, frames_in, mixes
 from ...latents import FPS_KEY, GIVEN_KEY, INDEX_KEY, KNOWN_KEY, SIZE_KEY, Record, record_of
 from ...layers.per_frame import masks
 from ...memory import check_frames_fit

@@ -25,7 +25,7 @@ def resample(host):
 def said(host, monkeypatch):
     """Lines that the nodes say."""
     lines = []
-    monkeypatch.setattr(host.pack("nodes.host.sampling.clips.frame_rate"), "say", lines.append)
+    monkeypatch.setattr(host.pack("nodes.host.sampling.clips.retiming"), "say", lines.append)
     return lines
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.video.frame_rate import BLEND, NEAREST, frames_at, frames_in, mixes
+from video_ldm.temporal.video.retiming import BLEND, NEAREST, frames_at, frames_in, mixes
 
 RATES = [(8, 24), (24, 8), (24, 25), (25, 24), (8, 12), (30, 24), (60, 7), (7, 60), (10, 10), (16, 1)]
 
