@@ -183,6 +183,7 @@ def test_pictures_are_keyframes(rig):
         made = keyframes_of(None, [one, two], rig.vae)["samples"]
         assert made.shape == (3, 4, 5, 7)
         torch.testing.assert_close(made[1:2], rig.vae.encode(two[:1, 20:60]))
+        assert keyframes_of(None, [torch.rand(1, 5, 7, 3)], rig.vae)["samples"].shape == (1, 4, 1, 1)
     given = {"samples": made}
     assert keyframes_of(given, [], None) is given
     for message, samples, images in (

@@ -44,6 +44,17 @@ def test_the_frame_offset_continues_the_noise(rig):
     torch.testing.assert_close(made, rig.sample(rig.model, latent=longer)[2:], rtol=1e-4, atol=1e-4)
 
 
+def test_without_a_seed_the_noise_is_that_of_seed_0(rig):
+    import comfy.samplers
+
+    guider = comfy.samplers.CFGGuider(noisy(rig.model, frame_offset=2))
+    guider.set_conds(rig.positive, rig.negative)
+    given = (torch.ones(LATENT), torch.zeros(LATENT), comfy.samplers.sampler_object("euler"))
+    with torch.inference_mode():
+        none, zero = (guider.sample(*given, torch.tensor([5.0, 0.0]), seed=seed) for seed in (None, 0))
+    assert torch.equal(none, zero)
+
+
 def test_rounds_change_the_clip_and_keep_its_low_frequencies(rig):
     plain, rounds = rig.sample(rig.model), rig.sample(noisy(rig.model, rounds=2))
     other = rig.sample(noisy(rig.model, seed_offset=1))
