@@ -1,8 +1,9 @@
-"""Main memory as a device, the unit in which memory is told, and how much of it there is."""
+"""Memory of the devices: its unit, how much there is, and what to do where it runs out."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import comfy.model_management as mm
 import torch
@@ -13,6 +14,8 @@ CPU = torch.device("cpu")
 GIB = 2**30  # bytes
 SHARE = 0.8  # of the free memory that frames may take
 
+Made = TypeVar("Made")
+
 
 def free_memory(device: Any) -> float:
     """Free bytes of a device; the host gives a pair only where it is asked for one."""
@@ -22,6 +25,14 @@ def free_memory(device: Any) -> float:
 def total_memory(device: Any) -> float:
     """Bytes of a device in all."""
     return cast(float, mm.get_total_memory(device))
+
+
+def unless_out_of_memory(compute: Callable[[], Made]) -> Made | None:
+    """What a computation makes, None when memory ran out: the caller then tries less at a time."""
+    try:
+        return compute()
+    except mm.OOM_EXCEPTION:
+        return None
 
 
 def check_frames_fit(count: int, size: tuple[int, int], each: float) -> None:

@@ -1,7 +1,7 @@
 """Names of files and folders that an artist writes: variables filled in, inside the host's output folder.
 
 A graph from elsewhere is run unread, so nothing that stands in it leads out; where else may be written, the
-owner of the host says in a file that no graph can change.
+owner of the host says in a file that no graph can change. Films get their numbers in film/render.py.
 """
 
 from __future__ import annotations

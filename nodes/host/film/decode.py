@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from ....temporal.decoder.streaming import DecoderStream, LatentReader
 from ....temporal.decoder.windows import decode_windows
 from ....temporal.errors import InvalidInputError
+from ..memory import unless_out_of_memory
 from .given import check_sizes, references_of
 from .temporal_autoencoders import ReferenceAutoencoder, TemporalAutoencoder
 
 CHUNK_LENGTH, OVERLAP = 16, 4  # where nobody says
 LONGEST = 2**31  # frames of a clip that is decoded as a whole
-PIECE = (
-    24 * 2**20
-)  # bytes of frames that are made together: larger ones get fresh pages from the kernel each time
+# bytes of frames that are made together: larger ones get fresh pages from the kernel each time
+PIECE = 24 * 2**20
 TAIL_FRAMES = 2  # what a stream keeps between its pieces, as frames whose decode needs as much memory
 IMAGE_AUTOENCODERS = (AutoencodingEngine, TAESD)
 
@@ -151,13 +151,14 @@ def _attempt(vae: Any, shape: tuple[int, ...], decode: Callable[[], Tensor]) -> 
     """Images (n h w 3) of what `decode` makes of latents of a shape (f c h w); None when memory ran out."""
     mm.throw_exception_if_processing_interrupted()
     needed = vae.memory_used_decode(shape, vae.vae_dtype) * (shape[0] + TAIL_FRAMES)
-    try:
+
+    def images() -> Tensor:
         mm.load_models_gpu([vae.patcher], memory_required=needed)
         with torch.inference_mode():
             frames = vae.process_output(decode().to(vae.output_device).float())
             return rearrange(frames, "n c h w -> n h w c").cpu()
-    except mm.OOM_EXCEPTION:
-        return None
+
+    return unless_out_of_memory(images)
 
 
 def _on_device(vae: Any, latents: Tensor) -> Tensor:
