@@ -174,8 +174,8 @@ def _explain(what: str, lines: list[str]) -> str:
     output = "\n".join(lines)
     if any(sign in output for sign in NO_SPACE):
         return (
-            f"Installing the {what} failed: there is no space left on the disk; "
-            f"about 9 GB must be free on that of {REPO}, and {tempfile.gettempdir()} holds the downloads."
+            f"Installing the {what} failed: there is no space left on the disk; about 9 GB must be free on "
+            f"that of {REPO}, and {tempfile.gettempdir()} holds the downloads."
         )
     if any(sign in output for sign in NO_NETWORK):
         return f"Installing the {what} failed: the package index cannot be reached, is there a network?"

@@ -27,8 +27,8 @@ class ExtendVideo(Node):
             category="Video LDM/sampling",
             **search_aliases("long video, prediction, autoregressive, continue video, looping sampler"),
             description="Goes on from the last frames of a clip, segment by segment, for as long as you "
-            "like. Every finished "
-            "segment is kept on disk: after a stop the same graph continues where it was.",
+            "like. Every finished segment is kept on disk: after a stop the same graph continues where it "
+            "was.",
             inputs=[
                 io.Model.Input(
                     "model", tooltip="The model with temporal layers, best with ones trained on known frames."
@@ -125,8 +125,7 @@ def _segment_inputs() -> list[io.Input]:
             "seeds",
             default="0",
             tooltip="Seed of the noise; several with commas between, such as 1, 2, 3, make as many futures "
-            "of one "
-            "start.",
+            "of one start.",
         ),
     ]
 
@@ -171,6 +170,5 @@ def _folder_input() -> io.Input:
         "folder",
         default="video_ldm/segments",
         tooltip="Where finished segments are kept: a folder below ComfyUI's output; elsewhere only where "
-        "extra_model_paths.yaml "
-        "allows it.",
+        "extra_model_paths.yaml allows it.",
     )

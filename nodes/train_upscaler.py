@@ -32,9 +32,8 @@ class TrainVideoUpscaler(Node):
             display_name="Train Video Upscaler",
             category="Video LDM/training",
             **search_aliases("finetune upscaler, train super resolution"),
-            description="Trains a video upscaler on clips in the size that enlarged ones should have: "
-            "first to enlarge single frames, then its temporal layers, so that the detail it "
-            "adds stays still.",
+            description="Trains a video upscaler on clips in the size that enlarged ones should have: first "
+            "to enlarge single frames, then its temporal layers, so that the detail it adds stays still.",
             inputs=[
                 *clips_inputs(),
                 io.String.Input(
@@ -48,8 +47,8 @@ class TrainVideoUpscaler(Node):
                 UpscalerType.Input(
                     "upscaler",
                     optional=True,
-                    tooltip="An upscaler to start from; it stays as it is. "
-                    "Without one, a new one is trained.",
+                    tooltip="An upscaler to start from; it stays as it is. Without one, a new one is "
+                    "trained.",
                 ),
             ],
             outputs=[

@@ -98,9 +98,8 @@ def _quality_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Noise on the given frames, drawn once for the clip: 0 keeps to them, 0.1 to 0.3 "
-            "repairs soft or blocky ones, more invents. Up to what the upscaler was trained on, "
-            "usually 0.5.",
+            tooltip="Noise on the given frames, drawn once for the clip: 0 keeps to them, 0.1 to 0.3 repairs "
+            "soft or blocky ones, more invents. Up to what the upscaler was trained on, usually 0.5.",
         ),
         io.Int.Input(
             "seed",

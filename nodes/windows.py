@@ -26,8 +26,7 @@ class VideoWindows(Node):
                     min=0,
                     max=1024,
                     tooltip="Frames of a window; 0 is the length the temporal layers were trained on, "
-                    "usually 8 "
-                    "or 16.",
+                    "usually 8 or 16.",
                 ),
                 io.Int.Input(
                     "context_overlap",
@@ -106,8 +105,7 @@ def _further_inputs() -> list[io.Input]:
             max=32,
             optional=True,
             tooltip="With the uniform schedules: there are also windows of every 2nd, 4th ... frame, "
-            "doubling this many times "
-            "less one; 1 for none.",
+            "doubling this many times less one; 1 for none.",
         ),
         io.Boolean.Input(
             "on_equal_length",

@@ -32,11 +32,8 @@ LONGEST = 255  # bytes of a name, on most disks
 SHORT = 40  # letters of a long name that its hidden files keep
 TRIES = 100  # to claim a name that others give back at the same moment
 
-HELD = (
-    errno.EACCES,
-    errno.EAGAIN,
-    errno.EDEADLK,
-)  # by somebody else; any other failure: this disk has no locks
+# by somebody else; any other failure: this disk has no locks
+HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 
 

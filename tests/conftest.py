@@ -18,9 +18,8 @@ TESTS = Path(__file__).resolve().parent
 NEEDS_HOST = (TESTS / "host", TESTS / "nodes")
 HOST_FIXTURES = {"host", "server"}
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # tiny models on few cores are many times faster without threads
+# tiny models on few cores are many times faster without threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
 
 durations: Counter[str] = Counter()

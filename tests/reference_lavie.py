@@ -43,9 +43,8 @@ def over_frames(w: Weights, name: str, tokens: Tensor, heads: int) -> Tensor:
 
     Positions where a bias is in the weights.
     """
-    q, k, v = (
-        (tokens @ w[f"{name}.to_{x}.weight"].T).unflatten(-1, (heads, -1)).unbind(1) for x in "qkv"
-    )  # by frame: (b n heads d)
+    # by frame: (b n heads d)
+    q, k, v = ((tokens @ w[f"{name}.to_{x}.weight"].T).unflatten(-1, (heads, -1)).unbind(1) for x in "qkv")
     bias = w.get(f"{name}.time_rel_pos_bias.relative_attention_bias.weight")
     out = []
     for i, query in enumerate(q):

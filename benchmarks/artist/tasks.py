@@ -18,10 +18,8 @@ from ...demo import pictures
 from ...demo.comfy import Client, Graph, Host
 
 RESULTS = Path(__file__).parents[1] / "results" / "tasks.json"
-STAND_INS = (
-    "controlnet/control.safetensors",
-    "loras/look.safetensors",
-)  # names to choose; nothing opens them
+# names to choose; nothing opens them
+STAND_INS = ("controlnet/control.safetensors", "loras/look.safetensors")
 LAYERS, DECODER, UPSCALER = "toy_temporal.safetensors", "toy_decoder.safetensors", "toy_upscaler.safetensors"
 Link = list[Any]
 

@@ -46,9 +46,8 @@ def host_unet(shape: UNetShape) -> nn.Module:
         transformer_depth_output=list(shape.transformer_depth_output),
         transformer_depth_middle=shape.transformer_depth_middle, num_heads=shape.num_heads,
         num_head_channels=shape.num_head_channels, use_spatial_transformer=True,
-        context_dim=shape.context_dim,
-        use_linear_in_transformer=shape is SD2, legacy=False, dtype=HALF, device="meta",
-        operations=comfy.ops.disable_weight_init,
+        context_dim=shape.context_dim, use_linear_in_transformer=shape is SD2, legacy=False, dtype=HALF,
+        device="meta", operations=comfy.ops.disable_weight_init,
     ).eval()  # fmt: skip
 
 

@@ -51,9 +51,8 @@ def write(path: Path, unet: UNetShape) -> None:
     torch.manual_seed(0)
     convert.write(path, TemporalStack(config, dtype=torch.float16), "original")
     if path.suffix == ".ckpt":
-        weights = {
-            key: weight.clone() for key, weight in load_file(path).items()
-        }  # the file below them is replaced
+        # the file below them is replaced
+        weights = {key: weight.clone() for key, weight in load_file(path).items()}
         torch.save({"state_dict": weights}, path)
 
 

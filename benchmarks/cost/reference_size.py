@@ -40,8 +40,7 @@ UNET = {
     "transformer_depth_middle": 1, "context_dim": 64, "num_heads": 8, "num_head_channels": -1,
     "use_linear_in_transformer": True, "use_spatial_transformer": True,
     "disable_self_attentions": [True, True, True, False], "num_classes": 1000, "in_channels": 7,
-    "out_channels": 4,
-    "image_size": 128, "legacy": False,
+    "out_channels": 4, "image_size": 128, "legacy": False,
 }  # fmt: skip
 
 
@@ -161,8 +160,8 @@ def diffusion(folder: Path, frames: int, steps: int) -> list[dict[str, Any]]:
     text = [[[torch.randn(1, 77, 64, generator=generator), {}]] for _ in range(2)]
     values = {
         "noise_augmentation": 0.06, "seed": 0, "steps": steps, "cfg": 7.0, "sampler_name": "euler",
-        "scheduler": "normal",
-        "fps": FPS, "context_length": 2, "context_overlap": 1, "tile_size": 256, "tile_overlap": 64,
+        "scheduler": "normal", "fps": FPS, "context_length": 2, "context_overlap": 1, "tile_size": 256,
+        "tile_overlap": 64,
     }  # fmt: skip
     row: dict[str, Any] = {"step": "Video Upscale (SD x4)"}
     with measured(row):

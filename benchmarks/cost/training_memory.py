@@ -45,9 +45,8 @@ def image_model() -> Any:
         "channel_mult": SD1.channel_mult, "num_res_blocks": list(SD1.num_res_blocks),
         "transformer_depth": list(SD1.transformer_depth), "transformer_depth_middle": 1,
         "transformer_depth_output": list(SD1.transformer_depth_output), "num_heads": 8,
-        "num_head_channels": -1,
-        "use_spatial_transformer": True, "context_dim": 768, "use_linear_in_transformer": False,
-        "legacy": False,
+        "num_head_channels": -1, "use_spatial_transformer": True, "context_dim": 768,
+        "use_linear_in_transformer": False, "legacy": False,
     }  # fmt: skip
     unet = UNetModel.__new__(UNetModel)  # of which only the kind is asked
     base = SimpleNamespace(

@@ -20,13 +20,10 @@ FRAMES = (1, 2, 3, 5, 8)
 SIDE, SCALE = 4, 8  # of most latents, and pixels for each of them on the toy world
 WIDTH = 48  # of the toy world's text
 TEXTS = (
-    "", "a red circle", "0: a red circle\n3: a blue square", "0, 3", "-1, 0", "1, 2, 3", "0", "0: 1", "1, "
-    "0.9, 0.5", "name",
-    "a/b", "../../up", "/abs/path", "a\0b", "\ud800", "%width%/%date:yyyy%", "x" * 300, "\u5706" * 90,
-    "0:" + " " * 900,
-    "9" * 5000, "[a|b]", "(a:1.2)", "{}", "\n\n", "nan", "1e9", "0: a, 3: b", "\U0001f3ac \t\r\n", "CON",
-    "output.0: "
-    "0.5",
+    "", "a red circle", "0: a red circle\n3: a blue square", "0, 3", "-1, 0", "1, 2, 3", "0", "0: 1",
+    "1, 0.9, 0.5", "name", "a/b", "../../up", "/abs/path", "a\0b", "\ud800", "%width%/%date:yyyy%", "x" * 300,
+    "\u5706" * 90, "0:" + " " * 900, "9" * 5000, "[a|b]", "(a:1.2)", "{}", "\n\n", "nan", "1e9", "0: a, 3: b",
+    "\U0001f3ac \t\r\n", "CON", "output.0: 0.5",
 )  # fmt: skip
 LIKELY = {  # texts that mean something to an input
     "prompts": ("0: a red circle", "0: a red circle\n3: a blue square", "a dog\n\na cat", ""),
@@ -50,11 +47,9 @@ FEW_IMAGES = ("VLDM_KnownFrames", "VLDM_TemporalVAEDecode")  # one given frame f
 # How far a number may go, so that ten thousand runs end: more than that only takes time.
 MODERATE = {
     "steps": 2, "spatial_steps": 1, "segments": 2, "passes": 1, "segment_length": 8, "context_length": 8,
-    "num_frames": 12,
-    "crop": 64, "patch_size": 16, "batch_size": 2, "channels": 16, "clip_length": 8, "chunk_length": 16,
-    "tile_size": 64,
-    "every": 5, "overlap": 8, "context_overlap": 4, "tile_overlap": 16, "context_frames": 4,
-    "frames": 12, "width": 64, "height": 64, "seconds": 0.2,
+    "num_frames": 12, "crop": 64, "patch_size": 16, "batch_size": 2, "channels": 16, "clip_length": 8,
+    "chunk_length": 16, "tile_size": 64, "every": 5, "overlap": 8, "context_overlap": 4, "tile_overlap": 16,
+    "context_frames": 4, "frames": 12, "width": 64, "height": 64, "seconds": 0.2,
 }  # fmt: skip
 STRANGE: Sequence[Any] = (
     None,
@@ -173,8 +168,7 @@ def upscaler_settings() -> dict[str, Any]:
     """Of Load Video Upscaler, so that it is quick."""
     return {
         "steps": 1, "noise_augmentation": 0.0, "seed": 0, "temporal_strength": 1.0, "context_length": 4,
-        "context_overlap": 1,
-        "tile_size": 64,
+        "context_overlap": 1, "tile_size": 64,
     }  # fmt: skip
 
 

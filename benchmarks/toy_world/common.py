@@ -119,10 +119,9 @@ def write(settings: dict[str, Any], found: dict[str, Any], began: float) -> None
     """Everything found, how it was made and on what, as JSON in the file `settings["out"]`."""
     kept = {key: value for key, value in settings.items() if not isinstance(value, Path | None)}
     facts = {
-        "date": datetime.date.today().isoformat(), "torch": torch.__version__, "device": "cpu, "
-                                                                                         f"{os.cpu_count()} "
-                                                                                         "cores",
-        "python": platform.python_version(), "seconds": round(time.monotonic() - began),
+        "date": datetime.date.today().isoformat(), "torch": torch.__version__,
+        "device": f"cpu, {os.cpu_count()} cores", "python": platform.python_version(),
+        "seconds": round(time.monotonic() - began),
     }  # fmt: skip
     settings["out"].parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"settings": {"scenes_seed": SEED, **kept}, "run": facts, **found}, indent=1)

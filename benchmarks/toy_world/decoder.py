@@ -106,9 +106,8 @@ def speed(vae: Any, temporal: Any, length: int, runs: int) -> dict[str, dict[str
         ),
         f"temporal decoder, chunks of {CHUNK} with overlap {OVERLAP}": (whole_chunks, model.autoencoder),
     }
-    turns = [{name: timed(*way) for name, way in ways.items()} for _ in range(runs + 1)][
-        1:
-    ]  # the first one warms up
+    # the first one warms up
+    turns = [{name: timed(*way) for name, way in ways.items()} for _ in range(runs + 1)][1:]
     return {
         name: {
             "ms_per_frame": 1000 * float(np.median([turn[name][0] for turn in turns])) / length,

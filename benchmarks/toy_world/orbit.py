@@ -99,12 +99,12 @@ def sizes() -> dict[str, Any]:
     return {
         "image_size": 4, "in_channels": 2 * CHANNELS, "out_channels": CHANNELS, "model_channels": 64,
         "channel_mult": [1], "num_res_blocks": [1], "transformer_depth": [1],
-        "transformer_depth_output": [1, 1],
-        "transformer_depth_middle": 1, "num_head_channels": 16, "use_spatial_transformer": True,
-        "use_linear_in_transformer": True, "context_dim": LOOK, "legacy": False, "num_classes": "sequential",
-        "adm_in_channels": LABEL, "use_temporal_resblock": True, "use_temporal_attention": True,
-        "use_spatial_context": True, "extra_ff_mix_layer": True, "merge_strategy": "learned_with_images",
-        "merge_factor": 0.5, "video_kernel_size": [3, 1, 1], "dtype": torch.float32,
+        "transformer_depth_output": [1, 1], "transformer_depth_middle": 1, "num_head_channels": 16,
+        "use_spatial_transformer": True, "use_linear_in_transformer": True, "context_dim": LOOK,
+        "legacy": False, "num_classes": "sequential", "adm_in_channels": LABEL, "use_temporal_resblock": True,
+        "use_temporal_attention": True, "use_spatial_context": True, "extra_ff_mix_layer": True,
+        "merge_strategy": "learned_with_images", "merge_factor": 0.5, "video_kernel_size": [3, 1, 1],
+        "dtype": torch.float32,
     }  # fmt: skip
 
 

@@ -34,10 +34,8 @@ KEPT = ("color", "shape", "direction", "jitter")
 RUNS = {"base model": (BASE, 1.0), "personal model": (NAME, 1.0), "personal, layers off": (NAME, 0.0)}
 ROWS = {
     "color": "colour right (%)", "shape": "shape right (%)", "direction": "direction right (%)",
-    "seen": "frames with the object (%)", "jitter": "jitter of the track (px, median)", "look": "grounds "
-                                                                                                "in the "
-                                                                                                "new look "
-                                                                                                "(%)",
+    "seen": "frames with the object (%)", "jitter": "jitter of the track (px, median)",
+    "look": "grounds in the new look (%)",
     "frame_distance": "Frechet distance of single frames to the model's own world",
 }  # fmt: skip
 log = logging.getLogger("benchmarks.personalisation")

@@ -38,14 +38,8 @@ from ...temporal.training.loop import Denoise
 from .common import share_interval
 from .sense_world import FRAMES, GROUPS, NOISE, UNET, World, descend, draw, faint, image_model, norms_of, text
 
-LEVELS = (
-    (999, 0.0),
-    (999, 1.0),
-    (950, 1.0),
-    (900, 1.0),
-    (850, 1.0),
-    (750, 1.0),
-)  # steps, signal left of them
+# steps, signal left of them
+LEVELS = ((999, 0.0), (999, 1.0), (950, 1.0), (900, 1.0), (850, 1.0), (750, 1.0))
 
 
 @dataclass(frozen=True)

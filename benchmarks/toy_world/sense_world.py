@@ -24,9 +24,8 @@ from ...temporal.training.noise_levels import stable_diffusion_levels
 FRAMES, HEIGHT, WIDTH, RADIUS, GROUPS = 4, 2, 8, 1.1, 8
 UNET = UNetShape(32, (1, 2), (1, 1), (1, 1), (1, 1, 1, 1), 1, context_dim=48, num_heads=2)
 COLOURS = torch.tensor([[1.0, -1, -1, 0], [-1, 1, -1, 0], [-1, -1, 1, 0]])
-WORDS = torch.randn(
-    6, UNET.context_dim, generator=torch.Generator().manual_seed(5)
-)  # "", colours, left, right
+# "", colours, left, right
+WORDS = torch.randn(6, UNET.context_dim, generator=torch.Generator().manual_seed(5))
 PADDING = torch.randn(74, UNET.context_dim, generator=torch.Generator().manual_seed(77))
 NOISE = stable_diffusion_levels()
 World = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]

@@ -30,10 +30,9 @@ from .common import ROOT, fast_in_half, half_precision, start_log
 
 HOST_PACK = ROOT / "demo" / "host_pack"
 RECIPE = (
-    "--frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema "
-    "0.995 --weight-limit 20 --known-noise 50 --seed 1 --high-noise 2 --signal-dropout 0.5 --text-first "
-    "0.4 --check-clips 64 --patterns "
-    "none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
+    "--frames 8 --strides 1,1,1,2 --batch 4 --lr 1e-3 --final-lr 5e-5 --warmup 100 --ema 0.995 "
+    "--weight-limit 20 --known-noise 50 --seed 1 --high-noise 2 --signal-dropout 0.5 --text-first 0.4 "
+    "--check-clips 64 --patterns none=0.6,first=0.15,first_two=0.1,ends=0.05,every_fourth=0.05,random=0.05"
 )
 # cars are not among them: one that drives backwards is another car
 REVERSED = (

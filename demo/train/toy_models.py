@@ -43,9 +43,9 @@ def new_unet() -> nn.Module:
 
     unet = UNetModel(
         image_size=32, in_channels=4, out_channels=4, model_channels=64, channel_mult=[1, 2],
-        num_res_blocks=[1, 1],
-        transformer_depth=[1, 1], transformer_depth_output=[1, 1, 1, 1], transformer_depth_middle=1,
-        num_heads=4, use_spatial_transformer=True, context_dim=48, legacy=False, dtype=torch.float32,
+        num_res_blocks=[1, 1], transformer_depth=[1, 1], transformer_depth_output=[1, 1, 1, 1],
+        transformer_depth_middle=1, num_heads=4, use_spatial_transformer=True, context_dim=48, legacy=False,
+        dtype=torch.float32,
     )  # fmt: skip
     reset_parameters(unet)
     for name, part in unet.named_modules():

@@ -173,9 +173,8 @@ def _sample_shape(rng: np.random.Generator, kind: str) -> Scene:
     return Scene(
         shape=_pick(rng, SHAPES), color=_pick(rng, COLORS), size=size, texture=_pick(rng, TEXTURES),
         ground=_pick(rng, GROUNDS), motion=motion, camera=camera, x=float(x), y=float(y),
-        radius=float(radius),
-        speed=float(speed), orbit=float(orbit), phase=float(rng.uniform(0, 2 * math.pi)),
-        texture_seed=int(rng.integers(2**31)),
+        radius=float(radius), speed=float(speed), orbit=float(orbit),
+        phase=float(rng.uniform(0, 2 * math.pi)), texture_seed=int(rng.integers(2**31)),
     )  # fmt: skip
 
 

@@ -104,8 +104,7 @@ def check_inputs(schema: io.Schema, given: Mapping[str, Any]) -> None:
             if not part.optional:
                 raise InvalidInputError(
                     f"{schema.display_name} was given nothing at {part.id}, as the node before it has no "
-                    f"{kind}. Connect one "
-                    "from a file that has it."
+                    f"{kind}. Connect one from a file that has it."
                 )
         elif kind in CHECKS and value is not None:
             CHECKS[kind](part, value)
@@ -155,8 +154,8 @@ def _check_choice(part: Any, value: Any) -> None:
     elif value not in part.options:
         raise InvalidInputError(
             f"{part.id} is {described(value)}, which is not there to choose. Choose one of "
-            f"{', '.join(map(str, part.options))}; a "
-            "graph from elsewhere may name what another node pack brings along."
+            f"{', '.join(map(str, part.options))}; a graph from elsewhere may name what another node pack "
+            "brings along."
         )
 
 
@@ -164,8 +163,8 @@ def _check_pictures(part: Any, value: Any) -> None:
     if not _is_batch(value) or value.shape[-1] not in COLOURS:
         raise InvalidInputError(
             f"{part.id} was given {described(value)}, but it takes pictures: (frames, height, width, 3) of "
-            f"decimal numbers, at least "
-            "one. Connect an IMAGE in colours, such as that of Load Image or VAE Decode."
+            "decimal numbers, at least one. Connect an IMAGE in colours, such as that of Load Image or VAE "
+            "Decode."
         )
     _check_finite(part, value)
 
@@ -175,17 +174,15 @@ def _check_latent(part: Any, value: Any) -> None:
     if not _is_batch(samples):
         raise InvalidInputError(
             f"{part.id} was given {described(samples)}, but it takes one clip: (frames, channels, height, "
-            f"width) of decimal numbers, "
-            "at least one frame. Connect a LATENT of frames, such as that of Empty Latent Image or VAE "
-            "Encode."
+            "width) of decimal numbers, at least one frame. Connect a LATENT of frames, such as that of "
+            "Empty Latent Image or VAE Encode."
         )
     _check_finite(part, samples)
     mask = value.get("noise_mask")
     if mask is not None and not (isinstance(mask, Tensor) and mask.ndim in (2, 3, 4) and mask.numel()):
         raise InvalidInputError(
             f"The noise mask of {part.id} is {described(mask)}, but it should be (frames, height, width). "
-            f"Put Set Latent Noise Mask "
-            "with another mask before the node, or leave it out."
+            "Put Set Latent Noise Mask with another mask before the node, or leave it out."
         )
 
 
@@ -195,8 +192,7 @@ def _check_text_batch(part: Any, value: Any) -> None:
         what = described(texts[0]) if texts else "nothing"
         raise InvalidInputError(
             f"{part.id} was given {what}, but it takes a text: (texts, tokens, width). Connect the "
-            f"CONDITIONING of CLIP Text Encode "
-            "or Prompt Schedule."
+            "CONDITIONING of CLIP Text Encode or Prompt Schedule."
         )
     for text in texts:
         _check_finite(part, text)
@@ -211,8 +207,8 @@ def _check_finite(part: Any, value: Tensor) -> None:
     if not all(is_finite(piece) for piece in value.split(PIECE)):
         raise InvalidInputError(
             f"{part.id} holds values that are no numbers (NaN or infinite): something went wrong where it "
-            f"was made, often for want "
-            "of precision. Make it anew in float32 or bfloat16, a VAE with ComfyUI's --fp32-vae."
+            "was made, often for want of precision. Make it anew in float32 or bfloat16, a VAE with "
+            "ComfyUI's --fp32-vae."
         )
 
 
@@ -249,8 +245,7 @@ def check_width(name: str, widths: list[int], expected: int) -> None:
     if other is not None:
         raise IncompatibleModelError(
             f"{name} is text of {other} numbers a token, but the MODEL reads {expected}. Encode it with the "
-            f"CLIP of the checkpoint that "
-            "the MODEL is from."
+            "CLIP of the checkpoint that the MODEL is from."
         )
 
 

@@ -49,8 +49,7 @@ def film_rate(latent: Mapping[str, Any], fps: float) -> float:
     if not found > 0:
         raise InvalidInputError(
             "The clip carries no frame rate, as it was not made by Video KSampler or Latent Interpolate. Set "
-            "fps to its "
-            "frames per second; 8 is usual for keyframes with temporal layers, 24 to 30 for film."
+            "fps to its frames per second; 8 is usual for keyframes with temporal layers, 24 to 30 for film."
         )
     return float(found)
 
@@ -107,9 +106,8 @@ def _rows(latent: Mapping[str, Any], count: int) -> tuple[int | None, ...]:
         return tuple(range(count))
     raise InvalidInputError(
         f"The clip has {frames} frames, but its known frames were given for one of {count}, and nothing says "
-        f"which of them it has. "
-        "Put the node that changes the number of frames before Known Frames, or forget them with "
-        "given_before of another one."
+        "which of them it has. Put the node that changes the number of frames before Known Frames, or forget "
+        "them with given_before of another one."
     )
 
 

@@ -21,10 +21,8 @@ from .ledger import FilmResult
 from .table import ClipRow, key_of
 
 STAGES = ("cuts", "motion", "text")
-MOTION_FPS, MOTION_SIDE = (
-    2.0,
-    128,
-)  # frames a second and pixels of the shorter side that motion is measured at
+# frames a second and pixels of the shorter side that motion is measured at
+MOTION_FPS, MOTION_SIDE = 2.0, 128
 TEXT_SIDE = 720
 FASTEST = 30.0  # frames a second that cuts are looked for at
 

@@ -115,9 +115,8 @@ FACTS: Mapping[str, Facts] = {
     "Stable Video Diffusion": Facts(
         14,
         None,
-        "SVD_img2vid_Conditioning, CFG from 1 for the first frame to 2.5 for the last, about 25 steps, "
-        "1024 x 576; the image encoder and the VAE come from the checkpoint with Image Only Checkpoint "
-        "Loader.",
+        "SVD_img2vid_Conditioning, CFG from 1 for the first frame to 2.5 for the last, about 25 steps, 1024 "
+        "x 576; the image encoder and the VAE come from the checkpoint with Image Only Checkpoint Loader.",
         "Stability AI Community or, for the first releases, SVD non-commercial community licence",
         variants="XT 25",
     ),

@@ -15,10 +15,8 @@ from ..layers.image import ImageKind
 
 OWN = "image."  # before every weight of a stack's image part
 ENCODER, CONV = "img_encoder.", "conv_in."
-LATENT_CHANNELS, CONV_CHANNELS = (
-    4,
-    9,
-)  # of PIA's convolution: the clip's latent, an affinity, the image's latent
+# of PIA's convolution: the clip's latent, an affinity, the image's latent
+LATENT_CHANNELS, CONV_CHANNELS = 4, 9
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,8 @@ from ..sampling.clip import AttentionFunction, Clip
 from .attention import FrameAttention, in_slices
 from .position import rotated
 
-BUCKETS, EXACT, FARTHEST = (
-    32,
-    8,
-    32,
-)  # of the relative bias: up to EXACT frames apart each distance has its own
+# of the relative bias: up to EXACT frames apart each distance has its own
+BUCKETS, EXACT, FARTHEST = 32, 8, 32
 
 
 @dataclass(frozen=True)

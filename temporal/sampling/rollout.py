@@ -105,9 +105,8 @@ class Rollout:
         """
         if not is_finite(latents):
             raise InvalidInputError(
-                f"Segment {number} came out with values that are not numbers (NaN or infinite), and was "
-                "not kept. Lower cfg, or start ComfyUI with --fp32-unet if the model runs in half "
-                "precision."
+                f"Segment {number} came out with values that are not numbers (NaN or infinite), and was not "
+                "kept. Lower cfg, or start ComfyUI with --fp32-unet if the model runs in half precision."
             )
         notes = {"format": "video_ldm.segment", CHECKSUM: digest(fingerprint, latents)}
         with self._writing():

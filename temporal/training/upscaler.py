@@ -25,9 +25,8 @@ from .ema import ExponentialMovingAverage
 from .trainer import Trainer, computing_in, learning_rate, parameter_groups
 
 Stage = Literal["spatial", "temporal"]
-Draw = Callable[
-    [int], tuple[Tensor, Tensor]
-]  # step -> given, large; the same step always gives the same patches
+# step -> given, large; the same step always gives the same patches
+Draw = Callable[[int], tuple[Tensor, Tensor]]
 CLEAN_SHARE = 0.25  # of the clips are given without noise
 
 

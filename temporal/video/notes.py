@@ -8,9 +8,8 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-EXIF_TAGS = {
-    "prompt": 0x0110
-}  # where the host puts them in a WebP: prompt in Model, the rest from Make downwards
+# where the host puts them in a WebP: prompt in Model, the rest from Make downwards
+EXIF_TAGS = {"prompt": 0x0110}
 EXIF_FIRST = 0x010F
 VP8X_HAS_EXIF = 0x08
 GIF_END = b"\x3b"

@@ -21,9 +21,8 @@ LONGEST_NAME = 120  # of what an error message shows
 MOST_AXES = 6  # of a weight, and of what an error message shows
 CHUNK = 2**18  # numbers looked at together
 PIECE = 2**24  # bytes hashed together
-PACKED = {
-    getattr(torch, name, None) for name in ("float4_e2m1fn_x2", "float8_e8m0fnu")
-}  # not in every PyTorch
+# not in every PyTorch
+PACKED = {getattr(torch, name, None) for name in ("float4_e2m1fn_x2", "float8_e8m0fnu")}
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,8 @@ def check_numbers(name: str, key: str, tensor: Tensor) -> None:
     """
     if not tensor.is_floating_point():
         raise CheckpointFormatError(
-            f"{name}: {shown(key)} holds numbers of the kind {str(tensor.dtype).removeprefix('torch.')}, "
-            "but weights are floating-point. It may be damaged, or quantized; use the file in half "
-            "precision."
+            f"{name}: {shown(key)} holds numbers of the kind {str(tensor.dtype).removeprefix('torch.')}, but "
+            "weights are floating-point. It may be damaged, or quantized; use the file in half precision."
         )
     for part in tensor.flatten().split(CHUNK):
         if not is_finite(part):

@@ -16,8 +16,8 @@ NOTE = "() => app.graph.nodes.find(node => node.type === 'MarkdownNote').widgets
 HAS_NOTE = "() => app.graph.nodes.some(node => node.type === 'MarkdownNote')"
 TYPES = "() => app.graph.nodes.map(node => node.type)"
 DIALOG = (
-    "() => [...document.querySelectorAll('[role=dialog], [role=alertdialog]')].some("
-    "box => box.innerText.includes('AnimateDiff-Evolved'))"
+    "() => [...document.querySelectorAll('[role=dialog], [role=alertdialog]')].some(box => "
+    "box.innerText.includes('AnimateDiff-Evolved'))"
 )
 ANSWER = """(yes) => {
     const box = [...document.querySelectorAll('[role=dialog], [role=alertdialog]')].find(

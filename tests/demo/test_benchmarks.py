@@ -139,9 +139,8 @@ def test_the_speed_of_decoders_can_be_shown_alone():
 
 def test_frames_through_the_image_model_are_those_of_windows_and_of_clips_between_keyframes():
     windows, dense, quick = (keyframes.in_network(way, 10, 4) for way in keyframes.WAYS)
-    starts = range(
-        0, keyframes.FRAMES - keyframes.WINDOW + 6, 6
-    )  # the last window begins where the clip ends
+    # the last window begins where the clip ends
+    starts = range(0, keyframes.FRAMES - keyframes.WINDOW + 6, 6)
     assert (keyframes.FRAMES, windows) == (113, 10 * 8 * len(starts))
     assert dense == 10 * (8 + 7 * 5 + 28 * 5) and quick == 10 * 8 + 4 * (7 * 5 + 28 * 5)
 

@@ -231,7 +231,7 @@ PUBLISHED = {  # an old graph, the file that it loads, and the same written by h
             layers("AnimateLCM_sd15_i2v.ckpt", schedule="lcm_linear_50"), images=["41", 0], vae=["1", 2]
         ),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -343,9 +343,8 @@ def test_an_orbit_is_told_its_views_and_guided_most_at_the_back(host, read, chec
     weak, strong = orbit_of(host, graph, 1.0, 1.0), orbit_of(host, graph, 4.0, 4.0)
     far = (strong - weak).abs().mean()
     away = [[float((views[n] - other[n]).abs().mean() / far) for other in (weak, strong)] for n in range(5)]
-    assert (
-        away[0][0] < 0.02 and away[4][0] < 0.02 and away[2][1] < 0.02
-    )  # weak at both ends, strong at the back
+    # weak at both ends, strong at the back
+    assert away[0][0] < 0.02 and away[4][0] < 0.02 and away[2][1] < 0.02
     assert min(away[1] + away[3]) > 0.2
     node_of_type(graph, "SV3D_Conditioning")["elevation"] = 40.0
     assert (orbit_of(host, graph, 1.0, 4.0) - views).abs().mean() > 0.001 * far

@@ -66,9 +66,8 @@ def check_latents(vae: Any, latents: Tensor) -> None:
     """Refuse latents (f c h w) that a VAE does not decode."""
     if latents.ndim != 4 or latents.shape[1] != vae.latent_channels:
         raise InvalidInputError(
-            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, "
-            f"{vae.latent_channels}, height, width). Connect the VAE of the checkpoint that made the "
-            "latent."
+            f"The latent has shape {tuple(latents.shape)}; this VAE decodes (frames, {vae.latent_channels}, "
+            "height, width). Connect the VAE of the checkpoint that made the latent."
         )
 
 

@@ -35,8 +35,7 @@ def given_frames(latent: Mapping[str, Any], images: Tensor | None) -> dict[int, 
             expected = "1 (the first frame) or 2 (the first and the last)"
         raise InvalidInputError(
             f"{len(images)} known images were given, but this clip wants {expected}. Connect the images that "
-            f"went into Known "
-            "Frames."
+            "went into Known Frames."
         )
     numbers = choices[len(images)]
     order = sorted(set(numbers.values()))
@@ -76,8 +75,7 @@ def check_sizes(given: Mapping[int, Tensor], latent: Tensor, ratio: int) -> None
         if image.shape[:2] != (height, width):
             raise InvalidInputError(
                 f"The known images are {image.shape[1]} x {image.shape[0]}, but the frames will be {width} x "
-                f"{height}. Scale the "
-                "images to that size."
+                f"{height}. Scale the images to that size."
             )
 
 
@@ -88,9 +86,8 @@ def check_colours(images: Tensor, latent: Tensor, ratio: int) -> None:
     if count != len(latent) or (height % h, width % w) != (0, 0) or height // h != width // w:
         raise InvalidInputError(
             f"keep_colours_of was given {count} frames of {w} x {h}, but the clip has {len(latent)} frames "
-            f"of {width} x {height}. "
-            "Connect the images that were enlarged: as many, and the size of the clip a whole number of "
-            "times theirs."
+            f"of {width} x {height}. Connect the images that were enlarged: as many, and the size of the "
+            "clip a whole number of times theirs."
         )
 
 

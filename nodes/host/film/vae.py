@@ -99,10 +99,8 @@ def _with_video_decoder(vae: Any, file: VideoDecoderFile) -> nn.Module:
     if (file.latent_channels, ratio) != (vae.latent_channels, vae.upscale_ratio):
         raise IncompatibleModelError(
             f"{file.name} decodes latents of {file.latent_channels} channels to frames {ratio} times their "
-            f"size, but those "
-            f"of this VAE have {vae.latent_channels} channels and need {vae.upscale_ratio} times. Connect "
-            f"the VAE of an SD "
-            "1.x or 2.x checkpoint."
+            f"size, but those of this VAE have {vae.latent_channels} channels and need {vae.upscale_ratio} "
+            "times. Connect the VAE of an SD 1.x or 2.x checkpoint."
         )
     check_latent_space(vae, "SD")
     if file.references:
@@ -156,10 +154,8 @@ def check_autoencoder(vae: Any, decoder: TemporalDecoder) -> None:
         if site.channels not in widths:
             raise IncompatibleModelError(
                 f"This temporal decoder was made for the {decoder.config.decoder.kind.upper()} autoencoder "
-                f"of "
-                f"{decoder.config.base}, and the VAE has no block of {site.channels} channels at "
-                f"{site.path}. Connect "
-                "the VAE it was made for, or load another temporal decoder."
+                f"of {decoder.config.base}, and the VAE has no block of {site.channels} channels at "
+                f"{site.path}. Connect the VAE it was made for, or load another temporal decoder."
             )
 
 
@@ -170,6 +166,5 @@ def check_weights(autoencoder: nn.Module, weights: Mapping[str, Tensor], name: s
         if key not in own or own[key].shape != value.shape:
             raise IncompatibleModelError(
                 f"{name} brings weights of the image decoder, and the VAE has no {key} of shape "
-                f"{tuple(value.shape)}. Connect "
-                "the VAE it was made for, or load another temporal decoder."
+                f"{tuple(value.shape)}. Connect the VAE it was made for, or load another temporal decoder."
             )

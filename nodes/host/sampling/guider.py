@@ -35,8 +35,7 @@ NO_LAYERS = (
 )
 SCALED = (
     "The clip was scaled after frames were given, so they are drawn anew like all others; to hold them, give "
-    "them again in the new "
-    "size with Known Frames."
+    "them again in the new size with Known Frames."
 )
 
 
@@ -95,8 +94,8 @@ class VideoGuider(comfy.samplers.CFGGuider):
             if known is not None and self.context_scale != 1.0:
                 raise InvalidInputError(
                     f"context_guidance is {self.context_scale:g}, but this MODEL has no temporal layers that "
-                    f"were trained on known "
-                    "frames, so there is nothing to guide towards. Set it to 1, or load layers that were."
+                    "were trained on known frames, so there is nothing to guide towards. Set it to 1, or "
+                    "load layers that were."
                 )
             self.set_conds(positive, negative)
             return
@@ -104,8 +103,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
             if self.context_scale != 1.0:
                 raise InvalidInputError(
                     "This model fills in between given frames and was never trained without them, so there "
-                    "is nothing to guide "
-                    "away from. Set context_guidance to 1."
+                    "is nothing to guide away from. Set context_guidance to 1."
                 )
             known = known.spread()
         motion = image_motion(model)
@@ -172,8 +170,7 @@ class VideoGuider(comfy.samplers.CFGGuider):
         if self.known.latents.shape != latent_image.shape:
             raise InvalidInputError(
                 f"The known frames belong to a clip of shape {tuple(self.known.latents.shape)}, but one of "
-                f"shape "
-                f"{tuple(latent_image.shape)} is sampled. Connect the output of Known Frames to both."
+                f"shape {tuple(latent_image.shape)} is sampled. Connect the output of Known Frames to both."
             )
         noisy_rest = self.learned and not noise.any()  # of an earlier part of the schedule
         latent_image = latent_image if noisy_rest else self.known.paste(latent_image)

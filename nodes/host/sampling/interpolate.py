@@ -89,8 +89,7 @@ def _check(method: str, video: PromptedModel) -> None:
     if method == "learned" and not layers_know_frames(video.model):
         raise IncompatibleModelError(
             "Method learned needs temporal layers that were trained on known frames, and this MODEL has "
-            "none; load such "
-            "layers or choose pinned."
+            "none; load such layers or choose pinned."
         )
 
 

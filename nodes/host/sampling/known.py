@@ -122,8 +122,8 @@ def with_frames(
     if frames.shape[1:] != samples.shape[1:]:
         raise InvalidInputError(
             f"The given frames have latents of {_size(frames)}, the clip {_size(samples)}. Scale them to the "
-            f"size of the "
-            "clip, or make the clip in their size; channels differ where another model's VAE was used."
+            "size of the clip, or make the clip in their size; channels differ where another model's VAE was "
+            "used."
         )
     latent = forgotten(latent) if scaled_of(latent) is not None else latent
     record, mask, samples = record_of(latent), latent.get("noise_mask"), samples.clone()

@@ -126,8 +126,7 @@ def encode_images(vae: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
     if (height, width) != (size[0] * factor, size[1] * factor):
         raise InvalidInputError(
             f"The given image is {width} x {height}, but the clip is made for {size[1] * factor} x "
-            f"{size[0] * factor}. "
-            "Choose crop, pad or stretch in fit, or make the empty latent in its size."
+            f"{size[0] * factor}. Choose crop, pad or stretch in fit, or make the empty latent in its size."
         )
     return torch.cat([vae.encode(image[None, ..., :3]) for image in images])
 
@@ -140,6 +139,5 @@ def _check_alike(frames: Sequence[Tensor]) -> None:
         )
         raise InvalidInputError(
             f"The given frames have latents of different sizes, {listed} (channels last). Give frames of one "
-            f"size, encoded "
-            "by one VAE."
+            "size, encoded by one VAE."
         )

@@ -46,8 +46,7 @@ def encode_motion(clip: Any, text: str, negative_text: str) -> MotionPrompt:
     if clip is None:
         raise InvalidInputError(
             "Motion Prompt was given no text encoder: the checkpoint holds none. Connect a CLIP from Load "
-            "CLIP or from "
-            "a checkpoint that has one."
+            "CLIP or from a checkpoint that has one."
         )
     positive, negative = (
         clip.encode_from_tokens_scheduled(clip.tokenize(prompt))[0][0] for prompt in (text, negative_text)
@@ -71,8 +70,7 @@ def encode_schedule(
     if clip is None:
         raise InvalidInputError(
             "Prompt Schedule was given no text encoder: the checkpoint holds none. Connect a CLIP from Load "
-            "CLIP or from a "
-            "checkpoint that has one."
+            "CLIP or from a checkpoint that has one."
         )
     encoded: dict[str, Any] = {}
     for _, text in keyframes:
@@ -145,8 +143,7 @@ def _check_memory(texts: Sequence[Tensor], num_frames: int) -> None:
     if num_frames * per_frame > room:
         raise InvalidInputError(
             f"A text for each of {num_frames} frames takes {num_frames * per_frame / 1e9:.1f} GB, and only "
-            f"half of the "
-            f"{2 * room / 1e9:.1f} GB of free memory may be used for it; lower num_frames to "
+            f"half of the {2 * room / 1e9:.1f} GB of free memory may be used for it; lower num_frames to "
             f"{int(room // per_frame)} or less."
         )
 

@@ -63,6 +63,5 @@ def test_the_upscaler_is_the_hosts(host):
             assert module.out_channels == site.channels
         if site.kind == "level_in":
             assert module.channels == site.channels
-    assert (
-        sum(weight.numel() for weight in stack.parameters()) == 217_638_416 - 16
-    )  # with a table of positions
+    # with a table of positions
+    assert sum(weight.numel() for weight in stack.parameters()) == 217_638_416 - 16

@@ -151,8 +151,7 @@ def test_known_images_are_in_the_film_as_they_are(host, rig, latent, decoded, ch
     images = torch.rand(2, *decoded.shape[1:])
     video = render(
         host, samples=latent, vae=rig.vae, chunk_length=chunk_length, known_images=images,
-        upscaler=Doubling(),
-        format="png sequence (16 bit)",
+        upscaler=Doubling(), format="png sequence (16 bit)",
     )  # fmt: skip
     frames = video.get_components().images[:, ::2, ::2]
     torch.testing.assert_close(frames[[0, -1]], images, atol=1e-5, rtol=0)

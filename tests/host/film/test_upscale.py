@@ -147,7 +147,7 @@ def test_a_wrong_file_is_named_in_a_graph_and_the_next_one_runs(host, folder):
             "inputs": {"images": ["image", 0], "upscaler": ["load", 0]},
         },
         "show": {"class_type": "PreviewImage", "inputs": {"images": ["upscale", 0]}},
-    }  # fmt: skip
+    }
     with pytest.raises(HostError, match="no video upscaler: it holds temporal layers of Video LDM"):
         host.run(graph)
     (folder / "layers.safetensors").unlink()
@@ -159,8 +159,7 @@ def test_render_video_writes_the_enlarged_frames(host, folder):
     frames = moving_clip(5, 8, 10)
     video = host.call(
         "VLDM_RenderVideo", images=frames, upscaler=load(host), format="png sequence (16 bit)", quality=100,
-        fps=8.0,
-        filename_prefix="enlarged",
+        fps=8.0, filename_prefix="enlarged",
     )[0]  # fmt: skip
     torch.testing.assert_close(video.get_components().images, expected(frames), atol=1e-4, rtol=0)
 

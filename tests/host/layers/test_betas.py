@@ -18,8 +18,7 @@ from ..families import motion_rig as rig
 
 CHOICES = (
     "linear", "sqrt_linear", "lcm_linear", "lcm_sqrt_linear", "linear_sdxl", "lcm_linear_50",
-    "lcm_sqrt_linear_50",
-    "cosine", "sqrt", "squaredcos_cap_v2",
+    "lcm_sqrt_linear_50", "cosine", "sqrt", "squaredcos_cap_v2",
 )  # fmt: skip
 NAMES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # of the host, and of diffusers
 PUBLISHED = {  # diffusers' names, as in each family's own settings

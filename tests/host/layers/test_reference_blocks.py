@@ -72,8 +72,8 @@ def test_the_temporal_transformer_is_the_hosts(host, on_tokens):
     ours = sine_init(TemporalTransformer(CHANNELS, HEADS, CONTEXT, nn, positions_on_tokens=on_tokens))
     theirs = SpatialVideoTransformer(
         CHANNELS, HEADS, CHANNELS // HEADS, context_dim=CONTEXT, use_spatial_context=True, ff_in=True,
-        use_linear=True,
-        merge_strategy="learned", operations=comfy.ops.disable_weight_init, dtype=torch.float32,
+        use_linear=True, merge_strategy="learned", operations=comfy.ops.disable_weight_init,
+        dtype=torch.float32,
     )  # fmt: skip
     block, weights = theirs.time_stack[0], ours.state_dict()
     for attention, name in (("frame_attention", "qkv"), ("text_attention", "kv")):

@@ -89,9 +89,8 @@ def test_the_command_fills_the_columns_and_drops_the_double(files, tmp_path, mon
     with (out / "clips.csv").open(newline="") as file:
         assert all(float(line["text_match"]) < 1 for line in csv.DictReader(file))
     assert "Caption match" in (out / "report.html").read_text("utf-8")
-    monkeypatch.setattr(
-        "video_ldm.temporal.curation.looks.embeddings.frame_at", None
-    )  # nothing is seen again
+    # nothing is seen again
+    monkeypatch.setattr("video_ldm.temporal.curation.looks.embeddings.frame_at", None)
     assert main([*command, *clip, "--alike", "1.1"]) == 0
     assert not any(row.duplicate_of for row in read_table(out))
     capsys.readouterr()

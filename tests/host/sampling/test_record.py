@@ -65,7 +65,7 @@ def refused(run) -> str:
         (1, 3, [], {}),
         (0, 7, [0, 4, 6], {0: 0, 4: 1, 6: 2}),
     ],
-)  # fmt: skip
+)
 def test_a_cut_clip_keeps_what_it_still_has(node, storyboard, start, length, given, shown):
     cut = node("LatentFromBatch", samples=storyboard, batch_index=start, length=length)
     assert known(cut) == given and pictures(cut) == shown
@@ -119,8 +119,7 @@ def test_other_seeds_do_not_matter(node, storyboard, behavior):
 def test_the_right_pictures_come_out_of_a_cut_clip(host, node, rig):
     clip = host.call(
         "VLDM_KnownFrames", latent={"samples": torch.randn(FRAMES, 4, SIDE, SIDE)}, pattern="indices",
-        every=4,
-        indices="0, 5", vae=rig.vae, images=IMAGES[1:],
+        every=4, indices="0, 5", vae=rig.vae, images=IMAGES[1:],
     )[0]  # fmt: skip
     cut = node("LatentFromBatch", samples=clip, batch_index=4, length=4)
     decode = {"samples": cut, "vae": rig.vae, "chunk_length": 16, "overlap": 4}

@@ -10,8 +10,8 @@ from video_ldm.tests.host.sampling import tiny_x4
 FRAMES, SIZE = 5, (10, 6)
 VALUES = {
     "noise_augmentation": 0.2, "seed": 3, "steps": 2, "cfg": 3.0, "sampler_name": "euler",
-    "scheduler": "normal",
-    "fps": 8.0, "context_length": 0, "context_overlap": 1, "tile_size": 0, "tile_overlap": 2,
+    "scheduler": "normal", "fps": 8.0, "context_length": 0, "context_overlap": 1, "tile_size": 0,
+    "tile_overlap": 2,
 }  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from video_ldm.temporal.upscaler import load_upscaler
 
 SETTINGS = {
     "clip_length": 4, "filename": "made", "steps": 4, "spatial_steps": 2, "learning_rate": 1e-3,
-    "num_frames": 3,
-    "patch_size": 8, "batch_size": 1, "channels": 8, "max_noise": 0.5, "seed": 0, "resume": True,
+    "num_frames": 3, "patch_size": 8, "batch_size": 1, "channels": 8, "max_noise": 0.5, "seed": 0,
+    "resume": True,
 }  # fmt: skip
 
 

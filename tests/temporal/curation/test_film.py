@@ -87,9 +87,8 @@ def test_shots_become_clips_with_scores(folder):
     result = look_at(folder / "two.mp4", folder, settings())
     first, second = result.rows
     assert first.start == 0 and abs(first.end - 2.9) < 0.05 and abs(second.start - 3.1) < 0.05
-    assert (
-        0.03 < first.motion < 0.15
-    )  # 0.6 pixels a frame, 25 frames a second, a diagonal of 184 pixels: 0.08
+    # 0.6 pixels a frame, 25 frames a second, a diagonal of 184 pixels: 0.08
+    assert 0.03 < first.motion < 0.15
     (still,) = look_at(folder / "deep" / "vertical.mp4", folder, settings()).rows
     assert still.motion < 0.002 and (still.width, still.height) == (50, 90)
     assert still.file == "deep/vertical.mp4"
@@ -119,9 +118,8 @@ def test_the_command_makes_table_report_and_shards_that_training_reads(folder, t
     out = tmp_path / "set"
     command = [str(folder), "--out", str(out), "--skip", "text", "--shards", str(tmp_path / "shards")]
     assert main(command) == 0
-    assert (
-        "2 of 3 clips kept, of 7 films" in capsys.readouterr().out
-    )  # the still one is below the limit of motion
+    # the still one is below the limit of motion
+    assert "2 of 3 clips kept, of 7 films" in capsys.readouterr().out
     kept = [row for row in read_table(out) if row.kept]
     assert [row.captions[0].text for row in kept] == ["dots that drift"] * 2
     page = (out / "report.html").read_text("utf-8")

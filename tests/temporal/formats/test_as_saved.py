@@ -154,8 +154,7 @@ def test_numbers_that_are_packed_are_refused_in_words(loaded, layers, name):
 
 SIZES = {
     "scale": 4, "patch": 4, "channels": 8, "channel_mult": (1, 2), "num_res_blocks": 1, "heads": 2,
-    "max_frames": 3,
-    "residual_std": 1.0, "max_noise_level": 0.5,
+    "max_frames": 3, "residual_std": 1.0, "max_noise_level": 0.5,
 }  # fmt: skip
 
 

@@ -61,8 +61,7 @@ def check_before_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: An
     if condition_of(model) == "nearest" and not all(KNOWN_COND in cond["model_conds"] for cond in conds):
         raise InvalidInputError(
             "This model fills in between given frames, but none were given. Put Known Frames before the "
-            "sampler, with "
-            "pattern every N."
+            "sampler, with pattern every N."
         )
     for stack, settings in stacks_of(model):
         if 0 < stack.config.max_frames < frames and settings.longer_clips == REFUSE:
@@ -75,13 +74,13 @@ def _too_long(frames: int, window: int | None, longest: int) -> InvalidInputErro
     if window is None:
         return InvalidInputError(
             f"The clip has {frames} frames; these temporal layers were made for at most {longest}. Make it "
-            f"shorter, add Video Windows "
-            "to the model, or set longer_clips of Load Temporal Layers to squeeze or convolve."
+            "shorter, add Video Windows to the model, or set longer_clips of Load Temporal Layers to squeeze "
+            "or convolve."
         )
     return InvalidInputError(
         f"The windows have {window} frames; these temporal layers were made for at most {longest}. Set "
-        f"context_length to 0, which is as "
-        f"trained where Video Windows comes after Load Temporal Layers, or to {longest} or less."
+        "context_length to 0, which is as trained where Video Windows comes after Load Temporal Layers, or "
+        f"to {longest} or less."
     )
 
 

@@ -17,12 +17,8 @@ KEY = "video_ldm"
 LORA_KEY = "video_ldm.motion_lora"
 CLIP_KEY = "video_ldm.clip"
 NORMS = AS_TRAINED, OLD_NORMS, ALL_NORMS = ("as trained", "as AnimateDiff-Evolved", "over the clip")
-OLD_NORM_FAMILIES = (
-    "AnimateDiff v1",
-    "AnimateDiff SDXL beta",
-    "HotShot-XL",
-    "PIA",
-)  # whose frames that pack norms as one
+# whose frames that pack norms as one
+OLD_NORM_FAMILIES = ("AnimateDiff v1", "AnimateDiff SDXL beta", "HotShot-XL", "PIA")
 LONGER_CLIPS = REFUSE, SQUEEZE, CONVOLVE = ("refuse", "squeeze", "convolve")
 
 
