@@ -17,8 +17,8 @@ from .family import Family, ModelFamily
 from .hotshot import HOTSHOT
 from .motion_adapter import DIFFUSERS
 from .native import NATIVE, save_stack
+from .other_files import describe_other
 from .source import Layers, Source, report, trained_betas, trained_frames
-from .strangers import describe_other
 from .video_model import VideoModel, report_model
 
 __all__ = [

@@ -26,8 +26,8 @@ from .facts import ANIMATEDIFF_LICENCE
 from .keys import without_points
 from .lora_names import Target, lora_places, takes_published_loras
 from .lora_writing import FLAT, read_notes
+from .other_files import is_list, is_motion_lora
 from .source import keys_line
-from .strangers import is_list, is_motion_lora
 
 # what trainers write before the leaf, and where the changed weight really is
 ENDS = {

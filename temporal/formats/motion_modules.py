@@ -22,8 +22,8 @@ from ..weights.files import WeightsFile, assign_weights, shown
 from .facts import FACTS
 from .image_parts import ImagePart, image_part
 from .keys import check_keys, joined
+from .other_files import relative
 from .source import Layers, Source
-from .strangers import relative
 
 Layout = tuple[str | None, bool, int | None]  # base, module in the middle block, length of the position table
 BASES = {4: ("SD 1.x", SD1), 3: ("SDXL", SDXL)}  # by resolution levels of the UNet

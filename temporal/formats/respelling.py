@@ -17,7 +17,7 @@ from .lora_writing import FLAT, UNET
 from .motion_adapter import DIFFUSERS
 from .motion_lora import MotionLora, read_motion_lora
 from .motion_modules import MotionSpelling
-from .strangers import is_list
+from .other_files import is_list
 
 ANIMATEDIFF = "motion_modules"
 TEMPORAL = (ANIMATEDIFF, "temp_attentions", "transformer_in")  # in names of layers that motion LoRAs change

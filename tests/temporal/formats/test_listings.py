@@ -19,7 +19,7 @@ from video_ldm.temporal import formats
 from video_ldm.temporal.errors import CheckpointFormatError
 from video_ldm.temporal.formats import inside, keys, lvdm, motion_modules
 from video_ldm.temporal.formats.motion_modules import position_table
-from video_ldm.temporal.formats.strangers import describe_other
+from video_ldm.temporal.formats.other_files import describe_other
 from video_ldm.temporal.weights.files import WeightsFile
 
 LISTINGS = json.loads(lzma.decompress((Path(__file__).parent / "listings.json.xz").read_bytes()))
