@@ -93,11 +93,8 @@ def inspected(path: str | Path, family: str | None = None) -> Inspected:
     file = read_weights(path)
     if family is not None:
         return _layers(as_family(bare(file), family))
-    for kind in (_upscaler, _decoder, _video_model, _sparse_control, _motion_lora, _video_decoder):
-        found = kind(file)
-        if found is not None:
-            return found
-    return _layers(file)
+    found = (kind(file) for kind in KINDS)
+    return next((known for known in found if known is not None), None) or _layers(file)
 
 
 def _renaming(tensors: Callable[[str], dict[str, Tensor]]) -> Write:
@@ -195,6 +192,11 @@ def _upscaler(file: WeightsFile) -> Inspected | None:
     text = f"{report_upscaler(load_upscaler(file.path))}\nKeys: {len(file.tensors)} used"
     report = _in_folder(text, "video_upscalers", "Load Video Upscaler")
     return Inspected("the video upscaler", report, NATIVE, (NATIVE,), _as_it_is(file))
+
+
+# Kinds of files beside temporal layers; the first that knows a file has it. They share no loader: a motion
+# LoRA is read against a stack, SparseCtrl brings a ControlNet, a decoder belongs to a VAE.
+KINDS = (_upscaler, _decoder, _video_model, _sparse_control, _motion_lora, _video_decoder)
 
 
 def _in_folder(text: str | None, folder: str, node: str) -> str:
