@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """Every write beyond `size` bytes of a file is refused by the system, to libraries in C and Rust as to
-    Python.
+    """Let the system refuse every write beyond `size` bytes of a file.
+
+    It refuses libraries in C and Rust as it does Python.
     """
     import resource  # not on Windows
 

@@ -67,8 +67,9 @@ class Trial:
 
 
 def trial(work: Callable[[], object], folder: Path, kill_at: int | None = None) -> Trial:
-    """Run `work` in a copy of this process, which dies right before its operation number `kill_at` below a
-    folder.
+    """Run `work` in a copy of this process, which dies right before one of its operations below a folder.
+
+    It dies before number `kill_at`.
 
     Operations count from 1. Raises RuntimeError when the work fails by itself.
     """
@@ -205,8 +206,9 @@ class _Watcher:
 
 
 def _numbers() -> dict[int, tuple[str, int, bool | None]]:
-    """Name, place of the argument, and whether a folder precedes a path (None for open files), by number of
-    the call.
+    """Name, place of the argument, and whether a folder precedes a path, by number of the call.
+
+    None in place of the last for open files.
     """
     column = 0 if platform.machine() == "x86_64" else 1
     kinds = [

@@ -103,9 +103,7 @@ def transformer(w: Weights, net: Network, name: str, x: Tensor, text: Tensor, cr
 
 
 def transformer_block(w: Weights, net: Network, name: str, x: Tensor, text: Tensor, cross: bool) -> Tensor:
-    """Self-attention, text, attention over frames and feed-forward, in the order of the network, on (b f n
-    c).
-    """
+    """Self-attention, text, attention over frames and feed-forward, in the network's order, on (b f n c)."""
     temporal = "temporal" if f"{name}.norm_temporal.weight" in w else "temp"
 
     def frames_too(x: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-"""Slow, obvious versions of a picture as a prompt, weights under the names of VideoCrafter 1 for image to
-video.
+"""Slow, obvious versions of a picture as a prompt, under the weights' names in VideoCrafter 1.
 
 One token and one head after the other. Shapes: m tokens of the picture, p patches, w width, e channels of the
 text, n places.

@@ -318,8 +318,14 @@ def test_docstrings_open_with_a_sentence_that_stands_alone():
     """An editor shows nothing else: an imperative or a noun phrase, no answer without its question."""
     riddle = re.compile(r"(What|How|Where|Whether|Which|Who|Why|The same|Same|As)\b")
     assert not found(EVERYTHING, lambda path: [text for text in docstrings(path) if riddle.match(text)])
-    summaries = {path: [text.partition("\n\n")[0] for text in docstrings(path)] for path in PACK}
-    assert not found(PACK, lambda path: [text for text in summaries[path] if "\n" in text.strip()])
+    summaries = {path: [text.partition("\n\n")[0] for text in docstrings(path)] for path in EVERYTHING}
+    assert not found(EVERYTHING, lambda path: [text for text in summaries[path] if "\n" in text.strip()])
+
+
+def test_comments_leave_no_brackets_behind():
+    """A comment behind a long line makes the formatter wrap the value; above it, it does not."""
+    scar = re.compile(r"^ *[])}]+  # (?!fmt:|noqa|type:|pyright:).*", re.MULTILINE)
+    assert not found(EVERYTHING, lambda path: scar.findall((ROOT / path).read_text("utf-8")))
 
 
 def test_sources_are_named():

@@ -57,8 +57,7 @@ RANK = 4
 
 @dataclass(frozen=True)
 class Row:
-    """A case: relative difference of the two latents, how far the case's options move the clip, and what the
-    report says."""
+    """Relative difference of a case's latents, how far its options move the clip, and what is reported."""
 
     group: str
     case: str

@@ -1,5 +1,6 @@
-"""Count the memory of activations with temporal layers over that without, at full size, without computing
-anything.
+"""Count the memory of activations with temporal layers over that without, at full size.
+
+Nothing is computed.
 
     python -m video_ldm.benchmarks.cost.activations
 
@@ -64,8 +65,9 @@ def stacks() -> Iterator[tuple[str, TemporalStack]]:
 
 
 def peak(unet: nn.Module, shape: UNetShape, stack: TemporalStack | None, size: int) -> int:
-    """Bytes alive at the peak of one call for FRAMES frames, conditional and unconditional, of size x size
-    latents.
+    """Bytes alive at the peak of one call, for latents of size x size.
+
+    FRAMES frames, conditional and unconditional.
     """
     from ...nodes.host.layers.hooks import inserted
 

@@ -1,5 +1,4 @@
-"""Once at full size: SD 1.5 with AnimateDiff v2 layers through ComfyUI's server, against diffusers with the
-same weights.
+"""Sample once at full size: SD 1.5 with AnimateDiff v2 layers through ComfyUI's server, against diffusers.
 
     OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.full_size            16 frames at 128 x 128, 2 steps
     python -m video_ldm.benchmarks.cost.full_size --frames 2 --size 64 --steps 1      to try it
@@ -90,8 +89,9 @@ def graph(frames: int, size: int, steps: int) -> Graph:
 
 
 def through_the_server(unet: Any, arguments: argparse.Namespace) -> tuple[Tensor, list[Tensor], float]:
-    """Latents (f c h w) of a clip, the texts (1 m e) that the host's encoder makes of the prompts, seconds of
-    the run.
+    """Latents (f c h w) of a clip, its texts, and the seconds of the run.
+
+    The texts (1 m e) are those that the host's encoder makes of the prompts.
     """
     host = Host()
     with host as client:

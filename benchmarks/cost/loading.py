@@ -42,8 +42,9 @@ def narrowed(parts: int) -> UNetShape:
 
 
 def write(path: Path, unet: UNetShape) -> None:
-    """Random AnimateDiff v2 layers in half precision, as safetensors or as PyTorch saves them, by the name's
-    end.
+    """Random AnimateDiff v2 layers in half precision, as the end of the name says.
+
+    They are safetensors or as PyTorch saves them.
     """
     config = StackConfig(
         unet, "SD 1.x", 32, False, False, family="AnimateDiff v2", motion=MotionConfig(True, False, False)

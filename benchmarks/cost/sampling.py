@@ -1,5 +1,4 @@
-"""Time and memory of a sampling step with AnimateDiff v2 layers over the same step without, in the host and
-in diffusers.
+"""Time and memory of a sampling step with AnimateDiff v2 layers over those without, here and in diffusers.
 
     OMP_NUM_THREADS=2 python -m video_ldm.benchmarks.cost.sampling         SD 1.5: about 8 GB, half an hour
     python -m video_ldm.benchmarks.cost.sampling --gpu --sizes 64          float16 on the host's device

@@ -1,5 +1,7 @@
-"""Good files of the families that the first ten thousand damaged files had none of, at tiny sizes, and how
-each is opened: Stable Video Diffusion, the LVDM line, LaVie, Upscale-A-Video, SparseCtrl, SDXL adapters."""
+"""Good files of the families that the first ten thousand damaged files had none of, and how each is opened.
+
+They are tiny: Stable Video Diffusion, the LVDM line, LaVie, Upscale-A-Video, SparseCtrl, SDXL adapters.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Tiny random files of every published family at the size of the toy world, so that each loader can succeed
-in the fuzz, and the models that they make."""
+"""Tiny random files of every published family at the size of the toy world, and the models that they make.
+
+With them each loader can succeed in the fuzz.
+"""
 
 from __future__ import annotations
 

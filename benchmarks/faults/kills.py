@@ -1,5 +1,4 @@
-"""Trainings killed right before each of their file operations, gone on with, and compared with runs that were
-not.
+"""Kill trainings right before each of their file operations, go on, and compare with runs left alone.
 
     OMP_NUM_THREADS=1 python -m video_ldm.benchmarks.faults.kills
 

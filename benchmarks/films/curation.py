@@ -1,5 +1,6 @@
-"""Costs of curation: memory of a long film against a short one, clips a second and core by stage, two Ray
-workers against one; and errors of flow and text.
+"""Costs of curation, and errors of flow and text.
+
+Memory of a long film against a short one, clips a second and core by stage, two Ray workers against one.
 
 `python -m video_ldm.benchmarks.films.curation [memory|speed|exact|ray ...]`; each prints rows for RESULTS.md.
 """

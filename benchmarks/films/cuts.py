@@ -76,8 +76,10 @@ class Clips:
 
 
 def measure(find: Find, made: Clips, each: int) -> Iterator[Rows]:
-    """Of every kind, after every round of all kinds: the share of clips in which it was found (for clips
-    without a cut: in which none was), false ones a clip, CPU seconds a frame.
+    """Scores of every kind of cut, after every round of all kinds.
+
+    They are the share of clips in which it was found (for clips without a cut: in which none was), false
+    ones a clip and CPU seconds a frame.
     """
     sums = {kind: np.zeros(4) for kind in ALL}
     for number in range(each):

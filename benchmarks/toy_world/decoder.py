@@ -129,8 +129,9 @@ def operations(run: Callable[[], Any]) -> int:
 
 
 def timed(run: Callable[[], Any], autoencoder: Any) -> tuple[float, int]:
-    """Seconds of CPU time, which other programs do not take part in, and frames through the decoder's last
-    layer.
+    """Seconds of CPU time, and frames through the decoder's last layer.
+
+    Other programs do not take part in CPU time.
     """
     frames = []
     handle = autoencoder.taesd_decoder[-1].register_forward_hook(lambda _m, _a, out: frames.append(len(out)))

@@ -235,8 +235,9 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def region_table(found: list[dict[str, Any]]) -> str:
-    """Squared errors beyond encoding and decoding as shares of slerp's, over motion and in the object,
-    medians over clips with their 95 % intervals.
+    """Squared errors beyond encoding and decoding as shares of slerp's, over motion and in the object.
+
+    They are medians over clips with their 95 % intervals.
     """
     methods = [key for key in found[0] if key not in ("kind", "prompt", "encoded and decoded")]
     rows = []

@@ -154,9 +154,7 @@ def motion(scene: Scene, velocity: np.ndarray) -> Measure:
 
 
 def motion_summary(measures: list[Measure]) -> dict[str, list[float]]:
-    """Axis and sense in percent and the median speed as a share of the drawn one, each with its 95 %
-    interval.
-    """
+    """Axis and sense in percent, the median speed as a share of the drawn one, and 95 % intervals."""
     found = {}
     for key in ("direction", "axis", "sense"):
         asked = [m[key] for m in measures if m[key] is not None]

@@ -67,8 +67,9 @@ class Changes:
 
 
 def changes(paths: list[Path2D], order: int) -> Changes:
-    """Changes of position (order 1) or velocity (order 2) between neighbouring predicted frames of tracks `(f
-    2)`.
+    """Changes of position (order 1) or velocity (order 2) between neighbouring predicted frames.
+
+    Tracks are `(f 2)`.
 
     Runs that hold a given frame or one without the object are left out.
     """
@@ -141,8 +142,10 @@ class Predictor:
 
 
 def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: list[np.ndarray]) -> Resolved:
-    """Toy Frechet video distance of predicted frames to pair features of drawn clips, in as few axes as there
-    are samples for."""
+    """Toy Frechet video distance of predicted frames to pair features of drawn clips.
+
+    It is taken in as few axes as there are samples for.
+    """
     return resolved_distance(
         [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips], reference
     )
@@ -194,8 +197,9 @@ def guidances(
 def drift(
     predictor: Predictor, judge: classifier.Classifier, settings: dict[str, Any]
 ) -> dict[str, dict[str, float]]:
-    """Long rollouts: single frames about frame 16 and about the end, pooled over the rollouts, against drawn
-    frames.
+    """Long rollouts: single frames about frame 16 and about the end against drawn frames.
+
+    They are pooled over the rollouts.
     """
     scenes, length, width = held_out(settings["rollouts"], tuple(TURNS)), settings["long"], settings["window"]
     drawn = [world.render(scene, 8, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)]
@@ -220,8 +224,9 @@ def drift(
 def drift_percent(
     early: list[NDArray[np.float64]], late: list[NDArray[np.float64]], reference: NDArray[np.float64]
 ) -> tuple[float, float, float]:
-    """By how many percent late frames are farther from the reference than early ones, and the ends of the 95
-    % interval: whole rollouts drawn again (bootstrap). One rollout has no interval. Features of a rollout `(n
+    """Percent by which late frames are farther from the reference than early ones, with the 95 % interval.
+
+    Whole rollouts are drawn again (bootstrap); one rollout has no interval. Features of a rollout `(n
     d)`.
     """
 

@@ -133,8 +133,10 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def shares_of_video(results: dict[str, dict[str, Any]]) -> str:
-    """Flicker of every way as a share of that of the video, medians over the same clips with their 95 %
-    intervals."""
+    """Flicker of every way as a share of that of the video.
+
+    Medians over the same clips with their 95 % intervals.
+    """
     video, rows = results["video"]["flickers"], []
     for name, values in results.items():
         shares = [mine / theirs for mine, theirs in zip(values["flickers"], video, strict=True)]

@@ -52,8 +52,7 @@ def colour(pictures: Tensor) -> Tensor:
 
 
 def reconstruction_loss(given: Tensor, target: Tensor) -> Tensor:
-    """Error of values, of colours and of edges, on the picture and at half and quarter size, heavier on
-    strong colours.
+    """Error of values, of colours and of edges, at full, half and quarter size, heavier on strong colours.
 
     Most of a picture is grey ground: without that weight, colours are what an autoencoder gives up or merges
     first.

@@ -1,5 +1,4 @@
-"""Train the bundled temporal decoder of the toy autoencoder on rendered clips, and measure the flicker it
-takes away.
+"""Train the bundled temporal decoder of the toy autoencoder on rendered clips, and measure what it does.
 
     python -m video_ldm.demo.train.decoder --checkpoint toy_sd.safetensors --out toy_decoder.safetensors
 

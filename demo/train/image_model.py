@@ -129,8 +129,9 @@ class Frames:
         self.captions = read_captions(folder / "captions.json")
 
     def draw(self, rng: np.random.Generator, batch: int, ready: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents `(b 4 16 16)`, token rows `(b 77)`, whether the row says how it moves `(b,)`, the motion's
-        label `(b,)`.
+        """Latents, token rows, which of these say how it moves, and the labels of the motions.
+
+        Latents `(b 4 16 16)`, rows `(b 77)`, the others `(b,)`.
         """
         index = np.sort(rng.integers(ready, size=batch))
         frames = rng.integers(self.latents.shape[1], size=batch)

@@ -84,8 +84,9 @@ def _ground(scene: Scene, scale: int) -> np.ndarray:
 
 
 def _grain(scene: Scene, scale: int) -> np.ndarray:
-    """Grain `(256 scale, 256 scale, 1)` of two specks to a pixel of the small picture, whose mean over that
-    pixel is 0.
+    """Grain `(256 scale, 256 scale, 1)` of two specks to a pixel of the small picture.
+
+    Its mean over such a pixel is 0.
     """
     if scale == 1:
         return np.zeros((1, 1, 1), np.float32)

@@ -73,8 +73,9 @@ def velocity(path: np.ndarray) -> np.ndarray:
 
 
 def direction(path: np.ndarray) -> str | None:
-    """The nearest of left, right, up and down, "still" below 1.5 pixels a frame, None where the track is
-    lost.
+    """Direction of a track: left, right, up or down, or "still" below 1.5 pixels a frame.
+
+    None where the track is lost.
     """
     slope = velocity(path)
     if np.isnan(slope).any():

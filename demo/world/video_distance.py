@@ -1,5 +1,4 @@
-"""A Frechet distance of videos for the toy world, made like FVD (arXiv 1812.01717) but with a network of its
-own.
+"""Frechet distance of videos for the toy world, like FVD (arXiv 1812.01717) with a network of its own.
 
 FVD's network was trained on real videos and cannot be bundled. Here a sample is a pair of neighbouring
 frames: the classifier's features of the first frame, and of the change to the second one. A distance of

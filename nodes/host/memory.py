@@ -28,7 +28,7 @@ def total_memory(device: Any) -> float:
 
 
 def unless_out_of_memory(compute: Callable[[], Made]) -> Made | None:
-    """What a computation makes, None when memory ran out: the caller then tries less at a time."""
+    """Result of a computation, None when memory ran out: the caller then tries less at a time."""
     try:
         return compute()
     except mm.OOM_EXCEPTION:

@@ -1,5 +1,6 @@
-"""Small graphs of AnimateDiff-Evolved, written for these tests in the API format, and the same as the page
-saves them.
+"""Small graphs of AnimateDiff-Evolved in the API format, and as the page saves them.
+
+They were written for these tests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The toy checkpoint, and the pack's loaders on weights that a test makes, written as a file into the host's
-folder.
-"""
+"""The toy checkpoint, and the pack's loaders on weights that a test makes and writes as a file."""
 
 from __future__ import annotations
 

@@ -170,9 +170,7 @@ def read(host, node_info, files, monkeypatch):
 
 @pytest.fixture(scope="module")
 def video_models(host):
-    """Whole video models under the names in the graphs, tiny, beside a checkpoint with the toy text encoder
-    and VAE.
-    """
+    """Tiny video models under the names in the graphs, beside the toy text encoder and VAE."""
     import comfy.supported_models as supported
 
     models = host.base / "models"
@@ -374,8 +372,7 @@ def test_it_can_be_read(path):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_files_to_fetch_are_those_that_the_nodes_name(path, host):
-    """The page offers what stands in `properties.models`, from Hugging Face into the folder that the node
-    reads."""
+    """The page offers what stands in `properties.models`, into the folder that the node reads."""
     import folder_paths
 
     for node in json.loads(path.read_text("utf-8"))["nodes"]:

@@ -36,8 +36,9 @@ PICTURE = {
 
 
 def tell_host(patch: Any, models: Path, text: int) -> None:
-    """Let the host build CLIP vision in the size of `PICTURE`, and the x4 upscaler with a text encoder of its
-    width.
+    """Let the host build CLIP vision in the size of `PICTURE`, and a narrow x4 upscaler.
+
+    The latter's width is that of its text encoder.
     """
     import comfy.supported_models as supported
 

@@ -1,6 +1,4 @@
-"""Help pages: one for every node, with every input and output, a picture that exists, and messages the code
-has.
-"""
+"""Help pages: one for every node, with every input, output and message, and a picture that exists."""
 
 from __future__ import annotations
 

@@ -39,8 +39,9 @@ class Call:
 
 
 def tiny_weights(listing: str, text: int = TEXT) -> dict[str, Tensor]:
-    """Random weights under the keys of a published file, a tenth (upscalers: an eighth) as wide, with two
-    heads.
+    """Random weights under the keys of a published file, a tenth as wide, with two heads.
+
+    Upscalers are an eighth as wide.
     """
     shapes = json.loads(lzma.decompress(LISTINGS.read_bytes()))[listing]
     upscaler = "class_embedding.weight" in shapes
@@ -63,8 +64,9 @@ def tiny_weights(listing: str, text: int = TEXT) -> dict[str, Tensor]:
 
 
 def tell_host(monkeypatch: Any, formats: Any, text: int = TEXT) -> None:
-    """The families in a size for tests, in the pack's module of formats, and the host told of it as of any
-    other model.
+    """Put families in a size for tests into the pack's module of formats.
+
+    The host is told of their networks as of any other model.
     """
     import comfy.supported_models as supported
 

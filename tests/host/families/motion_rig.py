@@ -126,8 +126,9 @@ def host_model(base: str, unet: Any) -> Any:
 
 
 def one_call(model: Any, frames: int = FRAMES) -> Call:
-    """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond
-    together.
+    """Sample one step of a clip through the host, and keep what its UNet saw and gave.
+
+    Conditional and unconditional stand together.
     """
     import comfy.sample
 

@@ -1,5 +1,6 @@
-"""PIA and AnimateLCM-I2V through Load Temporal Layers and Known Frames, against diffusers' UNet with the same
-weights.
+"""PIA and AnimateLCM-I2V through Load Temporal Layers and Known Frames, against diffusers' UNet.
+
+Both have the same weights.
 
 diffusers has PIA, except for the statistics of norms; it has no AnimateLCM-I2V, whose image encoder is the
 slow version of tests/reference.py, put in front of the second motion module of each of its down blocks.
@@ -35,9 +36,7 @@ def pia(host):
 
 @pytest.fixture(scope="module")
 def i2v(host):
-    """diffusers' AnimateDiff v2 with the norms of the original, the image model, and weights of an image
-    encoder.
-    """
+    """AnimateDiff v2 of diffusers with the original's norms, the image model, and an image encoder."""
     unet = rig.reference_unet("SD 1.x", True, 64)
     rig.norms_of_the_original(unet, False, False)
     return unet, rig.host_model("SD 1.x", unet), encoder_weights()
@@ -60,8 +59,9 @@ def encoder_weights():
 
 
 def pia_weights(unet, spell=rig.as_original):
-    """PIA's file: its motion modules, and its convolution with other channels for the latent than the image
-    model's.
+    """PIA's file: its motion modules, and its convolution with other channels for the latent.
+
+    Those of the image model are others.
     """
     conv = unet.conv_in.weight.detach().clone()
     conv[:, :4] = torch.randn(conv[:, :4].shape, generator=torch.Generator().manual_seed(6))

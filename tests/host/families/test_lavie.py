@@ -1,5 +1,6 @@
-"""LaVie, SEINE and their relatives through the loaders into the host's UNet, against plain functions of the
-same weights.
+"""LaVie, SEINE and their relatives through the loaders into the host's UNet, against plain functions.
+
+Both have the same weights.
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ def vae(host):
 
 
 def reference_control(kind):
-    """diffusers' SparseControlNetModel with random weights in which every one counts, and the norms of the
-    original.
-    """
+    """diffusers' SparseControlNetModel with random weights that all count, and the original's norms."""
     from diffusers.models.controlnets.controlnet_sparsectrl import SparseControlNetModel
 
     torch.manual_seed(4)

@@ -1,6 +1,4 @@
-"""Load Video Model: whole video models through the node into the host's UNet, against diffusers with the same
-weights.
-"""
+"""Load Video Model: whole video models into the host's UNet, against diffusers with the same weights."""
 
 from __future__ import annotations
 

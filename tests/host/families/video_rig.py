@@ -322,8 +322,9 @@ def svd_out(unet: Any, call: Call, frames: int = FRAMES) -> Tensor:
 def one_call(
     model: Any, frames: int = FRAMES, positive: dict | None = None, negative: dict | None = None
 ) -> Call:
-    """Sample one step of a clip through the host and keep what its UNet saw and gave, cond and uncond
-    together.
+    """Sample one step of a clip through the host, and keep what its UNet saw and gave.
+
+    Conditional and unconditional stand together.
 
     `positive` and `negative` stand beside the texts; without `negative` both have the same.
     """

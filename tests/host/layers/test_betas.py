@@ -1,6 +1,4 @@
-"""The noise schedule on the MODEL is the one of the family, against diffusers' schedulers of the same
-settings.
-"""
+"""The noise schedule on the MODEL is the one of the family, as diffusers' schedulers compute it."""
 
 from __future__ import annotations
 

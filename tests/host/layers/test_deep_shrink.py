@@ -1,5 +1,6 @@
-"""Deep Shrink (the host's PatchModelAddDownscale), which makes the image model's tensors smaller, with known
-frames.
+"""Deep Shrink (the host's PatchModelAddDownscale) with known frames.
+
+It makes the image model's tensors smaller.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ CLIPS, FRAMES, HEIGHT, WIDTH = 2, 5, 3, 4
 
 
 class PositionsBehind(nn.Module):
-    """A norm of the host's temporal block, with our positions of the frames ((b n) f c) added to what it
-    gives.
+    """A norm of the host's temporal block, with our positions of the frames added to what it gives.
+
+    Shape ((b n) f c).
     """
 
     def __init__(self, norm: nn.Module, positions: nn.Module) -> None:

@@ -1,6 +1,4 @@
-"""Files to choose on newer hosts, which refuse a choice that is not in their list before a node can say what
-it is.
-"""
+"""Files to choose on newer hosts, which refuse an unlisted choice before a node can say what it is."""
 
 from __future__ import annotations
 

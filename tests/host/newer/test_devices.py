@@ -1,5 +1,6 @@
-"""A second device: what newer hosts ask of a patcher to compute on several (0.26: MultiGPU CFG Split, Select
-Model Device).
+"""A second device: what newer hosts ask of a patcher to compute on several.
+
+In 0.26 these are MultiGPU CFG Split and Select Model Device.
 
 They make one more patcher of the file, with weights of its own, and clone the rest. On older hosts a stand-in
 does so.

@@ -22,9 +22,7 @@ def made() -> list[int]:
 
 @pytest.fixture
 def video(host, made):
-    """Seven grey frames in chunks of two, each as bright as its number, with a sound whose samples are
-    numbered.
-    """
+    """Seven grey frames in chunks of two, each as bright as its number, with a numbered sound."""
     from video_ldm.nodes.host.film.frame_stream import FrameStream
     from video_ldm.nodes.host.film.lazy_video import LazyVideo
 

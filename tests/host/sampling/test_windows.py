@@ -91,9 +91,7 @@ FAMILIES = {
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_windows_side_by_side_are_clips_of_their_own(rig, family):
-    """Without overlap: 8 frames in windows of 4 are what two clips of 4 with the same noise are, for all
-    kinds of layers.
-    """
+    """Without overlap, 8 frames in windows of 4 are two clips of 4, for all kinds of layers."""
     changes = {"known_frames": False, "frame_rate": False, "max_frames": 4} if family != "native" else {}
     model = rig.with_layers(patcher=rig.stack(0.05, **changes, **FAMILIES[family]))
 

@@ -37,8 +37,9 @@ def fresh_stack(models) -> TemporalStack:
 
 
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
-    """Fresh layers: a prediction of ours is the one that the host's own guider makes for the same prompt and
-    size.
+    """With fresh layers a prediction of ours is that of the host's own guider.
+
+    Prompt and size are the same.
     """
     import comfy.samplers
     from video_ldm.temporal.sampling.clip import Clip

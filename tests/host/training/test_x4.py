@@ -84,8 +84,9 @@ def test_small_frames_are_a_quarter_of_the_large_ones(models):
 
 
 def test_the_model_is_told_what_the_hosts_sampler_tells_it(models):
-    """Fresh layers: a prediction of ours is the one of the host's own guider for the same prompt, frames and
-    level.
+    """With fresh layers a prediction of ours is that of the host's own guider.
+
+    Prompt, frames and level are the same.
     """
     import comfy.samplers
 

@@ -1,6 +1,4 @@
-"""Every kind of file is told and written in every spelling that is read, with the same bits after a round
-trip.
-"""
+"""Every kind of file is told and written in every spelling that is read, bit for bit there and back."""
 
 from __future__ import annotations
 

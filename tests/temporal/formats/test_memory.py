@@ -1,5 +1,6 @@
-"""Opening a file of layers does not keep two copies of it (benchmarks/cost/loading.py measures the published
-size).
+"""Opening a file of layers does not keep two copies of it.
+
+benchmarks/cost/loading.py measures the published size.
 """
 
 from dataclasses import replace

@@ -155,9 +155,7 @@ def test_config_round_trip(config):
 
 
 def test_files_of_our_own_layers_do_not_speak_of_motion_modules():
-    """So that files written before motion modules were known stay what they are, and older packs read new
-    ones.
-    """
+    """Files written before motion modules were known stay what they are, and older packs read new ones."""
     assert "motion" not in json.loads(CONFIG.to_json())
 
 

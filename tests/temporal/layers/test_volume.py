@@ -65,8 +65,9 @@ def test_new_layers_change_nothing():
 
 
 def test_frames_reach_two_and_one_further():
-    """A change of the last of nine frames is seen 2 + 1 frames earlier by the convolutions alone, with norms
-    that stand still.
+    """A change of the last of nine frames is seen 2 + 1 frames earlier by the convolutions alone.
+
+    The norms stand still.
     """
     layer = sine_init(FramesBlock(CHANNELS, EMBEDDING, (5, 3), torch.nn))
     layer.norm_in = layer.norm_out = torch.nn.Identity()

@@ -49,8 +49,9 @@ def test_the_whole_clip_is_the_start_and_the_segments(tmp_path):
 
 
 def test_a_clip_in_memory_belongs_to_nobody_else(tmp_path):
-    """No file that someone may shorten lies under it (that would end the process), and changing it changes no
-    file.
+    """No file that someone may shorten lies under a clip, and changing the clip changes no file.
+
+    A shortened file would end the process.
     """
     clip = Rollout(tmp_path)
     clip.save(1, "a" * 64, frames(3, 1))

@@ -37,8 +37,9 @@ CONFIG = DecoderTrainingConfig(steps=40, warmup=2, learning_rate=2e-2, ema=0.8, 
 
 
 class Problem:
-    """Still clips whose latents flicker, a small image decoder, and a trainer of new layers, always the same
-    ones.
+    """Still clips whose latents flicker, a small image decoder, and a trainer of new layers.
+
+    They are always the same ones.
     """
 
     def __init__(self, **changes):

@@ -1,6 +1,4 @@
-"""Frames that a decoder has tinted get the colours of the frames they were enlarged from, and keep their
-detail.
-"""
+"""Frames that a decoder has tinted get the colours of those given, and keep their detail."""
 
 from __future__ import annotations
 

@@ -134,8 +134,9 @@ def test_an_untrained_upscaler_is_bicubic_to_a_faint_grain():
 
 
 def test_colour_and_brightness_stay_those_of_the_input():
-    """Means over areas of 16 x 16 given pixels move by less than half a step of 8 bits, whatever the weights
-    are.
+    """Means over areas of 16 x 16 given pixels move by less than half a step of 8 bits.
+
+    That holds whatever the weights are.
     """
     frames = moving_clip(3, 48, 64) * 0.6 + 0.2  # away from the ends, where clipping would move means
     config = replace(TINY, residual_std=0.03)

@@ -233,8 +233,9 @@ def test_out_of_range_values_are_clipped_and_rounded(tmp_path):
 
 
 def glass(height: int = 32, width: int = 48, num_frames: int = 5) -> torch.Tensor:
-    """A clip (f h w 4) of one colour that is clear in other places from frame to frame, all of it and none of
-    it among them.
+    """A clip (f h w 4) of one colour that is clear in other places from frame to frame.
+
+    All of it and none of it are among them.
     """
     ramp = (torch.arange(width) - 8).clamp(0, 32) / 32
     clear = torch.stack([ramp.roll(8 * n) for n in range(num_frames)])
