@@ -8,9 +8,9 @@ and attention (704 instead of 534), and training end to end instead of on an ima
 534). Folders of clips are those of demo.train.clips, held-out ones of its --split test; what is learned are
 4 frames at 8 a second in windows of 64 x 64 pixels. All arms of a seed see the same clips, noise and steps.
 The frozen image model is the toy checkpoint's, the temporal layers are the pack's own, from nothing. Asked
-for are the captions of held-out clips, with the same noise for all arms; the distance is the toy Frechet
-video distance to other held-out clips. Both go through the autoencoder. A run that was stopped goes on with
-the same command.
+for are the captions of held-out clips, with the same noise for all arms; other held-out clips are what
+they are compared with, through the autoencoder as well (ablation_judge.py). A run that was stopped goes on
+with the same command.
 
 Latents `(b f 4 8 8)`, text `(b 77 48)`, pictures `(f h w 3)` uint8.
 """
@@ -161,11 +161,11 @@ def sampled(learner: Learner, world: World, args: argparse.Namespace) -> np.ndar
     return np.stack(made)
 
 
-def drawn_windows(world: World) -> list[np.ndarray]:
+def drawn_windows(world: World) -> np.ndarray:
     """A window of every held-out clip, through the autoencoder."""
     dice = np.random.default_rng(2029)
     windows = [world.held_out.window(number, dice) for number in range(len(world.held_out.captions))]
-    return [world.show(torch.from_numpy(window)) for window in windows]
+    return np.stack([world.show(torch.from_numpy(window)) for window in windows])
 
 
 def run_arm(name: str, seed: int, world: World, args: argparse.Namespace) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def run_arm(name: str, seed: int, world: World, args: argparse.Namespace) -> dic
         "weights": sum(weight.numel() for weight in learner.learns.parameters()),
         "loss": float(np.mean(learner.losses[-100:])),
         "seconds": round(learner.seconds),
-        "made": list(np.load(made)),
+        "made": np.load(made),
     }
 
 
@@ -246,7 +246,7 @@ def main() -> None:
         "training": found,
     }
     args.out.write_text(json.dumps({**whole, "found": numbers}, indent=1) + "\n")
-    print(report(numbers["arms"]))
+    print(report(numbers["all"]))
 
 
 if __name__ == "__main__":

@@ -1,159 +1,133 @@
 """Distances of clips that the arms of ablation.py made to drawn ones, and to one another.
 
-Clips `(f h w 3)` uint8, pair features of a clip `(f-1 d)`.
+One sample of the distance is a clip: the toy classifier's features of its first and its last frame, and the
+mean over its frames of those of the change to the next one. Pairs of frames as samples would pay clips that
+hold together badly, whose pairs are more different samples.
+
+Clips `(f h w 3)` uint8, features of clips `(n d)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...demo.world.classifier import load_classifier, to_pictures
-from ...demo.world.video_distance import pair_features, video_distance
+from ...demo.world.classifier import Classifier, frechet_distance, load_classifier, to_pictures
+from ...demo.world.video_distance import pair_features
 from .common import MODELS, markdown
 
-AXES = 30  # of the distance; 200 clips have twenty pairs for each
+AXES = 15  # of the distance; 200 clips have thirteen samples for each
+DRAWS = 1000
+
+Interval = tuple[float, float, float]  # a number, and the ends of its 95 % interval
+Seeds = dict[int, np.ndarray]  # something of every clip, by the seed of the training
+
+
+def features(judge: Classifier, clips: Sequence[np.ndarray]) -> np.ndarray:
+    """Features of clips, those of the first frame in front."""
+    pairs = np.stack([pair_features(judge, to_pictures(clip)) for clip in clips])
+    stills, changes = np.split(pairs, 2, axis=-1)
+    return np.concatenate([stills[:, 0], stills[:, -1], changes.mean(1)], 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Pair features along the axes in which those of drawn clips differ most, each with a variance of 1."""
+    """Features along the axes in which those of drawn clips differ most, each with a variance of 1."""
 
     middle: np.ndarray
     axes: np.ndarray
 
     @classmethod
-    def of(cls, drawn: Sequence[np.ndarray]) -> Seen:
+    def of(cls, drawn: np.ndarray) -> Seen:
         """The axes of drawn clips."""
-        pairs = np.concatenate(drawn)
-        middle = pairs.mean(0)
-        _, spread, directions = np.linalg.svd(pairs - middle, full_matrices=False)
-        return cls(middle, directions[:AXES].T / (spread[:AXES] / np.sqrt(len(pairs))))
+        middle = drawn.mean(0)
+        _, spread, directions = np.linalg.svd(drawn - middle, full_matrices=False)
+        return cls(middle, directions[:AXES].T / (spread[:AXES] / np.sqrt(len(drawn))))
 
-    def __call__(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Numbers of each clip's pairs along the axes."""
-        return [(clip - self.middle) @ self.axes for clip in clips]
-
-
-Interval = tuple[float, float, float]  # a number, and the ends of its 95 % interval
+    def __call__(self, clips: np.ndarray) -> np.ndarray:
+        """Numbers of clips along the axes."""
+        return (clips - self.middle) @ self.axes
 
 
-def shifted(value: float, again: Sequence[float]) -> Interval:
+def shifted(value: float, again: np.ndarray) -> Interval:
     """The interval of a bootstrap, shifted by how far drawing again moves the middle (video_distance.py)."""
     low, middle, high = np.percentile(again, (2.5, 50, 97.5))
     return value, float(low) + value - float(middle), float(high) + value - float(middle)
 
 
 def compared(
-    made: Mapping[str, Sequence[Sequence[np.ndarray]]],
-    drawn: Sequence[np.ndarray],
-    against: str,
-    draws: int = 400,
+    made: Mapping[str, Seeds], number: Callable[[np.ndarray], float], against: str
 ) -> dict[str, dict[str, Interval]]:
-    """Distance of every arm to drawn clips, and how much larger it is than that of one arm.
+    """A number of every arm's clips, and how much larger it is than that of one arm.
 
-    Means over seeds. Clips are drawn again with replacement, the same captions for all arms.
+    Means over the seeds that both have. Clips are drawn again with replacement, the same captions for all
+    arms.
     """
-    seen = Seen.of(drawn)
-    there, here = seen(drawn), {name: [seen(clips) for clips in seeds] for name, seeds in made.items()}
-    count, dice = len(next(iter(here.values()))[0]), np.random.default_rng(0)
-
-    def distances(rows: np.ndarray) -> dict[str, float]:
-        apart = partial(video_distance, theirs=there)
-        return {
-            name: float(np.mean([apart([clips[row] for row in rows]) for clips in seeds]))
-            for name, seeds in here.items()
+    count, dice = len(next(iter(made[against].values()))), np.random.default_rng(0)
+    drawn_again = dice.integers(count, size=(DRAWS, count))
+    each = {
+        name: {
+            seed: np.array([number(clips[r]) for r in (np.arange(count), *drawn_again)])
+            for seed, clips in seeds.items()
         }
-
-    whole = distances(np.arange(count))
-    again = [distances(dice.integers(count, size=count)) for _ in range(draws)]
-    found: dict[str, dict[str, Any]] = {}
-    for name, value in whole.items():
-        gaps = [each[name] - each[against] for each in again]
-        found[name] = {
-            "distance": shifted(value, [each[name] for each in again]),
-            "more": shifted(value - whole[against], gaps),
-        }
+        for name, seeds in made.items()
+    }
+    found = {}
+    for name, seeds in each.items():
+        own = np.mean([seeds[seed] for seed in seeds], axis=0)
+        more = np.mean([seeds[seed] - each[against][seed] for seed in seeds], axis=0)
+        found[name] = {"value": shifted(own[0], own[1:]), "more": shifted(more[0], more[1:])}
     return found
 
 
-def unrest(clips: Sequence[np.ndarray]) -> dict[str, float]:
-    """Change of pictures from frame to frame (255ths), and its unevenness.
-
-    Unevenness is the change of the change over the change.
-    """
-    steps = np.concatenate([np.diff(clip.astype(np.float32), axis=0)[:-1] for clip in clips])
-    turns = np.concatenate([np.diff(clip.astype(np.float32), n=2, axis=0) for clip in clips])
-    return {
-        "change": float(np.abs(steps).mean()),
-        "uneven": float(np.abs(turns).mean() / np.abs(steps).mean()),
-    }
+def change(clips: np.ndarray) -> np.ndarray:
+    """Mean change from frame to frame of clips `(n f h w 3)` in 255ths, of each."""
+    return np.abs(np.diff(clips.astype(np.float32), axis=1)).mean((1, 2, 3, 4))
 
 
-def measured(
-    drawn: list[np.ndarray], made: dict[str, dict[int, list[np.ndarray]]], asked: int
-) -> dict[str, Any]:
+def measured(drawn: np.ndarray, made: dict[str, Seeds], asked: int) -> dict[str, Any]:
     """Numbers of every arm over its seeds and by seed, and of the held-out clips that were asked for."""
     judge, first = load_classifier(MODELS / "toy_classifier.safetensors"), next(iter(made))
-
-    def pairs(clips: list[np.ndarray]) -> list[np.ndarray]:
-        return [pair_features(judge, to_pictures(clip)) for clip in clips]
-
-    other, own = pairs(drawn[asked:]), pairs(drawn[:asked])
-    made = {"drawn": dict.fromkeys(made[first], drawn[:asked]), **made}
-    features = {
-        name: {seed: own if name == "drawn" else pairs(clips) for seed, clips in seeds.items()}
-        for name, seeds in made.items()
+    other, own = (features(judge, clips) for clips in (drawn[asked:], drawn[:asked]))
+    looks = {
+        name: {seed: features(judge, clips) for seed, clips in seeds.items()} for name, seeds in made.items()
     }
-    half = other[0].shape[1] // 2  # the first half is what single frames show, the second what changes
-    whole = compared({name: list(seeds.values()) for name, seeds in features.items()}, other, first)
-    single = compared(
-        {
-            name: [[clip[:, :half] for clip in clips] for clips in seeds.values()]
-            for name, seeds in features.items()
-        },
-        [clip[:, :half] for clip in other],
-        first,
-    )
-    by_seed = {
-        seed: compared(
-            {name: [seeds[seed]] for name, seeds in features.items() if seed in seeds}, other, first
-        )
-        for seed in made[first]
-    }
-    rows = {
-        name: {
-            "toy FVD": whole[name],
-            "single frames": single[name],
-            **unrest([clip for clips in seeds.values() for clip in clips]),
+    looks["drawn"] = dict.fromkeys(made[first], own)
+    still = other.shape[1] // 3
+    changes = {name: {seed: change(clips) for seed, clips in seeds.items()} for name, seeds in made.items()}
+    changes["drawn"] = dict.fromkeys(made[first], change(drawn[:asked]))
+
+    def apart(theirs: np.ndarray, width: int) -> Callable[[np.ndarray], float]:
+        seen = Seen.of(theirs[:, :width])
+        there = seen(theirs[:, :width])
+        return lambda clips: frechet_distance(seen(clips[:, :width]), there)
+
+    def numbers(kept: Callable[[Mapping[str, Seeds]], Mapping[str, Seeds]]) -> dict[str, Any]:
+        return {
+            "toy FVD": compared(kept(looks), apart(other, other.shape[1]), first),
+            "first frame": compared(kept(looks), apart(other, still), first),
+            "change": compared(kept(changes), lambda each: float(each.mean()), first),
         }
-        for name, seeds in made.items()
-    }
-    return {"arms": rows, "by seed": by_seed}
+
+    def of_seed(seed: int) -> Callable[[Mapping[str, Seeds]], Mapping[str, Seeds]]:
+        return lambda arms: {name: {seed: seeds[seed]} for name, seeds in arms.items() if seed in seeds}
+
+    by_seed = {seed: numbers(of_seed(seed)) for seed in made[first]} if len(made[first]) > 1 else {}
+    return {"all": numbers(lambda arms: arms), "by seed": by_seed}
 
 
-def report(rows: dict[str, dict[str, Any]]) -> str:
+def report(numbers: dict[str, dict[str, dict[str, Interval]]]) -> str:
     """The table in Markdown."""
 
     def told(number: Interval) -> str:
-        return "{:.1f} ({:.1f} to {:.1f})".format(*number)
+        return "{:.2f} ({:.2f} to {:.2f})".format(*number)
 
-    header = ["layers", "toy FVD", "more than the first", "single frames", "change (255ths)", "unevenness"]
-    return markdown(
-        header,
-        [
-            [
-                name,
-                told(row["toy FVD"]["distance"]),
-                told(row["toy FVD"]["more"]),
-                told(row["single frames"]["distance"]),
-                row["change"],
-                row["uneven"],
-            ]
-            for name, row in rows.items()
-        ],
-    )
+    header = ["arm", *(cell for name in numbers for cell in (name, "more than the first arm"))]
+    rows = [
+        [name, *(told(arms[name][key]) for arms in numbers.values() for key in ("value", "more"))]
+        for name in next(iter(numbers.values()))
+    ]
+    return markdown(header, rows)

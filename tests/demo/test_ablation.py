@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from video_ldm.benchmarks.toy_world import ablation, ablation_world
-from video_ldm.benchmarks.toy_world.ablation_judge import compared, unrest
+from video_ldm.benchmarks.toy_world.ablation_judge import change, compared, features
 from video_ldm.benchmarks.toy_world.ablation_world import ARMS, Arm, Clips, new_layers
+from video_ldm.demo.world.classifier import load_classifier
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 
 CAPTIONS = [["a cross moving right", "a cross"], ["a circle moving up", "a circle"]]
@@ -64,18 +65,30 @@ def test_only_arms_that_say_so_train_the_image_model(host, name, clips):
 
 def test_the_gap_of_arms_has_an_interval_of_the_same_clips():
     dice = np.random.default_rng(1)
-    drawn = [dice.normal(size=(3, 40)) for _ in range(200)]
-    near = [dice.normal(size=(3, 40)) for _ in range(200)]
-    far = [clip * 1.5 for clip in near]
-    found = compared({"near": [near], "far": [far], "again": [near]}, drawn, "near", draws=60)
-    value, low, high = found["far"]["more"]
-    assert 0 < low < value < high
-    assert found["again"]["more"] == (0, 0, 0)
-    assert found["near"]["distance"][0] < 0.3 * found["far"]["distance"][0]
+    near = {seed: dice.normal(size=(100, 3)) for seed in (1, 2)}
+    far = {seed: 10 * clips + 1 for seed, clips in near.items()}
+    found = compared(
+        {"near": near, "far": far, "farther": {2: far[2] + 1}}, lambda clips: clips.mean(), "near"
+    )
+    gap, low, high = found["far"]["more"]
+    assert low < gap < high and gap == pytest.approx(1 + 9 * np.mean([c.mean() for c in near.values()]))
+    assert found["near"]["more"] == (0, 0, 0)
+    assert found["farther"]["more"][0] == pytest.approx(2 + 9 * near[2].mean())  # of the seed that both have
+    steady = compared(
+        {"near": near, "beside": {k: v + 1 for k, v in near.items()}}, lambda c: c.mean(), "near"
+    )
+    assert steady["beside"]["more"] == pytest.approx((1, 1, 1))  # what both arms share cancels
+    assert np.ptp(steady["beside"]["value"]) > 0.1
 
 
-def test_even_motion_is_less_uneven_than_flicker():
-    even = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((4, 2, 2, 3), np.uint8)
-    flicker = np.array([0, 9, 0, 9], np.uint8)[:, None, None, None] * np.ones((4, 2, 2, 3), np.uint8)
-    assert unrest([even]) == {"change": 1.0, "uneven": 0.0}
-    assert unrest([flicker]) == {"change": 9.0, "uneven": 2.0}
+def test_clips_that_hold_together_badly_are_farther_from_drawn_ones():
+    judge, dice = load_classifier(ablation.MODELS / "toy_classifier.safetensors"), np.random.default_rng(2)
+    frames = dice.integers(0, 255, (40, 1, 1, 1, 3), dtype=np.uint8) * np.ones((1, 4, 64, 64, 1), np.uint8)
+    shuffled = frames.copy()
+    shuffled[:, 1:] = frames[dice.permutation(40), 1:]
+    steady, torn = features(judge, frames), features(judge, shuffled)
+    assert steady.shape == (40, 3 * 128)
+    assert np.array_equal(steady[:, :128], torn[:, :128])  # the first frame
+    assert not np.array_equal(steady[:, 128:256], torn[:, 128:256])  # the last one
+    assert np.ptp(steady[:, 256:], axis=0).max() == 0 < np.ptp(torn[:, 256:], axis=0).max()  # the changes
+    assert change(frames).max() == 0 < change(shuffled).mean()
