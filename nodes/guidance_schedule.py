@@ -9,6 +9,7 @@ from .host import Node, io
 from .host.door import FloatPerFrame
 from .host.sampling.options.guidance import Guidance, with_guidance
 from .host.search import search_aliases
+from .layer_inputs import percent_input
 
 
 class GuidanceSchedule(Node):
@@ -42,8 +43,8 @@ class GuidanceSchedule(Node):
                     round=0.01,
                     tooltip="Guidance at the end of this part, along a straight line; 0 keeps cfg.",
                 ),
-                _percent("start_percent", 0.0, "begins"),
-                _percent("end_percent", 1.0, "ends"),
+                percent_input("start_percent", 0.0, "this guidance begins"),
+                percent_input("end_percent", 1.0, "this guidance ends"),
             ],
             outputs=[io.Model.Output(tooltip="The model with this guidance; connect it to the sampler.")],
         )
@@ -60,15 +61,3 @@ class GuidanceSchedule(Node):
         first = numbers_of(cfg)
         last = numbers_of(cfg_end) if cfg_end else first
         return io.NodeOutput(with_guidance(model, Guidance(first, last, start_percent, end_percent)))
-
-
-def _percent(name: str, default: float, what: str) -> io.Input:
-    return io.Float.Input(
-        name,
-        default=default,
-        min=0.0,
-        max=1.0,
-        step=0.001,
-        optional=True,
-        tooltip=f"Part of the sampling after which this guidance {what}; 0 is the first step, 1 the end.",
-    )

@@ -69,12 +69,13 @@ def _alpha_input(section: str, where: str) -> io.Input:
 def percent_inputs() -> list[io.Input]:
     """The part of the sampling in which the layers act."""
     return [
-        _percent_input("start_percent", 0.0, "begin to act"),
-        _percent_input("end_percent", 1.0, "act no more"),
+        percent_input("start_percent", 0.0, "the temporal layers begin to act"),
+        percent_input("end_percent", 1.0, "the temporal layers act no more"),
     ]
 
 
-def _percent_input(name: str, default: float, what: str) -> io.Input:
+def percent_input(name: str, default: float, happens: str) -> io.Input:
+    """A point of the sampling, after which something `happens`."""
     return io.Float.Input(
         name,
         default=default,
@@ -82,8 +83,7 @@ def _percent_input(name: str, default: float, what: str) -> io.Input:
         max=1.0,
         step=0.001,
         optional=True,
-        tooltip=f"Part of the sampling after which the temporal layers {what}; 0 is the first step, 1 the "
-        "end.",
+        tooltip=f"Part of the sampling after which {happens}; 0 is the first step, 1 the end.",
     )
 
 

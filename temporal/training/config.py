@@ -38,6 +38,23 @@ class Settings:
             )
         return cls(**values)
 
+    def _check_at_least_one(self, *names: str) -> None:
+        """Raise InvalidInputError for a setting below 1."""
+        for name in names:
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+
+    def _check_below_one(self, *names: str) -> None:
+        """Raise InvalidInputError for a setting outside 0 to below 1."""
+        for name in names:
+            if not 0 <= getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; give a number from 0 to below 1.")
+
+    def _check_precision(self, precision: str) -> None:
+        """Raise InvalidInputError for a precision that no training computes in."""
+        if precision not in ("fp32", "bf16"):
+            raise InvalidInputError(f"precision is {precision!r}; choose fp32 or bf16.")
+
 
 @dataclass(frozen=True)
 class TrainingConfig(Settings):
@@ -93,9 +110,7 @@ class TrainingConfig(Settings):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "steps", "batch", "accumulate", "weight_limit"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        self._check_at_least_one("num_frames", "steps", "batch", "accumulate", "weight_limit")
         if any(not 1 <= length < self.num_frames for length in self.other_lengths):
             raise InvalidInputError(
                 f"The clip lengths are {self.num_frames} and {self.other_lengths}; name the longest first, "
@@ -111,11 +126,9 @@ class TrainingConfig(Settings):
                 f"min_snr is {self.min_snr:g} and weight_limit {self.weight_limit:g}; give a min_snr above "
                 "0, usually 5, or a weight_limit, not both."
             )
-        if not 0 <= self.ema < 1:
-            raise InvalidInputError(f"ema is {self.ema}; give 0 or more, and less than 1.")
+        self._check_below_one("ema")
         self._check_words()
-        if self.precision not in ("fp32", "bf16"):
-            raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
+        self._check_precision(self.precision)
         object.__setattr__(self, "strides", tuple(self.strides))
         object.__setattr__(self, "other_lengths", tuple(self.other_lengths))
         object.__setattr__(self, "patterns", normalised(self.patterns))

@@ -51,16 +51,13 @@ class UpscalerTrainingConfig(Settings):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "steps"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        self._check_at_least_one("num_frames", "steps")
         if not 0 <= self.spatial_steps <= self.steps:
             raise InvalidInputError(
                 f"spatial_steps is {self.spatial_steps} of {self.steps} steps; give a number from 0 to all "
                 "of them."
             )
-        if self.precision not in ("fp32", "bf16"):
-            raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
+        self._check_precision(self.precision)
 
     def stage(self, step: int) -> Stage:
         """The part that trains at a step."""

@@ -62,7 +62,6 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "Enlarging needs at least 1 step": RANGE,
     "Every N-th frame needs N of 1 or more": RANGE,
     "The quality is": RANGE,
-    "ema is": RANGE,
     "A clip needs at least one frame": LIBRARY,
     "Frame  is  x , but the film began with": LIBRARY,
     "Frames of  x  follow frames of": LIBRARY,

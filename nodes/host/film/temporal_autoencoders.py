@@ -27,19 +27,23 @@ from ..layers.hooks import removed_at_exit
 from .autoencoders import shapes_in
 
 
-class TemporalAutoencoder(nn.Module):
-    """The host's autoencoder with temporal layers in its decoder, for the length of each decode."""
+class EncodesAsBefore(nn.Module):
+    """An autoencoder of the host whose decoder is another one."""
 
-    autoencoder: Any  # one of the host's: `encode` and `decode`
+    autoencoder: Any  # one of the host's
+
+    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
+        """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
+        return self.autoencoder.encode(pixels, **options)
+
+
+class TemporalAutoencoder(EncodesAsBefore):
+    """The host's autoencoder with temporal layers in its decoder, for the length of each decode."""
 
     def __init__(self, autoencoder: nn.Module, decoder: TemporalDecoder):
         super().__init__()
         self.autoencoder = autoencoder
         self.decoder = decoder
-
-    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
-        return self.autoencoder.encode(pixels, **options)
 
     def decode(self, latent: Tensor, **options: Any) -> Tensor:
         """Frames (f 3 h w) of one clip's latents (f c h w)."""
@@ -58,32 +62,25 @@ class TemporalAutoencoder(nn.Module):
             return self.autoencoder.decode(latent, **options)
 
 
-class VideoAutoencoder(nn.Module):
+class VideoAutoencoder(EncodesAsBefore):
     """The encoder of one of the host's autoencoders with the decoder of Stable Video Diffusion."""
-
-    autoencoder: Any  # one of the host's: `encode` and `decode`
 
     def __init__(self, autoencoder: nn.Module, decoder: VideoDecoder):
         super().__init__()
         self.autoencoder = autoencoder
         self.decoder = decoder
 
-    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
-        return self.autoencoder.encode(pixels, **options)
-
     def decode(self, latent: Tensor, **_options: Any) -> Tensor:
         """Frames (f 3 h w) of one clip's latents (f c h w), which need no convolution before the decoder."""
         return self.decoder(latent)
 
 
-class ReferenceAutoencoder(nn.Module):
+class ReferenceAutoencoder(EncodesAsBefore):
     """ToonCrafter's autoencoder.
 
     A KL encoder, the decoder of Stable Video Diffusion, and layers for two references.
     """
 
-    autoencoder: Any  # one of the host's: `encode` and its parts
     decoder: Any
 
     def __init__(self, file: VideoDecoderFile, sizes: dict[str, Any], dtype: Any) -> None:
@@ -107,10 +104,6 @@ class ReferenceAutoencoder(nn.Module):
         )
         for module, weights, shapes in parts:
             assign_weights(module, weights, file.name, shapes, dtype)
-
-    def encode(self, pixels: Tensor, **options: Any) -> Tensor:
-        """Encode as the image autoencoder does: (f 3 h w) to (f c h/8 w/8)."""
-        return self.autoencoder.encode(pixels, **options)
 
     def decode(self, latent: Tensor, references: Tensor | None = None, **_options: Any) -> Tensor:
         """Frames of one whole clip; `references` are its first and last frame.

@@ -42,15 +42,11 @@ class DecoderTrainingConfig(Settings):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "steps", "adversary_channels"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        self._check_at_least_one("num_frames", "steps", "adversary_channels")
         if self.crop < 32 or self.crop % 8:
             raise InvalidInputError(f"crop is {self.crop}; give a multiple of 8 from 32 on.")
         for name in ("steadiness", "perceptual", "adversarial", "latent_noise", "image_learning_rate"):
             if getattr(self, name) < 0:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; give 0 for none, or more.")
-        if not 0 <= self.ema < 1:
-            raise InvalidInputError(f"ema is {self.ema}; give a number from 0 to below 1.")
-        if self.precision not in ("fp32", "bf16"):
-            raise InvalidInputError(f"precision is {self.precision!r}; choose fp32 or bf16.")
+        self._check_below_one("ema")
+        self._check_precision(self.precision)

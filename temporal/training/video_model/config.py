@@ -40,15 +40,11 @@ class VideoModelConfig(Settings):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "batch", "steps"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        self._check_at_least_one("num_frames", "batch", "steps")
         for name in ("learning_rate", "final_learning_rate", "weight_decay", "picture_noise", "noise_spread"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InvalidInputError(f"{name} is {value}; give 0 for none, or more.")
-        for name in ("ema", "without"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} is {getattr(self, name)}; give a number from 0 to below 1.")
+        self._check_below_one("ema", "without")
         if not self.gradient_clip > 0:
             raise InvalidInputError(f"gradient_clip is {self.gradient_clip}; give a number above 0.")
