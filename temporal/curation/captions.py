@@ -37,6 +37,8 @@ CLIP = (
 SUMMARY = 'A picture of a clip was described as "{}" and its motion as "{}". Say both in one sentence.'
 PATIENCE = 300  # seconds for one caption
 
+CaptionSource = Callable[[Path, ClipRow], tuple[Caption, ...]]
+
 
 def _words(command: str) -> list[str]:
     try:
@@ -136,6 +138,3 @@ def _as_jpeg(frame: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-CaptionSource = Callable[[Path, ClipRow], tuple[Caption, ...]]

@@ -1,9 +1,7 @@
-"""Looking at many films: one after the other, in processes of this machine, or on a Ray cluster.
+"""Engines that look at many films: one after the other, in processes of this machine, or on a Ray cluster.
 
-All by one function.
-
-A task is a film, and its result is written whole by whoever made it, so every engine gives the same table and
-loses at most the films that it was at when it was killed.
+All call `Job.run`. A task is a film, and whoever made its result writes it as a whole, so every engine gives
+the same table, and loses at most the films that it was at when it was killed.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ def decode_windows(
             frames = cross_fade(held, frames)
         seen = torch.cat([before, core])
         before = seen[max(0, len(seen) - overlap) :]
+        # frames that the next window decodes again, to be faded over; after the last window there are none
         keep = len(before) + len(ahead) if len(ahead) else 0
         ready, held = frames[: len(frames) - keep], frames[len(frames) - keep :].clone()
         if len(ready):

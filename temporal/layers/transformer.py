@@ -47,7 +47,7 @@ class FeedForward(nn.Module):
 class TemporalTransformer(nn.Module):
     """Feed-forward, attention over frames, attention to text, feed-forward.
 
-    Each normalised per token and residual.
+    Each normalises its tokens and is added to them.
 
     With `positions_on_tokens` all four see which frame a token is of, as in Stable Video Diffusion:
     what a word such as "left" means depends on the frame. Positions are added behind the norms, so a new
@@ -98,8 +98,9 @@ class TemporalTransformer(nn.Module):
             positions = table(clip.centred_positions(tokens.device), tokens.dtype)
 
         def seen(normed: Tensor) -> Tensor:
-            """In place: a norm has just made it, and a copy would cost more than the sum."""
+            """The normed tokens with the positions of their frames, where these are for all parts."""
             if positions is not None:
+                # in place: the norm has just made them, and a copy would cost more than the sum
                 rearrange(normed, "(b f) n c -> b f n c", f=clip.num_frames).add_(positions[:, None])
             return normed
 

@@ -71,9 +71,9 @@ def inside_plan(shape: UNetShape, last: bool, causal: bool) -> tuple[Site, ...]:
 
 
 def volume_plan(shape: UNetShape) -> tuple[Site, ...]:
-    """One site before every spatial transformer, after its ResBlock.
+    """Places of layers over space and time: before every spatial transformer, after its ResBlock.
 
-    One after every resolution level and the middle.
+    One more follows every resolution level and the middle.
     """
     sites = plan(shape)
     transformers = {site.path.partition(".1.transformer_blocks")[0] for site in sites}
@@ -112,7 +112,7 @@ def lvdm_plan(shape: UNetShape, convs: bool, frame_rate: bool, picture: bool = F
     beside every attention to the text.
     """
     found = [Site("time_embed", "rate", "input", 0, shape.embedding_channels, 0)] if frame_rate else []
-    found.append(Site("input_blocks.0.0", "frames", "input", 0, shape.model_channels, FIRST_HEADS))
+    found.append(Site(FIRST, "frames", "input", 0, shape.model_channels, FIRST_HEADS))
     for site in plan(shape, "last"):
         if site.kind == "transformer":
             if picture:

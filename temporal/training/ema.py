@@ -25,6 +25,7 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def update(self, module: Weights) -> None:
+        """Move the average towards the weights as they are after a step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = dict(module.named_parameters())
@@ -45,9 +46,11 @@ class ExponentialMovingAverage:
             _copy(kept, current)
 
     def state_dict(self) -> dict:
+        """The average and its number of updates, for a training state."""
         return {"updates": self.updates, "average": self.average}
 
     def load_state_dict(self, state: Mapping) -> None:
+        """Take over a state of the same weights."""
         self.updates = state["updates"]
         _copy(state["average"], self.average)
 

@@ -117,29 +117,37 @@ class UpscalerTrainer(Trainer):
         The two noise levels are drawn apart from each other (Video LDM, equation 5).
         """
         given, large = given.to(self.device), large.to(self.device)
-        config, f = self.upscaler.config, self.config.num_frames
+        config = self.upscaler.config
         residual = (large - enlarge(given, config.scale)) / config.residual_std
+        # mixed, so that neighbouring steps and seeds have nothing in common
         mixed = np.random.SeedSequence([self.config.seed, self.step]).generate_state(1, np.uint64)[0] >> 1
         generator = torch.Generator().manual_seed(int(mixed))
-        clips = len(given) // f
-        per_frame = self.stage == "spatial"
-        when = torch.rand(len(given) if per_frame else clips, generator=generator)
-        when = when if per_frame else when.repeat_interleave(f)
-        level = torch.rand(clips, generator=generator) * config.max_noise_level
-        level = level * (torch.rand(clips, generator=generator) >= CLEAN_SHARE)
-        level = level.repeat_interleave(f).to(self.device)
-        when = when.to(self.device)
-        noise = torch.randn(residual.shape, generator=generator)
-        if config.shared_noise and not per_frame:
-            shared = torch.randn(clips, *residual.shape[1:], generator=generator)
-            noise = mixed_noise(noise, shared.repeat_interleave(f, dim=0), config.shared_noise)
-        noise = noise.to(self.device)
+        when, level = self._noise_levels(len(given), generator)
+        noise = self._noise(residual.shape, generator)
         seen = add_noise(given * 2 - 1, torch.randn(given.shape, generator=generator).to(self.device), level)
+        clip = Clip(self.config.num_frames, strength=float(self.stage == "temporal"))
         with computing_in(self.config.precision, self.device):
-            v = self.upscaler(
-                add_noise(residual, noise, when), seen, when, level, Clip(f, strength=float(not per_frame))
-            )
+            v = self.upscaler(add_noise(residual, noise, when), seen, when, level, clip)
         return (v.float() - velocity(residual, noise, when)).square().mean()
+
+    def _noise_levels(self, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Noise levels of the enlarged frames and of the given ones ((b f),), in time one for each clip."""
+        f = self.config.num_frames
+        clips, per_frame = frames // f, self.stage == "spatial"
+        when = torch.rand(frames if per_frame else clips, generator=generator)
+        when = when if per_frame else when.repeat_interleave(f)
+        level = torch.rand(clips, generator=generator) * self.upscaler.config.max_noise_level
+        level = level * (torch.rand(clips, generator=generator) >= CLEAN_SHARE)
+        return when.to(self.device), level.repeat_interleave(f).to(self.device)
+
+    def _noise(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """Noise of the enlarged frames ((b f) 3 H W), in time with a part that the frames of a clip share."""
+        noise, share = torch.randn(shape, generator=generator), self.upscaler.config.shared_noise
+        if share and self.stage == "temporal":
+            f = self.config.num_frames
+            shared = torch.randn(shape[0] // f, *shape[1:], generator=generator)
+            noise = mixed_noise(noise, shared.repeat_interleave(f, dim=0), share)
+        return noise.to(self.device)
 
     def finish_stage(self) -> None:
         """Leave the averaged weights of the stage in the upscaler."""

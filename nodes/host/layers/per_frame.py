@@ -1,8 +1,6 @@
-"""Texts, ControlNet hints and noise masks of which there are several.
+"""Texts, ControlNet hints and noise masks, one for each frame of a clip.
 
-One for each frame of a clip, and where they are fewer the last goes on.
-
-The host alone begins again with the first.
+Where they are fewer than the frames, the last one goes on; the host without us begins again with the first.
 
 Shapes: n texts, hints or masks, f frames.
 """

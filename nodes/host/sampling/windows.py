@@ -31,7 +31,7 @@ from ....temporal.sampling.covering import covering
 from ....temporal.sampling.noise import repeat_noise
 from ..layers.attached.stacks import trained_length
 from ..layers.controls import FrameControls
-from ..layers.per_frame import TEXT_COND
+from ..layers.per_frame import TEXT_COND, rows
 from ..progress import say
 
 DEFAULT_LENGTH = 16  # where no layers say
@@ -42,7 +42,7 @@ NOISE_KEY = "video_ldm.windows"
 TEXTS = ("c_crossattn", "y", TEXT_COND)  # conditions of the model that come from a prompt, y with SDXL
 
 
-def _known(make: Callable, **wishes: Any) -> dict[str, Any]:
+def _supported(make: Callable, **wishes: Any) -> dict[str, Any]:
     """Those wishes that this version of the host has an argument for."""
     return {name: wish for name, wish in wishes.items() if name in inspect.signature(make).parameters}
 
@@ -51,7 +51,7 @@ class FrameWindow(IndexListContextWindow):
     """Some frames of a clip of `num_frames`; the next window shares `overlap` of them."""
 
     def __init__(self, frames: list[int], num_frames: int, overlap: int = 0) -> None:
-        newer = _known(IndexListContextWindow.__init__, total_frames=num_frames, context_overlap=overlap)
+        newer = _supported(IndexListContextWindow.__init__, total_frames=num_frames, context_overlap=overlap)
         super().__init__(frames, dim=0, **newer)
         self.num_frames = num_frames
 
@@ -75,7 +75,7 @@ class ClipWindows(IndexListContextHandler):
         self.shortest = kwargs["context_length"] + (not on_equal_length)
         # Newer hosts show a window one frame more before it, for models that look back; here a frame more is
         # a longer clip.
-        newer = _known(IndexListContextHandler.__init__, causal_window_fix=False)
+        newer = _supported(IndexListContextHandler.__init__, causal_window_fix=False)
         super().__init__(*args, dim=0, **newer, **kwargs)
         # Newer hosts ask how a condition is cut before they cut it themselves; older ones do not ask.
         self._asked_by = getattr(IndexListCallbacks, "RESIZE_COND_ITEM", None)
@@ -145,8 +145,7 @@ def _cut(key: str, value: Any, window: FrameWindow, x_in: Tensor, *args: Any) ->
     if len(tensor) == len(x_in):
         return value._copy_with(window.get_tensor(tensor))
     if key in TEXTS and len(tensor) > 1:
-        last = len(tensor) - 1
-        return value._copy_with(tensor[[min(frame, last) for frame in window.index_list]])
+        return value._copy_with(rows(tensor, window.index_list))
     return value
 
 
@@ -182,20 +181,7 @@ def add_windows(
         length = trained_length(model) or DEFAULT_LENGTH
         overlap = min(overlap, length // 2)
         say(f"Windows of {length} frames that share {overlap}.")
-    if length < 2:
-        raise InvalidInputError(
-            "A window of one frame sees nothing of the others; set context_length to 2 or more, or to 0, as "
-            "trained."
-        )
-    if overlap >= length:
-        raise InvalidInputError(
-            f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap "
-            f"shorter."
-        )
-    if fuse_method == "relative" and schedule != "standard_static":
-        raise InvalidInputError(
-            "Fuse method relative goes with schedule standard_static; choose pyramid or that schedule."
-        )
+    _check(length, overlap, schedule, fuse_method)
     patched = model.clone()
     patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, NOISE_KEY)
     patched.model_options["context_handler"] = ClipWindows(
@@ -216,3 +202,21 @@ def add_windows(
 
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, NOISE_KEY, wrapper)
     return patched
+
+
+def _check(length: int, overlap: int, schedule: str, fuse_method: str) -> None:
+    """Refuse windows that see nothing of the others, or that make no sense."""
+    if length < 2:
+        raise InvalidInputError(
+            "A window of one frame sees nothing of the others; set context_length to 2 or more, or to 0, as "
+            "trained."
+        )
+    if overlap >= length:
+        raise InvalidInputError(
+            f"Windows of {length} frames cannot overlap by {overlap}; make them longer or the overlap "
+            "shorter."
+        )
+    if fuse_method == "relative" and schedule != "standard_static":
+        raise InvalidInputError(
+            "Fuse method relative goes with schedule standard_static; choose pyramid or that schedule."
+        )
