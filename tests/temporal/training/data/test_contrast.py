@@ -9,8 +9,8 @@ from torch.nn import functional
 from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.temporal.training.data import cache as caches
 from video_ldm.temporal.training.loss import MARGIN, contrasted_loss, denoising_loss
+from video_ldm.tests.temporal.training import world
 
-from . import world
 from .test_reversal import PHRASES, folder, source
 
 __all__ = ["folder"]

@@ -18,8 +18,7 @@ from video_ldm.temporal.training.data.reversal import (
 )
 from video_ldm.temporal.training.noise_levels import stable_diffusion_levels
 from video_ldm.temporal.training.sense import LEVELS, check_sense
-
-from . import world
+from video_ldm.tests.temporal.training import world
 
 TEXT = "moving left=moving right, circling clockwise = circling counterclockwise, zooming in=zooming out"
 PHRASES = parse_reversed(TEXT)
