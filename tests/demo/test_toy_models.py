@@ -30,6 +30,13 @@ def clip(host, scene: Scene, seed: int, strength: float) -> np.ndarray:
     return (images.numpy() * 255).round().astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
+def made(host, judge) -> list[motion.Measure]:
+    """Measures of ten held-out prompts, each with the seed of its place."""
+    scenes = motion.held_out_scenes(10)
+    return [motion.measure(scene, clip(host, scene, n, 1.0), judge) for n, scene in enumerate(scenes)]
+
+
 def stills(host, prompt: str, count: int = 2) -> np.ndarray:
     """Pictures by the host's own nodes only."""
     graph = motion.graph(prompt, 3, 0.0, SETTINGS)
@@ -64,11 +71,12 @@ def test_the_toy_pack_is_known_to_the_host_once(host):
     assert names.count("ToySD") == 1
 
 
-def test_temporal_layers_keep_the_colour_and_steady_the_track(host, judge):
-    scenes = motion.held_out_scenes(3)
-    on, off = (
-        [motion.measure(s, clip(host, s, n, strength), judge) for n, s in enumerate(scenes)]
-        for strength in (1.0, 0.0)
-    )
+def test_temporal_layers_keep_the_colour_and_steady_the_track(made, judge, host):
+    on = made[:3]
+    off = [motion.measure(s, clip(host, s, n, 0.0), judge) for n, s in enumerate(motion.held_out_scenes(3))]
     assert sum(m["color"] for m in on) >= 2
     assert np.nanmedian([m["jitter"] for m in on]) < 0.35 * np.nanmedian([m["jitter"] for m in off])
+
+
+def test_things_move_to_the_side_that_the_prompt_names(made):
+    assert sum(m["direction"] for m in made) >= 9
