@@ -32,6 +32,7 @@ GIVEN = np.arange(0, FRAMES, STRIDE**2)
 FIRST_PASS = np.setdiff1d(np.arange(0, FRAMES, STRIDE), GIVEN)
 SECOND_PASS = np.setdiff1d(np.arange(FRAMES), np.arange(0, FRAMES, STRIDE))
 METHODS = ("learned", "slerp")
+NO_CUTS = 2.0  # two keyframes a second are too far apart to tell a cut by
 JUMPS = {"steps of the object": 1, "changes of its velocity": 2}
 log = logging.getLogger("benchmarks.passes")
 
@@ -41,7 +42,7 @@ Numbers = NDArray[np.float64]
 def between(scene: Scene, latent: str, method: str, settings: dict[str, Any]) -> comfy.Graph:
     """Both passes from a file of keyframes, decoded and shown."""
     nodes = graph(world.caption(scene), latent, method, {**settings, "pinned_denoise": 0.6})
-    nodes["between"]["inputs"] |= {"passes": 2, "fps": FPS}
+    nodes["between"]["inputs"] |= {"passes": 2, "fps": FPS, "cut_threshold": NO_CUTS}
     return nodes
 
 
@@ -57,11 +58,14 @@ def next_to(frames: NDArray[np.int64], order: int) -> NDArray[np.bool_]:
 def jumps(sizes: Numbers, order: int) -> dict[str, float]:
     """Median size of differences at given keyframes, and at those of the first pass, over that elsewhere."""
     given, first = next_to(GIVEN, order), next_to(FIRST_PASS, order)
-    rest = np.nanmedian(sizes[~given & ~first])
-    return {
-        "given": float(np.nanmedian(sizes[given]) / rest),
-        "first": float(np.nanmedian(sizes[first & ~given]) / rest),
-    }
+    rest = median(sizes[~given & ~first])
+    return {"given": median(sizes[given]) / rest, "first": median(sizes[first & ~given]) / rest}
+
+
+def median(sizes: Numbers) -> float:
+    """Median of those that are numbers; NaN where none is, as the object was not seen there."""
+    seen = sizes[~np.isnan(sizes)]
+    return float(np.median(seen)) if len(seen) else float("nan")
 
 
 def measure(made: np.ndarray, drawn: np.ndarray, scene: Scene) -> dict[str, Any]:
