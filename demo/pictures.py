@@ -110,7 +110,7 @@ PICTURES: dict[str, list[Panel]] = {
         Panel(
             "circle moving right",
             "personalised_model",
-            {"VLDM_MotionPrompt": {"text": "a circle moving right"}},
+            {"VLDM_MotionPrompt": {"text": "a large red circle moving right on a grey striped background"}},
         ),
     ],
     "VLDM_KnownFrames": [
