@@ -60,6 +60,7 @@ class LatentInterpolate(Node):
         fps: float,
         pinned_denoise: float,
         cut_threshold: float,
+        learned_denoise: float = 1.0,
         samples: io.Latent.Type | None = None,
         images: io.Image.Type | None = None,
         images_2: io.Image.Type | None = None,
@@ -70,7 +71,7 @@ class LatentInterpolate(Node):
         motion_prompt: MotionPrompt | None = None,
         **sampler: Any,
     ) -> io.NodeOutput:
-        choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise)
+        choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise, learned_denoise)
         video = PromptedModel(model, positive, negative, motion_prompt)
         given = [batch for batch in (images, images_2) if batch is not None]
         leading = leading_to(cls.hidden, "samples", "images")
@@ -164,5 +165,17 @@ def _model_inputs() -> list[io.Input]:
             "negative", optional=True, tooltip="What should not be seen, for learned and pinned."
         ),
         motion_prompt_input(),
-        *rare(context_guidance_input()),
+        *rare(
+            context_guidance_input(),
+            io.Float.Input(
+                "learned_denoise",
+                default=1.0,
+                min=0.0,
+                max=1.0,
+                step=0.01,
+                optional=True,
+                tooltip="For method learned: 1 makes the frames from noise alone; below, they start from the "
+                "blended keyframes, which keeps the light of the ground. 0.6 to 0.9 are usual.",
+            ),
+        ),
     ]

@@ -111,6 +111,7 @@ def graph(prompt: str, latent: str, method: str | None, settings: dict[str, Any]
         nodes["layers"] = {"class_type": "VLDM_LoadTemporalLayers", "inputs": layers}
         guidance = settings["context_guidance"] if method == "learned" else 1.0
         nodes["between"]["inputs"]["context_guidance"] = guidance
+        nodes["between"]["inputs"]["learned_denoise"] = settings["learned_denoise"]
         nodes["positive"] = {**text, "inputs": {"clip": ["model", 1], "text": prompt}}
         nodes["negative"] = {**text, "inputs": {"clip": ["model", 1], "text": ""}}
         nodes["between"]["inputs"] |= {
@@ -258,6 +259,7 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=1.0)
     parser.add_argument("--pinned-denoise", type=float, default=0.6)
     parser.add_argument("--context-guidance", type=float, default=1.0, help="of method learned")
+    parser.add_argument("--learned-denoise", type=float, default=1.0, help="below 1 from slerp")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument(
         "--sheet", type=Path, help="also write a contact sheet of the first clip, a method per row"
@@ -272,7 +274,7 @@ def main() -> None:
         "device": f"cpu, {os.cpu_count()} cores",
         "seconds": round(time.monotonic() - began),
     }
-    kept = {key: settings[key] for key in ("per_kind", "steps", "cfg", "pinned_denoise", "context_guidance")}
+    kept = {key: value for key, value in settings.items() if key not in ("out", "sheet")}
     settings["out"].write_text(json.dumps({"settings": kept, "run": facts, "clips": found}, indent=1) + "\n")
     sys.stdout.write(table(found) + "\n\n" + region_table(found) + "\n")
 

@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--cfg", type=float, default=2.0)
     parser.add_argument("--context-guidance", type=float, default=1.0)
+    parser.add_argument("--learned-denoise", type=float, default=1.0, help="below 1 from slerp")
     settings, began = vars(parser.parse_args()), time.monotonic()
     found = run(settings)
     write(settings, {"clips": found}, began)

@@ -36,6 +36,7 @@ class Interpolation:
     loop: bool
     cut_threshold: float
     pinned_denoise: float
+    learned_denoise: float = 1.0  # below 1 the frames start from slerp
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def _fill(
 
     def sampled(number: int, start: Tensor, end: Tensor) -> Tensor:
         """Frames (3 c h w) from the middle of a clip of five whose ends are given."""
-        window = _window(choice.method, start, end)
-        denoise = choice.pinned_denoise if choice.method == "pinned" else settings.denoise
+        denoise = choice.pinned_denoise if choice.method == "pinned" else choice.learned_denoise
+        window = _window(choice.method, start, end, blended=denoise < 1.0)
         own = replace(settings, seed=(settings.seed + number) % SEEDS, denoise=denoise)
         places = [(STRIDE * number + frame) * finer % num_frames for frame in range(STRIDE + 1)]
         keyframe, controls = [number // density] * len(places), FrameControls(places, num_frames)
@@ -147,13 +148,16 @@ def _fill(
     return sampled
 
 
-def _window(method: str, start: Tensor, end: Tensor) -> dict[str, Any]:
-    """LATENT of five frames between and with two keyframes (c h w)."""
+def _window(method: str, start: Tensor, end: Tensor, blended: bool) -> dict[str, Any]:
+    """LATENT of five frames between and with two keyframes (c h w).
+
+    `blended`: frames that layers learn to fill in start from slerp and not from noise alone.
+    """
     ends = torch.stack([start, end])
-    places = ((0, 0), (STRIDE, 1))
-    if method == "learned":
-        return with_frames({"samples": start.new_zeros(STRIDE + 1, *start.shape)}, ends, places)
     samples = torch.cat([ends[:1], slerp_frames(start, end), ends[1:]])
+    if method == "learned":
+        begun = samples if blended else torch.zeros_like(samples)
+        return with_frames({"samples": begun}, ends, ((0, 0), (STRIDE, 1)))
     noise_mask = start.new_ones(STRIDE + 1, 1, *start.shape[1:])
     noise_mask[[0, STRIDE]] = 0
     return {"samples": samples, "noise_mask": noise_mask}

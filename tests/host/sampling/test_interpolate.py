@@ -25,15 +25,15 @@ def run(rig, models):
     from video_ldm.nodes.host.sampling.interpolate import Interpolation, PromptedModel, interpolate
 
     def run(latent, method, model=None, passes=1, loop=False, fps=2.0, pinned_denoise=0.6, **changes):
+        learned_denoise = changes.pop("learned_denoise", 1.0)
         video = PromptedModel(model or models.get(method), rig.positive, rig.negative, None)
         video = changes.pop("video", video)
         sampler = SamplerSettings(
             seed=1, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=fps, **changes
         )
         with torch.inference_mode():
-            return interpolate(
-                latent, Interpolation(method, passes, loop, 0.9, pinned_denoise), video, sampler
-            )
+            choice = Interpolation(method, passes, loop, 0.9, pinned_denoise, learned_denoise)
+            return interpolate(latent, choice, video, sampler)
 
     return run
 
@@ -138,6 +138,31 @@ def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, monkeypatch):
         torch.testing.assert_close(window["samples"][1:4], slerp_frames(*given[number : number + 2]))
         assert window["noise_mask"].flatten(1).mean(1).tolist() == [0, 1, 1, 1, 0] and denoise == 0.4
     assert len(windows) == 2
+
+
+def test_learned_frames_start_on_the_arc_only_where_asked(run, monkeypatch):
+    """From noise alone by default; below 1 from slerp, with the layers still told the keyframes."""
+    from video_ldm.nodes.host.sampling import interpolate as module
+    from video_ldm.nodes.host.sampling.known import known_of
+    from video_ldm.temporal.sampling.interpolation import slerp_frames
+
+    windows = []
+    sample = module.sample_clip
+
+    def spy(model, positive, negative, window, settings, *args):
+        windows.append((window, settings.denoise))
+        return sample(model, positive, negative, window, settings, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    given = keyframes(2)
+    made = [run({"samples": given}, "learned", learned_denoise=most)["samples"] for most in (1.0, 0.7, 0.0)]
+    starts = [(window["samples"][1:4], denoise) for window, denoise in windows]
+    assert [denoise for _, denoise in starts] == [1.0, 0.7, 0.0] and not starts[0][0].any()
+    for start, _ in starts[1:]:
+        torch.testing.assert_close(start, slerp_frames(*given))
+    assert all(known_of(window).mask.tolist() == [1, 0, 0, 0, 1] for window, _ in windows)
+    torch.testing.assert_close(made[2][1:4], slerp_frames(*given))
+    assert not torch.allclose(made[1][1:4], slerp_frames(*given), atol=1e-2)
 
 
 def test_what_cannot_be_done_is_refused(run, rig, models):
