@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def draw(step: int, seed: int, scenes: int, patches: int, side: int) -> tuple[Te
     return reduce(large), large
 
 
+def begin(args: argparse.Namespace) -> VideoUpscaler:
+    """A new upscaler, or the one of `--init`, whose frames share noise from now on."""
+    if args.init is None:
+        return VideoUpscaler(replace(TOY, shared_noise=args.shared_noise))
+    given = load_upscaler(args.init, dtype=torch.float32)
+    upscaler = VideoUpscaler(replace(given.config, shared_noise=args.shared_noise))
+    upscaler.load_state_dict(given.state_dict())
+    return upscaler
+
+
 def train(args: argparse.Namespace) -> None:
     """Train from the start or from the state beside the file, and write both again and again."""
     log = start_log()
@@ -85,7 +96,7 @@ def train(args: argparse.Namespace) -> None:
     )  # fmt: skip
     patches = partial(draw, seed=args.seed, scenes=args.scenes, patches=args.patches, side=args.side)
     trainer = UpscalerTrainer(
-        VideoUpscaler(TOY).to(args.device),
+        begin(args).to(args.device),
         DrawnAhead(patches, config.steps, args.workers),
         config,
         args.device,
@@ -160,6 +171,8 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("train")
     command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--init", type=Path, help="an upscaler to go on from")
+    command.add_argument("--shared-noise", type=float, default=TOY.shared_noise, help="share in all frames")
     command.add_argument("--steps", type=int, default=2400)
     command.add_argument("--spatial-steps", type=int, default=1200)
     command.add_argument("--minutes", type=float, default=float("inf"))
