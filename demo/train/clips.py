@@ -21,7 +21,7 @@ import torch
 from einops import rearrange
 
 from .. import world
-from ..world.scene import DIRECTIONS, SIDE, Scene
+from ..world.scene import DIRECTIONS, SIDE, TURNS, Scene
 from .common import start_log
 from .toy_models import encode, load_autoencoder
 
@@ -44,9 +44,9 @@ def drawn(numbered: tuple[int, Scene], args: argparse.Namespace) -> np.ndarray:
 
 
 def scene_of(number: int, args: argparse.Namespace) -> Scene:
-    """The scene of a clip; straight ones go one way after the other."""
-    ways = tuple(DIRECTIONS)
-    motion = ways[number % len(ways)] if args.straight else None
+    """The scene of a clip; straight ones and turning ones go one way after the other."""
+    ways = (*(tuple(DIRECTIONS) * args.straight), *(tuple(TURNS) * args.turning))
+    motion = ways[number % len(ways)] if ways else None
     return world.sample(np.random.default_rng((args.seed, number)), args.split, motion)
 
 
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument(
         "--straight", action="store_true", help="only shapes that move left, right, up or down"
     )
+    parser.add_argument("--turning", action="store_true", help="only shapes that circle")
     parser.add_argument("--window", type=int, default=SIDE, help="side of the square to keep, in pixels")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     parser.add_argument("--device", default="cpu", help="where they are encoded, such as cuda")
