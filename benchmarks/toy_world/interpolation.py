@@ -45,7 +45,8 @@ STRIDE, KEYFRAMES, FPS = 4, 4, 16.0
 NUM_FRAMES = STRIDE * (KEYFRAMES - 1) + 1
 NOTICED = 8  # of 255: a pixel that differs by less does not move
 BETWEEN = [frame for frame in range(NUM_FRAMES) if frame % STRIDE]
-METHODS = ("learned", "pinned", "slerp", "linear")
+FROM_SLERP = "learned from slerp"  # where --learned-denoise is below 1
+METHODS = ("learned", FROM_SLERP, "pinned", "slerp", "linear")
 KINDS = {
     "straight": ("left", "right", "up", "down"),
     "turning": ("clockwise", "counterclockwise"),
@@ -82,6 +83,8 @@ def graph(prompt: str, latent: str, method: str | None, settings: dict[str, Any]
     }
     if method is None:
         return nodes
+    learned_denoise = settings["learned_denoise"] if method == FROM_SLERP else 1.0
+    method = "learned" if method == FROM_SLERP else method
     nodes["between"] = {
         "class_type": "VLDM_LatentInterpolate",
         "inputs": {
@@ -111,7 +114,7 @@ def graph(prompt: str, latent: str, method: str | None, settings: dict[str, Any]
         nodes["layers"] = {"class_type": "VLDM_LoadTemporalLayers", "inputs": layers}
         guidance = settings["context_guidance"] if method == "learned" else 1.0
         nodes["between"]["inputs"]["context_guidance"] = guidance
-        nodes["between"]["inputs"]["learned_denoise"] = settings["learned_denoise"]
+        nodes["between"]["inputs"]["learned_denoise"] = learned_denoise
         nodes["positive"] = {**text, "inputs": {"clip": ["model", 1], "text": prompt}}
         nodes["negative"] = {**text, "inputs": {"clip": ["model", 1], "text": ""}}
         nodes["between"]["inputs"] |= {
@@ -196,9 +199,10 @@ def run(settings: dict[str, Any]) -> list[dict[str, Any]]:
             for file, tensor in ((name, latents[::STRIDE]), (f"all_{name}", latents)):
                 version = {"latent_format_version_0": torch.tensor([])}
                 save_file({"latent_tensor": tensor.contiguous(), **version}, host.base / "input" / file)
+            methods = [m for m in METHODS if m != FROM_SLERP or settings["learned_denoise"] < 1]
             made = {
                 method: shown(client, graph(world.caption(scene), name, method, settings))
-                for method in METHODS
+                for method in methods
             }
             made["optical flow"] = flow_between(made["slerp"][::STRIDE])
             made["encoded and decoded"] = shown(client, graph("", f"all_{name}", None, settings))

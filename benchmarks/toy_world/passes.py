@@ -24,7 +24,7 @@ from ...demo.train.toy_models import load_autoencoder
 from ...demo.world import tracker
 from ...demo.world.scene import TURNS, Scene
 from .common import MODELS, give_latents, held_out, markdown, median_interval, options, write
-from .interpolation import graph, shown
+from .interpolation import FROM_SLERP, graph, shown
 
 KEYFRAMES, STRIDE, FPS = 8, 4, 2.0
 FRAMES = (KEYFRAMES - 1) * STRIDE**2 + 1
@@ -41,7 +41,8 @@ Numbers = NDArray[np.float64]
 
 def between(scene: Scene, latent: str, method: str, settings: dict[str, Any]) -> comfy.Graph:
     """Both passes from a file of keyframes, decoded and shown."""
-    nodes = graph(world.caption(scene), latent, method, {**settings, "pinned_denoise": 0.6})
+    begun = FROM_SLERP if method == "learned" and settings["learned_denoise"] < 1 else method
+    nodes = graph(world.caption(scene), latent, begun, {**settings, "pinned_denoise": 0.6})
     nodes["between"]["inputs"] |= {"passes": 2, "fps": FPS, "cut_threshold": NO_CUTS}
     return nodes
 
