@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ...demo import comfy, world
@@ -89,7 +90,7 @@ def about(frame: int, width: int, num_frames: int) -> slice:
     return slice(start, start + width)
 
 
-def graph(
+def extended(
     scene: Scene, latent: str, seed: int, guidance: float, frames: int, settings: dict[str, Any]
 ) -> comfy.Graph:
     """Extend Video from a latent file until there are `frames` predicted frames."""
@@ -115,7 +116,6 @@ def graph(
         **models(world.caption(scene)),
         "latent": {"class_type": "LoadLatent", "inputs": {"latent": latent}},
         "extend": {"class_type": "VLDM_ExtendVideo", "inputs": extend},
-        **decoded("extend"),
     }
 
 
@@ -135,10 +135,31 @@ class Predictor:
 
     def clip(self, scene: Scene, seed: int, guidance: float, frames: int) -> np.ndarray:
         """The scene's first two frames, encoded, and `frames` predicted ones after them."""
+        nodes = self._extended(scene, seed, guidance, frames) | decoded("extend")
+        return shown(self.client, nodes)[: CONTEXT + frames]
+
+    def parts(
+        self, scene: Scene, seed: int, guidance: float, frames: int, places: list[slice]
+    ) -> list[np.ndarray]:
+        """Some parts of such a clip; nothing else of it is decoded."""
+        save = {"samples": ["extend", 0], "filename_prefix": f"rollout_{seed}"}
+        nodes = self._extended(scene, seed, guidance, frames)
+        nodes["save"] = {"class_type": "SaveLatent", "inputs": save}
+        self.client.run(nodes)
+        whole = load_file(next((self.host.base / "output").glob(f"rollout_{seed}_*.latent")))
+        found = []
+        for number, place in enumerate(places):
+            name = f"part_{seed}_{number}.latent"
+            part = {**whole, "latent_tensor": whole["latent_tensor"][place].contiguous()}
+            save_file(part, self.host.base / "input" / name)
+            load = {"class_type": "LoadLatent", "inputs": {"latent": name}}
+            found.append(shown(self.client, {**models(""), "part": load, **decoded("part")}))
+        return found
+
+    def _extended(self, scene: Scene, seed: int, guidance: float, frames: int) -> comfy.Graph:
         name = f"scene_{seed}.latent"
         give_latents(self.host, name, self.autoencoder, world.render(scene, CONTEXT, FPS))
-        nodes = graph(scene, name, seed, guidance, frames, self.settings)
-        return shown(self.client, nodes)[: CONTEXT + frames]
+        return extended(scene, name, seed, guidance, frames, self.settings)
 
 
 def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: list[np.ndarray]) -> Resolved:
@@ -203,19 +224,19 @@ def drift(
     """
     scenes, length, width = held_out(settings["rollouts"], tuple(TURNS)), settings["long"], settings["window"]
     drawn = [world.render(scene, 8, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)]
-    reference, made = features(judge, drawn), []
-    with predictor:
-        for number, scene in enumerate(scenes):
-            made.append(predictor.clip(scene, 1000 + number, settings["long_guidance"], length))
-            log.info("rollout %d of %d", number + 1, len(scenes))
-    total = CONTEXT + length
+    reference, made, total = features(judge, drawn), [], CONTEXT + length
     places = {
         f"frames about {EARLY}": about(EARLY, width, total),
         f"frames about {length}": about(length, width, total),
     }
+    with predictor:
+        for number, scene in enumerate(scenes):
+            wanted, seed = list(places.values()), 1000 + number
+            made.append(predictor.parts(scene, seed, settings["long_guidance"], length, wanted))
+            log.info("rollout %d of %d", number + 1, len(scenes))
     truth = [world.render(scene, width, FPS) for scene in scenes]
     again = [world.render(scene, width, FPS, start=0.5 / FPS) for scene in scenes]
-    windows = {"drawn": again, **{name: [clip[place] for clip in made] for name, place in places.items()}}
+    windows = {"drawn": again, **{name: [parts[n] for parts in made] for n, name in enumerate(places)}}
     found = {name: _still(judge, clips, scenes, truth, reference) for name, clips in windows.items()}
     early, late = ([features(judge, [clip]) for clip in windows[name]] for name in places)
     return found | {"percent": dict(zip(PERCENT, drift_percent(early, late, reference), strict=True))}
@@ -328,7 +349,7 @@ def main() -> None:
     parser = options(__doc__, "prediction.json")
     parser.add_argument("--clips", type=int, default=10, help="held-out scenes at each context guidance")
     parser.add_argument("--frames", type=int, default=24, help="predicted frames of each of them")
-    parser.add_argument("--guidances", type=float, nargs="+", default=[1.0, 1.5, 2.5])
+    parser.add_argument("--guidances", type=float, nargs="*", default=[1.0, 1.5, 2.5])
     parser.add_argument("--rollouts", type=int, default=8, help="long rollouts, 0 for none")
     parser.add_argument("--long", type=int, default=1000, help="predicted frames of each of them")
     parser.add_argument(
