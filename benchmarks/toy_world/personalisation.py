@@ -77,11 +77,12 @@ def make(run: str, scenes: list[Scene], personal: Path, settings: dict[str, Any]
 
 def summary(
     judge: classifier.Classifier, clips: list[np.ndarray], scenes: list[Scene], reference: np.ndarray
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Compare clips with what was asked for, and count grounds in the new look."""
     measures = [motion.measure(scene, clip, judge) for scene, clip in zip(scenes, clips, strict=True)]
     look = np.mean([in_new_look(scene, clip) for scene, clip in zip(scenes, clips, strict=True)])
-    return {**motion.summary(measures, features(judge, clips), reference), "look": 100 * float(look)}
+    total = motion.summary(measures, features(judge, clips), reference)
+    return {**total, "look": 100 * float(look), "motion": motion.motion_summary(measures)}
 
 
 def main() -> None:
@@ -111,7 +112,8 @@ def main() -> None:
         [label, *(row[key] for row in results.values()), moved[key] - base[key]]
         for key, label in ROWS.items()
     ]
-    sys.stdout.write(markdown(["toy world", *results, "change by the move"], rows) + "\n")
+    moves = motion.motion_table({run: row["motion"] for run, row in results.items()})
+    sys.stdout.write(markdown(["toy world", *results, "change by the move"], rows) + "\n\n" + moves + "\n")
 
 
 if __name__ == "__main__":
