@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +74,17 @@ def test_the_video_distance_sees_flicker_that_the_picture_distance_does_not():
     assert fid_flickers == pytest.approx(fid_stays, rel=0.3)
     assert fvd_flickers > 2 * fvd_stays
     assert distances(true) == pytest.approx([0, 0], abs=1e-3)
+
+
+def test_training_goes_on_from_an_upscaler_whose_frames_share_noise_from_then_on():
+    """The weights are those of the file; only the share of the noise is another."""
+    file = Path(benchmark.MODELS) / "toy_upscaler.safetensors"
+    begun = train.begin(argparse.Namespace(init=file, shared_noise=0.9))
+    given = train.load_upscaler(file, dtype=torch.float32)
+    assert begun.config == replace(given.config, shared_noise=0.9)
+    for ours, theirs in zip(begun.parameters(), given.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    new = train.begin(argparse.Namespace(init=None, shared_noise=0.5))
+    assert new.config.shared_noise == 0.5 and not torch.equal(
+        next(new.parameters()), next(given.parameters())
+    )

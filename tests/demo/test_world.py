@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 
 import numpy as np
 import pytest
 from video_ldm.demo import world
+from video_ldm.demo.train import clips
 from video_ldm.demo.world import tracker, video_distance
 from video_ldm.demo.world.scene import CAMERAS, DIRECTIONS, SIDE, TURNS, Scene, split_of
 
@@ -181,3 +183,12 @@ def test_few_clips_are_seen_along_few_axes():
     rng = np.random.default_rng(1)
     assert video_distance.resolved_distance(pairs(rng, 3), pairs(rng, 60)).axes == 2
     assert video_distance.resolved_distance(pairs(rng, 1), pairs(rng, 60)).axes == 2, "never fewer"
+
+
+def test_clips_of_one_kind_go_through_their_ways_in_turn():
+    args = argparse.Namespace(seed=3, split="train", straight=False, turning=True)
+    assert [clips.scene_of(number, args).motion for number in range(4)] == 2 * list(TURNS)
+    args.straight, args.turning = True, False
+    assert [clips.scene_of(number, args).motion for number in range(4)] == list(DIRECTIONS)
+    args.straight = False
+    assert len({clips.scene_of(number, args).motion for number in range(40)}) > 4
