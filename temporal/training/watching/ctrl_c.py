@@ -25,13 +25,13 @@ def after_the_step() -> Iterator[CtrlC]:
     """Note the first Ctrl+C and leave it to the training to stop; the second one ends it at once.
 
     Raises KeyboardInterrupt at the end where it was pressed, and by then everything has to be kept. Outside
-    of the main thread, which alone may listen to signals, nothing changes.
+    of the main thread, which alone may listen to signals, nothing changes; nor where Ctrl+C is ignored, as
+    shells have it for what they start in the background.
     """
-    found = CtrlC()
-    if threading.current_thread() is not threading.main_thread():
+    found, before = CtrlC(), signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
         yield found
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def note(_number: int, _frame: FrameType | None) -> None:
         found.pressed = True

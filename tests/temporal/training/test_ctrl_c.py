@@ -15,6 +15,14 @@ from video_ldm.training import results
 STEPS = 4
 
 
+@pytest.fixture(autouse=True)
+def listening():
+    """Ctrl+C as a program in the foreground has it, however the tests were started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def options(folder: Path, resume: bool = False) -> argparse.Namespace:
     return argparse.Namespace(out=str(folder / "out.safetensors"), resume=resume, save_every=100)
 
@@ -65,3 +73,12 @@ def test_the_second_press_ends_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         results.train(trainer, args, write, lambda: None, show_every=0)
     assert not (tmp_path / "out.state.pt").exists()
+
+
+def test_what_runs_in_the_background_ignores_it_as_before(tmp_path):
+    """Shells start background programs with Ctrl+C ignored, which is meant for another program."""
+    prepare(tmp_path)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run(tmp_path, pressed_in=1)
+    assert (tmp_path / "out.safetensors").is_file()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
