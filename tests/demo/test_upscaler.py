@@ -85,6 +85,5 @@ def test_training_goes_on_from_an_upscaler_whose_frames_share_noise_from_then_on
     for ours, theirs in zip(begun.parameters(), given.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     new = train.begin(argparse.Namespace(init=None, shared_noise=0.5))
-    assert new.config.shared_noise == 0.5 and not torch.equal(
-        next(new.parameters()), next(given.parameters())
-    )
+    assert new.config.shared_noise == 0.5
+    assert not torch.equal(next(new.parameters()), next(given.parameters()))

@@ -38,6 +38,21 @@ def run(rig, models):
     return run
 
 
+@pytest.fixture
+def windows(monkeypatch):
+    """Windows that are sampled from now on, each with its denoising."""
+    from video_ldm.nodes.host.sampling import interpolate as module
+
+    seen, sample = [], module.sample_clip
+
+    def spy(model, positive, negative, window, settings, *args):
+        seen.append((window, settings.denoise))
+        return sample(model, positive, negative, window, settings, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    return seen
+
+
 @pytest.mark.parametrize("method", ["learned", "pinned", "slerp", "linear"])
 def test_keyframes_stay_and_the_rate_goes_along(run, method):
     given = keyframes(3)
@@ -119,18 +134,9 @@ def test_pinned_frames_go_no_further_than_allowed(run):
     assert not torch.allclose(far[1:4], slerp_frames(*given), atol=1e-2)
 
 
-def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, monkeypatch):
-    from video_ldm.nodes.host.sampling import interpolate as module
+def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, windows):
     from video_ldm.temporal.sampling.interpolation import slerp_frames
 
-    windows = []
-    sample = module.sample_clip
-
-    def spy(model, positive, negative, window, settings, *args):
-        windows.append((window, settings.denoise))
-        return sample(model, positive, negative, window, settings, *args)
-
-    monkeypatch.setattr(module, "sample_clip", spy)
     given = keyframes(3)
     run({"samples": given}, "pinned", pinned_denoise=0.4)
     for number, (window, denoise) in enumerate(windows):
@@ -140,20 +146,11 @@ def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, monkeypatch):
     assert len(windows) == 2
 
 
-def test_learned_frames_start_on_the_arc_only_where_asked(run, monkeypatch):
+def test_learned_frames_start_on_the_arc_only_where_asked(run, windows):
     """From noise alone by default; below 1 from slerp, with the layers still told the keyframes."""
-    from video_ldm.nodes.host.sampling import interpolate as module
     from video_ldm.nodes.host.sampling.known import known_of
     from video_ldm.temporal.sampling.interpolation import slerp_frames
 
-    windows = []
-    sample = module.sample_clip
-
-    def spy(model, positive, negative, window, settings, *args):
-        windows.append((window, settings.denoise))
-        return sample(model, positive, negative, window, settings, *args)
-
-    monkeypatch.setattr(module, "sample_clip", spy)
     given = keyframes(2)
     made = [run({"samples": given}, "learned", learned_denoise=most)["samples"] for most in (1.0, 0.7, 0.0)]
     starts = [(window["samples"][1:4], denoise) for window, denoise in windows]
