@@ -13,6 +13,28 @@ def number_option(group: argparse._ArgumentGroup, name: str, default: float, tex
     group.add_argument(name, type=type(default), default=default, help=f"{text} (%(default)s)".strip())
 
 
+def every_option(group: argparse._ArgumentGroup, name: str, default: int, text: str) -> None:
+    """An option for every how many steps something is done; 0 is never (`due`)."""
+    group.add_argument(
+        name, type=_every, default=default, metavar="STEPS", help=f"{text}; 0 for none (%(default)s)"
+    )
+
+
+def due(step: int, every: int) -> bool:
+    """True after every `every` steps, and never for 0."""
+    return every > 0 and step % every == 0
+
+
+def _every(text: str) -> int:
+    try:
+        steps = int(text)
+    except ValueError:
+        steps = -1
+    if steps < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of steps; give 1 or more, or 0 for none")
+    return steps
+
+
 def host_options(group: argparse._ArgumentGroup, custom_nodes: bool = True) -> None:
     """Options that say where ComfyUI is, and what it needs to open a model."""
     group.add_argument(
@@ -43,7 +65,7 @@ def state_options(group: argparse._ArgumentGroup, save_every: int, what: str) ->
     group.add_argument(
         "--resume", action="store_true", help="continue from OUT's training state, exactly where it was"
     )
-    number_option(group, "--save-every", save_every, f"steps between {what}")
+    every_option(group, "--save-every", save_every, f"steps between {what}, which the end leaves anyway")
 
 
 def parse_size(text: str) -> tuple[int, int]:

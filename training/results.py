@@ -18,6 +18,7 @@ from ..temporal.training.trainer import Trainer
 from ..temporal.training.watching.ctrl_c import CtrlC, after_the_step
 from ..temporal.training.watching.held_out import held_out_loss
 from ..temporal.training.watching.log import RunLog, read_log
+from .options import due
 from .recipe import begin
 
 logger = logging.getLogger(__name__)
@@ -92,13 +93,13 @@ def train(
     def after_step(trainer: Trainer) -> None:
         run.note()
         check()
-        looks = show_every and trainer.step % show_every == 0
+        looks = due(trainer.step, show_every)
         if looks:
             run.look()
         trainer.finished = trainer.finished or stop.pressed
         if trainer.finished or trainer.step == trainer.config.steps:
             return  # the end is the same for a run whose last step was done before
-        if trainer.step % args.save_every == 0:
+        if due(trainer.step, args.save_every):
             run.save()
         if looks:
             show()

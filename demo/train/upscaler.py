@@ -34,6 +34,7 @@ from ...temporal.training.report import contact_sheet
 from ...temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from ...temporal.upscaler import UpscalerConfig, UpscaleSettings, VideoUpscaler, load_upscaler, upscale
 from ...temporal.upscaler.model import enlarge
+from ...training.options import due, every_option
 from .. import world
 from ..world.scene import DURATION, SIDE, Scene
 from .common import half_precision, start_log
@@ -110,7 +111,7 @@ def train(args: argparse.Namespace) -> None:
 
     def after_step(trainer: UpscalerTrainer) -> None:
         over = trainer.step == config.steps or time.monotonic() > deadline
-        if over or trainer.step % args.every == 0:
+        if over or due(trainer.step, args.every):
             save_state(state, trainer.state_dict())
             write_upscaler(args.out, trainer, {"world": "toy"})
         if over and trainer.step < config.steps:
@@ -183,7 +184,7 @@ def main() -> None:
     command.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     command.add_argument("--device", default="cpu", help="such as cuda")
     command.add_argument("--workers", type=int, default=0, help="processes that draw patches ahead")
-    command.add_argument("--every", type=int, default=250, help="steps between files")
+    every_option(command, "--every", 250, "steps between files")
     command.add_argument("--seed", type=int, default=5)
     command.set_defaults(run=train)
     command = commands.add_parser("measure")

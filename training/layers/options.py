@@ -12,7 +12,7 @@ from ...temporal.training.data.reversal import EXAMPLE as REVERSED_EXAMPLE
 from ...temporal.training.data.reversal import parse_reversed
 from ...temporal.training.engine import choose_device, engine, launched
 from ...temporal.training.memory.levels import AUTO, CHOICES, LEVELS
-from ..options import computing_options, host_options, number_option, state_options
+from ..options import computing_options, every_option, host_options, number_option, state_options
 from ..recipe import parsed
 
 EXAMPLE = """
@@ -319,8 +319,8 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
 
 def _output(group: argparse._ArgumentGroup) -> None:
     state_options(group, 500, "states, which hold everything")
-    number_option(group, "--validate-every", 500, "steps between sample clips; 0 for none")
-    number_option(group, "--check-every", 250, "steps between checks of --check-clips")
+    every_option(group, "--validate-every", 500, "steps between sample clips")
+    every_option(group, "--check-every", 250, "steps between checks of --check-clips")
     number_option(
         group,
         "--stop-when-known",

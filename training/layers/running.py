@@ -39,6 +39,7 @@ from ...temporal.training.sense import check_sense
 from ...temporal.training.trainer import computing_in
 from ...temporal.training.watching.frozen import some_numbers
 from ..kinds import config_for_layers, footage_of, on_own_betas, trained_model, with_positions_on_tokens
+from ..options import due
 from ..results import check_out, train, write_samples
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace, config: TrainingConfig, processes: Engine = AL
         write_samples(trainer, out, made, fps)
 
     def check() -> None:
-        if config.check_clips and trainer.step % args.check_every == 0:
+        if config.check_clips and due(trainer.step, args.check_every):
             found = check_sense(trainer)
             logger.info("step %d, %s", trainer.step, found)
             trainer.finished = 0 < args.stop_when_known <= found.least_known

@@ -7,7 +7,7 @@ import argparse
 from ...nodes import host_boot as boot
 from ...temporal.training.memory.levels import LEVELS
 from ...temporal.training.video_model.config import VideoModelConfig
-from ..options import computing_options, host_options, number_option, state_options
+from ..options import computing_options, every_option, host_options, number_option, state_options
 from ..recipe import parsed
 
 EXAMPLE = """
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     _training(root.add_argument_group("training"), VideoModelConfig())
     output = root.add_argument_group("progress and results")
     state_options(output, 500, "states, which hold everything")
-    number_option(output, "--validate-every", 500, "steps between samples; 0 for none")
+    every_option(output, "--validate-every", 500, "steps between samples")
     return root
 
 

@@ -117,6 +117,17 @@ def test_clips_are_played_backwards_checked_and_the_run_ends_when_the_words_are_
     assert load_stack(tmp_path / "l.safetensors").config.positions == "tokens"
 
 
+def test_nothing_is_saved_or_checked_on_the_way_where_that_is_turned_off(host, clips, tmp_path, caplog):
+    out = tmp_path / "layers.safetensors"
+    for name in "ab":
+        (clips / f"{name}.txt").write_text("a square moving up")
+    never = ["--save-every", "0", "--check-every", "0", "--check-clips", "1"]
+    with caplog.at_level("INFO"):
+        run(clips, out, "--steps", "2", "--reversed", "moving up=moving down", *never)
+    assert load_stack(out).config.positions == "tokens"
+    assert "right word over opposite word" not in caplog.text
+
+
 def test_trains_caches_and_resumes(host, clips, tmp_path):
     out = tmp_path / "layers.safetensors"
     run(clips, out, "--steps", "2", "--save-every", "1", "--patterns", "none=0.5,first=0.5")

@@ -1,0 +1,40 @@
+"""Options that every training command has."""
+
+from __future__ import annotations
+
+import pytest
+from video_ldm.training.decoder import options as decoder
+from video_ldm.training.layers import options as layers
+from video_ldm.training.lora import options as lora
+from video_ldm.training.options import due
+from video_ldm.training.recipe import parsed
+from video_ldm.training.upscaler import options as upscaler
+from video_ldm.training.video import options as video
+
+MODEL = ["--checkpoint", "a.safetensors"]
+COMMANDS = {
+    "layers": (layers.parser, MODEL),
+    "lora": (lora.parser, [*MODEL, "--layers", "mm.ckpt"]),
+    "decoder": (decoder.parser, ["--vae", "v"]),
+    "upscaler": (upscaler.parser, []),
+    "video": (video.parser, MODEL),
+}
+
+
+def arguments(command, *more):
+    parser, words = COMMANDS[command]
+    return parsed(parser(), [*words, "--clips", "c", "--out", "o.safetensors", *more])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_states_are_saved_every_so_many_steps_or_never_and_not_every_minus_one(command, capsys):
+    assert arguments(command, "--save-every", "0").save_every == 0
+    for text in ("-1", "often", "2.5"):
+        with pytest.raises(SystemExit):
+            arguments(command, f"--save-every={text}")
+        assert f"'{text}' is no number of steps; give 1 or more, or 0 for none" in capsys.readouterr().err
+
+
+def test_something_is_due_after_every_so_many_steps():
+    assert [step for step in range(1, 9) if due(step, 3)] == [3, 6]
+    assert not any(due(step, 0) for step in range(9))
