@@ -92,8 +92,9 @@ def train(args: argparse.Namespace) -> None:
     log = start_log()
     torch.manual_seed(args.seed)
     config = UpscalerTrainingConfig(
-        num_frames=FRAMES, steps=args.steps, spatial_steps=args.spatial_steps, learning_rate=args.rate,
-        warmup=50, precision=args.precision, seed=args.seed,
+        num_frames=FRAMES, steps=args.steps, spatial_steps=args.spatial_steps,
+        given_steps=args.given_steps, learning_rate=args.rate, warmup=50,
+        precision=args.precision, seed=args.seed,
     )  # fmt: skip
     patches = partial(draw, seed=args.seed, scenes=args.scenes, patches=args.patches, side=args.side)
     trainer = UpscalerTrainer(
@@ -176,6 +177,7 @@ def main() -> None:
     command.add_argument("--shared-noise", type=float, default=TOY.shared_noise, help="share in all frames")
     command.add_argument("--steps", type=int, default=2400)
     command.add_argument("--spatial-steps", type=int, default=1200)
+    command.add_argument("--given-steps", type=int, default=0, help="of these, on the given frames alone")
     command.add_argument("--minutes", type=float, default=float("inf"))
     command.add_argument("--rate", type=float, default=2e-3)
     command.add_argument("--scenes", type=int, default=1, help="scenes per step")

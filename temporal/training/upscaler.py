@@ -1,6 +1,6 @@
 """Training of a pixel-space video upscaler on patches (Video LDM, section 3.4).
 
-First its spatial weights, then its layers in time.
+First its spatial weights, at the start on what the given frames tell alone, then its layers in time.
 
 Shapes: b clips, f frames, given ((b f) 3 h w) and large ((b f) 3 H W) in 0..1, levels ((b f),).
 """
@@ -24,7 +24,7 @@ from .config import Settings
 from .ema import ExponentialMovingAverage
 from .trainer import Trainer, computing_in, learning_rate, parameter_groups
 
-Stage = Literal["spatial", "temporal"]
+Stage = Literal["given", "spatial", "temporal"]
 # step -> given, large; the same step always gives the same patches
 Draw = Callable[[int], tuple[Tensor, Tensor]]
 CLEAN_SHARE = 0.25  # of the clips are given without noise
@@ -34,13 +34,16 @@ CLEAN_SHARE = 0.25  # of the clips are given without noise
 class UpscalerTrainingConfig(Settings):
     """Everything that decides what a run computes, beside its patches.
 
-    The first `spatial_steps` train the upscaler of single pictures, the others its temporal layers alone.
-    Each of the two stages has its own warm-up, decay of the rate and average.
+    The first `spatial_steps` train the upscaler of single pictures, the others its temporal layers alone. The
+    first `given_steps` of the spatial ones show it no enlarged frame, not even as noise: it learns first what
+    the given frame tells, which it overlooks for long beside many channels of noise. Each of the stages has
+    its own warm-up, decay of the rate and average.
     """
 
     num_frames: int = 8
     steps: int = 10000
     spatial_steps: int = 5000
+    given_steps: int = 0
     learning_rate: float = 1e-3
     final_learning_rate: float = 5e-5
     warmup: int = 100
@@ -57,20 +60,33 @@ class UpscalerTrainingConfig(Settings):
                 f"spatial_steps is {self.spatial_steps} of {self.steps} steps; give a number from 0 to all "
                 "of them."
             )
+        if not 0 <= self.given_steps <= self.spatial_steps:
+            raise InvalidInputError(
+                f"given_steps is {self.given_steps} of {self.spatial_steps} spatial steps; give a number "
+                "from 0 to all of them."
+            )
         self._check_precision(self.precision)
 
     def stage(self, step: int) -> Stage:
         """The part that trains at a step."""
+        if step < self.given_steps:
+            return "given"
         return "spatial" if step < self.spatial_steps else "temporal"
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
-        first, last = (
-            (0, self.spatial_steps) if self.stage(step) == "spatial" else (self.spatial_steps, self.steps)
-        )
+        first, last = self._stages()[self.stage(step)]
         return learning_rate(
             step - first, self.learning_rate, self.final_learning_rate, self.warmup, last - first
         )
+
+    def _stages(self) -> dict[Stage, tuple[int, int]]:
+        """First step of every stage, and the one after its last."""
+        return {
+            "given": (0, self.given_steps),
+            "spatial": (self.given_steps, self.spatial_steps),
+            "temporal": (self.spatial_steps, self.steps),
+        }
 
 
 class UpscalerTrainer(Trainer):
@@ -133,15 +149,22 @@ class UpscalerTrainer(Trainer):
     def _noise_levels(self, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise levels of the enlarged frames and of the given ones ((b f),), in time one for each clip."""
         f = self.config.num_frames
-        clips, per_frame = frames // f, self.stage == "spatial"
+        clips, per_frame = frames // f, self.stage != "temporal"
         when = torch.rand(frames if per_frame else clips, generator=generator)
         when = when if per_frame else when.repeat_interleave(f)
+        if self.stage == "given":
+            when = torch.ones(frames)
         level = torch.rand(clips, generator=generator) * self.upscaler.config.max_noise_level
         level = level * (torch.rand(clips, generator=generator) >= CLEAN_SHARE)
         return when.to(self.device), level.repeat_interleave(f).to(self.device)
 
     def _noise(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Noise of the enlarged frames ((b f) 3 H W), in time with a part that the frames of a clip share."""
+        """Noise of the enlarged frames ((b f) 3 H W), in time with a part that the frames of a clip share.
+
+        None where the given frames are all there is.
+        """
+        if self.stage == "given":
+            return torch.zeros(shape, device=self.device)
         noise, share = torch.randn(shape, generator=generator), self.upscaler.config.shared_noise
         if share and self.stage == "temporal":
             f = self.config.num_frames
@@ -200,9 +223,9 @@ class UpscalerTrainer(Trainer):
         self.average = ExponentialMovingAverage(self.upscaler, self.config.ema)
 
     def _training(self) -> list[nn.Parameter]:
-        if self.stage == "spatial":
-            return list(self.upscaler.spatial_parameters())
-        return list(self.upscaler.temporal_parameters())
+        if self.stage == "temporal":
+            return list(self.upscaler.temporal_parameters())
+        return list(self.upscaler.spatial_parameters())
 
 
 def write_upscaler(path: str | Path, trainer: UpscalerTrainer, notes: dict[str, str]) -> None:

@@ -16,9 +16,12 @@ from video_ldm.temporal.training import checkpoint
 from video_ldm.temporal.training import upscaler as trainer_module
 from video_ldm.temporal.training.upscaler import UpscalerTrainer, UpscalerTrainingConfig, write_upscaler
 from video_ldm.temporal.upscaler import VideoUpscaler, load_upscaler
+from video_ldm.temporal.upscaler.model import enlarge
 from video_ldm.tests.temporal.upscaler.tiny import TINY
 
-CONFIG = UpscalerTrainingConfig(num_frames=3, steps=6, spatial_steps=3, warmup=1, learning_rate=1e-2)
+CONFIG = UpscalerTrainingConfig(
+    num_frames=3, steps=6, spatial_steps=3, given_steps=1, warmup=1, learning_rate=1e-2
+)
 
 
 def draw(step):
@@ -28,6 +31,16 @@ def draw(step):
     rows = [(torch.sin(0.9 * x + rng.uniform(0, 6)) > 0).float() * 0.5 + 0.25 for _ in range(2)]
     large = torch.stack(rows)[:, None, None, None].expand(2, 3, 3, 32, 32).reshape(6, 3, 32, 32)
     return functional.avg_pool2d(large, 4), large
+
+
+def seen_by(trainer, monkeypatch, steps):
+    """Arguments of the network in a number of steps that do not train."""
+    drawn, forward = [], trainer.upscaler.forward
+    monkeypatch.setattr(trainer.upscaler, "forward", lambda *given: (drawn.append(given), forward(*given))[1])
+    for step in range(steps):
+        trainer.step = step
+        trainer.loss(*draw(step))
+    return [torch.cat(values) for values in list(zip(*drawn, strict=True))[:4]]
 
 
 def make(**changes):
@@ -45,7 +58,7 @@ def equal(one, other):
 
 @pytest.mark.slow
 def test_the_loss_falls():
-    trainer = make(steps=80, spatial_steps=80)
+    trainer = make(steps=80, spatial_steps=80, given_steps=0)
     trainer.run()
     assert sum(trainer.losses[-15:]) < 0.8 * sum(trainer.losses[:15])
 
@@ -64,14 +77,14 @@ def test_each_stage_trains_its_own_weights_and_all_of_them():
 
 
 def test_temporal_layers_alone_can_be_trained_for_an_upscaler_that_exists():
-    trainer = make(spatial_steps=0, steps=2)
+    trainer = make(spatial_steps=0, given_steps=0, steps=2)
     before = weights(trainer, False)
     trainer.run()
     assert equal(before, weights(trainer, False))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pause", [2, 3, 5])
+@pytest.mark.parametrize("pause", [1, 2, 3, 5])
 def test_resumed_training_is_bit_identical(tmp_path, pause):
     straight = make()
     straight.run()
@@ -89,19 +102,25 @@ def test_resumed_training_is_bit_identical(tmp_path, pause):
 
 @pytest.mark.slow
 def test_the_two_noise_levels_are_drawn_apart(monkeypatch):
-    trainer, drawn = make(), []
-    forward = trainer.upscaler.forward
-    monkeypatch.setattr(
-        trainer.upscaler, "forward", lambda *given: (drawn.append(given[2:4]), forward(*given))[1]
-    )
-    for step in range(60):
-        trainer.step = step
-        trainer.loss(*draw(step))
-    time, level = (torch.cat(values) for values in zip(*drawn, strict=True))
+    trainer = make(given_steps=0)
+    _, _, time, level = seen_by(trainer, monkeypatch, 60)
     assert level.max() <= TINY.max_noise_level and 0.1 < (level == 0).float().mean() < 0.4
     assert time.min() < 0.05 and time.max() > 0.95
     assert abs(torch.corrcoef(torch.stack([time, level]))[0, 1]) < 0.2
     assert (level.reshape(-1, 3) == level.reshape(-1, 3)[:, :1]).all()
+
+
+def test_the_first_steps_show_the_given_frames_alone_and_ask_for_what_is_missing(monkeypatch):
+    trainer = make()
+    noisy, _, time, level = seen_by(trainer, monkeypatch, 20)
+    assert noisy.abs().max() < 1e-6 and (time == 1).all() and level.max() > 0
+    given, large = draw(0)
+    missing = (large - enlarge(given, 4)) / 0.2
+    assert trainer.loss(given, large).item() == pytest.approx(
+        missing.square().mean().item()
+    )  # v is 0 at birth
+    assert [trainer.config.stage(step) for step in range(4)] == ["given", "spatial", "spatial", "temporal"]
+    assert [trainer.config.rate(step) for step in (0, 1, 3)] == [1e-2] * 3
 
 
 def test_frames_of_a_clip_share_noise_once_layers_in_time_train(monkeypatch):
@@ -110,8 +129,7 @@ def test_frames_of_a_clip_share_noise_once_layers_in_time_train(monkeypatch):
     for share, stage in ((None, 1), (0.8, 0), (0.8, 1)):
         torch.manual_seed(0)
         trainer = UpscalerTrainer(VideoUpscaler(replace(TINY, shared_noise=share)), draw, CONFIG)
-        if stage:
-            trainer._enter("temporal")
+        trainer._enter("temporal" if stage else "spatial")
         trainer.loss(*draw(0))
         first, second, _, other = (noise.flatten() for noise in seen[-1][:4])
         expected = 0.8 if share and stage else 0.0
@@ -131,6 +149,8 @@ def test_the_file_holds_the_average(tmp_path):
 def test_mistakes_are_refused():
     with pytest.raises(InvalidInputError, match="spatial_steps is 9 of 6 steps"):
         replace(CONFIG, spatial_steps=9)
+    with pytest.raises(InvalidInputError, match="given_steps is 4 of 3 spatial steps"):
+        replace(CONFIG, given_steps=4)
     with pytest.raises(InvalidInputError, match="precision is 'fp8'"):
         replace(CONFIG, precision="fp8")
     trainer = make()
