@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..temporal.training.upscaler import UpscalerTrainingConfig
+from ..temporal.training.upscaler import UpscalerTrainingConfig, usual_given_steps
 from .host import Node, io
 from .host.files import VIDEO_UPSCALERS
 from .host.search import search_aliases
@@ -75,7 +75,11 @@ class TrainVideoUpscaler(Node):
         **values: Any,
     ) -> io.NodeOutput:
         seen = PatchSettings(**{name: values.pop(given) for name, given in PATCHES.items()})
-        config = UpscalerTrainingConfig(**values, final_learning_rate=values["learning_rate"] / 20)
+        config = UpscalerTrainingConfig(
+            **values,
+            given_steps=usual_given_steps(values["spatial_steps"], new=upscaler is None),
+            final_learning_rate=values["learning_rate"] / 20,
+        )
         *made, line = train_upscaler_on_images(images, clip_length, filename, upscaler, seen, config, resume)
         return io.NodeOutput(*made, ui=shown_report(line))
 

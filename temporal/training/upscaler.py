@@ -89,6 +89,11 @@ class UpscalerTrainingConfig(Settings):
         }
 
 
+def usual_given_steps(spatial_steps: int, new: bool) -> int:
+    """A fifth of the spatial steps of a new upscaler; one that exists has learned what they teach."""
+    return spatial_steps // 5 if new else 0
+
+
 class UpscalerTrainer(Trainer):
     """Holds the upscaler, the optimiser of the stage it is in and the average of what trains there."""
 

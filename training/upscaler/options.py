@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...nodes import host_boot as boot
-from ...temporal.training.upscaler import UpscalerTrainingConfig
+from ...temporal.training.upscaler import UpscalerTrainingConfig, usual_given_steps
 from ..options import computing_options, host_options, number_option, state_options
 from ..recipe import parsed
 
@@ -18,7 +18,8 @@ Clips are a folder of video files in the size that enlarged ones should have; ca
 of them and their means over squares of --scale pixels are what it learns from. Frames are kept in
 CLIPS/video_ldm_frames.
 
-The first --spatial-steps train the upscaler of single pictures, the others its temporal layers alone. To
+The first --spatial-steps train the upscaler of single pictures, the others its temporal layers alone. A new
+one sees the given frames alone in the first --given-steps, or it overlooks them beside the noise for long. To
 train temporal layers for an upscaler that exists, give it with --init and --spatial-steps 0; its spatial
 weights then stay as they are. An interrupted run continues with the same command and --resume.
 """
@@ -57,10 +58,13 @@ def parser() -> argparse.ArgumentParser:
 
 def config_from(args: argparse.Namespace) -> UpscalerTrainingConfig:
     """The settings of the run; raises InvalidInputError for values that make no sense."""
+    spatial = args.steps // 2 if args.spatial_steps is None else args.spatial_steps
+    given = usual_given_steps(spatial, new=args.init is None)
     return UpscalerTrainingConfig(
         num_frames=args.frames,
         steps=args.steps,
-        spatial_steps=args.steps // 2 if args.spatial_steps is None else args.spatial_steps,
+        spatial_steps=spatial,
+        given_steps=given if args.given_steps is None else args.given_steps,
         learning_rate=args.lr,
         final_learning_rate=args.lr / 20,
         warmup=args.warmup,
@@ -104,6 +108,11 @@ def _training(group: argparse._ArgumentGroup, defaults: UpscalerTrainingConfig) 
     number_option(group, "--steps", defaults.steps, "optimiser steps of both stages")
     group.add_argument(
         "--spatial-steps", type=int, help="of them for the upscaler of single pictures (half of them)"
+    )
+    group.add_argument(
+        "--given-steps",
+        type=int,
+        help="of these, at the start, on the given frames alone (a fifth for a new upscaler)",
     )
     number_option(group, "--lr", 2e-4, "peak learning rate of each stage")
     number_option(group, "--warmup", defaults.warmup, "steps of warm-up of each stage")

@@ -5,8 +5,11 @@ Its result enlarges, an interrupted run goes on, mistakes are told.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+from safetensors import safe_open
 from video_ldm.temporal.upscaler import load_upscaler
 
 SETTINGS = {
@@ -83,6 +86,16 @@ def test_temporal_layers_alone_leave_the_upscaler_of_single_frames(host, folder)
     changed = {".temporal." in name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {True}
     assert all(torch.equal(value, first.patcher.model.state_dict()[name]) for name, value in before.items())
+
+
+def test_a_new_one_learns_first_what_given_frames_tell_and_one_that_exists_does_not(host, folder):
+    first, _ = train(host, steps=6, spatial_steps=5)
+    train(host, filename="second", steps=6, spatial_steps=5, upscaler=first)
+    given = []
+    for name in ("made", "second"):
+        with safe_open(folder / f"{name}.safetensors", "pt") as file:
+            given.append(json.loads(file.metadata()["training"])["given_steps"])
+    assert given == [1, 0]
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit(host, folder):

@@ -38,3 +38,17 @@ def test_states_are_saved_every_so_many_steps_or_never_and_not_every_minus_one(c
 def test_something_is_due_after_every_so_many_steps():
     assert [step for step in range(1, 9) if due(step, 3)] == [3, 6]
     assert not any(due(step, 0) for step in range(9))
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        ([], 5),
+        (["--spatial-steps", "10"], 2),
+        (["--given-steps", "0"], 0),
+        (["--init", "u.safetensors"], 0),
+        (["--init", "u.safetensors", "--given-steps", "3"], 3),
+    ],
+)
+def test_a_new_upscaler_sees_given_frames_alone_for_a_fifth_of_its_spatial_steps(words, steps):
+    assert upscaler.config_from(arguments("upscaler", "--steps", "50", *words)).given_steps == steps
