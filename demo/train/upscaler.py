@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,23 +58,41 @@ def reduce(large: Tensor) -> Tensor:
     return functional.avg_pool2d(large, SCALE)
 
 
-def draw(step: int, seed: int, scenes: int, patches: int, side: int) -> tuple[Tensor, Tensor]:
-    """Patches of `side` given pixels from scenes of the training split, half of them where the object is."""
-    rng = np.random.default_rng((seed, step))
-    cut = []
-    for _ in range(scenes):
+@dataclass(frozen=True)
+class Patches:
+    """How patches of `side` given pixels are drawn: their scenes, and how many of each.
+
+    In the first `single` steps, where frames are pictures, as many come from more scenes: two frames of four
+    places in each.
+    """
+
+    seed: int
+    scenes: int
+    patches: int
+    side: int
+    single: int
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Given and large patches of a step, from the training split; half are where the object is."""
+        rng = np.random.default_rng((self.seed, step))
+        scenes, frames, patches = self.scenes, FRAMES, self.patches
+        if step < self.single:
+            scenes, frames, patches = scenes * patches, 2, 4
+        large = torch.cat([cut for _ in range(scenes) for cut in self._cuts(rng, frames, patches)])
+        return reduce(large), large
+
+    def _cuts(self, rng: np.random.Generator, frames: int, count: int) -> Iterator[Tensor]:
+        """Patches (f 3 4s 4s) of one scene, every other one where its object is."""
         scene, fps = world.sample(rng, "train"), float(rng.choice(RATES))
         start = rng.uniform(0, max(0.0, DURATION - (FRAMES - 1) / fps))
-        large = clip(scene, fps, start)
-        for patch in range(patches):
-            y, x = rng.integers(0, SIDE - side + 1, 2)
+        large = clip(scene, fps, start, frames)
+        for patch in range(count):
+            y, x = rng.integers(0, SIDE - self.side + 1, 2)
             if patch % 2 == 0 and not scene.cars:
-                centre = np.array(scene.on_screen(start + rng.uniform(0, FRAMES / fps))[:2])
-                corner = centre + rng.normal(0, side / 3, 2) - side / 2
-                x, y = np.clip(np.round(corner), 0, SIDE - side).astype(int)
-            cut.append(large[..., SCALE * y : SCALE * (y + side), SCALE * x : SCALE * (x + side)])
-    large = torch.cat(cut)
-    return reduce(large), large
+                centre = np.array(scene.on_screen(start + rng.uniform(0, frames / fps))[:2])
+                corner = centre + rng.normal(0, self.side / 3, 2) - self.side / 2
+                x, y = np.clip(np.round(corner), 0, SIDE - self.side).astype(int)
+            yield large[..., SCALE * y : SCALE * (y + self.side), SCALE * x : SCALE * (x + self.side)]
 
 
 def begin(args: argparse.Namespace) -> VideoUpscaler:
@@ -96,7 +114,7 @@ def train(args: argparse.Namespace) -> None:
         given_steps=args.given_steps, learning_rate=args.rate, warmup=50,
         precision=args.precision, seed=args.seed,
     )  # fmt: skip
-    patches = partial(draw, seed=args.seed, scenes=args.scenes, patches=args.patches, side=args.side)
+    patches = Patches(args.seed, args.scenes, args.patches, args.side, args.spatial_steps)
     trainer = UpscalerTrainer(
         begin(args).to(args.device),
         DrawnAhead(patches, config.steps, args.workers),

@@ -27,7 +27,7 @@ from .trainer import Trainer, computing_in, learning_rate, parameter_groups
 Stage = Literal["given", "spatial", "temporal"]
 # step -> given, large; the same step always gives the same patches
 Draw = Callable[[int], tuple[Tensor, Tensor]]
-CLEAN_SHARE = 0.25  # of the clips are given without noise
+CLEAN_SHARE = 0.5  # of the clips are given without noise
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class UpscalerTrainingConfig(Settings):
     """Everything that decides what a run computes, beside its patches.
 
     The first `spatial_steps` train the upscaler of single pictures, the others its temporal layers alone. The
-    first `given_steps` of the spatial ones show it no enlarged frame, not even as noise: it learns first what
-    the given frame tells, which it overlooks for long beside many channels of noise. Each of the stages has
-    its own warm-up, decay of the rate and average.
+    first `given_steps` of the spatial ones show it clean given frames and no enlarged ones, not even as
+    noise: it learns first what a given frame tells, which it overlooks for long beside many channels of
+    noise. Each of the stages has its own warm-up, decay of the rate and average.
     """
 
     num_frames: int = 8
@@ -157,10 +157,10 @@ class UpscalerTrainer(Trainer):
         clips, per_frame = frames // f, self.stage != "temporal"
         when = torch.rand(frames if per_frame else clips, generator=generator)
         when = when if per_frame else when.repeat_interleave(f)
-        if self.stage == "given":
-            when = torch.ones(frames)
         level = torch.rand(clips, generator=generator) * self.upscaler.config.max_noise_level
         level = level * (torch.rand(clips, generator=generator) >= CLEAN_SHARE)
+        if self.stage == "given":
+            when, level = torch.ones(frames), torch.zeros(clips)
         return when.to(self.device), level.repeat_interleave(f).to(self.device)
 
     def _noise(self, shape: torch.Size, generator: torch.Generator) -> Tensor:

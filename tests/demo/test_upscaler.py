@@ -44,12 +44,21 @@ def test_the_grain_stays_with_the_ground():
 
 
 def test_patches_of_a_step_are_always_the_same_and_come_from_the_training_split():
-    given, large = train.draw(4, seed=1, scenes=1, patches=2, side=16)
+    draw = train.Patches(seed=1, scenes=1, patches=2, side=16, single=4)
+    given, large = draw(4)
     assert given.shape == (16, 3, 16, 16) and large.shape == (16, 3, 64, 64)
-    again = train.draw(4, seed=1, scenes=1, patches=2, side=16)
+    again = draw(4)
     assert torch.equal(given, again[0]) and torch.equal(large, again[1])
     torch.testing.assert_close(functional.avg_pool2d(large, 4), given)
-    assert not torch.equal(train.draw(5, seed=1, scenes=1, patches=2, side=16)[1], large)
+    assert not torch.equal(draw(5)[1], large)
+
+
+def test_pictures_come_from_more_scenes_than_clips(monkeypatch):
+    draw, asked = train.Patches(seed=1, scenes=1, patches=2, side=16, single=4), []
+    whole = train.clip
+    monkeypatch.setattr(train, "clip", lambda *given: asked.append(given[3]) or whole(*given))
+    assert draw(3)[1].shape == draw(4)[1].shape == (16, 3, 64, 64)
+    assert asked == [2, 2, 8]
 
 
 @pytest.mark.slow
