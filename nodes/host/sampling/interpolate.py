@@ -14,7 +14,15 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import IncompatibleModelError, InvalidInputError
-from ....temporal.sampling.interpolation import STRIDE, WEIGHTS, Fill, lerp, refine, slerp_frames
+from ....temporal.sampling.interpolation import (
+    STRIDE,
+    WEIGHTS,
+    Fill,
+    hold_colours,
+    lerp,
+    refine,
+    slerp_frames,
+)
 from ....temporal.sampling.noise import SEEDS
 from ..latents import FPS_KEY, frame_rate
 from ..layers.attached.stacks import layers_know_frames
@@ -143,7 +151,7 @@ def _fill(
         positive, negative = sides
         part = done + number
         made = sample_clip(video.model, positive, negative, window, own, video.motion, progress, part)
-        return made["samples"][1:-1].to(start)
+        return hold_colours(made["samples"][1:-1].to(start), start, end)
 
     return sampled
 

@@ -118,6 +118,15 @@ def test_prompts_of_a_schedule_go_with_their_keyframes(run, rig, models, monkeyp
     assert seen == [[1.0] * 5, [2.0] * 5]
 
 
+@pytest.mark.parametrize("method", ["learned", "pinned"])
+def test_sampled_frames_have_the_colours_of_their_keyframes(run, method):
+    given = keyframes(3)
+    means = run({"samples": given}, method)["samples"].mean((2, 3))
+    for first in (0, 4):
+        even = torch.lerp(means[first], means[first + 4], torch.arange(1, 4)[:, None] / 4)
+        torch.testing.assert_close(means[first + 1 : first + 4], even)
+
+
 def test_a_cut_is_not_blended(run):
     scenes = torch.randn(2, *SIZE)
     made = run({"samples": scenes}, "learned")["samples"]
@@ -125,12 +134,12 @@ def test_a_cut_is_not_blended(run):
 
 
 def test_pinned_frames_go_no_further_than_allowed(run):
-    """With no denoising left, the blended start itself."""
-    from video_ldm.temporal.sampling.interpolation import slerp_frames
+    """With no denoising left, the blended start itself, but for its mean colour."""
+    from video_ldm.temporal.sampling.interpolation import hold_colours, slerp_frames
 
     given = keyframes(2)
     kept, far = (run({"samples": given}, "pinned", pinned_denoise=most)["samples"] for most in (0.0, 0.6))
-    torch.testing.assert_close(kept[1:4], slerp_frames(*given))
+    torch.testing.assert_close(kept[1:4], hold_colours(slerp_frames(*given), *given))
     assert not torch.allclose(far[1:4], slerp_frames(*given), atol=1e-2)
 
 
@@ -149,7 +158,7 @@ def test_pinned_starts_on_the_arc_and_holds_the_keyframes(run, windows):
 def test_learned_frames_start_on_the_arc_only_where_asked(run, windows):
     """From noise alone by default; below 1 from slerp, with the layers still told the keyframes."""
     from video_ldm.nodes.host.sampling.known import known_of
-    from video_ldm.temporal.sampling.interpolation import slerp_frames
+    from video_ldm.temporal.sampling.interpolation import hold_colours, slerp_frames
 
     given = keyframes(2)
     made = [run({"samples": given}, "learned", learned_denoise=most)["samples"] for most in (1.0, 0.7, 0.0)]
@@ -158,7 +167,7 @@ def test_learned_frames_start_on_the_arc_only_where_asked(run, windows):
     for start, _ in starts[1:]:
         torch.testing.assert_close(start, slerp_frames(*given))
     assert all(known_of(window).mask.tolist() == [1, 0, 0, 0, 1] for window, _ in windows)
-    torch.testing.assert_close(made[2][1:4], slerp_frames(*given))
+    torch.testing.assert_close(made[2][1:4], hold_colours(slerp_frames(*given), *given))
     assert not torch.allclose(made[1][1:4], slerp_frames(*given), atol=1e-2)
 
 
