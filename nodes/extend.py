@@ -43,7 +43,7 @@ class ExtendVideo(Node):
                 io.Clip.Input("clip", optional=True, tooltip="Text encoder for prompts."),
                 _prompts_input(),
                 motion_prompt_input(),
-                *rare(*_step_inputs(), context_guidance_input()),
+                *rare(*_step_inputs(), context_guidance_input(), _colours_input()),
             ],
             outputs=[
                 io.Latent.Output(
@@ -70,6 +70,7 @@ class ExtendVideo(Node):
         prompts: str = "",
         segment_length: int = 0,
         context_frames: int = 2,
+        hold_colours: bool = False,
         motion_prompt: MotionPrompt | None = None,
         **sampler: Any,
     ) -> io.NodeOutput:
@@ -79,6 +80,7 @@ class ExtendVideo(Node):
             context_frames,
             parse_seeds(seeds),
             folder_of_segments(folder),
+            hold_colours=hold_colours,
         )
         origin = leading_to(cls.hidden, "model", "positive", "negative")
         leading = leading_to(cls.hidden, "samples")
@@ -163,6 +165,16 @@ def _step_inputs() -> list[io.Input]:
             tooltip="How many last frames each segment goes on from; two carry the direction of motion.",
         ),
     ]
+
+
+def _colours_input() -> io.Input:
+    return io.Boolean.Input(
+        "hold_colours",
+        default=False,
+        optional=True,
+        tooltip="Every frame keeps the mean colour of the start, so that a long film does not drift lighter, "
+        "darker or redder. Leave it off where the place or the light should change.",
+    )
 
 
 def _folder_input() -> io.Input:

@@ -175,7 +175,7 @@ def _model_inputs() -> list[io.Input]:
                 step=0.01,
                 optional=True,
                 tooltip="For method learned: 1 makes the frames from noise alone; below, they start from the "
-                "blended keyframes, which keeps the light of the ground. 0.6 to 0.9 are usual.",
+                "blended keyframes, and keep more of them. 0.6 to 0.9 are usual.",
             ),
         ),
     ]

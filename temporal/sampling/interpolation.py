@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -95,13 +95,3 @@ def slerp(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
 def slerp_frames(start: Tensor, end: Tensor) -> Tensor:
     """Frames (3 c h w) on the spherical line between two (c h w), each taken as one long vector."""
     return slerp(start.flatten(), end.flatten(), WEIGHTS).reshape(-1, *start.shape)
-
-
-def hold_colours(frames: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Frames (3 c h w) with means of their channels that go evenly from one keyframe (c h w) to the other.
-
-    Sampled frames are lighter or darker than their keyframes as a whole, which is seen as a pulse. What moves
-    stays: it hardly changes a mean.
-    """
-    missing = lerp(start, end, WEIGHTS) - frames
-    return frames + reduce(missing, "f c h w -> f c 1 1", "mean")

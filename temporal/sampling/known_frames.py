@@ -1,6 +1,6 @@
-"""Patterns of known frames that an artist can name, and lists of frames.
+"""Patterns of known frames that an artist can name, lists of frames, and colours taken over from known ones.
 
-Shapes: f frames.
+Shapes: f frames, c h w a latent.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ..errors import InvalidInputError
@@ -123,3 +124,11 @@ def nearest_given(given: Tensor) -> tuple[Tensor, Tensor]:
     which = (2 * offset.abs() + (offset > 0)).argmin(dim=-1)  # a tie goes to the one before
     nearest = frames[given][which]
     return nearest, (nearest - frames).abs()
+
+
+def hold_colours(frames: Tensor, means: Tensor) -> Tensor:
+    """Frames (f c h w) with these means of their channels (f c), or the same ones in all (1 c).
+
+    Sampled frames are lighter or darker than the known ones as a whole. Shapes stay: all places change alike.
+    """
+    return frames + rearrange(means - frames.mean(dim=(2, 3)), "f c -> f c 1 1")

@@ -54,6 +54,7 @@ ON_NO_PAGE = {  # files, and beginnings of sentences
     "Unknown motion": CHOICE,
     "Unknown pattern": CHOICE,
     "precision is": CHOICE,
+    "given_steps is ": COMMANDS,
     " is ; give 0 for none, or more.": RANGE,
     " is ; give 1 or more.": RANGE,
     "A clip lasts more than 0 seconds": RANGE,

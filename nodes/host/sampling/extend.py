@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
+from ....temporal.sampling.known_frames import hold_colours
 from ....temporal.sampling.noise import SEEDS
 from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
@@ -43,6 +44,7 @@ class Extension:
     seeds: tuple[int, ...]
     folder: Path
     num_frames: int | None = None  # of the film; None: as many as the segments make
+    hold_colours: bool = False  # means of the start's colours in every frame
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ def _fingerprint(
 ) -> str:
     """Of all that every segment depends on, without how many there are and where they lie."""
     settings = {**asdict(sampler), "length": choice.segment_length, "context": choice.context_frames}
+    if choice.hold_colours:  # segments without it keep the fingerprints that they had before
+        settings["hold_colours"] = True
     texts = [tensor for tensor, _ in video.negative]
     if video.motion is not None:
         texts += [video.motion.positive, video.motion.negative]
@@ -211,11 +215,13 @@ def _predict(
 ) -> None:
     """Make and write the segments that are not on disk; only frames of context stay in memory."""
     context = start[-choice.context_frames :]
+    means = context.mean(dim=(0, 2, 3))[None]
     for segment in segments:
         shape = (segment.new, *start.shape[1:])
         new = rollout.load(segment.number, segment.key, shape, segment.former)
         if new is None:
             new = _continue(context, segment, video, sampler, progress, done)
+            new = hold_colours(new, means) if choice.hold_colours else new
             rollout.save(segment.number, segment.key, new)
         context = torch.cat([context, new])[-choice.context_frames :]
 

@@ -18,11 +18,11 @@ from ....temporal.sampling.interpolation import (
     STRIDE,
     WEIGHTS,
     Fill,
-    hold_colours,
     lerp,
     refine,
     slerp_frames,
 )
+from ....temporal.sampling.known_frames import hold_colours
 from ....temporal.sampling.noise import SEEDS
 from ..latents import FPS_KEY, frame_rate
 from ..layers.attached.stacks import layers_know_frames
@@ -151,7 +151,8 @@ def _fill(
         positive, negative = sides
         part = done + number
         made = sample_clip(video.model, positive, negative, window, own, video.motion, progress, part)
-        return hold_colours(made["samples"][1:-1].to(start), start, end)
+        even = lerp(start.mean(dim=(1, 2)), end.mean(dim=(1, 2)), WEIGHTS)
+        return hold_colours(made["samples"][1:-1].to(start), even)
 
     return sampled
 

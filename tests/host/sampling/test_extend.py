@@ -34,7 +34,8 @@ def run(rig, model, tmp_path):
         prompts=None,
         **changes,
     ):
-        choice = module.Extension(segments, length, context, seeds, folder, changes.pop("num_frames", None))
+        more = {name: changes.pop(name) for name in ("num_frames", "hold_colours") if name in changes}
+        choice = module.Extension(segments, length, context, seeds, folder, **more)
         video = PromptedModel(changes.pop("model", model), rig.positive, rig.negative, None)
         sampler = SamplerSettings(seed=0, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=8.0)
         prompts = prompts or [rig.positive] * segments
@@ -110,6 +111,19 @@ def test_a_clip_on_the_device_goes_on_where_finished_segments_are(run, calls):
     (clip,) = run({**given, "samples": given["samples"].as_subclass(Elsewhere)})
     assert not any(isinstance(window["samples"], Elsewhere) for window in calls)
     assert torch.equal(clip["samples"], run(given)[0]["samples"])
+
+
+def test_a_long_film_keeps_the_colours_of_its_start_where_asked(run, calls):
+    """Also across a stop; segments made without are others."""
+    given = start(3)
+    given["samples"] += torch.tensor([2.0, 0.0, -1.0]).reshape(3, 1, 1, 1)
+    expected = given["samples"][-2:].mean((0, 2, 3))
+    run(given, segments=2, hold_colours=True)
+    (held,) = run(given, hold_colours=True)
+    torch.testing.assert_close(held["samples"][3:].mean((2, 3)), expected.expand(9, -1))
+    assert len(calls) == 3
+    (free,) = run(given)
+    assert len(calls) == 6 and not torch.allclose(free["samples"][3:].mean((2, 3)), expected, atol=1e-2)
 
 
 def test_several_futures_of_one_start(run):

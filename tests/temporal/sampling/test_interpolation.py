@@ -7,7 +7,6 @@ from video_ldm.temporal.sampling.interpolation import (
     CELLS,
     WEIGHTS,
     difference,
-    hold_colours,
     lerp,
     refine,
     slerp,
@@ -99,23 +98,6 @@ def test_slerp_of_frames_keeps_their_energy():
     start, end = keyframes(2)
     middle = slerp_frames(start, end)[1]
     assert middle.std() == pytest.approx(float(start.std() + end.std()) / 2, rel=0.05)
-
-
-def test_held_colours_go_evenly_from_keyframe_to_keyframe_and_shapes_stay():
-    start, end = keyframes(2)
-    frames = torch.randn(3, *start.shape) + torch.tensor([5.0, -2.0, 0.5]).reshape(3, 1, 1, 1)
-    held = hold_colours(frames, start, end)
-    for number, weight in enumerate((0.25, 0.5, 0.75)):
-        expected = (1 - weight) * start.mean((1, 2)) + weight * end.mean((1, 2))
-        torch.testing.assert_close(held[number].mean((1, 2)), expected)
-    moved = held - frames
-    torch.testing.assert_close(moved, moved[..., :1, :1].expand_as(moved))
-
-
-def test_a_straight_line_has_nothing_to_hold():
-    start, end = keyframes(2)
-    between = lerp(start, end, WEIGHTS)
-    torch.testing.assert_close(hold_colours(between, start, end), between)
 
 
 def test_zeros_stay_finite():
