@@ -111,6 +111,7 @@ def extended(
         "fps": FPS,
         "folder": f"benchmark/{latent}",
         "context_guidance": guidance,
+        "hold_colours": settings["hold_colours"],
     }
     return {
         **models(world.caption(scene)),
@@ -356,6 +357,7 @@ def main() -> None:
         "--window", type=int, default=28, help="frames about a place of a long rollout that are judged"
     )
     parser.add_argument("--long-guidance", type=float, default=1.0)
+    parser.add_argument("--hold-colours", action="store_true", help="mean colours of the start in all frames")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--cfg", type=float, default=2.0)
     settings, began = vars(parser.parse_args()), time.monotonic()
