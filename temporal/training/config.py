@@ -76,10 +76,11 @@ class TrainingConfig(Settings):
     `reversed`: phrases that turn into each other when a clip is played backwards, both ways
     (data/reversal.py); clips that name one are then played backwards half of the time. `check_clips`: the
     last so many of those are never trained on, but kept to ask whether the right word fits better than the
-    opposite one (sense.py). `text_first`: for this share of the steps, at the start, no frames are given, so
-    that only the text says how things move. `kept_out`: share of the films whose clips are never trained on,
-    but tell how well the layers do on what they have not seen (watching/held_out.py); none of fewer than ten
-    films.
+    opposite one (sense.py). `contrast_given`: contrast (loss.py) also for clips of which frames are given,
+    where two frames leave open which way a thing turns. `text_first`: for this share of the steps, at the
+    start, no frames are given, so that only the text says how things move. `kept_out`: share of the films
+    whose clips are never trained on, but tell how well the layers do on what they have not seen
+    (watching/held_out.py); none of fewer than ten films.
     """
 
     num_frames: int = 8
@@ -101,6 +102,7 @@ class TrainingConfig(Settings):
     signal_dropout: float = 0.0
     reversed: dict[str, str] = field(default_factory=dict)
     contrast: float = 0.0
+    contrast_given: bool = False
     check_clips: int = 0
     text_first: float = 0.0
     kept_out: float = 0.0

@@ -149,6 +149,7 @@ def config_from(args: argparse.Namespace) -> TrainingConfig:
         signal_dropout=args.signal_dropout,
         reversed=parse_reversed(args.reversed),
         contrast=args.contrast,
+        contrast_given=args.contrast_given,
         check_clips=args.check_clips,
         text_first=args.text_first,
         kept_out=args.kept_out,
@@ -286,6 +287,11 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         defaults.contrast,
         "denoise clips with the caption of --reversed, too, which has to fit worse; so strongly that counts, "
         "e.g. 6; a step takes up to twice as long",
+    )
+    group.add_argument(
+        "--contrast-given",
+        action="store_true",
+        help="contrast also for clips of which frames are given, for which way things turn",
     )
     number_option(
         group,

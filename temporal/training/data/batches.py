@@ -144,9 +144,10 @@ class BatchSource:
         return self._conditioned(batch, generator)
 
     def _with_opposites(self, batch: Batch, captions: Sequence[int]) -> Batch:
-        """Show clips with the opposite caption, too, where nothing but the caption tells how they move."""
+        """Show clips with the opposite caption, too, where the caption is to tell how they move."""
         rows, f = self.opposites[np.array(captions)], batch.num_frames
         given = reduce(batch.known_mask, "(b f) -> b", "max", f=f).numpy() > 0
+        given &= not self.config.contrast_given
         decided = batch.t[::f].numpy() >= MOTION * self.noise_levels.num_steps
         opposed = np.flatnonzero((rows >= 0) & ~given & decided)
         clips = torch.from_numpy(opposed)

@@ -44,14 +44,16 @@ def test_opposed_clips_come_again_with_nothing_but_another_caption(folder):
         assert any(close)
 
 
-def test_opposed_are_clips_of_which_only_the_caption_tells_the_motion(folder):
+@pytest.mark.parametrize("with_given", [False, True])
+def test_opposed_are_clips_of_which_only_the_caption_tells_the_motion(folder, with_given):
+    """And those of which frames are given where asked."""
     given = {"batch": 80, "contrast": 6.0, "patterns": {"none": 0.5, "first": 0.5}, "text_dropout": 0.2}
-    batch = source(folder, **given).draw(0)
+    batch = source(folder, **given, contrast_given=with_given).draw(0)
     known = reduce(batch.known_mask[: 80 * FRAMES], "(b f) -> b", "max", f=FRAMES) > 0
     noisy = batch.t[: 80 * FRAMES : FRAMES] >= 700
     told = batch.text[:80].abs().sum((1, 2)) > 0
     moves = [int(value) // 10 % 3 < 2 for value in batch.latents[: 80 * FRAMES : FRAMES, 0, 0, 0]]
-    expected = [n for n in range(80) if moves[n] and told[n] and noisy[n] and not known[n]]
+    expected = [n for n in range(80) if moves[n] and told[n] and noisy[n] and (with_given or not known[n])]
     assert batch.opposed.tolist() == expected and 0 < len(expected) < 80
 
 
