@@ -60,7 +60,7 @@ def reduce(large: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Patches:
-    """How patches of `side` given pixels are drawn: their scenes, and how many of each.
+    """Patches of `side` given pixels of every step: from so many scenes, so many of each.
 
     In the first `single` steps, where frames are pictures, as many come from more scenes: two frames of four
     places in each.

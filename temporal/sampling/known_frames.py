@@ -126,7 +126,7 @@ def nearest_given(given: Tensor) -> tuple[Tensor, Tensor]:
     return nearest, (nearest - frames).abs()
 
 
-def hold_colours(frames: Tensor, means: Tensor) -> Tensor:
+def with_mean_colours(frames: Tensor, means: Tensor) -> Tensor:
     """Frames (f c h w) with these means of their channels (f c), or the same ones in all (1 c).
 
     Sampled frames are lighter or darker than the known ones as a whole. Shapes stay: all places change alike.

@@ -28,6 +28,7 @@ Stage = Literal["given", "spatial", "temporal"]
 # step -> given, large; the same step always gives the same patches
 Draw = Callable[[int], tuple[Tensor, Tensor]]
 CLEAN_SHARE = 0.5  # of the clips are given without noise
+PURE_SHARE = 0.2  # of what is made is nothing but noise, as where sampling begins
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class UpscalerTrainer(Trainer):
         f = self.config.num_frames
         clips, per_frame = frames // f, self.stage != "temporal"
         when = torch.rand(frames if per_frame else clips, generator=generator)
+        when = (when / (1 - PURE_SHARE)).clamp(max=1)
         when = when if per_frame else when.repeat_interleave(f)
         level = torch.rand(clips, generator=generator) * self.upscaler.config.max_noise_level
         level = level * (torch.rand(clips, generator=generator) >= CLEAN_SHARE)

@@ -275,6 +275,33 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         defaults.high_noise,
         "preference for high noise, where motion is decided; 0 for none",
     )
+    _words(group, defaults)
+    number_option(
+        group,
+        "--weight-limit",
+        defaults.weight_limit,
+        "let high noise count up to this much more in the loss; 1 is the plain loss of Video LDM",
+    )
+    number_option(
+        group,
+        "--min-snr",
+        defaults.min_snr,
+        "min-SNR weighting of the loss with this gamma, usually 5; 0: none",
+    )
+    computing_options(group, defaults, "of new weights, clips and noise")
+    group.add_argument(
+        "--memory",
+        choices=CHOICES,
+        default=AUTO,
+        help="fast keeps everything; small computes blocks twice (a third slower) and averages in main "
+        "memory; smaller also has an 8-bit optimiser (pip install bitsandbytes); smallest, in its place, has "
+        "the optimiser in main memory, 20 bytes a weight; auto is the fastest that fits (auto)",
+    )
+    number_option(group, "--workers", 0, "processes that draw batches ahead")
+
+
+def _words(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
+    """Options by which motion follows the text."""
     number_option(
         group,
         "--signal-dropout",
@@ -299,28 +326,6 @@ def _training(group: argparse._ArgumentGroup, defaults: TrainingConfig) -> None:
         defaults.text_first,
         "share of the steps, at the start, in which no frames are given",
     )
-    number_option(
-        group,
-        "--weight-limit",
-        defaults.weight_limit,
-        "let high noise count up to this much more in the loss; 1 is the plain loss of Video LDM",
-    )
-    number_option(
-        group,
-        "--min-snr",
-        defaults.min_snr,
-        "min-SNR weighting of the loss with this gamma, usually 5; 0: none",
-    )
-    computing_options(group, defaults, "of new weights, clips and noise")
-    group.add_argument(
-        "--memory",
-        choices=CHOICES,
-        default=AUTO,
-        help="fast keeps everything; small computes blocks twice (a third slower) and averages in main "
-        "memory; smaller also has an 8-bit optimiser (pip install bitsandbytes); smallest, in its place, has "
-        "the optimiser in main memory, 20 bytes a weight; auto is the fastest that fits (auto)",
-    )
-    number_option(group, "--workers", 0, "processes that draw batches ahead")
 
 
 def _output(group: argparse._ArgumentGroup) -> None:

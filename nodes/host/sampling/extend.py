@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
-from ....temporal.sampling.known_frames import hold_colours
+from ....temporal.sampling.known_frames import with_mean_colours
 from ....temporal.sampling.noise import SEEDS
 from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
@@ -221,7 +221,7 @@ def _predict(
         new = rollout.load(segment.number, segment.key, shape, segment.former)
         if new is None:
             new = _continue(context, segment, video, sampler, progress, done)
-            new = hold_colours(new, means) if choice.hold_colours else new
+            new = with_mean_colours(new, means) if choice.hold_colours else new
             rollout.save(segment.number, segment.key, new)
         context = torch.cat([context, new])[-choice.context_frames :]
 

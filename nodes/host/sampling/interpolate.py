@@ -22,7 +22,7 @@ from ....temporal.sampling.interpolation import (
     refine,
     slerp_frames,
 )
-from ....temporal.sampling.known_frames import hold_colours
+from ....temporal.sampling.known_frames import with_mean_colours
 from ....temporal.sampling.noise import SEEDS
 from ..latents import FPS_KEY, frame_rate
 from ..layers.attached.stacks import layers_know_frames
@@ -152,7 +152,7 @@ def _fill(
         part = done + number
         made = sample_clip(video.model, positive, negative, window, own, video.motion, progress, part)
         even = lerp(start.mean(dim=(1, 2)), end.mean(dim=(1, 2)), WEIGHTS)
-        return hold_colours(made["samples"][1:-1].to(start), even)
+        return with_mean_colours(made["samples"][1:-1].to(start), even)
 
     return sampled
 

@@ -314,35 +314,6 @@ def film(firsts, num_frames=32, fps=8.0):
     return FilmPlan(tuple(firsts), num_frames, fps)
 
 
-def test_prompts_are_encoded_once_and_last(rig):
-    from video_ldm.nodes.host.sampling.prompts import segment_prompts
-
-    six = film(range(8, 32, 4))
-    prompts = segment_prompts(rig.clip, rig.positive, "\na blue square\n\na blue square\na dog", six)
-    assert prompts[0] is rig.positive and prompts[1] is prompts[2] is prompts[3]
-    assert prompts[4] is prompts[5] and prompts[4] is not prompts[3]
-    assert segment_prompts(None, rig.positive, " \n", six) == [rig.positive] * 6
-
-
-def test_prompts_at_places_begin_with_the_next_segment(rig):
-    from video_ldm.nodes.host.sampling.prompts import segment_prompts
-
-    said = []
-    prompts = segment_prompts(
-        rig.clip, rig.positive, "1.5s: a dog\n14: a cat", film(range(8, 32, 4)), said.append
-    )
-    assert prompts[0] is rig.positive and prompts[2] is prompts[3]
-    assert [
-        torch.equal(made[0][0], rig.encode(text)[0][0])
-        for made, text in zip(prompts[1:3], ("a dog", "a cat"), strict=True)
-    ]
-    assert said == ["Prompts begin with segments, later than written: that of frame 14 at 16."]
-    assert (
-        segment_prompts(rig.clip, rig.positive, "0: a dog", film([8, 12]), said.append)[0] is not rig.positive
-    )
-    assert len(said) == 1, "the start is not made here"
-
-
 @pytest.mark.parametrize(
     ("given", "seconds", "segments"), [(1, 1.0, 2), (3, 1.0, 2), (3, 1.5, 3), (2, 0.5, 1)]
 )

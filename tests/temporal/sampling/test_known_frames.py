@@ -3,7 +3,7 @@
 import pytest
 import torch
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.sampling.known_frames import hold_colours, nearest_given, parse_indices, place
+from video_ldm.temporal.sampling.known_frames import nearest_given, parse_indices, place, with_mean_colours
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_nearest_of_any_pattern(given, expected):
 def test_held_colours_are_those_asked_for_and_shapes_stay(given):
     frames = torch.randn(3, 4, 5, 6) + torch.tensor([5.0, -2.0, 0.5]).reshape(3, 1, 1, 1)
     means = torch.randn(given, 4)
-    held = hold_colours(frames, means)
+    held = with_mean_colours(frames, means)
     torch.testing.assert_close(held.mean((2, 3)), means.expand(3, 4))
     moved = held - frames
     torch.testing.assert_close(moved, moved[..., :1, :1].expand_as(moved))
