@@ -13,7 +13,7 @@ def number_option(group: argparse._ArgumentGroup, name: str, default: float, tex
     group.add_argument(name, type=type(default), default=default, help=f"{text} (%(default)s)".strip())
 
 
-def every_option(group: argparse._ArgumentGroup, name: str, default: int, text: str) -> None:
+def every_option(group: argparse._ActionsContainer, name: str, default: int, text: str) -> None:
     """An option for every how many steps something is done; 0 is never (`due`)."""
     group.add_argument(
         name, type=_every, default=default, metavar="STEPS", help=f"{text}; 0 for none (%(default)s)"
