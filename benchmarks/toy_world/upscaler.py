@@ -91,6 +91,9 @@ def enlarge_all(
     """The clips enlarged in every way, with the seconds that a frame took."""
     ways = {
         "bicubic": lambda given: enlarge(given, SCALE).clamp(0, 1),
+        "frame by frame, noise of its own": lambda given: enlarged(
+            upscaler, given, UpscaleSettings(args.steps, args.noise_level, strength=0.0, shared_noise=0.0)
+        ),
         "frame by frame": lambda given: enlarged(
             upscaler, given, UpscaleSettings(args.steps, args.noise_level, strength=0.0)
         ),
