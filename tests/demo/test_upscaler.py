@@ -14,6 +14,7 @@ from video_ldm.benchmarks.toy_world import upscaler as benchmark
 from video_ldm.demo import world
 from video_ldm.demo.train import upscaler as train
 from video_ldm.demo.world.classifier import frechet_distance, load_classifier
+from video_ldm.temporal.upscaler import load_upscaler
 
 SIDE = 256  # of the part of a clip that is measured
 
@@ -96,3 +97,17 @@ def test_training_goes_on_from_an_upscaler_whose_frames_share_noise_from_then_on
     new = train.begin(argparse.Namespace(init=None, shared_noise=0.5))
     assert new.config.shared_noise == 0.5
     assert not torch.equal(next(new.parameters()), next(given.parameters()))
+
+
+def test_a_new_upscaler_misses_at_edges_what_bicubic_misses():
+    large = torch.rand(2, 3, 64, 64)
+    ours, bicubic = train.missed_at_edges(train.VideoUpscaler(replace(train.TOY, residual_std=0.1)), large)
+    assert ours == bicubic > 0
+
+
+def test_the_toy_upscaler_looks_at_the_given_frames():
+    """It knows better than bicubic where an edge is, with nothing but noise beside what is given."""
+    upscaler = load_upscaler(benchmark.MODELS / "toy_upscaler.safetensors", dtype=torch.float32)
+    pairs = [train.missed_at_edges(upscaler, large[:1]) for large in benchmark.held_out_clips(4)]
+    ours, bicubic = np.sum(pairs, 0)
+    assert ours < 0.8 * bicubic
