@@ -15,8 +15,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ from ...demo.train.toy_models import load_autoencoder
 from ...demo.world import classifier, tracker
 from ...demo.world.scene import TURNS, Scene
 from ...demo.world.video_distance import Resolved, pair_features, resolved_distance
+from ...temporal.weights.whole_file import whole_file
 from .common import MODELS, decoded, features, give_latents, held_out, markdown, models, options, write
 from .interpolation import shown
 
@@ -233,7 +237,8 @@ def drift(
     with predictor:
         for number, scene in enumerate(scenes):
             wanted, seed = list(places.values()), 1000 + number
-            made.append(predictor.parts(scene, seed, settings["long_guidance"], length, wanted))
+            make = partial(predictor.parts, scene, seed, settings["long_guidance"], length, wanted)
+            made.append(kept(settings["keep"], number, make))
             log.info("rollout %d of %d", number + 1, len(scenes))
     truth = [world.render(scene, width, FPS) for scene in scenes]
     again = [world.render(scene, width, FPS, start=0.5 / FPS) for scene in scenes]
@@ -241,6 +246,19 @@ def drift(
     found = {name: _still(judge, clips, scenes, truth, reference) for name, clips in windows.items()}
     early, late = ([features(judge, [clip]) for clip in windows[name]] for name in places)
     return found | {"percent": dict(zip(PERCENT, drift_percent(early, late, reference), strict=True))}
+
+
+def kept(folder: Path | None, number: int, make: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+    """Parts of a rollout, made once where there is a folder for them: the next run takes them from there."""
+    if folder is None:
+        return make()
+    path = folder / f"rollout_{number}.npz"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as made, made.open("wb") as file:
+            np.savez_compressed(file, *make())
+    with np.load(path) as parts:
+        return [parts[name] for name in parts.files]
 
 
 def drift_percent(
@@ -355,6 +373,9 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=1000, help="predicted frames of each of them")
     parser.add_argument(
         "--window", type=int, default=28, help="frames about a place of a long rollout that are judged"
+    )
+    parser.add_argument(
+        "--keep", type=Path, help="folder of rollouts that are done, for the next run with these settings"
     )
     parser.add_argument("--long-guidance", type=float, default=1.0)
     parser.add_argument("--hold-colours", action="store_true", help="mean colours of the start in all frames")

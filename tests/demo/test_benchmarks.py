@@ -82,6 +82,19 @@ def test_the_offset_counts_only_features_that_vary():
     assert prediction.offset(ours, theirs, np.array([1.0, 2.0, 0.0])) == pytest.approx(math.sqrt(2.5))
 
 
+def test_a_rollout_that_is_kept_is_made_once(tmp_path):
+    made = []
+
+    def make():
+        made.append(len(made))
+        return [np.full((2, 1), len(made), np.uint8), np.zeros((3, 1), np.uint8)]
+
+    for folder, count in ((tmp_path / "kept", 1), (None, 3)):
+        parts = [prediction.kept(folder, 4, make) for _ in range(2)]
+        assert len(made) == count and [len(part) for part in parts[1]] == [2, 3]
+        assert parts[0][0].tolist() == parts[1][0].tolist() or folder is None
+
+
 @pytest.mark.parametrize(("frames", "segments"), [(2, 1), (8, 1), (9, 2), (90, 15), (9000, 1500)])
 def test_a_rollout_has_at_least_the_frames_that_are_asked_for(frames, segments):
     assert rollout.segments(frames) == segments
