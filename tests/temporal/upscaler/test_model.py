@@ -27,6 +27,16 @@ def test_new_temporal_layers_change_nothing(config, num_frames):
     assert torch.equal(upscaler(*given, Clip(num_frames)), per_frame)
 
 
+def test_a_new_upscaler_sees_edges_of_the_given_frame_and_neither_noise_nor_flat_colour():
+    conv = VideoUpscaler(TINY).conv_in
+    noisy, given = torch.randn(1, 3 * TINY.patch**2, 6, 6), torch.rand(1, 3, 1, 1).expand(1, 3, 6, 6)
+    with torch.no_grad():
+        flat = conv(torch.cat([noisy, given], dim=1))[..., 1:-1, 1:-1]
+        edge = conv(torch.cat([noisy, given * (torch.arange(6) < 3)], dim=1))[..., 1:-1, 1:-1]
+    torch.testing.assert_close(flat, conv.bias.reshape(1, -1, 1, 1).expand_as(flat))
+    assert not torch.allclose(edge, flat, atol=0.1)
+
+
 def test_trained_temporal_layers_let_frames_see_each_other():
     upscaler = random_upscaler()
     noisy, *rest = inputs(TINY, 3)
