@@ -168,7 +168,7 @@ class UpscalerTrainer(Trainer):
     def _noise(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
         """Noise of the enlarged frames ((b f) 3 H W), in time with a part that the frames of a clip share.
 
-        None where the given frames are all there is.
+        Zeros where the given frames are all there is.
         """
         if self.stage == "given":
             return torch.zeros(shape, device=self.device)
