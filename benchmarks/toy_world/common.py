@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ...demo import comfy, world
 from ...demo.train.toy_models import LATENT_SCALE, encode
 from ...demo.world import classifier
 from ...demo.world.scene import Scene
+from ...temporal.weights.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "demo" / "models"
@@ -105,6 +106,19 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str | float]]) -> st
     lines = [list(header), ["---"] * len(header)]
     lines += [[cell if isinstance(cell, str) else f"{cell:.2f}" for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def kept(folder: Path | None, name: str, make: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+    """Parts of a clip, made once where there is a folder for them: the next run takes them from there."""
+    if folder is None:
+        return make()
+    path = folder / f"{name}.npz"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as made, made.open("wb") as file:
+            np.savez_compressed(file, *make())
+    with np.load(path) as parts:
+        return [parts[name] for name in parts.files]
 
 
 def options(about: str, results: str) -> argparse.ArgumentParser:

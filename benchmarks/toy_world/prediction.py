@@ -12,10 +12,10 @@ number to benchmarks/results/prediction.json. Frames `(f h w 3)` uint8.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -32,8 +32,8 @@ from ...demo.train.toy_models import load_autoencoder
 from ...demo.world import classifier, tracker
 from ...demo.world.scene import TURNS, Scene
 from ...demo.world.video_distance import Resolved, pair_features, resolved_distance
-from ...temporal.weights.whole_file import whole_file
-from .common import MODELS, decoded, features, give_latents, held_out, markdown, models, options, write
+from ...temporal.sampling.rollout import digest
+from .common import MODELS, decoded, features, give_latents, held_out, kept, markdown, models, options, write
 from .interpolation import shown
 
 FPS = 8.0
@@ -238,7 +238,7 @@ def drift(
         for number, scene in enumerate(scenes):
             wanted, seed = list(places.values()), 1000 + number
             make = partial(predictor.parts, scene, seed, settings["long_guidance"], length, wanted)
-            made.append(kept(settings["keep"], number, make))
+            made.append(kept(settings["keep"], f"rollout_{number}_{mark(settings)}", make))
             log.info("rollout %d of %d", number + 1, len(scenes))
     truth = [world.render(scene, width, FPS) for scene in scenes]
     again = [world.render(scene, width, FPS, start=0.5 / FPS) for scene in scenes]
@@ -248,17 +248,11 @@ def drift(
     return found | {"percent": dict(zip(PERCENT, drift_percent(early, late, reference), strict=True))}
 
 
-def kept(folder: Path | None, number: int, make: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
-    """Parts of a rollout, made once where there is a folder for them: the next run takes them from there."""
-    if folder is None:
-        return make()
-    path = folder / f"rollout_{number}.npz"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as made, made.open("wb") as file:
-            np.savez_compressed(file, *make())
-    with np.load(path) as parts:
-        return [parts[name] for name in parts.files]
+def mark(settings: dict[str, Any]) -> str:
+    """Mark of the layers and of the settings that a rollout depends on: others make another one."""
+    names = ("steps", "cfg", "long", "window", "long_guidance", "hold_colours")
+    layers = (MODELS / "toy_temporal.safetensors").read_bytes()
+    return digest(layers, json.dumps([settings[name] for name in names]))[:8]
 
 
 def drift_percent(
@@ -375,7 +369,7 @@ def main() -> None:
         "--window", type=int, default=28, help="frames about a place of a long rollout that are judged"
     )
     parser.add_argument(
-        "--keep", type=Path, help="folder of rollouts that are done, for the next run with these settings"
+        "--keep", type=Path, help="folder of rollouts that are done, for the next run of the same"
     )
     parser.add_argument("--long-guidance", type=float, default=1.0)
     parser.add_argument("--hold-colours", action="store_true", help="mean colours of the start in all frames")

@@ -90,9 +90,17 @@ def test_a_rollout_that_is_kept_is_made_once(tmp_path):
         return [np.full((2, 1), len(made), np.uint8), np.zeros((3, 1), np.uint8)]
 
     for folder, count in ((tmp_path / "kept", 1), (None, 3)):
-        parts = [prediction.kept(folder, 4, make) for _ in range(2)]
+        parts = [prediction.kept(folder, "4", make) for _ in range(2)]
         assert len(made) == count and [len(part) for part in parts[1]] == [2, 3]
-        assert parts[0][0].tolist() == parts[1][0].tolist() or folder is None
+        assert parts[1][0].flatten().tolist() == [count, count]
+
+
+def test_rollouts_of_other_settings_are_not_taken():
+    given = {"steps": 8, "cfg": 2.0, "long": 1000, "window": 28, "long_guidance": 1.0, "hold_colours": False}
+    assert prediction.mark(given) == prediction.mark({**given, "rollouts": 3})
+    others = [{"steps": 9}, {"cfg": 1.0}, {"long": 60}, {"window": 8}, {"long_guidance": 2.0}]
+    marks = {prediction.mark({**given, **other}) for other in [{}, {"hold_colours": True}, *others]}
+    assert len(marks) == 7
 
 
 @pytest.mark.parametrize(("frames", "segments"), [(2, 1), (8, 1), (9, 2), (90, 15), (9000, 1500)])
