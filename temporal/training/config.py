@@ -147,3 +147,8 @@ class TrainingConfig(Settings):
                 f"contrast is {self.contrast:g}; give phrases that have an opposite as reversed, and a "
                 "contrast above 0, e.g. 6, or leave it at 0."
             )
+        if self.contrast_given and not self.contrast:
+            raise InvalidInputError(
+                "contrast_given is on, but contrast is 0; give a contrast above 0, e.g. 6, or leave "
+                "contrast_given off."
+            )

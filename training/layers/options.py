@@ -129,6 +129,11 @@ def add_training(
 
 def config_from(args: argparse.Namespace) -> TrainingConfig:
     """The settings of the run; raises InvalidInputError for values that make no sense."""
+    if args.stop_when_known > 0 and not (args.check_clips and args.check_every):
+        raise InvalidInputError(
+            f"--stop-when-known is {args.stop_when_known:g}, but nothing is checked; give "
+            "--check-clips, e.g. 64, and --check-every above 0, or leave --stop-when-known out."
+        )
     return TrainingConfig(
         num_frames=args.frames[0],
         other_lengths=args.frames[1:],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from video_ldm.temporal.errors import InvalidInputError
 from video_ldm.training.decoder import options as decoder
 from video_ldm.training.layers import options as layers
 from video_ldm.training.lora import options as lora
@@ -52,3 +53,12 @@ def test_something_is_due_after_every_so_many_steps():
 )
 def test_a_new_upscaler_sees_given_frames_alone_for_a_fifth_of_its_spatial_steps(words, steps):
     assert upscaler.config_from(arguments("upscaler", "--steps", "50", *words)).given_steps == steps
+
+
+@pytest.mark.parametrize("words", [[], ["--check-clips", "4", "--check-every", "0"]])
+def test_a_run_that_should_end_when_words_are_known_has_to_ask_for_them(words):
+    words = ["--reversed", "to the left=to the right", *words]
+    with pytest.raises(InvalidInputError, match=r"--stop-when-known is 0\.9, but nothing is checked"):
+        layers.config_from(arguments("layers", *words, "--stop-when-known", "0.9"))
+    enough = [*words, "--check-clips", "4", "--check-every", "2", "--stop-when-known", "0.9"]
+    assert layers.config_from(arguments("layers", *enough)).check_clips == 4

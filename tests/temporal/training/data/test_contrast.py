@@ -122,3 +122,5 @@ def test_contrast_without_opposites_is_refused():
         world.settings(contrast=6.0)
     with pytest.raises(InvalidInputError, match="contrast is -1"):
         world.settings(contrast=-1.0, reversed=PHRASES)
+    with pytest.raises(InvalidInputError, match="contrast_given is on, but contrast is 0"):
+        world.settings(contrast_given=True, reversed=PHRASES)
