@@ -57,6 +57,7 @@ def checkpoint(settings: dict[str, Any]) -> Path:
     if not path.is_file():
         command = [sys.executable, "-m", "video_ldm.demo.train.personal", "--checkpoint", str(MODELS / BASE)]
         more = ["--folder", str(settings["cache"]), "--steps", str(settings["train_steps"])]
+        more += ["--rate", str(settings["rate"])]
         subprocess.run([*command, *more, "--count", str(settings["pictures"])], check=True)
     return path
 
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--train-steps", type=int, default=400)
     parser.add_argument("--pictures", type=int, default=1500)
+    parser.add_argument("--rate", type=float, default=1e-4, help="how far every step of its training goes")
     settings, began = vars(parser.parse_args()), time.monotonic()
     settings |= {"file": "toy_temporal.safetensors", "sampler": "euler", "scenes_seed": 2026}
     judge = classifier.load_classifier(MODELS / "toy_classifier.safetensors")
