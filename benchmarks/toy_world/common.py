@@ -32,6 +32,7 @@ from ...temporal.weights.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "demo" / "models"
+LAYERS = "toy_temporal.safetensors"
 RESULTS = ROOT / "benchmarks" / "results"
 SEED = 2028  # of the scenes that are asked for; the scenes of a distance's reference have another
 
@@ -42,10 +43,10 @@ def held_out(count: int, motions: Sequence[str], seed: int = SEED) -> list[Scene
     return [world.sample(rng, "test", motions[number % len(motions)]) for number in range(count)]
 
 
-def models(prompt: str, longer_clips: str = "refuse") -> comfy.Graph:
-    """The toy checkpoint with its temporal layers, and both prompts."""
+def models(prompt: str, longer_clips: str = "refuse", file: str = LAYERS) -> comfy.Graph:
+    """The toy checkpoint with temporal layers, and both prompts."""
     layers = {
-        "model": ["model", 0], "file": "toy_temporal.safetensors", "strength": 1.0, "alpha_input": -1.0,
+        "model": ["model", 0], "file": file, "strength": 1.0, "alpha_input": -1.0,
         "alpha_middle": -1.0, "alpha_output": -1.0, "longer_clips": longer_clips,
     }  # fmt: skip
     return {
@@ -127,6 +128,11 @@ def options(about: str, results: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--out", type=Path, default=RESULTS / results, help="where the numbers go")
     return parser
+
+
+def add_layers(parser: argparse.ArgumentParser) -> None:
+    """The option that names the temporal layers, as `file`."""
+    parser.add_argument("--file", default=LAYERS, help="temporal layers among the bundled models")
 
 
 def write(settings: dict[str, Any], found: dict[str, Any], began: float) -> None:

@@ -36,7 +36,7 @@ from ...demo import comfy, world
 from ...demo.train.toy_models import LATENT_SCALE, encode, load_autoencoder
 from ...demo.world import tracker
 from ...demo.world.scene import COLORS, Scene
-from .common import markdown, median_interval
+from .common import add_layers, markdown, median_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "demo" / "models"
@@ -105,7 +105,7 @@ def graph(prompt: str, latent: str, method: str | None, settings: dict[str, Any]
     if method in ("learned", "pinned"):
         layers = {
             "model": ["model", 0],
-            "file": "toy_temporal.safetensors",
+            "file": settings["file"],
             "strength": 1.0,
             "alpha_input": -1.0,
             "alpha_middle": -1.0,
@@ -258,6 +258,7 @@ def region_table(found: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_layers(parser)
     parser.add_argument("--per-kind", type=int, default=16, help="held-out clips of each kind of motion")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--cfg", type=float, default=1.0)

@@ -30,7 +30,7 @@ from PIL import Image
 from ...demo import comfy, world
 from ...demo.world import classifier, tracker
 from ...demo.world.scene import DIRECTIONS, Scene
-from .common import markdown, median_interval, share_interval
+from .common import add_layers, markdown, median_interval, share_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "demo" / "models"
@@ -256,9 +256,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--sampler", default="euler")
-    parser.add_argument(
-        "--file", default="toy_temporal.safetensors", help="temporal layers among the bundled models"
-    )
+    add_layers(parser)
     parser.add_argument("--classifier", type=Path, default=MODELS / "toy_classifier.safetensors")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet of the first clips")

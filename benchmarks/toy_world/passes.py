@@ -23,7 +23,7 @@ from ...demo import comfy, world
 from ...demo.train.toy_models import load_autoencoder
 from ...demo.world import tracker
 from ...demo.world.scene import TURNS, Scene
-from .common import MODELS, give_latents, held_out, markdown, median_interval, options, write
+from .common import MODELS, add_layers, give_latents, held_out, markdown, median_interval, options, write
 from .interpolation import FROM_SLERP, graph, shown
 
 KEYFRAMES, STRIDE, FPS = 8, 4, 2.0
@@ -126,6 +126,7 @@ def report(found: dict[str, list[dict[str, Any]]]) -> str:
 
 def main() -> None:
     parser = options(__doc__, "passes.json")
+    add_layers(parser)
     parser.add_argument("--clips", type=int, default=8, help="held-out scenes")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--cfg", type=float, default=2.0)

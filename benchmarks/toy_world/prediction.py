@@ -33,7 +33,19 @@ from ...demo.world import classifier, tracker
 from ...demo.world.scene import TURNS, Scene
 from ...demo.world.video_distance import Resolved, pair_features, resolved_distance
 from ...temporal.sampling.rollout import digest
-from .common import MODELS, decoded, features, give_latents, held_out, kept, markdown, models, options, write
+from .common import (
+    MODELS,
+    add_layers,
+    decoded,
+    features,
+    give_latents,
+    held_out,
+    kept,
+    markdown,
+    models,
+    options,
+    write,
+)
 from .interpolation import shown
 
 FPS = 8.0
@@ -118,7 +130,7 @@ def extended(
         "hold_colours": settings["hold_colours"],
     }
     return {
-        **models(world.caption(scene)),
+        **models(world.caption(scene), file=settings["file"]),
         "latent": {"class_type": "LoadLatent", "inputs": {"latent": latent}},
         "extend": {"class_type": "VLDM_ExtendVideo", "inputs": extend},
     }
@@ -251,7 +263,7 @@ def drift(
 def mark(settings: dict[str, Any]) -> str:
     """Mark of the layers and of the settings that a rollout depends on: others make another one."""
     names = ("steps", "cfg", "long", "window", "long_guidance", "hold_colours")
-    layers = (MODELS / "toy_temporal.safetensors").read_bytes()
+    layers = (MODELS / settings["file"]).read_bytes()
     return digest(layers, json.dumps([settings[name] for name in names]))[:8]
 
 
@@ -323,17 +335,8 @@ def report(found: dict[str, Any]) -> str:
         "inside (px)",
         "ratio",
     ]
-    keys = (
-        "distance",
-        "seen",
-        "turn",
-        "position_seams",
-        "position_inside",
-        "position",
-        "velocity_seams",
-        "velocity_inside",
-        "velocity",
-    )
+    places = [f"{kind}{place}" for kind in ("position", "velocity") for place in ("_seams", "_inside", "")]
+    keys = ("distance", "seen", "turn", *places)
     rows = [
         [
             f"{name}, {row['low']:.2f} to {row['high']:.2f}, floor {row['floor']:.2f} of {row['axes']} axes",
@@ -360,6 +363,7 @@ def report(found: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = options(__doc__, "prediction.json")
+    add_layers(parser)
     parser.add_argument("--clips", type=int, default=10, help="held-out scenes at each context guidance")
     parser.add_argument("--frames", type=int, default=24, help="predicted frames of each of them")
     parser.add_argument("--guidances", type=float, nargs="*", default=[1.0, 1.5, 2.5])
