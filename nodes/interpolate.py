@@ -22,6 +22,8 @@ from .sample import (
     seed_input,
 )
 
+STILL = 0.35  # by the toy world: its grounds are still, its shapes are not
+
 
 class LatentInterpolate(Node):
     @classmethod
@@ -61,6 +63,7 @@ class LatentInterpolate(Node):
         pinned_denoise: float,
         cut_threshold: float,
         learned_denoise: float = 1.0,
+        hold_still: float = STILL,
         samples: io.Latent.Type | None = None,
         images: io.Image.Type | None = None,
         images_2: io.Image.Type | None = None,
@@ -71,7 +74,9 @@ class LatentInterpolate(Node):
         motion_prompt: MotionPrompt | None = None,
         **sampler: Any,
     ) -> io.NodeOutput:
-        choice = Interpolation(method, passes, loop, cut_threshold, pinned_denoise, learned_denoise)
+        choice = Interpolation(
+            method, passes, loop, cut_threshold, pinned_denoise, learned_denoise, hold_still
+        )
         video = PromptedModel(model, positive, negative, motion_prompt)
         given = [batch for batch in (images, images_2) if batch is not None]
         leading = leading_to(cls.hidden, "samples", "images")
@@ -176,6 +181,17 @@ def _model_inputs() -> list[io.Input]:
                 optional=True,
                 tooltip="For method learned: 1 makes the frames from noise alone; below, they start from the "
                 "blended keyframes, and keep more of them. 0.6 to 0.9 are usual.",
+            ),
+            io.Float.Input(
+                "hold_still",
+                default=STILL,
+                min=0.0,
+                max=1.0,
+                step=0.05,
+                optional=True,
+                tooltip="For methods learned and pinned: places that hardly change, less than this (in "
+                "deviations of the latents), keep the look of the keyframes, so that grounds do not "
+                "flicker; 0 leaves all as it is made. Lower it where faint things that move are lost.",
             ),
         ),
     ]

@@ -135,6 +135,11 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", default=LAYERS, help="temporal layers among the bundled models")
 
 
+def add_hold_still(parser: argparse.ArgumentParser) -> None:
+    """The option for what Latent Interpolate takes for still; its default is that of the node."""
+    parser.add_argument("--hold-still", type=float, default=0.35, help="0 leaves frames as sampled")
+
+
 def write(settings: dict[str, Any], found: dict[str, Any], began: float) -> None:
     """Everything found, how it was made and on what, as JSON in the file `settings["out"]`."""
     kept = {key: value for key, value in settings.items() if not isinstance(value, Path | None)}

@@ -36,7 +36,7 @@ from ...demo import comfy, world
 from ...demo.train.toy_models import LATENT_SCALE, encode, load_autoencoder
 from ...demo.world import tracker
 from ...demo.world.scene import COLORS, Scene
-from .common import add_layers, markdown, median_interval
+from .common import add_hold_still, add_layers, markdown, median_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "demo" / "models"
@@ -115,6 +115,7 @@ def graph(prompt: str, latent: str, method: str | None, settings: dict[str, Any]
         guidance = settings["context_guidance"] if method == "learned" else 1.0
         nodes["between"]["inputs"]["context_guidance"] = guidance
         nodes["between"]["inputs"]["learned_denoise"] = learned_denoise
+        nodes["between"]["inputs"]["hold_still"] = settings["hold_still"]
         nodes["positive"] = {**text, "inputs": {"clip": ["model", 1], "text": prompt}}
         nodes["negative"] = {**text, "inputs": {"clip": ["model", 1], "text": ""}}
         nodes["between"]["inputs"] |= {
@@ -265,6 +266,7 @@ def main() -> None:
     parser.add_argument("--pinned-denoise", type=float, default=0.6)
     parser.add_argument("--context-guidance", type=float, default=1.0, help="of method learned")
     parser.add_argument("--learned-denoise", type=float, default=1.0, help="below 1 from slerp")
+    add_hold_still(parser)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument(
         "--sheet", type=Path, help="also write a contact sheet of the first clip, a method per row"

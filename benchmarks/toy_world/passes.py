@@ -23,7 +23,17 @@ from ...demo import comfy, world
 from ...demo.train.toy_models import load_autoencoder
 from ...demo.world import tracker
 from ...demo.world.scene import TURNS, Scene
-from .common import MODELS, add_layers, give_latents, held_out, markdown, median_interval, options, write
+from .common import (
+    MODELS,
+    add_hold_still,
+    add_layers,
+    give_latents,
+    held_out,
+    markdown,
+    median_interval,
+    options,
+    write,
+)
 from .interpolation import FROM_SLERP, graph, shown
 
 KEYFRAMES, STRIDE, FPS = 8, 4, 2.0
@@ -132,6 +142,7 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=2.0)
     parser.add_argument("--context-guidance", type=float, default=1.0)
     parser.add_argument("--learned-denoise", type=float, default=1.0, help="below 1 from slerp")
+    add_hold_still(parser)
     settings, began = vars(parser.parse_args()), time.monotonic()
     found = run(settings)
     write(settings, {"clips": found}, began)

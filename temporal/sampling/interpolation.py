@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
 
 from ..errors import InvalidInputError
 
@@ -95,3 +95,25 @@ def slerp(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
 def slerp_frames(start: Tensor, end: Tensor) -> Tensor:
     """Frames (3 c h w) on the spherical line between two (c h w), each taken as one long vector."""
     return slerp(start.flatten(), end.flatten(), WEIGHTS).reshape(-1, *start.shape)
+
+
+def with_still_places(frames: Tensor, start: Tensor, end: Tensor, limit: float) -> Tensor:
+    """Frames (3 c h w) between two keyframes (c h w), whose still places look as in the keyframes.
+
+    Sampled frames have other grain than their keyframes, which then are seen as jumps. A place is still where
+    neither the keyframes nor frame and keyframes are farther apart than about `limit`, in deviations of the
+    latents; there the frame is the blended keyframes, and the less still, the more of it stays. With 0 all of
+    it does.
+    """
+    if limit <= 0:
+        return frames
+    blended = slerp_frames(start, end)
+    apart = torch.maximum(_apart(frames, blended), _apart(start[None], end[None]))
+    stillness = torch.exp(-((apart / limit / torch.stack([start, end]).std().clamp(min=1e-12)) ** 2))
+    return torch.lerp(frames, blended, stillness)
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Root mean square difference of frames (f c h w) at each place and its neighbours (f 1 h w)."""
+    squares = (ours - theirs).square().mean(dim=1, keepdim=True)
+    return avg_pool2d(pad(squares, (1, 1, 1, 1), mode="replicate"), 3, stride=1).sqrt()

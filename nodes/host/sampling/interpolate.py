@@ -21,6 +21,7 @@ from ....temporal.sampling.interpolation import (
     lerp,
     refine,
     slerp_frames,
+    with_still_places,
 )
 from ....temporal.sampling.known_frames import with_mean_colours
 from ....temporal.sampling.noise import SEEDS
@@ -45,6 +46,7 @@ class Interpolation:
     cut_threshold: float
     pinned_denoise: float
     learned_denoise: float = 1.0  # below 1 the frames start from slerp
+    hold_still: float = 0.0  # what counts as still, in deviations of the latents
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def _fill(
         part = done + number
         made = sample_clip(video.model, positive, negative, window, own, video.motion, progress, part)
         even = lerp(start.mean(dim=(1, 2)), end.mean(dim=(1, 2)), WEIGHTS)
-        return with_mean_colours(made["samples"][1:-1].to(start), even)
+        frames = with_mean_colours(made["samples"][1:-1].to(start), even)
+        return with_still_places(frames, start, end, choice.hold_still)
 
     return sampled
 

@@ -32,14 +32,14 @@ def run(rig, models):
     from video_ldm.nodes.host.sampling.interpolate import Interpolation, PromptedModel, interpolate
 
     def run(latent, method, model=None, passes=1, loop=False, fps=2.0, pinned_denoise=0.6, **changes):
-        learned_denoise = changes.pop("learned_denoise", 1.0)
+        of_sampled = changes.pop("learned_denoise", 1.0), changes.pop("hold_still", 0.0)
         video = PromptedModel(model or models.get(method), rig.positive, rig.negative, None)
         video = changes.pop("video", video)
         sampler = SamplerSettings(
             seed=1, steps=2, cfg=2.0, sampler_name="euler", scheduler="normal", fps=fps, **changes
         )
         with torch.inference_mode():
-            choice = Interpolation(method, passes, loop, 0.9, pinned_denoise, learned_denoise)
+            choice = Interpolation(method, passes, loop, 0.9, pinned_denoise, *of_sampled)
             return interpolate(latent, choice, video, sampler)
 
     return run
@@ -132,6 +132,17 @@ def test_sampled_frames_have_the_colours_of_their_keyframes(run, method):
     for first in (0, 4):
         even = torch.lerp(means[first], means[first + 4], torch.arange(1, 4)[:, None] / 4)
         torch.testing.assert_close(means[first + 1 : first + 4], even)
+
+
+@pytest.mark.parametrize("method", ["learned", "pinned"])
+def test_still_places_look_as_in_the_keyframes_where_asked(run, method):
+    """Here nearly all of it is still to such a limit; and blended frames have nothing to hold."""
+    from video_ldm.temporal.sampling.interpolation import slerp_frames
+
+    given = keyframes(2)
+    loose, held = (run({"samples": given}, method, hold_still=most)["samples"] for most in (0.0, 100.0))
+    assert not torch.allclose(loose[1:4], slerp_frames(*given), atol=0.1)
+    torch.testing.assert_close(held[1:4], slerp_frames(*given), atol=0.1, rtol=0)
 
 
 def test_a_cut_is_not_blended(run):

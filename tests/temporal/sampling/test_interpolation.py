@@ -11,6 +11,7 @@ from video_ldm.temporal.sampling.interpolation import (
     refine,
     slerp,
     slerp_frames,
+    with_still_places,
 )
 
 
@@ -114,3 +115,42 @@ def test_difference_is_the_same_for_twice_the_channels():
     start, end = keyframes(2)
     twice = (torch.cat([frame, frame]) for frame in (start, end))
     assert difference(*twice) == pytest.approx(difference(start, end), rel=1e-4)
+
+
+def still_and_moving() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Keyframes alike but for their right end, and frames in between with grain and a thing that passes."""
+    ground, grain = torch.randn(4, 12, 16, generator=torch.Generator().manual_seed(1)), torch.Generator()
+    start, end = ground.clone(), ground.clone()
+    end[..., 13:] += 3
+    frames = slerp_frames(start, end) + 0.02 * torch.randn(3, 4, 12, 16, generator=grain.manual_seed(2))
+    frames[1, :, 3:7, 3:7] += 2
+    return frames, start, end
+
+
+def test_still_places_look_as_in_the_keyframes():
+    frames, start, end = still_and_moving()
+    held, blended = with_still_places(frames, start, end, 0.35), slerp_frames(start, end)
+    still = (slice(None), slice(None), slice(8, None), slice(None, 11))
+    assert (held - blended)[still].abs().max() < 0.02 * (frames - blended)[still].abs().max()
+
+
+def test_what_passes_or_differs_from_keyframe_to_keyframe_is_left_as_it_was_made():
+    frames, start, end = still_and_moving()
+    held = with_still_places(frames, start, end, 0.35)
+    torch.testing.assert_close(held[1, :, 3:7, 3:7], frames[1, :, 3:7, 3:7], atol=1e-3, rtol=0)
+    torch.testing.assert_close(held[..., 13:], frames[..., 13:], atol=1e-3, rtol=0)
+    # the same place is still before and after
+    assert not torch.allclose(held[0, :, 3:7, 3:7], frames[0, :, 3:7, 3:7], atol=1e-3)
+
+
+def test_what_is_still_does_not_depend_on_the_unit_of_the_latents():
+    frames, start, end = still_and_moving()
+    ten_times = with_still_places(10 * frames, 10 * start, 10 * end, 0.35)
+    torch.testing.assert_close(ten_times, 10 * with_still_places(frames, start, end, 0.35))
+
+
+def test_frames_stay_as_sampled_where_nothing_counts_as_still():
+    frames, start, end = still_and_moving()
+    assert torch.equal(with_still_places(frames, start, end, 0.0), frames)
+    plain = torch.ones(4, 3, 3)
+    assert with_still_places(plain.expand(3, 4, 3, 3) + 0.1, plain, plain, 1.0).isfinite().all()
