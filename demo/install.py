@@ -16,7 +16,7 @@ from pathlib import Path
 DEMO = Path(__file__).resolve().parent
 MODELS = {
     "checkpoints": ("toy_sd.safetensors",),
-    "temporal_layers": ("toy_temporal.safetensors",),
+    "temporal_layers": ("toy_temporal.safetensors", "toy_between.safetensors"),
     "temporal_decoders": ("toy_decoder.safetensors",),
     "video_upscalers": ("toy_upscaler.safetensors",),
 }
