@@ -52,7 +52,9 @@ Numbers = NDArray[np.float64]
 def between(scene: Scene, latent: str, method: str, settings: dict[str, Any]) -> comfy.Graph:
     """Both passes from a file of keyframes, decoded and shown."""
     begun = FROM_SLERP if method == "learned" and settings["learned_denoise"] < 1 else method
-    nodes = graph(world.caption(scene), latent, begun, {**settings, "pinned_denoise": 0.6})
+    nodes = graph(
+        world.caption(scene), latent, begun, {**settings, "pinned_denoise": 0.6, "fps": FPS * STRIDE}
+    )
     nodes["between"]["inputs"] |= {"passes": 2, "fps": FPS, "cut_threshold": NO_CUTS}
     return nodes
 

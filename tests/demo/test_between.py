@@ -8,6 +8,8 @@ from video_ldm.benchmarks.toy_world import interpolation
 SETTINGS = {
     "file": "toy_between.safetensors",
     "per_kind": 1,
+    "kinds": ["turning"],
+    "fps": 16.0,
     "steps": 5,
     "cfg": 1.0,
     "pinned_denoise": 0.6,
@@ -20,7 +22,6 @@ SETTINGS = {
 
 @pytest.mark.slow
 def test_frames_in_between_follow_an_arc(monkeypatch):
-    monkeypatch.setattr(interpolation, "KINDS", {"turning": interpolation.KINDS["turning"]})
     monkeypatch.setattr(interpolation, "METHODS", ("learned", "slerp"))
     (clip,) = interpolation.run(SETTINGS)
     assert clip["learned"]["moving"] < 0.3 * clip["slerp"]["moving"]
