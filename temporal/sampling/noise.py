@@ -16,6 +16,16 @@ NoiseMode = Literal["independent", "mixed", "progressive"]
 
 SHARED_SEED = 0x9E3779B97F4A7C15  # tells the seed of the shared noise from that of the frames
 SEEDS = 2**64
+PART = 0xD1B54A32D192ED03  # from part to part; odd, so that the low 32 bits differ, too
+
+
+def seed_of_part(seed: int, number: int) -> int:
+    """Seed of one part of a clip that is made in parts: each has noise of its own, part 0 that of the seed.
+
+    PyTorch's generator on the CPU reads the low 32 bits alone: seeds that are apart above these give the same
+    noise.
+    """
+    return (seed + number * PART) % SEEDS
 
 
 def correlated_noise(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ....temporal.errors import InvalidInputError
 from ....temporal.sampling.known_frames import with_mean_colours
-from ....temporal.sampling.noise import SEEDS
+from ....temporal.sampling.noise import SEEDS, seed_of_part
 from ....temporal.sampling.rollout import Rollout, digest
 from ..latents import FPS_KEY, frame_rate
 from ..layers.attached.stacks import trained_length
@@ -242,7 +242,7 @@ def _continue(
     window = with_frames(
         {"samples": context.new_zeros(len(segment.frames), *context.shape[1:])}, context, places
     )
-    sampler = replace(sampler, seed=(sampler.seed + segment.number * 2**32) % SEEDS)
+    sampler = replace(sampler, seed=seed_of_part(sampler.seed, segment.number - 1))
     controls = FrameControls(segment.frames, segment.num_frames)
     positive, negative = (
         at_frames(conds, segment.frames, controls) for conds in (segment.positive, video.negative)

@@ -24,7 +24,7 @@ from ....temporal.sampling.interpolation import (
     with_still_places,
 )
 from ....temporal.sampling.known_frames import with_mean_colours
-from ....temporal.sampling.noise import SEEDS
+from ....temporal.sampling.noise import SEEDS, seed_of_part
 from ..latents import FPS_KEY, frame_rate
 from ..layers.attached.stacks import layers_know_frames
 from ..layers.controls import FrameControls
@@ -83,7 +83,7 @@ def interpolate(
         progress.remark(*remarks_of(given, dense, len(frames), "keyframes"))
     for number in range(choice.passes):
         fps *= STRIDE
-        settings = replace(sampler, fps=fps, seed=(sampler.seed + number * 2**32) % SEEDS)
+        settings = replace(sampler, fps=fps, seed=seed_of_part(sampler.seed, number))
         fill = _fill(choice, video, settings, counts, number, progress)
         frames = refine(frames, fill, choice.loop, choice.cut_threshold)
     return {"samples": frames, FPS_KEY: fps}

@@ -107,6 +107,21 @@ def test_pairs_do_not_depend_on_the_rest_of_the_clip(run):
     assert torch.equal(long[:5], short)
 
 
+def test_every_pair_of_every_pass_has_noise_of_its_own(run, monkeypatch):
+    from video_ldm.nodes.host.sampling import interpolate as module
+
+    seeds, sample = [], module.sample_clip
+
+    def spy(model, positive, negative, window, settings, *args):
+        seeds.append(settings.seed)
+        return sample(model, positive, negative, window, settings, *args)
+
+    monkeypatch.setattr(module, "sample_clip", spy)
+    run({"samples": keyframes(2)}, "pinned", passes=2, pinned_denoise=0.0)
+    noise = {torch.randn(1, generator=torch.Generator().manual_seed(seed)).item() for seed in seeds}
+    assert len(noise) == len(seeds) == 5
+
+
 def test_prompts_of_a_schedule_go_with_their_keyframes(run, rig, models, monkeypatch):
     from video_ldm.nodes.host.sampling import interpolate as module
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from video_ldm.temporal.errors import InvalidInputError
-from video_ldm.temporal.sampling.noise import correlated_noise, repeat_noise
+from video_ldm.temporal.sampling.noise import SEEDS, correlated_noise, repeat_noise, seed_of_part
 
 FRAME = (4, 32, 32)
 MODES = ("independent", "mixed", "progressive")
@@ -84,3 +84,13 @@ def test_repeated_noise_is_the_first_window_again(num_frames, length, overlap):
     step = length - overlap
     for start in range(length, num_frames - step + 1, step):
         assert sorted(repeated[start : start + step]) == sorted(repeated[start - length : start - overlap])
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**40 + 5, SEEDS - 1])
+def test_parts_of_a_clip_have_noise_of_their_own(seed):
+    """Not only seeds of their own: a generator on the CPU reads 32 bits of 64."""
+    seeds = [seed_of_part(seed, number) for number in range(40)]
+    first = {correlated_noise((1, 1, 1, 2), own).sum().item() for own in seeds}
+    assert len(first) == 40 and seeds[0] == seed and all(0 <= own < SEEDS for own in seeds)
+    shared = {correlated_noise((1, 1, 1, 2), seed, "mixed", 1.0).sum().item()}
+    assert not first & shared
