@@ -96,11 +96,12 @@ def test_a_rollout_that_is_kept_is_made_once(tmp_path):
 
 
 def test_rollouts_of_other_settings_are_not_taken():
-    given = {"steps": 8, "cfg": 2.0, "long": 1000, "window": 28, "long_guidance": 1.0, "hold_colours": False}
+    given = {"file": common.LAYERS, "steps": 8, "cfg": 2.0, "long": 1000, "window": 28}
+    given |= {"long_guidance": 1.0, "hold_colours": False}
     assert prediction.mark(given) == prediction.mark({**given, "rollouts": 3})
     others = [{"steps": 9}, {"cfg": 1.0}, {"long": 60}, {"window": 8}, {"long_guidance": 2.0}]
-    marks = {prediction.mark({**given, **other}) for other in [{}, {"hold_colours": True}, *others]}
-    assert len(marks) == 7
+    others += [{"hold_colours": True}, {"file": "toy_between.safetensors"}]
+    assert len({prediction.mark({**given, **other}) for other in [{}, *others]}) == 8
 
 
 @pytest.mark.parametrize(("frames", "segments"), [(2, 1), (8, 1), (9, 2), (90, 15), (9000, 1500)])
@@ -245,7 +246,7 @@ def test_intervals_of_shares_and_medians_hold_what_they_should():
 
 def test_errors_in_between_count_where_something_moves_and_beyond_what_the_autoencoder_leaves():
     scene = world.sample(np.random.default_rng(3), "test", "left")
-    drawn = world.render(scene, interpolation.NUM_FRAMES, interpolation.FPS)
+    drawn = world.render(scene, interpolation.NUM_FRAMES, 16.0)
     regions = interpolation.regions(drawn, scene)
     assert 0 < regions["object"].mean() < regions["moving"].mean() < 0.5
     coded = drawn.astype(np.float32) + 3
