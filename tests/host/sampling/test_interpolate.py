@@ -151,7 +151,7 @@ def test_sampled_frames_have_the_colours_of_their_keyframes(run, method):
 
 @pytest.mark.parametrize("method", ["learned", "pinned"])
 def test_still_places_look_as_in_the_keyframes_where_asked(run, method):
-    """Here nearly all of it is still to such a limit; and blended frames have nothing to hold."""
+    """To so wide a limit all of the picture is still, so that nothing is left but the blended keyframes."""
     from video_ldm.temporal.sampling.interpolation import slerp_frames
 
     given = keyframes(2)
