@@ -20,7 +20,8 @@ from ...demo import comfy, world
 from ...demo.train.toy_models import load_autoencoder
 from ...demo.world.scene import TURNS
 from ..toy_world.common import MODELS, give_latents, held_out, markdown, models, options, write
-from ..toy_world.prediction import CONTEXT, FPS, LENGTH, NEW
+from ..toy_world.prediction import FPS
+from ..toy_world.seams import CONTEXT, LENGTH, NEW
 from .memory import TOLERANCE, peak
 
 FILM_FPS = 30.0

@@ -17,7 +17,7 @@ import logging
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from ...demo import comfy, world
 from ...demo.train.toy_models import load_autoencoder
 from ...demo.world import classifier, tracker
 from ...demo.world.scene import TURNS, Scene
-from ...demo.world.video_distance import Resolved, pair_features, resolved_distance
+from ...demo.world.video_distance import pair_features, paired_difference, resolved_distance
+from ...temporal.sampling.noise import seed_of_part
 from ...temporal.sampling.rollout import digest
 from .common import (
     MODELS,
@@ -47,57 +48,13 @@ from .common import (
     write,
 )
 from .interpolation import shown
+from .seams import CONTEXT, LENGTH, NEW, motion
 
 FPS = 8.0
-CONTEXT, LENGTH = 2, 8
-NEW = LENGTH - CONTEXT
 EARLY = 16  # the frame that a long rollout's end is compared with
 REFERENCE = 256  # drawn clips on the other side of every distance
 PERCENT, DRAWS = ("drift", "low", "high"), 200
 log = logging.getLogger("benchmarks.prediction")
-
-Path2D = NDArray[np.float64]
-
-
-def is_seam(size: int, width: int) -> NDArray[np.bool_]:
-    """For each of `size` runs of `width` neighbouring frames, whether two predicted segments meet inside it.
-
-    Run n starts with frame n. The first segment starts after the given frames, which are no segment.
-    """
-    segments = (np.arange(size + width - 1) - CONTEXT) // NEW
-    return np.array([0 <= segments[n] < segments[n + width - 1] for n in range(size)])
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Sizes of changes along a track in pixels, at seams and inside segments."""
-
-    seams: NDArray[np.float64]
-    inside: NDArray[np.float64]
-
-    @property
-    def ratio(self) -> float:
-        """Median at seams over median inside; NaN where either is empty."""
-        if not len(self.seams) or not len(self.inside):
-            return float("nan")
-        return float(np.median(self.seams) / np.median(self.inside))
-
-
-def changes(paths: list[Path2D], order: int) -> Changes:
-    """Changes of position (order 1) or velocity (order 2) between neighbouring predicted frames.
-
-    Tracks are `(f 2)`.
-
-    Runs that hold a given frame or one without the object are left out.
-    """
-    seams, inside = [], []
-    for path in paths:
-        sizes = np.hypot(*np.diff(path, n=order, axis=0).T)
-        kept = (np.arange(len(sizes)) >= CONTEXT) & ~np.isnan(sizes)
-        at_seam = is_seam(len(sizes), order + 1)
-        seams.append(sizes[kept & at_seam])
-        inside.append(sizes[kept & ~at_seam])
-    return Changes(np.concatenate(seams), np.concatenate(inside))
 
 
 def about(frame: int, width: int, num_frames: int) -> slice:
@@ -150,10 +107,10 @@ class Predictor:
     def __exit__(self, *error: Any) -> None:
         self.host.__exit__(*error)
 
-    def clip(self, scene: Scene, seed: int, guidance: float, frames: int) -> np.ndarray:
-        """The scene's first two frames, encoded, and `frames` predicted ones after them."""
+    def clips(self, scene: Scene, seed: int, guidance: float, frames: int) -> list[np.ndarray]:
+        """One clip: the scene's first two frames, encoded, and `frames` predicted ones after them."""
         nodes = self._extended(scene, seed, guidance, frames) | decoded("extend")
-        return shown(self.client, nodes)[: CONTEXT + frames]
+        return [shown(self.client, nodes)[: CONTEXT + frames]]
 
     def parts(
         self, scene: Scene, seed: int, guidance: float, frames: int, places: list[slice]
@@ -179,57 +136,54 @@ class Predictor:
         return extended(scene, name, seed, guidance, frames, self.settings)
 
 
-def distance(judge: classifier.Classifier, clips: list[np.ndarray], reference: list[np.ndarray]) -> Resolved:
-    """Toy Frechet video distance of predicted frames to pair features of drawn clips.
-
-    It is taken in as few axes as there are samples for.
-    """
-    return resolved_distance(
-        [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips], reference
-    )
-
-
-def motion(clips: list[np.ndarray], scenes: list[Scene]) -> dict[str, float]:
-    """Motion of the object.
-
-    Seen, the right way round, and its changes at seams against those inside segments.
-    """
-    paths = [tracker.track(clip, scene.color) for clip, scene in zip(clips, scenes, strict=True)]
-    turns = [tracker.turn(path[CONTEXT:]) == scene.motion for path, scene in zip(paths, scenes, strict=True)]
-    found = {
-        "seen": 100 * float(np.mean([~np.isnan(p[:, 0]) for p in paths])),
-        "turn": 100 * float(np.mean(turns)),
-    }
-    for name, order in (("position", 1), ("velocity", 2)):
-        sizes = changes(paths, order)
-        found[name] = sizes.ratio
-        found |= {f"{name}_seams": _median(sizes.seams), f"{name}_inside": _median(sizes.inside)}
-    return found
-
-
-def _median(values: NDArray[np.float64]) -> float:
-    return float(np.median(values)) if len(values) else float("nan")
-
-
 def guidances(
     predictor: Predictor, judge: classifier.Classifier, settings: dict[str, Any]
-) -> dict[str, dict[str, float]]:
-    """Every scene at every context guidance; the scenes as they were drawn are the floor."""
+) -> dict[str, dict[str, Any]]:
+    """Every scene at every context guidance; the scenes as they were drawn are the floor.
+
+    `nearer` is by how much a guidance is nearer to drawn clips than the first one.
+    """
     scenes, frames = held_out(settings["clips"], tuple(TURNS)), settings["frames"]
     drawn = [
         world.render(scene, CONTEXT + frames, FPS) for scene in held_out(REFERENCE, tuple(TURNS), seed=1)
     ]
-    reference = [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in drawn]
     made = {"drawn": [world.render(scene, CONTEXT + frames, FPS) for scene in scenes]}
     with predictor:
         for guidance in settings["guidances"]:
-            name, seeded = f"s = {guidance:g}", enumerate(scenes)
-            made[name] = [predictor.clip(scene, seed, guidance, frames) for seed, scene in seeded]
+            name, clips = f"s = {guidance:g}", made.setdefault(f"s = {guidance:g}", [])
+            for seed, scene in enumerate(scenes):
+                make = partial(predictor.clips, scene, seed, guidance, frames)
+                clips += kept(settings["keep"], f"clip_{seed}_{guidance:g}_{mark(settings)}", make)
             log.info("%s, %d clips", name, len(scenes))
+    return compared(judge, made, scenes, drawn)
+
+
+def compared(
+    judge: classifier.Classifier,
+    made: dict[str, list[np.ndarray]],
+    scenes: list[Scene],
+    drawn: list[np.ndarray],
+) -> dict[str, dict[str, Any]]:
+    """Distances of predicted frames to those of drawn clips, differences of the distances, and motion.
+
+    The first guidance, against which the others are held, comes after the scenes as they were drawn.
+    """
+    reference = pairs(judge, drawn)
+    seen = {name: pairs(judge, clips) for name, clips in made.items()}
+    first = list(made)[1]
     return {
-        name: {**asdict(distance(judge, clips, reference)), **motion(clips, scenes)}
+        name: {
+            **asdict(resolved_distance(seen[name], reference)),
+            "nearer": paired_difference(seen[first], seen[name], reference),
+            **motion(clips, scenes),
+        }
         for name, clips in made.items()
     }
+
+
+def pairs(judge: classifier.Classifier, clips: list[np.ndarray]) -> list[np.ndarray]:
+    """Pair features of the predicted frames of clips."""
+    return [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips]
 
 
 def drift(
@@ -261,10 +215,10 @@ def drift(
 
 
 def mark(settings: dict[str, Any]) -> str:
-    """Mark of the layers and of the settings that a rollout depends on: others make another one."""
-    names = ("steps", "cfg", "long", "window", "long_guidance", "hold_colours")
+    """Mark of the layers, the settings and the noise that a kept clip depends on: others make another one."""
+    names = ("steps", "cfg", "frames", "long", "window", "long_guidance", "hold_colours")
     layers = (MODELS / settings["file"]).read_bytes()
-    return digest(layers, json.dumps([settings[name] for name in names]))[:8]
+    return digest(layers, json.dumps([seed_of_part(0, 1), *(settings[name] for name in names)]))[:8]
 
 
 def drift_percent(
@@ -326,6 +280,7 @@ def report(found: dict[str, Any]) -> str:
     header = [
         "toy world, prediction",
         "video distance",
+        "nearer than the first",
         "frames with the object (%)",
         "turn right (%)",
         "steps at seams (px)",
@@ -336,10 +291,12 @@ def report(found: dict[str, Any]) -> str:
         "ratio",
     ]
     places = [f"{kind}{place}" for kind in ("position", "velocity") for place in ("_seams", "_inside", "")]
-    keys = ("distance", "seen", "turn", *places)
+    keys = ("seen", "turn", *places)
     rows = [
         [
             f"{name}, {row['low']:.2f} to {row['high']:.2f}, floor {row['floor']:.2f} of {row['axes']} axes",
+            row["distance"],
+            "{:.2f} ({:.2f} to {:.2f})".format(*row["nearer"]),
             *(row[key] for key in keys),
         ]
         for name, row in found["guidances"].items()
@@ -364,7 +321,7 @@ def report(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = options(__doc__, "prediction.json")
     add_layers(parser)
-    parser.add_argument("--clips", type=int, default=10, help="held-out scenes at each context guidance")
+    parser.add_argument("--clips", type=int, default=24, help="held-out scenes at each context guidance")
     parser.add_argument("--frames", type=int, default=24, help="predicted frames of each of them")
     parser.add_argument("--guidances", type=float, nargs="*", default=[1.0, 1.5, 2.5])
     parser.add_argument("--rollouts", type=int, default=8, help="long rollouts, 0 for none")
@@ -373,7 +330,7 @@ def main() -> None:
         "--window", type=int, default=28, help="frames about a place of a long rollout that are judged"
     )
     parser.add_argument(
-        "--keep", type=Path, help="folder of rollouts that are done, for the next run of the same"
+        "--keep", type=Path, help="folder of clips that are done, for the next run of the same"
     )
     parser.add_argument("--long-guidance", type=float, default=1.0)
     parser.add_argument("--hold-colours", action="store_true", help="mean colours of the start in all frames")

@@ -6,7 +6,6 @@ import argparse
 import ast
 import inspect
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -21,15 +20,15 @@ from video_ldm.benchmarks.toy_world import (
     motion,
     personalisation,
     prediction,
+    seams,
 )
 from video_ldm.demo import world
 from video_ldm.demo.train import image_model, personal
 from video_ldm.demo.train.personal import moonlit
 from video_ldm.demo.world import classifier, tracker
 from video_ldm.demo.world.scene import Scene
-from video_ldm.demo.world.video_distance import pair_features
 
-CONTEXT, NEW = prediction.CONTEXT, prediction.NEW
+CONTEXT, NEW = seams.CONTEXT, seams.NEW
 
 
 def segment_of(frame):
@@ -40,7 +39,7 @@ def segment_of(frame):
 @pytest.mark.parametrize("width", [2, 3])
 def test_a_seam_is_where_neighbouring_frames_come_from_different_segments(width):
     size = 4 * NEW
-    for start, seam in enumerate(prediction.is_seam(size, width)):
+    for start, seam in enumerate(seams.is_seam(size, width)):
         makers = {segment_of(frame) for frame in range(start, start + width)}
         assert seam == (None not in makers and len(makers) > 1), start
 
@@ -54,11 +53,11 @@ def path_with_jumps(segments, jump):
 
 def test_even_motion_has_no_seams_and_jumps_are_found_there():
     even, jumping = path_with_jumps(5, 0), path_with_jumps(5, 6)
-    assert prediction.changes([even], 1).ratio == pytest.approx(1)
-    found = prediction.changes([jumping, even[:3]], 1)
+    assert seams.changes([even], 1).ratio == pytest.approx(1)
+    found = seams.changes([jumping, even[:3]], 1)
     assert found.ratio == pytest.approx(3) and len(found.seams) == 4
     assert len(found.inside) == 5 * (NEW - 1)
-    bends = prediction.changes([jumping], 2)
+    bends = seams.changes([jumping], 2)
     assert np.allclose(bends.seams, 6) and np.allclose(bends.inside, 0) and len(bends.seams) == 8
 
 
@@ -66,9 +65,9 @@ def test_lost_frames_and_given_ones_are_left_out_of_changes():
     path = path_with_jumps(3, 6)
     path[CONTEXT + NEW] = np.nan
     path[0] = 1000
-    found = prediction.changes([path], 1)
+    found = seams.changes([path], 1)
     assert np.array_equal(found.seams, [9]) and found.inside.max() < 4
-    assert math.isnan(prediction.changes([path[: CONTEXT + NEW]], 1).ratio)
+    assert math.isnan(seams.changes([path[: CONTEXT + NEW]], 1).ratio)
 
 
 @pytest.mark.parametrize(("frame", "start"), [(0, CONTEXT), (16, 12), (30, 26), (1000, 34)])
@@ -95,13 +94,16 @@ def test_a_rollout_that_is_kept_is_made_once(tmp_path):
         assert parts[1][0].flatten().tolist() == [count, count]
 
 
-def test_rollouts_of_other_settings_are_not_taken():
-    given = {"file": common.LAYERS, "steps": 8, "cfg": 2.0, "long": 1000, "window": 28}
+def test_kept_clips_of_other_settings_or_noise_are_not_taken(monkeypatch):
+    given = {"file": common.LAYERS, "steps": 8, "cfg": 2.0, "frames": 24, "long": 1000, "window": 28}
     given |= {"long_guidance": 1.0, "hold_colours": False}
     assert prediction.mark(given) == prediction.mark({**given, "rollouts": 3})
     others = [{"steps": 9}, {"cfg": 1.0}, {"long": 60}, {"window": 8}, {"long_guidance": 2.0}]
-    others += [{"hold_colours": True}, {"file": "toy_between.safetensors"}]
-    assert len({prediction.mark({**given, **other}) for other in [{}, *others]}) == 8
+    others += [{"hold_colours": True}, {"file": "toy_between.safetensors"}, {"frames": 12}]
+    marks = {prediction.mark({**given, **other}) for other in [{}, *others]}
+    assert len(marks) == 9
+    monkeypatch.setattr(prediction, "seed_of_part", lambda seed, number: seed)
+    assert prediction.mark(given) not in marks
 
 
 @pytest.mark.parametrize(("frames", "segments"), [(2, 1), (8, 1), (9, 2), (90, 15), (9000, 1500)])
@@ -288,17 +290,20 @@ def test_a_circle_that_is_drawn_jitters_once_as_much_as_drawn_and_one_that_shake
 
 
 @pytest.mark.slow
-def test_the_distance_of_predicted_clips_has_an_interval_and_a_floor_that_drawn_ones_reach():
+def test_the_distance_of_predicted_clips_has_an_interval_and_is_held_against_the_first_guidance():
     scenes = common.held_out(16, ("clockwise", "counterclockwise"))
     judge = classifier.load_classifier(common.MODELS / "toy_classifier.safetensors")
     clips = [world.render(scene, CONTEXT + 6, prediction.FPS) for scene in scenes]
-    reference = [pair_features(judge, classifier.to_pictures(clip[CONTEXT:])) for clip in clips]
-    near = prediction.distance(judge, clips[:8], reference)
-    far = prediction.distance(judge, [clip[::-1].copy() * 0 for clip in clips[:8]], reference)
-    assert near.low <= near.distance <= near.high
-    assert near.distance < 2 * near.floor < far.distance
-    row = {**asdict(near), "seen": 100.0, "turn": 100.0}
-    moved = ("position", "velocity")
-    row |= {f"{name}{end}": 1.0 for name in moved for end in ("", "_seams", "_inside")}
-    text = prediction.report({"guidances": {"s = 1": row}, "drift": {}})
-    assert f"s = 1, {near.low:.2f} to {near.high:.2f}, floor {near.floor:.2f} of {near.axes} axes" in text
+    dark = [clip[::-1].copy() * 0 for clip in clips[:8]]
+    made = {"drawn": clips[:8], "s = 1": dark, "s = 2": clips[:8]}
+    rows = prediction.compared(judge, made, scenes[:8], clips)
+    near, far = rows["s = 2"], rows["s = 1"]
+    assert near["low"] <= near["distance"] <= near["high"]
+    assert near["distance"] < 2 * near["floor"] < far["distance"]
+    assert near["nearer"][0] == pytest.approx(far["distance"] - near["distance"])
+    assert 0 < near["nearer"][1] < near["nearer"][2]
+    assert far["nearer"] == (0, 0, 0)
+    told = (
+        f"| s = 2, {near['low']:.2f} to {near['high']:.2f}, floor {near['floor']:.2f} of {near['axes']} axes"
+    )
+    assert told in prediction.report({"guidances": rows, "drift": {}})

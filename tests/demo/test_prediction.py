@@ -14,7 +14,7 @@ def test_parts_of_a_rollout_are_those_of_the_whole_clip():
     scene, places = held_out(1, tuple(TURNS))[0], [slice(2, 5), slice(9, 14)]
     predictor = Predictor({"file": LAYERS, "steps": 1, "cfg": 1.0, "hold_colours": True})
     with predictor:
-        whole = predictor.clip(scene, 5, 1.0, 12)
+        [whole] = predictor.clips(scene, 5, 1.0, 12)
         parts = predictor.parts(scene, 5, 1.0, 12, places)
     assert len(whole) == 14
     for part, place in zip(parts, places, strict=True):

@@ -179,6 +179,18 @@ def test_a_resolved_distance_has_ten_samples_an_axis_and_tells_shifted_clips_fro
     )
 
 
+def test_a_difference_of_the_same_scenes_is_told_where_their_own_intervals_overlap():
+    rng = np.random.default_rng(2)
+    theirs, far = pairs(rng, 60), [clip + rng.normal(scale=2) for clip in pairs(rng, 40, mean=0.5)]
+    near = [clip - 0.1 for clip in far]
+    own = [video_distance.resolved_distance(clips, theirs) for clips in (far, near)]
+    assert own[0].low < own[1].high, "apart by less than scenes differ"
+    difference, low, high = video_distance.paired_difference(far, near, theirs)
+    assert difference == pytest.approx(own[0].distance - own[1].distance)
+    assert 0 < low < difference < high
+    assert video_distance.paired_difference(far, far, theirs) == (0, 0, 0)
+
+
 def test_few_clips_are_seen_along_few_axes():
     rng = np.random.default_rng(1)
     assert video_distance.resolved_distance(pairs(rng, 3), pairs(rng, 60)).axes == 2
