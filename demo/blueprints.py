@@ -89,7 +89,14 @@ BLUEPRINTS = {
     "Keyframes to 113 Frames (Video LDM)": Blueprint(
         "keyframes_to_113_frames",
         "Keyframes from a prompt, and the frames between them in two passes: 8 become 113.",
-        (*PROMPTS, *SIZE, Shown("keyframes", LATENT, "batch_size", "INT"), *SAMPLING, *MODELS),
+        (
+            *PROMPTS,
+            *SIZE,
+            Shown("keyframes", LATENT, "batch_size", "INT"),
+            *SAMPLING,
+            *MODELS,
+            Shown("layers in between", "Layers for frames in between", "file", "COMBO"),
+        ),
     ),
     "Upscale a Film (Video LDM)": Blueprint(
         "upscale_clip",
