@@ -276,7 +276,18 @@ def _still(
 
 
 def report(found: dict[str, Any]) -> str:
-    """Both tables as Markdown, and the drift in percent."""
+    """The tables of what was measured as Markdown, and the drift in percent."""
+    parts = []
+    if found["guidances"]:
+        parts.append(guidance_table(found["guidances"]))
+    if found["drift"]:
+        drifted = "{drift:.1f} % ({low:.1f} to {high:.1f})".format(**found["drift"]["percent"])
+        parts += [drift_table(found["drift"]), f"Drift of the distance: {drifted}"]
+    return "\n\n".join(parts)
+
+
+def guidance_table(rows: dict[str, dict[str, Any]]) -> str:
+    """Context guidances as Markdown, a row each."""
     header = [
         "toy world, prediction",
         "video distance",
@@ -291,19 +302,20 @@ def report(found: dict[str, Any]) -> str:
         "ratio",
     ]
     places = [f"{kind}{place}" for kind in ("position", "velocity") for place in ("_seams", "_inside", "")]
-    keys = ("seen", "turn", *places)
-    rows = [
+    cells = [
         [
             f"{name}, {row['low']:.2f} to {row['high']:.2f}, floor {row['floor']:.2f} of {row['axes']} axes",
             row["distance"],
             "{:.2f} ({:.2f} to {:.2f})".format(*row["nearer"]),
-            *(row[key] for key in keys),
+            *(row[key] for key in ("seen", "turn", *places)),
         ]
-        for name, row in found["guidances"].items()
+        for name, row in rows.items()
     ]
-    text = markdown(header, rows)
-    if not found["drift"]:
-        return text
+    return markdown(header, cells)
+
+
+def drift_table(rows: dict[str, dict[str, float]]) -> str:
+    """Single frames of long rollouts as Markdown, a row for each place in them."""
     header = [
         "toy world, long rollout",
         "Frechet distance of single frames",
@@ -313,9 +325,9 @@ def report(found: dict[str, Any]) -> str:
         "frames with the object (%)",
     ]
     keys = ("distance", "offset", "shape", "color", "seen")
-    rows = [[name, *(row[key] for key in keys)] for name, row in found["drift"].items() if name != "percent"]
-    drifted = "{drift:.1f} % ({low:.1f} to {high:.1f})".format(**found["drift"]["percent"])
-    return f"{text}\n\n{markdown(header, rows)}\n\nDrift of the distance: {drifted}"
+    return markdown(
+        header, [[name, *(row[key] for key in keys)] for name, row in rows.items() if name != "percent"]
+    )
 
 
 def main() -> None:
@@ -323,7 +335,7 @@ def main() -> None:
     add_layers(parser)
     parser.add_argument("--clips", type=int, default=24, help="held-out scenes at each context guidance")
     parser.add_argument("--frames", type=int, default=24, help="predicted frames of each of them")
-    parser.add_argument("--guidances", type=float, nargs="*", default=[1.0, 1.5, 2.5])
+    parser.add_argument("--guidances", type=float, nargs="*", default=[1.0, 1.5, 2.5, 4.0])
     parser.add_argument("--rollouts", type=int, default=8, help="long rollouts, 0 for none")
     parser.add_argument("--long", type=int, default=1000, help="predicted frames of each of them")
     parser.add_argument(
@@ -339,10 +351,14 @@ def main() -> None:
     settings, began = vars(parser.parse_args()), time.monotonic()
     judge = classifier.load_classifier(MODELS / "toy_classifier.safetensors")
     with ThreadPoolExecutor() as pool:
-        parts = {"guidances": pool.submit(guidances, Predictor(settings), judge, settings)}
-        if settings["rollouts"]:
-            parts["drift"] = pool.submit(drift, Predictor(settings), judge, settings)
-        found: dict[str, Any] = {"drift": {}, **{name: part.result() for name, part in parts.items()}}
+        asked = {"guidances": (guidances, settings["guidances"]), "drift": (drift, settings["rollouts"])}
+        parts = {
+            name: pool.submit(measure, Predictor(settings), judge, settings)
+            for name, (measure, wanted) in asked.items()
+            if wanted
+        }
+        found: dict[str, Any] = {"guidances": {}, "drift": {}}
+        found |= {name: part.result() for name, part in parts.items()}
     write(settings, found, began)
     sys.stdout.write(report(found) + "\n")
 
