@@ -20,6 +20,7 @@ import platform
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from PIL import Image
 from ...demo import comfy, world
 from ...demo.world import classifier, tracker
 from ...demo.world.scene import DIRECTIONS, Scene
-from .common import add_layers, markdown, median_interval, share_interval
+from ...temporal.sampling.rollout import digest
+from .common import add_layers, kept, markdown, median_interval, share_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "demo" / "models"
@@ -115,14 +117,21 @@ def make_clip(
 def make_clips(name: str, scenes: list[Scene], settings: dict[str, Any]) -> list[np.ndarray]:
     """A clip per scene from a host of their own, with the layers "on" or "off".
 
-    The scene's place is the seed.
+    The scene's place is the seed. Clips in the folder `keep` are taken from there.
     """
-    clips = []
+    clips, strength = [], float(name == "on")
     with comfy.Host() as client:
         for index, scene in enumerate(scenes):
-            clips.append(make_clip(client, world.caption(scene), index, float(name == "on"), settings))
+            make = partial(make_clip, client, world.caption(scene), index, strength, settings)
+            clips += kept(settings["keep"], f"{name}_{index}_{mark(settings)}", lambda make=make: [make()])
             log.info("%s %d of %d", name, index + 1, len(scenes))
     return clips
+
+
+def mark(settings: dict[str, Any]) -> str:
+    """Mark of the layers and the settings that a kept clip depends on: others make another one."""
+    layers = (MODELS / settings["file"]).read_bytes()
+    return digest(layers, json.dumps([settings[name] for name in ("steps", "cfg", "sampler")]))[:8]
 
 
 def measure(scene: Scene, frames: np.ndarray, judge: classifier.Classifier) -> Measure:
@@ -259,6 +268,9 @@ def main() -> None:
     add_layers(parser)
     parser.add_argument("--classifier", type=Path, default=MODELS / "toy_classifier.safetensors")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--keep", type=Path, help="folder of clips that are done, for the next run of the same"
+    )
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet of the first clips")
     parser.add_argument(
         "--recount", action="store_true", help="make no clips: axis, sense and speed of those in --out"
