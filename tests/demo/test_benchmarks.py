@@ -217,6 +217,20 @@ def test_axis_sense_and_speed_come_apart(way, slope, axis, sense, forward):
     assert tracker.along(np.array(slope), way) == (axis, sense, forward)
 
 
+def test_frames_that_are_farther_away_are_told_from_those_that_are_not():
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(400, 3))
+    near = [rng.normal(size=(8, 3)) + 0.5 for _ in range(40)]
+    far = [clip + 0.2 for clip in near]
+    for name in ("all frames", "one of each clip"):
+        same, more = (motion.farther(clips, near, real)[name] for clips in (near, far))
+        assert same == [0, 0, 0]
+        assert 0 < more[1] < more[0] < more[2]
+    stuck = [np.repeat(clip[:1], 8, 0) for clip in near]
+    apart = motion.farther(stuck, near, real)
+    assert apart["all frames"][0] > 2 * abs(apart["one of each clip"][0]), "frames alike are fewer samples"
+
+
 def test_a_lost_track_has_neither_axis_nor_sense():
     assert tracker.along(np.full(2, np.nan), "left")[:2] == (False, False)
 
