@@ -49,20 +49,27 @@ class ClipDiscriminator(nn.Module):
 class Adversary:
     """A discriminator in training, against a decoder."""
 
-    def __init__(self, channels: int, learning_rate: float, device: torch.device) -> None:
-        self.discriminator = ClipDiscriminator(channels).to(device)
-        parameters = self.discriminator.parameters()
-        self.optimizer = torch.optim.Adam(parameters, learning_rate, betas=(0.5, 0.9))
+    def __init__(self, discriminator: nn.Module, learning_rate: float) -> None:
+        self.discriminator = discriminator
+        self.optimizer = torch.optim.Adam(discriminator.parameters(), learning_rate, betas=(0.5, 0.9))
 
-    def loss(self, decoded: Tensor) -> Tensor:
-        """Loss of the decoder whose clip this is (scalar)."""
-        return generator_loss(self.discriminator(decoded))
+    def push(self, decoded: Tensor, gradient: Tensor) -> Tensor:
+        """Gradient of the decoder's adversarial loss at decoded frames, as long as another gradient there."""
+        own = gradient_at(decoded, generator_loss(self.discriminator(decoded)))
+        return adaptive_weight(gradient, own) * own
 
     def train_step(self, decoded: Tensor, frames: Tensor) -> None:
-        """Learn to tell a decoded clip from a real one."""
+        """Learn to tell decoded frames from real ones."""
         self.optimizer.zero_grad(set_to_none=True)
         discriminator_loss(self.discriminator(frames), self.discriminator(decoded)).backward()
         self.optimizer.step()
+
+
+def gradient_at(decoded: Tensor, loss: Tensor) -> Tensor:
+    """Gradient of a loss at decoded frames; weights on the way must have theirs (`frozen_for_training`)."""
+    decoded.grad = None
+    loss.backward()
+    return torch.zeros_like(decoded) if decoded.grad is None else decoded.grad
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:

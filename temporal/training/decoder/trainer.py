@@ -19,7 +19,7 @@ from ...decoder.streaming import RunDecoder
 from ...errors import IncompatibleModelError
 from ..ema import ExponentialMovingAverage
 from ..trainer import Trainer, computing_in
-from .adversary import Adversary, adaptive_weight
+from .adversary import Adversary, ClipDiscriminator, gradient_at
 from .config import DecoderTrainingConfig
 from .perceptual import FeatureDistance, random_features
 
@@ -56,8 +56,8 @@ class DecoderTrainer(Trainer):
             self.features = frozen_for_training((features or random_features()).to(device))
         self.adversary = None
         if config.adversarial:
-            rate = config.adversary_learning_rate
-            self.adversary = Adversary(config.adversary_channels, rate, device)
+            discriminator = ClipDiscriminator(config.adversary_channels).to(device)
+            self.adversary = Adversary(discriminator, config.adversary_learning_rate)
         self.step = 0
         self.losses: list[float] = []
 
@@ -94,11 +94,10 @@ class DecoderTrainer(Trainer):
         loss = reconstruction_loss(seen, frames, self.config.steadiness)
         if self.features is not None:
             loss = loss + self.config.perceptual * self.features(seen, frames)
-        gradient = _gradient_at(seen, loss)
+        gradient = gradient_at(seen, loss)
         if (adversary := self._playing) is not None:
-            push = _gradient_at(seen, adversary.loss(seen))
-            gradient = gradient + self.config.adversarial * adaptive_weight(gradient, push) * push
-        return float(loss), gradient
+            gradient = gradient + self.config.adversarial * adversary.push(seen, gradient)
+        return float(loss.detach()), gradient
 
     @property
     def _playing(self) -> Adversary | None:
@@ -157,13 +156,6 @@ class DecoderTrainer(Trainer):
             self.adversary.discriminator.load_state_dict(state["discriminator"])
             self.adversary.optimizer.load_state_dict(state["adversary_optimizer"])
         self.step, self.losses = state["step"], list(state["losses"])
-
-
-def _gradient_at(seen: Tensor, loss: Tensor) -> Tensor:
-    """Gradient of a loss at decoded frames; weights on the way must have theirs (`frozen_for_training`)."""
-    seen.grad = None
-    loss.backward()
-    return torch.zeros_like(seen) if seen.grad is None else seen.grad
 
 
 def reconstruction_loss(decoded: Tensor, frames: Tensor, steadiness: float) -> Tensor:

@@ -16,6 +16,7 @@ from video_ldm.temporal.decoder.plan import plan_decoder
 from video_ldm.temporal.errors import CheckpointFormatError, IncompatibleModelError, InvalidInputError
 from video_ldm.temporal.training.checkpoint import load_state, save_state
 from video_ldm.temporal.training.decoder.adversary import (
+    Adversary,
     ClipDiscriminator,
     adaptive_weight,
     discriminator_loss,
@@ -173,6 +174,17 @@ def test_hinge_losses_by_hand():
         10, rel=1e-4
     )
     assert adaptive_weight(torch.ones(2), torch.zeros(2)).item() == 1e4
+
+
+def test_an_adversary_pushes_towards_what_looks_real_as_hard_as_the_other_losses_pull():
+    torch.manual_seed(0)
+    adversary = Adversary(ClipDiscriminator(8), 1e-3)
+    decoded = torch.rand(3, 3, 16, 16, requires_grad=True)
+    pull = torch.randn(3, 3, 16, 16)
+    push = adversary.push(decoded, pull)
+    assert push.norm().item() == pytest.approx(pull.norm().item(), rel=1e-3)
+    before, after = (adversary.discriminator(x.detach()).mean() for x in (decoded, decoded - 1e-3 * push))
+    assert after > before
 
 
 @pytest.mark.parametrize("num_frames", [1, 3, 8])
