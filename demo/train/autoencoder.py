@@ -2,8 +2,12 @@
 
     python -m video_ldm.demo.train.autoencoder --out autoencoder.safetensors
 
-Pictures `(b 3 h w)` in 0..1, latents `(b 4 h/8 w/8)` with about unit variance in every channel. With
---decoder-only the encoder of --init stays as it is, so that latents made with it remain valid.
+With --decoder-only the encoder of --init stays as it is, so that latents made with it remain valid. With
+--grain the pictures are drawn twice as large, where the ground has a grain that latents cannot hold, and
+with --adversarial a picture discriminator asks for it: the decoder learns to invent it, as Stable
+Diffusion's was taught to (arXiv 2112.10752, section 3.1), and invents another one for other latents.
+
+Pictures `(b 3 h w)` in 0..1, latents `(b 4 h/8 w/8)` with about unit variance in every channel.
 """
 
 from __future__ import annotations
@@ -11,25 +15,29 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...temporal.training.checkpoint import save_state
+from ...temporal.training.decoder.adversary import Adversary, gradient_at
 from .. import world
 from .common import Average, cosine, half_precision, save_half, set_rate, start_log
-from .toy_models import new_autoencoder
+from .toy_models import load_autoencoder, new_autoencoder
+
+GRAIN_SCALE = 2  # the ground's grain has one speck to a pixel then
+ADVERSARY_START = 30  # steps
 
 
-def picture_pool(count: int, seed: int) -> np.ndarray:
-    """Single frames of training scenes, `(count, 128, 128, 3)` uint8."""
+def picture_pool(count: int, seed: int, scale: int = 1) -> np.ndarray:
+    """Single frames of training scenes, `(count, 128 scale, 128 scale, 3)` uint8."""
     rng = np.random.default_rng(seed)
     scenes = (world.sample(rng) for _ in range(count))
-    return np.stack([world.render(scene, 1, start=rng.uniform(0, 1.8))[0] for scene in scenes])
+    return np.stack([world.render(scene, 1, start=rng.uniform(0, 1.8), scale=scale)[0] for scene in scenes])
 
 
 def draw_batch(pool: np.ndarray, rng: np.random.Generator, batch: int, side: int) -> Tensor:
@@ -78,63 +86,126 @@ def latent_loss(latents: Tensor) -> Tensor:
     )
 
 
+class PictureDiscriminator(nn.Sequential):
+    """Scores `(b 1 h/4 w/4)` for patches of pictures in 0..1, high where they look drawn.
+
+    Its first layer keeps the size, as grain of one pixel is what it looks for.
+    """
+
+    def __init__(self, channels: int = 32) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1), nn.LeakyReLU(0.2)]
+        for width in (channels, 2 * channels):
+            layers += [nn.Conv2d(width, 2 * channels, 4, 2, 1), nn.GroupNorm(1, 2 * channels)]
+            layers += [nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Conv2d(2 * channels, 1, 3, padding=1))
+
+
+class Training:
+    """An autoencoder in training, with the average of its weights, its optimizer and its adversary."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.step = args, 0
+        self.model = load_autoencoder(args.init).requires_grad_(True) if args.init else new_autoencoder()
+        self.model.taesd_encoder.requires_grad_(not args.decoder_only)
+        self.model.taesd_decoder[: args.keep_layers].requires_grad_(False)
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
+        momentum = 0.5 if args.adversarial else 0.9
+        self.optimizer = torch.optim.AdamW(
+            self.weights, lr=args.rate, betas=(momentum, 0.98), weight_decay=1e-4
+        )
+        self.adversary = Adversary(PictureDiscriminator(), args.adversary_rate) if args.adversarial else None
+        self.average = Average(self.model, args.average)
+        self.pool = picture_pool(args.pictures, args.seed, GRAIN_SCALE if args.grain else 1)
+
+    def draw(self) -> Tensor:
+        """Pictures of a step, always the same ones: crops, and whole pictures towards the end."""
+        args, rng = self.args, np.random.default_rng((self.args.seed, self.step))
+        if self.step > 0.85 * args.steps:
+            return draw_batch(self.pool, rng, args.batch // 4, 128)
+        return draw_batch(self.pool, rng, args.batch, 64)
+
+    def train_step(self) -> dict[str, Any]:
+        """One step of the autoencoder, then one of its adversary: measures for the log."""
+        args, pictures = self.args, self.draw()
+        set_rate(self.optimizer, cosine(self.step, args.steps, args.rate))
+        with half_precision(torch.device("cpu")):
+            latents = self.model.taesd_encoder(pictures).float()
+            noise = torch.randn_like(latents) * args.noise
+            given = self.model.taesd_decoder(latents + noise).float()
+        # both losses pull at the pictures: there the adversary's pull is made as strong as the other
+        seen = given.detach().requires_grad_()
+        error = reconstruction_loss(seen, pictures)
+        gradient = gradient_at(seen, error)
+        adversary = self.adversary if self.step >= ADVERSARY_START else None
+        if adversary is not None:
+            gradient = gradient + args.adversarial * adversary.push(seen, gradient)
+        self.optimizer.zero_grad(set_to_none=True)
+        if not args.decoder_only:
+            (0.02 * latent_loss(latents)).backward(retain_graph=True)
+        given.backward(gradient)
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        self.average.update(self.model)
+        if adversary is not None:
+            adversary.train_step(seen.detach(), pictures)
+        self.step += 1
+        spread = rearrange(latents, "b c h w -> c (b h w)").std(1).tolist()
+        mse = F.mse_loss(seen, pictures).item()
+        return {"loss": round(error.item(), 4), "mse": round(mse, 5), "std": np.round(spread, 2).tolist()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a run goes on from."""
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**states, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a run that was stopped."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.step = self.average.updates = state["step"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "average": self.average.module, "optimizer": self.optimizer}
+        if self.adversary is not None:
+            parts["discriminator"] = self.adversary.discriminator
+            parts["adversary_optimizer"] = self.adversary.optimizer
+        return parts
+
+
 def train(args: argparse.Namespace) -> None:
+    """Train for the steps that are asked for, on from the state where there is one."""
     log = start_log()
     torch.manual_seed(args.seed)
-    model = new_autoencoder()
-    state = torch.load(args.state) if args.state.exists() else None
-    if args.init:
-        model.load_state_dict({key: value.float() for key, value in load_file(args.init).items()})
-    model.taesd_encoder.requires_grad_(not args.decoder_only)
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=1e-4)
-    average = Average(model, 0.997)
-    first = 0
-    if state:
-        model.load_state_dict(state["model"])
-        average.module.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = average.updates = state["step"]
-    pool = picture_pool(args.pictures, args.seed)
-    began = time.monotonic()
-    for step in range(first, args.steps):
-        rng = np.random.default_rng((args.seed, step))
-        whole = step > 0.85 * args.steps
-        pictures = draw_batch(pool, rng, args.batch // 4 if whole else args.batch, 128 if whole else 64)
-        set_rate(optimizer, cosine(step, args.steps, args.rate))
-        with half_precision(torch.device("cpu")):
-            latents = model.taesd_encoder(pictures).float()
-            noise = torch.randn_like(latents) * args.noise
-            given = model.taesd_decoder(latents + noise).float()
-        error = reconstruction_loss(given, pictures)
-        loss = error if args.decoder_only else error + 0.02 * latent_loss(latents)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        average.update(model)
+    training = Training(args)
+    if args.state.exists():
+        training.load_state_dict(torch.load(args.state))
+    first, began = training.step, time.monotonic()
+    while training.step < args.steps:
+        step, measures = training.step, training.train_step()
         if step % 50 == 0:
-            mse = F.mse_loss(given, pictures).item()
-            spread = rearrange(latents, "b c h w -> c (b h w)").std(1).tolist()
-            pace = (time.monotonic() - began) / (step - first + 1)
-            log.info(
-                "step %d loss %.4f mse %.5f std %s %.3f s", step, error.item(), mse, np.round(spread, 2), pace
-            )
-        if (step + 1) % 500 == 0 or step + 1 == args.steps:
-            save_state(args.state, {"model": model.state_dict(), "average": average.module.state_dict(),
-                                    "optimizer": optimizer.state_dict(), "step": step + 1})  # fmt: skip
-            save_half(args.out, average.module.state_dict(), {"format": "pt"})
+            pace = (time.monotonic() - began) / (training.step - first)
+            log.info("step %d %s %.3f s", step, measures, pace)
+        if training.step % 500 == 0 or training.step == args.steps:
+            save_state(args.state, training.state_dict())
+            save_half(args.out, training.average.module.state_dict(), {"format": "pt"})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--state", type=Path, help="file to resume from; next to --out by default")
-    parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument("--init", type=Path, help="autoencoder or checkpoint to start from")
     parser.add_argument("--decoder-only", action="store_true", help="leave the encoder as it is")
+    parser.add_argument(
+        "--keep-layers", type=int, default=0, help="first layers of the decoder that stay as they are, too"
+    )
+    parser.add_argument("--grain", action="store_true", help="pictures of twice the size, with grain")
+    parser.add_argument("--adversarial", type=float, default=0.0, help="weight of a picture discriminator")
+    parser.add_argument("--adversary-rate", type=float, default=5e-4)
     parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch", type=int, default=16, help="crops of 64 x 64 a step")
     parser.add_argument("--rate", type=float, default=7e-4)
+    parser.add_argument("--average", type=float, default=0.997, help="of the weights, decay a step")
     parser.add_argument("--noise", type=float, default=0.08, help="noise on the latents while training")
     parser.add_argument("--pictures", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
