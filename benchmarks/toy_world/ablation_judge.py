@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from ...demo.world.classifier import Classifier, frechet_distance, load_classifier, to_pictures
-from ...demo.world.video_distance import pair_features
+from ...demo.world.video_distance import Interval, pair_features, shifted
 from .common import MODELS, markdown
 
 AXES = 15  # of the distance; 200 clips have thirteen samples for each
 DRAWS = 1000
 
-Interval = tuple[float, float, float]  # a number, and the ends of its 95 % interval
 Seeds = dict[int, np.ndarray]  # something of every clip, by the seed of the training
 
 
@@ -50,12 +49,6 @@ class Seen:
     def __call__(self, clips: np.ndarray) -> np.ndarray:
         """Numbers of clips along the axes."""
         return (clips - self.middle) @ self.axes
-
-
-def shifted(value: float, again: np.ndarray) -> Interval:
-    """The interval of a bootstrap, shifted by how far drawing again moves the middle (video_distance.py)."""
-    low, middle, high = np.percentile(again, (2.5, 50, 97.5))
-    return value, float(low) + value - float(middle), float(high) + value - float(middle)
 
 
 def compared(

@@ -32,6 +32,7 @@ from PIL import Image
 from ...demo import comfy, world
 from ...demo.world import classifier, tracker
 from ...demo.world.scene import DIRECTIONS, Scene
+from ...demo.world.video_distance import shifted
 from ...temporal.sampling.rollout import digest
 from .common import add_layers, kept, markdown, median_interval, share_interval
 
@@ -230,8 +231,7 @@ def farther(
     found = {}
     for name, take in takes.items():
         value = percent(take, np.arange(len(on)))
-        low, middle, high = np.percentile([percent(take, chosen) for chosen in again], (2.5, 50, 97.5))
-        found[name] = [value, float(low) + value - float(middle), float(high) + value - float(middle)]
+        found[name] = list(shifted(value, [percent(take, chosen) for chosen in again]))
     return found
 
 

@@ -8,6 +8,7 @@ published elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ def resolved_distance(ours: list[np.ndarray], theirs: list[np.ndarray], seed: in
     axes = _axes(ours, theirs)
     mine, drawn, rng = _seen(ours, axes), _seen(theirs, axes), np.random.default_rng(seed)
     again = [video_distance([mine[i] for i in chosen], drawn) for chosen in _drawn_again(len(mine), rng)]
-    distance, low, high = _shifted(video_distance(mine, drawn), again)
+    distance, low, high = shifted(video_distance(mine, drawn), again)
     order = rng.permutation(len(drawn))
     halves = [[drawn[i] for i in order[part::2]] for part in (0, 1)]
     return Resolved(distance, max(0.0, low), high, video_distance(*halves), axes.directions.shape[1])
@@ -90,7 +91,7 @@ def paired_difference(
 
     rng = np.random.default_rng(seed)
     again = [difference(chosen) for chosen in _drawn_again(len(near), rng)]
-    return _shifted(difference(np.arange(len(near))), again)
+    return shifted(difference(np.arange(len(near))), again)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ def _drawn_again(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.integers(count, size=(DRAWS, count))
 
 
-def _shifted(value: float, again: list[float]) -> Interval:
+def shifted(value: float, again: Sequence[float] | np.ndarray) -> Interval:
     """A number with the interval of a bootstrap, moved by how far drawing again moves the middle."""
     low, middle, high = np.percentile(again, (2.5, 50, 97.5))
     return value, float(low) + value - float(middle), float(high) + value - float(middle)
