@@ -117,7 +117,8 @@ class Training:
         self.args, self.step = args, 0
         self.model = load_autoencoder(args.init).requires_grad_(True) if args.init else new_autoencoder()
         self.model.taesd_encoder.requires_grad_(not args.decoder_only)
-        self.model.taesd_decoder[: args.keep_layers].requires_grad_(False)
+        for layer in list(self.model.taesd_decoder)[: args.keep_layers]:
+            layer.requires_grad_(False)
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         momentum = 0.5 if args.adversarial else 0.9
         self.optimizer = torch.optim.AdamW(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 
 import pytest
@@ -71,9 +72,10 @@ def arguments(tmp_path) -> argparse.Namespace:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("host")
 def test_a_decoder_alone_learns_from_pictures_and_discriminator(arguments, monkeypatch):
     monkeypatch.setattr(autoencoder, "ADVERSARY_START", 1)
+    monkeypatch.setattr(autoencoder, "start_log", lambda: logging.getLogger("demo.train"))
     autoencoder.train(arguments)
     before, after = load_autoencoder(CHECKPOINT).state_dict(), load_file(arguments.out)
     changed = {key for key in after if not torch.equal(after[key].float(), before[key])}
@@ -88,6 +90,7 @@ def test_a_decoder_alone_learns_from_pictures_and_discriminator(arguments, monke
     assert torch.load(arguments.state)["step"] == 4
 
 
+@pytest.mark.usefixtures("host")
 def test_a_file_keeps_what_its_image_decoder_has_of_its_own(tmp_path):
     model = load_autoencoder(CHECKPOINT)
     assert decoder.own_weights(model, CHECKPOINT) == {}
