@@ -17,7 +17,7 @@ DEMO = Path(__file__).resolve().parent
 MODELS = {
     "checkpoints": ("toy_sd.safetensors",),
     "temporal_layers": ("toy_temporal.safetensors", "toy_between.safetensors"),
-    "temporal_decoders": ("toy_decoder.safetensors",),
+    "temporal_decoders": ("toy_decoder.safetensors", "toy_grain_decoder.safetensors"),
     "video_upscalers": ("toy_upscaler.safetensors",),
 }
 PACK, PACK_FILES = "toy-world", ("__init__.py", "preview.safetensors")

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from video_ldm.benchmarks.toy_world import decoder as benchmark
 from video_ldm.demo.train import autoencoder, decoder
 from video_ldm.demo.train.common import save_half
-from video_ldm.demo.train.toy_models import load_autoencoder
+from video_ldm.demo.train.toy_models import encode, load_autoencoder
+from video_ldm.temporal.decoder import decoder_of, image_weights
+from video_ldm.temporal.weights.files import read_weights
 
 CHECKPOINT = benchmark.MODELS / "toy_sd.safetensors"
 
@@ -107,3 +109,22 @@ def test_clips_of_the_large_world_are_cut_out_anywhere():
     windows = whole[0].unfold(1, 64, 1).unfold(2, 64, 1)
     where = (windows == frames[0][:, None, None]).all(-1).all(-1).all(0).nonzero()
     assert len(where) >= 1
+
+
+@pytest.mark.usefixtures("host")
+def test_the_bundled_layers_hold_still_the_grain_that_their_image_decoder_invents():
+    file = read_weights(benchmark.MODELS / "toy_grain_decoder.safetensors")
+    model = load_autoencoder(CHECKPOINT)
+    model.load_state_dict(image_weights(file), strict=False)
+    sides = {"image": decoder.image_only, "temporal": decoder_of(file, dtype=torch.float32)}
+    found = {name: [] for name in sides}
+    for number in (0, 2, 3):
+        frames, noise = decoder.render(number, "test", 0.05, crop=64, scale=2)
+        latents = encode(model, frames) + noise
+        for name, side in sides.items():
+            with torch.no_grad():
+                decoded = decoder.decoder_of(model)(latents, side).clamp(0, 1)
+            found[name].append((benchmark.flicker_at_rest(decoded, frames), fine(decoded) / fine(frames)))
+    (image, invented), (temporal, kept) = (torch.tensor(found[name]).nanmean(0) for name in sides)
+    assert invented > 0.6 and kept > 0.8 * invented
+    assert temporal < 0.4 * image

@@ -27,7 +27,7 @@ def files(base: Path) -> set[str]:
 def test_it_is_put_there_once_and_leaves_no_trace(base):
     before = files(base)
     made = install(base)
-    assert len(made) == 7 and (base / "custom_nodes" / "toy-world" / "__init__.py").is_file()
+    assert len(made) == 8 and (base / "custom_nodes" / "toy-world" / "__init__.py").is_file()
     assert install(base) == []
     (base / "custom_nodes" / "toy-world" / "__pycache__").mkdir()
     assert sorted(uninstall(base)) == sorted(made)
