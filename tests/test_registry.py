@@ -22,6 +22,7 @@ DECLARED = {
     "temporal/training/trainer.py": "trainings that compute in half precision with weights in full",
     "temporal/training/decoder/adversary.py": "the adversary, which starts anew with each training",
     "temporal/training/decoder/perceptual.py": "features that a training compares, in its precision",
+    "demo/train/autoencoder.py": "the adversary of its pictures, which starts anew with each training",
     "demo/train/common.py": "the toy world's trainings",
     "demo/train/image_model.py": "the toy world's trainings",
     "demo/train/preview.py": "the toy world's trainings",
